@@ -1,0 +1,215 @@
+//! What the engine says about a bar.
+
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::alerts::AlertSet;
+use crate::indicators::Spec;
+use crate::market::{Bar, Symbol, Timeframe, Timestamp};
+
+/// Which way two of the three trend votes point: MACD against its signal, short SMA against
+/// long, short EMA against long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trend {
+    /// At least two point up.
+    Bullish,
+    /// At least two point down.
+    Bearish,
+    /// Neither.
+    #[default]
+    Neutral,
+}
+
+/// Where the RSI stands against its thresholds, which are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Momentum {
+    /// At or above the overbought threshold.
+    Overbought,
+    /// At or below the oversold threshold.
+    Oversold,
+    /// Between the two, or no RSI yet.
+    #[default]
+    Neutral,
+}
+
+/// The signal of one bar: a pure function of the bars of its series and the configuration.
+/// A value is `null` while its indicator is warming up.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Signal {
+    /// The instrument, 1 to 64 bytes.
+    #[schemars(with = "String")]
+    pub symbol: Symbol,
+    /// The bar length.
+    #[schemars(with = "String")]
+    pub timeframe: Timeframe,
+    /// When the bar opened, RFC 3339 in UTC.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub timestamp: Timestamp,
+    /// First price of the bar.
+    pub open: f64,
+    /// Highest price of the bar.
+    pub high: f64,
+    /// Lowest price of the bar.
+    pub low: f64,
+    /// Last price of the bar.
+    pub close: f64,
+    /// Volume of the bar.
+    pub volume: f64,
+    /// Wilder's relative strength index, 0…100.
+    pub rsi: Option<f64>,
+    /// Fast EMA − slow EMA, in price.
+    pub macd: Option<f64>,
+    /// EMA of `macd`.
+    pub macd_signal: Option<f64>,
+    /// `macd` − `macd_signal`.
+    pub macd_histogram: Option<f64>,
+    /// Middle + k population standard deviations.
+    pub bb_upper: Option<f64>,
+    /// Mean of the closes.
+    pub bb_middle: Option<f64>,
+    /// Middle − k population standard deviations.
+    pub bb_lower: Option<f64>,
+    /// Upper − lower, in price.
+    pub bb_width: Option<f64>,
+    /// (close − lower) / width: 0 at the lower band, 1 at the upper; `null` when the width is 0.
+    pub bb_position: Option<f64>,
+    /// Short simple average of the closes.
+    pub sma_short: Option<f64>,
+    /// Long simple average of the closes.
+    pub sma_long: Option<f64>,
+    /// Short exponential average of the closes.
+    pub ema_short: Option<f64>,
+    /// Long exponential average of the closes.
+    pub ema_long: Option<f64>,
+    /// Average volume.
+    pub volume_sma: Option<f64>,
+    /// Volume / average volume; `null` when the average is 0.
+    pub volume_ratio: Option<f64>,
+    /// Two of three votes.
+    pub trend_signal: Trend,
+    /// RSI against its thresholds.
+    pub momentum_signal: Momentum,
+    /// 0…1: mean of data completeness and the share of indicators that have a value.
+    pub confidence: f64,
+    /// Events of this bar.
+    pub alerts: AlertSet,
+    /// Bars in the window.
+    pub bars_analyzed: usize,
+    /// Bars missing since the last signal.
+    pub gap_bars: u64,
+    /// Whether the bar is complete.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// How often the bar was corrected.
+    pub revision: u32,
+    /// Who sent the bar, if they said so.
+    #[schemars(with = "Option<String>")]
+    pub source: Option<Arc<str>>,
+    /// The further indicators, by key.
+    pub indicators: Readings,
+}
+
+impl Signal {
+    /// The bar it is about.
+    #[must_use]
+    pub const fn bar(&self) -> Bar {
+        Bar {
+            timestamp: self.timestamp,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume,
+        }
+    }
+}
+
+fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+/// The values of the further indicators. In JSON an object: a number for an indicator of one
+/// output, an object for one of several, `null` for what has no value yet.
+#[derive(Debug, Clone, Default)]
+pub struct Readings {
+    pub(super) specs: Arc<[Spec]>,
+    /// The outputs of every spec in turn, `NaN` for none.
+    pub(super) values: Vec<f64>,
+}
+
+impl Readings {
+    /// Room for the outputs of `specs`.
+    #[must_use]
+    pub fn new(specs: Arc<[Spec]>) -> Self {
+        let width = specs.iter().map(|s| s.outputs().len()).sum();
+        Self {
+            specs,
+            values: vec![f64::NAN; width],
+        }
+    }
+
+    /// Each indicator with its outputs' values.
+    pub fn iter(&self) -> impl Iterator<Item = (&Spec, &[f64])> {
+        let mut rest = self.values.as_slice();
+        self.specs.iter().map(move |spec| {
+            let (values, more) = rest.split_at(spec.outputs().len());
+            rest = more;
+            (spec, values)
+        })
+    }
+}
+
+struct Outputs<'a>(&'a Spec, &'a [f64]);
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(spec, values) = self;
+        if let [value] = values {
+            return finite(*value).serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(Some(values.len()))?;
+        for (name, value) in spec.outputs().iter().zip(*values) {
+            map.serialize_entry(name, &finite(*value))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Readings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.specs.len()))?;
+        for (spec, values) in self.iter() {
+            map.serialize_entry(spec.key(), &Outputs(spec, values))?;
+        }
+        map.end()
+    }
+}
+
+impl JsonSchema for Readings {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Indicators".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": ["number", "null"] },
+                    { "type": "object", "additionalProperties": { "type": ["number", "null"] } },
+                ],
+            },
+        })
+    }
+}
+
+/// A value, unless there is none.
+pub(super) fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

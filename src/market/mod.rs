@@ -1,0 +1,40 @@
+//! The domain as plain data: bars, symbols, timeframes, timestamps, series keys.
+//!
+//! Nothing here knows where a bar came from or what is computed from it.
+
+mod bar;
+mod event;
+mod symbol;
+mod timeframe;
+mod timestamp;
+
+pub use bar::Bar;
+pub use event::BarEvent;
+pub use symbol::{InvalidSymbol, Symbol};
+pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
+pub use timestamp::{InvalidTimestamp, Timestamp};
+
+use std::fmt;
+
+/// What identifies a series: one symbol in one timeframe.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesKey {
+    /// The instrument.
+    pub symbol: Symbol,
+    /// The bar length.
+    pub timeframe: Timeframe,
+}
+
+impl SeriesKey {
+    /// The series of `symbol` in `timeframe`.
+    #[must_use]
+    pub fn new(symbol: Symbol, timeframe: Timeframe) -> Self {
+        Self { symbol, timeframe }
+    }
+}
+
+impl fmt::Display for SeriesKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.symbol, self.timeframe)
+    }
+}

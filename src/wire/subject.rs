@@ -1,0 +1,171 @@
+//! Subjects in and out: where the symbol and timeframe stand in them, and how they are escaped.
+//!
+//! Every byte of a symbol other than ASCII letters, digits, `-` and `_` is percent-encoded in
+//! a subject (`BRK.B` → `BRK%2EB`), so that a symbol is always one token.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::market::Timeframe;
+
+/// What is escaped in a subject token.
+const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// Escapes `text` so that it is one subject token.
+pub fn token(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, TOKEN)
+}
+
+/// Why a text is no subject or template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSubject {
+    /// No text at all.
+    #[error("subject is empty")]
+    Empty,
+    /// Two dots in a row, or one at an end.
+    #[error("`{0}` has an empty token; tokens are separated by single dots")]
+    EmptyToken(String),
+    /// White space or a control character.
+    #[error("`{0}` contains white space or a control character")]
+    Space(String),
+    /// `>` before the end, or `*`/`>` inside a token.
+    #[error(
+        "`{0}` has a misplaced wildcard; `*` stands for one whole token, `>` for the rest at the end"
+    )]
+    Wildcard(String),
+    /// A subject that is published to.
+    #[error("`{0}` must not contain wildcards")]
+    WildcardInTarget(String),
+    /// A placeholder that is not known.
+    #[error("`{0}` has an unknown placeholder; known are {{symbol}} and {{timeframe}}")]
+    Placeholder(String),
+}
+
+fn check_tokens(text: &str) -> Result<(), InvalidSubject> {
+    if text.is_empty() {
+        return Err(InvalidSubject::Empty);
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(InvalidSubject::Space(text.to_owned()));
+    }
+    if text.split('.').any(str::is_empty) {
+        return Err(InvalidSubject::EmptyToken(text.to_owned()));
+    }
+    Ok(())
+}
+
+/// A subject to subscribe to. Its wildcards stand for the symbol and then the timeframe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectPattern {
+    text: String,
+}
+
+impl SubjectPattern {
+    /// The pattern as NATS takes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether some subject could match both patterns.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut a, mut b) = (self.text.split('.'), other.text.split('.'));
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(x), Some(y)) if x == y || x == "*" || y == "*" => {}
+                (Some(_), Some(_)) => return false,
+            }
+        }
+    }
+}
+
+impl FromStr for SubjectPattern {
+    type Err = InvalidSubject;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check_tokens(text)?;
+        let tokens: Vec<&str> = text.split('.').collect();
+        let misplaced = tokens.iter().enumerate().any(|(at, token)| {
+            (token.contains('>') && (*token != ">" || at + 1 != tokens.len()))
+                || (token.contains('*') && *token != "*")
+        });
+        if misplaced {
+            return Err(InvalidSubject::Wildcard(text.to_owned()));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for SubjectPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A subject to publish to, with the optional placeholders `{symbol}` and `{timeframe}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectTemplate {
+    text: String,
+}
+
+impl SubjectTemplate {
+    /// The template as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The subject for one series.
+    #[must_use]
+    pub fn render(&self, symbol: &str, timeframe: Timeframe) -> String {
+        self.text
+            .replace("{timeframe}", timeframe.text().as_str())
+            .replace("{symbol}", &token(symbol).to_string())
+    }
+
+    /// The pattern that matches everything it can render to.
+    #[must_use]
+    pub fn pattern(&self) -> SubjectPattern {
+        let any = |token: &str| {
+            if token.contains('{') {
+                "*".to_owned()
+            } else {
+                token.to_owned()
+            }
+        };
+        SubjectPattern {
+            text: self.text.split('.').map(any).collect::<Vec<_>>().join("."),
+        }
+    }
+}
+
+impl FromStr for SubjectTemplate {
+    type Err = InvalidSubject;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check_tokens(text)?;
+        if text.contains(['*', '>']) {
+            return Err(InvalidSubject::WildcardInTarget(text.to_owned()));
+        }
+        let plain = text.replace("{symbol}", "").replace("{timeframe}", "");
+        if plain.contains(['{', '}']) {
+            return Err(InvalidSubject::Placeholder(text.to_owned()));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for SubjectTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
