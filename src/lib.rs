@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod group;
 pub mod indicators;
 pub mod market;
 pub mod wire;
