@@ -49,7 +49,7 @@ pub struct Signal {
     #[schemars(with = "String")]
     pub timeframe: Timeframe,
     /// When the bar opened, RFC 3339 in UTC.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "Timestamp::serialize_rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,
     /// First price of the bar.
@@ -168,10 +168,6 @@ impl Signal {
             volume: self.volume,
         }
     }
-}
-
-fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
 }
 
 /// The values of the further indicators. In JSON an object: a number for an indicator of one

@@ -80,6 +80,17 @@ impl Timestamp {
         #[allow(clippy::cast_possible_truncation)]
         Ok(Self((micros.round() as i64).saturating_mul(1_000)))
     }
+
+    /// For `serialize_with`: the text of [`Display`](fmt::Display) instead of nanoseconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize_rfc3339<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl FromStr for Timestamp {

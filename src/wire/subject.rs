@@ -3,12 +3,14 @@
 //! Every byte of a symbol other than ASCII letters, digits, `-` and `_` is percent-encoded in
 //! a subject (`BRK.B` → `BRK%2EB`), so that a symbol is always one token.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::market::Timeframe;
+use super::Reason;
+use crate::market::{Symbol, Timeframe};
 
 /// What is escaped in a subject token.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
@@ -56,6 +58,59 @@ fn check_tokens(text: &str) -> Result<(), InvalidSubject> {
     Ok(())
 }
 
+/// What a subject says about the bars under it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubjectParts<'a> {
+    /// A valid [`Symbol`], unescaped.
+    pub symbol: Option<Cow<'a, str>>,
+    /// The bar length.
+    pub timeframe: Option<Timeframe>,
+}
+
+impl SubjectParts<'_> {
+    pub(super) fn borrowed(&self) -> Option<Cow<'_, str>> {
+        self.symbol.as_deref().map(Cow::Borrowed)
+    }
+}
+
+/// Why a message is refused for its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectRefusal {
+    /// `bad_symbol` or `bad_timeframe`.
+    pub reason: Reason,
+    /// What is wrong and what to do, for a human.
+    pub detail: String,
+}
+
+fn bad_symbol(detail: String) -> SubjectRefusal {
+    SubjectRefusal {
+        reason: Reason::BadSymbol,
+        detail,
+    }
+}
+
+/// Undoes [`token`], strictly: a `%` without two hex digits is no escape.
+fn unescape(token: &str) -> Result<Cow<'_, str>, SubjectRefusal> {
+    if !token.contains('%') {
+        return Ok(Cow::Borrowed(token));
+    }
+    let bytes = token.as_bytes();
+    let whole = bytes.iter().enumerate().all(|(at, byte)| {
+        let hex = |offset: usize| bytes.get(at + offset).is_some_and(u8::is_ascii_hexdigit);
+        *byte != b'%' || (hex(1) && hex(2))
+    });
+    if !whole {
+        return Err(bad_symbol(format!(
+            "subject token `{token}` has a `%` without two hex digits; write `%` itself as %25"
+        )));
+    }
+    percent_decode_str(token).decode_utf8().map_err(|_| {
+        bad_symbol(format!(
+            "subject token `{token}` does not unescape to UTF-8"
+        ))
+    })
+}
+
 /// A subject to subscribe to. Its wildcards stand for the symbol and then the timeframe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectPattern {
@@ -67,6 +122,47 @@ impl SubjectPattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What `subject`, which this pattern matches, says in place of the wildcards: the symbol,
+    /// then the timeframe. Allocates only to unescape.
+    ///
+    /// # Errors
+    /// When what stands there is no symbol or timeframe, or there is more.
+    pub fn parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
+        let mut tokens = subject.split('.');
+        let mut parts = SubjectParts::default();
+        let mut take = |token: &'a str| {
+            if parts.symbol.is_none() {
+                let symbol = unescape(token)?;
+                Symbol::check(&symbol)
+                    .map_err(|error| bad_symbol(format!("in subject `{subject}`: {error}")))?;
+                parts.symbol = Some(symbol);
+            } else if parts.timeframe.is_none() {
+                let timeframe = token.parse().map_err(|error| SubjectRefusal {
+                    reason: Reason::BadTimeframe,
+                    detail: format!("in subject `{subject}`: {error}"),
+                })?;
+                parts.timeframe = Some(timeframe);
+            } else {
+                return Err(bad_symbol(format!(
+                    "subject `{subject}` has more than symbol and timeframe; escape dots in a symbol: BRK.B is BRK%2EB"
+                )));
+            }
+            Ok(())
+        };
+        for pattern in self.text.split('.') {
+            match (pattern, tokens.next()) {
+                (">", Some(first)) => {
+                    take(first)?;
+                    tokens.by_ref().try_for_each(&mut take)?;
+                }
+                ("*", Some(token)) => take(token)?,
+                (_, Some(_)) => {}
+                (_, None) => break,
+            }
+        }
+        Ok(parts)
     }
 
     /// Whether some subject could match both patterns.
