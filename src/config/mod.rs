@@ -6,6 +6,7 @@
 
 mod analysis;
 mod check;
+mod dot_env;
 mod durable;
 mod environment;
 pub mod keys;

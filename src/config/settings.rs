@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::dot_env;
 use super::environment::Environment;
 use super::keys::{self, Fallback, Key};
 use super::secret::{MASK, mask_urls};
@@ -49,7 +50,8 @@ pub(super) struct Settings {
     pub warnings: Vec<String>,
 }
 
-type Layer = BTreeMap<String, OsString>;
+/// Variables from one place.
+pub(super) type Layer = BTreeMap<String, OsString>;
 
 impl Settings {
     pub fn gather(environment: &dyn Environment) -> Self {
@@ -176,44 +178,16 @@ impl Settings {
     }
 
     fn read_dot_env(&mut self, environment: &dyn Environment) -> Layer {
-        let refusal = |reason| Violation::DotEnv { line: None, reason };
-        let text = match environment.read(Path::new(".env")).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => {
-                self.violations.push(refusal("is not UTF-8".to_owned()));
-                return Layer::new();
+        match dot_env::read(environment) {
+            Ok(file) => {
+                self.violations.extend(file.bad_lines);
+                file.values
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Layer::new(),
-            Err(error) => {
-                self.violations
-                    .push(refusal(format!("cannot be read: {error}")));
-                return Layer::new();
-            }
-        };
-        let text = text.trim_start_matches('\u{feff}');
-        let mut layer = Layer::new();
-        let mut searched = 0;
-        for item in dotenvy::from_read_iter(text.as_bytes()) {
-            match item {
-                // the first of two wins, as in dotenvy's own loading
-                Ok((name, value)) => {
-                    layer.entry(name).or_insert_with(|| value.into());
-                }
-                Err(dotenvy::Error::LineParse(bad, _)) => {
-                    let line = line_of(text, &bad, searched);
-                    searched = line.unwrap_or(searched);
-                    // the line itself is not shown: it may hold a secret
-                    let reason = "is no NAME=value (quote a value that has spaces, or close \
-                                  the quote)"
-                        .to_owned();
-                    self.violations.push(Violation::DotEnv { line, reason });
-                }
-                Err(error) => self
-                    .violations
-                    .push(refusal(format!("cannot be read: {error}"))),
+            Err(violation) => {
+                self.violations.push(violation);
+                Layer::new()
             }
         }
-        layer
     }
 
     fn warn_of_unknown(&mut self, layers: &[(Source, Layer)]) {
@@ -254,16 +228,6 @@ fn first_set(name: &str, layers: &[(Source, Layer)]) -> Option<(Source, OsString
         let blank = value.to_str().is_some_and(|text| text.trim().is_empty());
         (!blank).then(|| (*source, value.clone()))
     })
-}
-
-/// The number of the line that dotenvy could not read, looked for below line `after`.
-fn line_of(text: &str, bad: &str, after: usize) -> Option<usize> {
-    let bad = bad.lines().next()?.trim();
-    text.lines()
-        .enumerate()
-        .skip(after)
-        .find(|(_, line)| line.trim_start().starts_with(bad))
-        .map(|(at, _)| at + 1)
 }
 
 /// Whether Kubernetes put the variable there: it does so for every service of the namespace,
