@@ -1,8 +1,12 @@
 //! Turns market data on NATS into technical-analysis signals.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod indicators;
 pub mod market;
+pub mod ops;
+pub mod version;
 pub mod wire;

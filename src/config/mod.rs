@@ -13,6 +13,7 @@ pub mod keys;
 mod log_filter;
 mod nats;
 mod raw;
+mod reference;
 mod secret;
 mod settings;
 mod show;
@@ -25,9 +26,9 @@ use std::time::Duration;
 
 pub use durable::{DurableConfig, Storage};
 pub use environment::{Environment, ProcessEnvironment};
-pub use keys::{env_example, markdown_table};
 pub use log_filter::{InvalidLogFilter, LogFilter};
 pub use nats::{Auth, NatsConfig};
+pub use reference::{env_example, help, markdown_table};
 pub use secret::{MASK, Secret};
 pub use settings::Source;
 pub use show::Setting;

@@ -157,12 +157,10 @@ fn servers(list: &str) -> Result<Vec<ServerAddr>, String> {
 fn nkey_seed(text: &str) -> Result<Secret, String> {
     let well_formed = text.len() == 58
         && text.starts_with("SU")
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
     if well_formed {
         Ok(Secret::new(text.to_owned()))
     } else {
-        Err("must be the seed of a user nkey: SU and 56 capital letters and digits".to_owned())
+        Err("must be the seed of a user nkey: SU and 56 characters of base 32".to_owned())
     }
 }
