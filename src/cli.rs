@@ -1,0 +1,253 @@
+//! The command line.
+//!
+//! Must not know how a command does its work. The list of variables in `--help` is made from
+//! [`config::keys`].
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+use crate::error::Exit;
+use crate::market::{Symbol, Timeframe};
+use crate::version;
+
+/// Turns market data on NATS into technical-analysis signals.
+#[derive(Debug, Parser)]
+#[command(name = "technical-analysis-agent", version = version::FULL)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What the binary is asked to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Command {
+    /// Run the agent until SIGTERM or SIGINT, then drain and exit (the default)
+    Run,
+    /// Compute signals over files of bars, without a broker: JSON lines on standard output
+    Replay(ReplayArgs),
+    /// Publish bars to NATS as a market-data source would
+    Feed(FeedArgs),
+    /// Ask a running agent how it is: exit 0 when healthy, 1 when not or unreachable
+    Health(HealthArgs),
+    /// Check the configuration and print every value with where it came from, secrets masked
+    Config(OutputArgs),
+    /// List the indicators: parameters, outputs, first value, convention, source
+    Indicators(OutputArgs),
+}
+
+/// How a file of bars is read.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct InputArgs {
+    /// Format of the input; without it the extension tells (`-` is taken for JSON lines)
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Symbol of bars that name none
+    #[arg(long, value_name = "S", value_parser = symbol)]
+    pub symbol: Option<String>,
+    /// Timeframe of bars that name none
+    #[arg(long, value_name = "T")]
+    pub timeframe: Option<Timeframe>,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ReplayArgs {
+    /// Files of bars, read one after another; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// End with 65 at the first bad line instead of skipping it
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `feed`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct FeedArgs {
+    /// Files of bars, published one after another; `-` is standard input
+    #[arg(
+        required_unless_present = "synthetic",
+        conflicts_with = "synthetic",
+        value_name = "FILE"
+    )]
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Make up bars (a random walk) instead of reading them
+    #[arg(long)]
+    pub synthetic: bool,
+    /// Synthetic: how many symbols
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "files",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub symbols: u32,
+    /// Synthetic: how many bars of each symbol
+    #[arg(long, value_name = "N", default_value_t = 1_000, conflicts_with = "files",
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub bars: u32,
+    /// Synthetic: the same seed gives the same prices
+    #[arg(long, value_name = "S", default_value_t = 1, conflicts_with = "files")]
+    pub seed: u64,
+    /// Bars per second; 0 is as fast as possible
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
+    pub rate: f64,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HealthArgs {
+    /// Where the agent listens; without it `HTTP_ADDR` tells
+    #[arg(long, value_name = "BASE_URL")]
+    pub url: Option<String>,
+    /// Ask whether it is ready (`/readyz`) instead of healthy (`/health`)
+    #[arg(long)]
+    pub ready: bool,
+}
+
+/// Arguments of commands that print a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct OutputArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A format of bars in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object or array per line.
+    Jsonl,
+    /// A header line, then one bar per line.
+    Csv,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// What clap has to say: a mistake, or the text of `--help` and `--version`. Print it with
+/// [`clap::Error::print`] and exit with [`exit_of`].
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = Cli::command()
+        .after_help("Everything is configured by environment variables: see --help.")
+        .after_long_help(reference())
+        .try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok(cli.command.unwrap_or(Command::Run))
+}
+
+/// The exit code of what [`parse`] answered instead of a command.
+#[must_use]
+pub fn exit_of(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+/// Variables and exit codes, for `--help`.
+fn reference() -> String {
+    let mut text = String::from(
+        "Environment variables. The process environment comes first, then .env in the working \
+         directory, then the default; an empty value is as if unset.\n\n",
+    );
+    text.push_str(&config::help());
+    text.push_str("Exit codes:\n");
+    for (exit, meaning) in Exit::ALL {
+        let _ = writeln!(text, "  {:>2}  {meaning}", exit.code());
+    }
+    text
+}
+
+fn symbol(text: &str) -> Result<String, String> {
+    Symbol::check(text)
+        .map(|()| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && *rate >= 0.0)
+        .ok_or_else(|| "must be a number of bars per second, 0 or more".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Result<Command, clap::Error> {
+        let arguments = line.split_whitespace().map(OsString::from);
+        parse(std::iter::once("technical-analysis-agent".into()).chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_agent_runs() {
+        assert_eq!(command("").unwrap(), Command::Run);
+        assert_eq!(command("run").unwrap(), Command::Run);
+    }
+
+    #[test]
+    fn replay_takes_files_and_defaults_for_what_they_leave_out() {
+        let line = "replay a.csv - --format csv --symbol BRK.B --timeframe 5m --strict";
+        let Command::Replay(replay) = command(line).unwrap() else {
+            panic!("no replay")
+        };
+        assert_eq!(replay.files, [PathBuf::from("a.csv"), PathBuf::from("-")]);
+        assert_eq!(replay.input.format, Some(Format::Csv));
+        assert_eq!(replay.input.symbol.as_deref(), Some("BRK.B"));
+        assert_eq!(replay.input.timeframe.unwrap().to_string(), "5m");
+        assert!(replay.strict);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_64_and_help_is_no_mistake() {
+        for line in [
+            "walk",
+            "replay",
+            "replay a.csv --timeframe 2d",
+            "feed",
+            "feed a.csv --synthetic",
+            "feed a.csv --bars 3",
+            "feed --synthetic --rate -1",
+            "feed --synthetic --symbols 0",
+            "run --fast",
+        ] {
+            let error = command(line).unwrap_err();
+            assert_eq!(exit_of(&error), Exit::Usage, "{line}");
+        }
+        for line in ["--help", "-h", "--version", "help feed", "replay --help"] {
+            let error = command(line).unwrap_err();
+            assert_eq!(exit_of(&error), Exit::Done, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_variable_with_its_default_and_every_exit_code() {
+        // wrapping may break a line anywhere, and does so by the width of the terminal
+        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+        let help = squeezed(&command("--help").unwrap_err().to_string());
+        for key in config::keys::all() {
+            let entry = squeezed(&format!("{} [default: {}]", key.name, key.default_text()));
+            assert!(help.contains(&entry), "{entry}");
+        }
+        for (exit, meaning) in Exit::ALL {
+            let entry = squeezed(&format!("{} {meaning}", exit.code()));
+            assert!(help.contains(&entry), "{entry}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Streams, retention and leases of durable delivery.
+
+use std::time::Duration;
+
+use super::check::{Check, count, field, one_of, stream_name, whole, whole_seconds};
+use super::raw::Raw;
+
+/// Where a stream is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In memory.
+    Memory,
+}
+
+/// What durable delivery needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurableConfig {
+    /// Partitions of the symbols, fixed when the streams are made.
+    pub partitions: usize,
+    /// Name of the stream of bars.
+    pub bars_stream: String,
+    /// Name of the stream of signals.
+    pub signals_stream: String,
+    /// Copies of each stream in the cluster.
+    pub replicas: usize,
+    /// Where the streams are kept.
+    pub storage: Storage,
+    /// Bars kept per series, at least two windows.
+    pub bars_per_series: u64,
+    /// Older bars are dropped.
+    pub bars_max_age: Duration,
+    /// Older signals are dropped.
+    pub signals_max_age: Duration,
+    /// Bound on the stream of bars.
+    pub bars_max_bytes: Option<u64>,
+    /// Bound on the stream of signals.
+    pub signals_max_bytes: Option<u64>,
+    /// A silent owner is replaced after this; whole seconds.
+    pub lease: Duration,
+    /// Time between checkpoints of a partition.
+    pub checkpoint: Duration,
+}
+
+/// Ten years: what is older is not market data any more but an archive.
+const MAX_AGE_SECS: u64 = 315_360_000;
+/// What NATS can hold in a signed 64-bit count.
+const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
+
+pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableConfig {
+    let age = || whole_seconds(1..=MAX_AGE_SECS);
+    let bytes = || |text: &str| whole(0..=MAX_BYTES)(text).map(|n| (n > 0).then_some(n));
+    let storage = one_of(&[("file", Storage::File), ("memory", Storage::Memory)]);
+    let two_windows = 2 * window as u64;
+    let bars_per_series = check
+        .read_optional(
+            &field!(raw.technical_bars_per_series),
+            whole(1..=10_000_000),
+        )
+        .unwrap_or(two_windows.max(1_000));
+    check.require(
+        bars_per_series >= two_windows,
+        &["TECHNICAL_BARS_PER_SERIES", "TECHNICAL_DATA_WINDOW_SIZE"],
+        "the stream must keep two windows of bars for a rebuild",
+    );
+    let config = DurableConfig {
+        partitions: check.read(&field!(raw.technical_partitions), count(1..=1_024)),
+        bars_stream: check.read(&field!(raw.technical_bars_stream), stream_name),
+        signals_stream: check.read(&field!(raw.technical_signals_stream), stream_name),
+        replicas: check.read(&field!(raw.technical_stream_replicas), count(1..=5)),
+        storage: check.read(&field!(raw.technical_stream_storage), storage),
+        bars_per_series,
+        bars_max_age: check.read(&field!(raw.technical_bars_max_age_secs), age()),
+        signals_max_age: check.read(&field!(raw.technical_signals_max_age_secs), age()),
+        bars_max_bytes: check.read(&field!(raw.technical_bars_max_bytes), bytes()),
+        signals_max_bytes: check.read(&field!(raw.technical_signals_max_bytes), bytes()),
+        lease: check.read(&field!(raw.technical_lease_secs), whole_seconds(2..=3_600)),
+        checkpoint: check.read(
+            &field!(raw.technical_checkpoint_secs),
+            whole_seconds(1..=3_600),
+        ),
+    };
+    check.require(
+        config.bars_stream != config.signals_stream,
+        &["TECHNICAL_BARS_STREAM", "TECHNICAL_SIGNALS_STREAM"],
+        "bars and signals need a stream each",
+    );
+    config
+}

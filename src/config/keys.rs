@@ -1,0 +1,455 @@
+//! The one list of variables: `--help`, `.env.example`, the README's table, the output of
+//! `config` and the check for unknown keys are all made from it.
+
+/// What holds when a variable is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// This text, read like any other value.
+    Text(&'static str),
+    /// Worked out from other values, in the way described.
+    Derived(&'static str),
+    /// Nothing.
+    None,
+}
+
+/// One variable.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name in the environment and in `.env`.
+    pub name: &'static str,
+    /// What holds without it.
+    pub fallback: Fallback,
+    /// What it is for, in a line.
+    pub meaning: &'static str,
+    /// A valid value.
+    pub example: &'static str,
+    /// Whether its value must be masked, and may come from the file named in `<name>_FILE`.
+    pub secret: bool,
+}
+
+/// Variables that belong together.
+#[derive(Debug)]
+pub struct Section {
+    /// Its heading.
+    pub title: &'static str,
+    /// Its variables.
+    pub keys: &'static [Key],
+}
+
+impl Key {
+    /// The default as it is shown to people; `–` for none.
+    #[must_use]
+    pub const fn default_text(&self) -> &'static str {
+        match self.fallback {
+            Fallback::Text(text) | Fallback::Derived(text) => text,
+            Fallback::None => "–",
+        }
+    }
+
+    /// The variable that names a file to read this one from, if it is a secret.
+    #[must_use]
+    pub fn file_variable(&self) -> Option<String> {
+        self.secret.then(|| format!("{}_FILE", self.name))
+    }
+}
+
+/// Every variable there is, in the order they are listed.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+/// The variable called `name` in any case.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Key> {
+    all().find(|key| key.name.eq_ignore_ascii_case(name))
+}
+
+const fn set(
+    name: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        name,
+        fallback: Fallback::Text(default),
+        meaning,
+        example,
+        secret: false,
+    }
+}
+
+const fn unset(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
+    Key {
+        name,
+        fallback: Fallback::None,
+        meaning,
+        example,
+        secret: false,
+    }
+}
+
+const fn secret(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
+    Key {
+        secret: true,
+        ..unset(name, example, meaning)
+    }
+}
+
+const fn derived(
+    name: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        fallback: Fallback::Derived(default),
+        ..unset(name, example, meaning)
+    }
+}
+
+/// Every variable by section.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        title: "NATS",
+        keys: &[
+            set(
+                "NATS_URL",
+                "nats://localhost:4222",
+                "nats://a:4222,nats://b:4222",
+                "one or more servers, comma-separated (`nats://` or `tls://`)",
+            ),
+            unset(
+                "NATS_CREDS_FILE",
+                "/etc/nats/agent.creds",
+                "authentication by a credentials file (one kind at a time)",
+            ),
+            secret(
+                "NATS_NKEY_SEED",
+                "SUAEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPL",
+                "authentication by the seed of an nkey",
+            ),
+            unset(
+                "NATS_USER",
+                "agent",
+                "authentication by user name, with `NATS_PASSWORD`",
+            ),
+            secret("NATS_PASSWORD", "correct-horse", "password of `NATS_USER`"),
+            secret("NATS_TOKEN", "s3cr3t", "authentication by token"),
+            unset(
+                "NATS_TLS_CA",
+                "/etc/nats/ca.pem",
+                "PEM file of the authority that signed the server's certificate",
+            ),
+            unset(
+                "NATS_TLS_CERT",
+                "/etc/nats/client.pem",
+                "PEM file of the client certificate, with `NATS_TLS_KEY` (mutual TLS)",
+            ),
+            unset(
+                "NATS_TLS_KEY",
+                "/etc/nats/client-key.pem",
+                "PEM file of the client's private key",
+            ),
+            derived(
+                "NATS_CONNECT_TIMEOUT",
+                "– (retry for ever)",
+                "30",
+                "seconds to wait for the first connection",
+            ),
+        ],
+    },
+    Section {
+        title: "Process, logs and operations",
+        keys: &[
+            set(
+                "LOG_LEVEL",
+                "INFO",
+                "debug",
+                "`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`, or a full tracing filter",
+            ),
+            set(
+                "LOG_FORMAT",
+                "auto",
+                "json",
+                "`json`, `pretty`, or `auto`: JSON when standard output is no terminal",
+            ),
+            unset(
+                "LOG_DIR",
+                "/var/log/technical",
+                "also write `LOG_DIR/<agent name>.log`, rotated daily",
+            ),
+            set(
+                "SHUTDOWN_TIMEOUT",
+                "25",
+                "10",
+                "seconds allowed for the drain",
+            ),
+            set(
+                "HTTP_ADDR",
+                "127.0.0.1:8080",
+                "0.0.0.0:8080",
+                "operations endpoint; `off` disables it",
+            ),
+            secret(
+                "HTTP_ADMIN_TOKEN",
+                "s3cr3t",
+                "bearer token of the admin routes; without it they answer 403",
+            ),
+        ],
+    },
+    Section {
+        title: "Agent and delivery",
+        keys: &[
+            derived(
+                "TECHNICAL_AGENT_NAME",
+                "<group>-<host>-<pid>",
+                "technical-1",
+                "this process, in logs, metrics, headers and status",
+            ),
+            set(
+                "TECHNICAL_GROUP",
+                "technical-analysis",
+                "technical-analysis",
+                "replicas of one group share the symbols; another group is another, independent analysis",
+            ),
+            set(
+                "TECHNICAL_DELIVERY",
+                "auto",
+                "core",
+                "`durable` (JetStream), `core` (plain NATS), or `auto`: durable where it can be had, else core",
+            ),
+            set(
+                "TECHNICAL_SUBJECTS",
+                "raw.market_data.price,raw.market_data.price.>",
+                "raw.market_data.price.>",
+                "market-data subjects, comma-separated",
+            ),
+            set(
+                "TECHNICAL_PUBLISH_SUBJECT",
+                "insight.technical.{symbol}.{timeframe}",
+                "insight.technical.{symbol}.{timeframe}",
+                "where signals go; the placeholders are optional",
+            ),
+            set(
+                "TECHNICAL_FORMING_SUBJECT",
+                "insight.forming.technical.{symbol}.{timeframe}",
+                "insight.forming.technical.{symbol}.{timeframe}",
+                "where signals of bars still forming go: plain NATS, never stored",
+            ),
+            set(
+                "TECHNICAL_DEAD_LETTER_SUBJECT",
+                "dead.technical",
+                "dead.technical",
+                "where refused input goes, with the reason in headers",
+            ),
+            set(
+                "TECHNICAL_MAX_PAYLOAD_BYTES",
+                "262144",
+                "262144",
+                "larger input is refused",
+            ),
+        ],
+    },
+    Section {
+        title: "Analysis",
+        keys: &[
+            set(
+                "TECHNICAL_DEFAULT_TIMEFRAME",
+                "1m",
+                "5m",
+                "for input that names none",
+            ),
+            set(
+                "TECHNICAL_DATA_WINDOW_SIZE",
+                "200",
+                "200",
+                "bars kept per series (symbol × timeframe)",
+            ),
+            set(
+                "TECHNICAL_MIN_BARS_REQUIRED",
+                "50",
+                "50",
+                "bars a series needs before its first signal",
+            ),
+            set(
+                "TECHNICAL_PUBLISH_FREQUENCY",
+                "1",
+                "5",
+                "publish every n-th bar of each series; bars with alerts always are",
+            ),
+            set(
+                "TECHNICAL_RSI_PERIOD",
+                "14",
+                "14",
+                "changes the RSI is smoothed over",
+            ),
+            set(
+                "TECHNICAL_RSI_OVERBOUGHT",
+                "70",
+                "70",
+                "RSI at or above this is overbought",
+            ),
+            set(
+                "TECHNICAL_RSI_OVERSOLD",
+                "30",
+                "30",
+                "RSI at or below this is oversold",
+            ),
+            set(
+                "TECHNICAL_MACD_FAST",
+                "12",
+                "12",
+                "bars of the fast MACD average",
+            ),
+            set(
+                "TECHNICAL_MACD_SLOW",
+                "26",
+                "26",
+                "bars of the slow MACD average",
+            ),
+            set(
+                "TECHNICAL_MACD_SIGNAL",
+                "9",
+                "9",
+                "values of the MACD line in its signal",
+            ),
+            set(
+                "TECHNICAL_BB_PERIOD",
+                "20",
+                "20",
+                "bars of the Bollinger bands",
+            ),
+            set(
+                "TECHNICAL_BB_STD",
+                "2.0",
+                "2.0",
+                "half the width of the Bollinger bands, in standard deviations",
+            ),
+            set(
+                "TECHNICAL_SMA_SHORT",
+                "20",
+                "20",
+                "bars of the short simple average",
+            ),
+            set(
+                "TECHNICAL_SMA_LONG",
+                "50",
+                "50",
+                "bars of the long simple average",
+            ),
+            set(
+                "TECHNICAL_EMA_SHORT",
+                "12",
+                "12",
+                "bars of the short exponential average",
+            ),
+            set(
+                "TECHNICAL_EMA_LONG",
+                "26",
+                "26",
+                "bars of the long exponential average",
+            ),
+            set(
+                "TECHNICAL_VOLUME_SMA_PERIOD",
+                "20",
+                "20",
+                "bars of the average volume",
+            ),
+            unset(
+                "TECHNICAL_INDICATORS",
+                "atr(14),adx(14),stoch(14,3,3)",
+                "more indicators (see the `indicators` command)",
+            ),
+            set(
+                "TECHNICAL_MAX_SERIES",
+                "100000",
+                "100000",
+                "bound on memory: input for a series beyond it is refused",
+            ),
+            set(
+                "TECHNICAL_SERIES_IDLE_SECS",
+                "0",
+                "86400",
+                "forget a series that has been silent this long; 0 is never",
+            ),
+        ],
+    },
+    Section {
+        title: "Durable delivery",
+        keys: &[
+            set(
+                "TECHNICAL_PARTITIONS",
+                "32",
+                "32",
+                "partitions, fixed when the streams are made",
+            ),
+            set(
+                "TECHNICAL_BARS_STREAM",
+                "TECHNICAL_BARS",
+                "TECHNICAL_BARS",
+                "name of the stream of bars",
+            ),
+            set(
+                "TECHNICAL_SIGNALS_STREAM",
+                "TECHNICAL_SIGNALS",
+                "TECHNICAL_SIGNALS",
+                "name of the stream of signals",
+            ),
+            set(
+                "TECHNICAL_STREAM_REPLICAS",
+                "1",
+                "3",
+                "copies of each stream in the NATS cluster, 1 to 5",
+            ),
+            set(
+                "TECHNICAL_STREAM_STORAGE",
+                "file",
+                "memory",
+                "`file` or `memory`",
+            ),
+            derived(
+                "TECHNICAL_BARS_PER_SERIES",
+                "max(1000, 2 × window)",
+                "1000",
+                "bars kept per series in the stream",
+            ),
+            set(
+                "TECHNICAL_BARS_MAX_AGE_SECS",
+                "2592000",
+                "604800",
+                "bars older than this are dropped from the stream (30 days)",
+            ),
+            set(
+                "TECHNICAL_SIGNALS_MAX_AGE_SECS",
+                "604800",
+                "86400",
+                "signals older than this are dropped from the stream (7 days)",
+            ),
+            set(
+                "TECHNICAL_BARS_MAX_BYTES",
+                "0",
+                "10737418240",
+                "bound on the stream of bars; 0 is unlimited",
+            ),
+            set(
+                "TECHNICAL_SIGNALS_MAX_BYTES",
+                "0",
+                "1073741824",
+                "bound on the stream of signals; 0 is unlimited",
+            ),
+            set(
+                "TECHNICAL_LEASE_SECS",
+                "6",
+                "6",
+                "a silent owner is replaced after this",
+            ),
+            set(
+                "TECHNICAL_CHECKPOINT_SECS",
+                "10",
+                "10",
+                "time between checkpoints of a partition",
+            ),
+        ],
+    },
+];

@@ -1,0 +1,88 @@
+//! Text that must not be seen.
+
+use std::fmt;
+
+/// What is shown in place of a secret.
+pub const MASK: &str = "********";
+
+/// A password, token or seed. Formatting it in any way gives [`MASK`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` out of sight.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself, to be handed to whoever authenticates with it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(MASK)
+    }
+}
+
+/// A comma-separated list of URLs with the passwords and tokens in them masked.
+#[must_use]
+pub fn mask_urls(list: &str) -> String {
+    list.split(',').map(mask_url).collect::<Vec<_>>().join(",")
+}
+
+fn mask_url(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    // up to the last `@`: a password that should have been escaped stays masked as well
+    match rest.rsplit_once('@') {
+        None => url.to_owned(),
+        Some((login, host)) => match login.split_once(':') {
+            Some((user, _)) => format!("{scheme}{user}:{MASK}@{host}"),
+            None => format!("{scheme}{MASK}@{host}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_however_it_is_formatted() {
+        let secret = Secret::new("hunter2".to_owned());
+        for shown in [
+            format!("{secret}"),
+            format!("{secret:?}"),
+            format!("{secret:#?}"),
+            format!("{:?}", Some(&secret)),
+        ] {
+            assert!(
+                !shown.contains("hunter2") && shown.contains(MASK),
+                "{shown}"
+            );
+        }
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn only_the_secret_part_of_a_url_is_masked() {
+        assert_eq!(
+            mask_urls("nats://a:4222,tls://bob:pa@ss@b:4222,nats://tok3n@c"),
+            format!("nats://a:4222,tls://bob:{MASK}@b:4222,nats://{MASK}@c")
+        );
+        assert_eq!(mask_urls("bob:pw@host"), format!("bob:{MASK}@host"));
+    }
+}

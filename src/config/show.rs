@@ -1,0 +1,80 @@
+//! The effective configuration, for people and scripts.
+
+use serde::Serialize;
+
+use super::keys;
+use super::settings::{Settings, Source};
+use super::{Config, MASK};
+
+/// A variable with the value in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// The variable.
+    pub key: String,
+    /// Its value, masked where it is secret; none when nothing is set.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub source: Source,
+}
+
+/// Every variable, with what was derived filled in and the files that secrets were read from.
+pub(super) fn effective(settings: &Settings, config: &Config) -> Vec<Setting> {
+    let mut list = Vec::new();
+    for key in keys::all() {
+        let given = settings.given(key);
+        let value = given.shown.or_else(|| match key.name {
+            "TECHNICAL_AGENT_NAME" => Some(config.agent_name.clone()),
+            "TECHNICAL_BARS_PER_SERIES" => Some(config.durable.bars_per_series.to_string()),
+            _ => None,
+        });
+        list.push(Setting {
+            key: key.name.to_owned(),
+            value,
+            source: given.source,
+        });
+        if let (Some(variable), Some((path, source))) = (key.file_variable(), settings.file(key)) {
+            list.push(Setting {
+                key: variable,
+                value: Some(path.clone()),
+                source: *source,
+            });
+        }
+    }
+    list
+}
+
+impl Config {
+    /// The settings as aligned columns: variable, value (`–` for none), source.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let width = |text: fn(&Setting) -> usize| self.settings.iter().map(text).max().unwrap_or(0);
+        let keys = width(|s| s.key.chars().count());
+        let values = width(|s| s.value.as_deref().unwrap_or(NONE).chars().count()).min(60);
+        let line = |s: &Setting| {
+            let value = s.value.as_deref().unwrap_or(NONE);
+            format!("{:keys$}  {value:values$}  {}\n", s.key, s.source)
+        };
+        self.settings.iter().map(line).collect()
+    }
+
+    /// The settings as a JSON array of `{"key", "value", "source"}`.
+    ///
+    /// # Errors
+    /// Never in practice: texts always serialize.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&self.settings)
+    }
+
+    /// What differs from the defaults, as `KEY=value` pairs in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        self.settings
+            .iter()
+            .filter(|s| s.source != Source::Default)
+            .map(|s| format!("{}={}", s.key, s.value.as_deref().unwrap_or(MASK)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+const NONE: &str = "–";

@@ -1,0 +1,119 @@
+//! How a process ends: the exit codes that scripts and supervisors rely on.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+
+/// An exit code. The numbers are those of `sysexits.h` where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Drained and stopped, or done.
+    Done = 0,
+    /// `health`: the agent is not healthy or cannot be asked.
+    Unhealthy = 1,
+    /// Bad command line.
+    Usage = 64,
+    /// `replay --strict`: a line of the input is bad.
+    Data = 65,
+    /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`.
+    Unreachable = 69,
+    /// Internal failure.
+    Internal = 70,
+    /// The drain was cut: by `SHUTDOWN_TIMEOUT` or by a second signal.
+    DrainCut = 75,
+    /// Bad configuration.
+    Config = 78,
+}
+
+impl Exit {
+    /// Every code with what it means, as listed in `--help`.
+    pub const ALL: [(Self, &'static str); 8] = [
+        (Self::Done, "drained and stopped, or done"),
+        (Self::Unhealthy, "health: not healthy, or nobody answers"),
+        (Self::Usage, "bad command line"),
+        (Self::Data, "replay --strict: a bad line in the input"),
+        (
+            Self::Unreachable,
+            "NATS unreachable within NATS_CONNECT_TIMEOUT",
+        ),
+        (Self::Internal, "internal failure"),
+        (
+            Self::DrainCut,
+            "the drain did not finish within SHUTDOWN_TIMEOUT, or was cut by a second signal",
+        ),
+        (Self::Config, "bad configuration"),
+    ];
+
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something impossible.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A line of the input is bad, and that was not to be tolerated.
+    #[error("{0}")]
+    Data(String),
+    /// No server answered in time.
+    #[error("no NATS server could be reached: {0}")]
+    Unreachable(String),
+    /// The drain did not finish; what was cut is in the log.
+    #[error("the drain was cut short: {0}")]
+    DrainCut(String),
+    /// Anything else.
+    #[error("{0:#}")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Error {
+    /// The code to exit with.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Config(_) => Exit::Config,
+            Self::Data(_) => Exit::Data,
+            Self::Unreachable(_) => Exit::Unreachable,
+            Self::DrainCut(_) => Exit::DrainCut,
+            Self::Internal(_) => Exit::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_that_scripts_rely_on() {
+        let codes: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
+        assert_eq!(codes, [0, 1, 64, 65, 69, 70, 75, 78]);
+        let code = |error: Error| error.exit().code();
+        assert_eq!(code(Error::Usage(String::new())), 64);
+        assert_eq!(code(Error::Data(String::new())), 65);
+        assert_eq!(code(Error::Unreachable(String::new())), 69);
+        assert_eq!(code(anyhow::anyhow!("x").into()), 70);
+        assert_eq!(code(Error::DrainCut(String::new())), 75);
+        let bad = ConfigError {
+            violations: Vec::new(),
+            warnings: Vec::new(),
+        };
+        assert_eq!(code(bad.into()), 78);
+    }
+}

@@ -1,0 +1,3 @@
+//! Running the agent: what it tells its operators.
+
+pub mod logs;

@@ -1,0 +1,149 @@
+//! The binary as a user meets it: commands, output, exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the binary in `dir` with nothing but `variables` in its environment.
+fn agent(dir: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn a_bad_command_line_exits_64_and_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [&["walk"][..], &["replay"], &["run", "--fast"], &["feed"]] {
+        let output = agent(dir.path(), &[], arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(stderr(&output).contains("Usage:"), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn a_bad_configuration_exits_78_with_every_violation() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join(".env"),
+        "TECHNICAL_BB_STD=-1\nNATS_TOKEN=open sesame\n",
+    )
+    .unwrap();
+    let variables = [
+        ("TECHNICAL_RSI_PERIOD", "many"),
+        ("TECHNICAL_DELIVERY", "durable"),
+        ("NATS_PASSWORD", "hunter2"),
+    ];
+    for arguments in [&["config"][..], &["config", "--json"], &["run"], &[]] {
+        let output = agent(dir.path(), &variables, arguments);
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        let said = stderr(&output);
+        for words in [
+            "has 5 errors",
+            "TECHNICAL_RSI_PERIOD=many (environment)",
+            "TECHNICAL_BB_STD=-1 (.env)",
+            "TECHNICAL_DELIVERY=durable",
+            "NATS_USER (not set)",
+            ".env line 2",
+        ] {
+            assert!(said.contains(words), "`{words}` is missing in: {said}");
+        }
+        assert!(
+            !said.contains("hunter2") && !said.contains("sesame"),
+            "{said}"
+        );
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn config_prints_every_effective_value_with_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(".env"), "TECHNICAL_GROUP=blue\n").unwrap();
+    let variables = [
+        ("TECHNICAL_DATA_WINDOW_SIZE", "600"),
+        ("NATS_URL", "nats://bob:hunter2@localhost:4222"),
+        ("HTTP_ADMIN_TOKEN", "letmein"),
+        ("TECHNICAL_RSI_PEROID", "9"),
+    ];
+    let output = agent(dir.path(), &variables, &["config", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("TECHNICAL_RSI_PERIOD"),
+        "{}",
+        stderr(&output)
+    );
+    let settings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let entry = |key: &str| {
+        let mut found = settings.iter().filter(|s| s["key"] == key);
+        let entry = found.next().unwrap_or_else(|| panic!("{key} is missing"));
+        assert!(found.next().is_none());
+        (entry["value"].clone(), entry["source"].as_str().unwrap())
+    };
+    assert_eq!(
+        entry("TECHNICAL_DATA_WINDOW_SIZE"),
+        ("600".into(), "environment")
+    );
+    assert_eq!(entry("TECHNICAL_GROUP"), ("blue".into(), ".env"));
+    assert_eq!(entry("TECHNICAL_RSI_PERIOD"), ("14".into(), "default"));
+    assert_eq!(
+        entry("TECHNICAL_BARS_PER_SERIES"),
+        ("1200".into(), "default")
+    );
+    assert_eq!(entry("NATS_TOKEN"), (Value::Null, "default"));
+    let (name, _) = entry("TECHNICAL_AGENT_NAME");
+    assert!(name.as_str().unwrap().starts_with("blue-"), "{name}");
+    let table = agent(dir.path(), &variables, &["config"]);
+    assert_eq!(stdout(&table).lines().count(), settings.len());
+    for shown in [stdout(&output), stdout(&table)] {
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("letmein"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn help_and_version_are_complete_and_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    // even where the configuration is broken
+    let variables = [("TECHNICAL_RSI_PERIOD", "many")];
+    let help = agent(dir.path(), &variables, &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for words in [
+        "TECHNICAL_CHECKPOINT_SECS",
+        "NATS_TOKEN_FILE",
+        "Exit codes",
+        "replay",
+        "78",
+    ] {
+        assert!(stdout(&help).contains(words), "`{words}` is missing");
+    }
+    let version = agent(dir.path(), &variables, &["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let start = concat!(
+        "technical-analysis-agent ",
+        env!("CARGO_PKG_VERSION"),
+        " (git "
+    );
+    assert!(stdout(&version).starts_with(start), "{}", stdout(&version));
+    assert!(
+        stdout(&version).contains("rustc 1."),
+        "{}",
+        stdout(&version)
+    );
+}
