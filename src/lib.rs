@@ -4,4 +4,5 @@
 pub mod engine;
 pub mod indicators;
 pub mod market;
+pub mod ops;
 pub mod wire;

@@ -1,0 +1,7 @@
+//! Operations: what the process says about itself, and to whom.
+//!
+//! Nothing here knows what is computed from a bar, nor how bars and signals travel.
+
+pub mod health;
+pub mod metrics;
+pub mod process;
