@@ -3,5 +3,9 @@
 //! Nothing here knows what is computed from a bar, nor how bars and signals travel.
 
 pub mod health;
+pub mod heartbeat;
+pub mod http;
 pub mod metrics;
+pub mod notify;
 pub mod process;
+pub mod query;
