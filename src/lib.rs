@@ -10,6 +10,5 @@ pub mod group;
 pub mod indicators;
 pub mod market;
 pub mod ops;
-pub mod tools;
 pub mod version;
 pub mod wire;

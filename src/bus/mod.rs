@@ -1,0 +1,10 @@
+//! NATS: the connection and what travels over it.
+
+mod backoff;
+mod connect;
+mod drain;
+mod link;
+
+pub use connect::{ConnectError, Sizing, connect};
+pub use drain::{DrainError, drain_and_close, round_trip};
+pub use link::{Link, LinkState, ServerView};

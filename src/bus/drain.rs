@@ -1,0 +1,86 @@
+//! Ending a connection without losing what was said on it.
+//!
+//! What async-nats 0.51 does, which is less than its names say:
+//!
+//! - `flush()` returns when the bytes are with the operating system. The server may not have
+//!   read one of them.
+//! - `drain()` returns when the command is queued. The connection task then sends UNSUB and
+//!   PING and closes **the next time it wakes**, whatever woke it: it waits neither for the PONG
+//!   nor for a write buffer that the socket would not take whole. What is unwritten, or sent by
+//!   the server before it saw the UNSUB, is lost. `Subscriber::drain` is the same for one
+//!   subscription.
+//! - While there is no server, `drain()` waits for one, for ever.
+//! - `Event::Closed` can be dropped when many events are waiting ([`super::Link`] sees the end
+//!   regardless).
+//!
+//! So nothing may be under way when `drain()` is called. [`round_trip`] makes sure of it: a server
+//! takes the commands of a connection in order and answers in order.
+
+use std::sync::Arc;
+
+use async_nats::{Client, Request, RequestErrorKind};
+use tokio::time::{Instant, timeout_at};
+
+use super::Link;
+
+/// Why a drain is not clean.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DrainError {
+    /// What was published last may not have reached the server.
+    #[error("the NATS server did not confirm the last messages: {0}")]
+    Unconfirmed(String),
+    /// The connection was still open at the deadline.
+    #[error("the NATS connection did not close in time")]
+    StillOpen,
+}
+
+/// Returns once the server has taken everything published on `client` before the call, and
+/// everything that it had sent to us by then is in the channels of its subscriptions.
+///
+/// A request to a fresh inbox of our own, which nobody listens to, is answered by the server
+/// itself ("no responders"); one that we may not publish to is answered by an error that names
+/// the inbox. Either is the answer.
+///
+/// # Errors
+/// When there is no answer by `deadline`, or no connection any more.
+pub async fn round_trip(client: &Client, link: &Link, deadline: Instant) -> Result<(), DrainError> {
+    let inbox = client.new_inbox();
+    let request = Request::new().payload("".into()).timeout(None);
+    let answered = async {
+        match client.send_request(inbox.clone(), request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+            Err(error) => Err(DrainError::Unconfirmed(error.to_string())),
+        }
+    };
+    let outcome = timeout_at(deadline, async {
+        tokio::select! {
+            outcome = answered => outcome,
+            () = link.refused(&inbox) => Ok(()),
+            () = link.wait_closed() => Err(DrainError::Unconfirmed("the connection is closed".into())),
+        }
+    });
+    outcome
+        .await
+        .unwrap_or_else(|_| Err(DrainError::Unconfirmed("no answer in time".into())))
+}
+
+/// Confirms what was published, closes the connection and returns once it is closed.
+///
+/// Call it when nothing publishes any more and no subscription is of interest.
+///
+/// # Errors
+/// When the deadline passes first, or what was published last could not be confirmed. The
+/// connection is closed in the latter case if it can be.
+pub async fn drain_and_close(
+    client: &Client,
+    link: &Arc<Link>,
+    deadline: Instant,
+) -> Result<(), DrainError> {
+    let confirmed = round_trip(client, link, deadline).await;
+    // It fails only when the connection has already ended, which is what we wait for.
+    let _ = timeout_at(deadline, client.drain()).await;
+    let closed = timeout_at(deadline, link.wait_closed()).await;
+    confirmed?;
+    closed.map_err(|_| DrainError::StillOpen)
+}

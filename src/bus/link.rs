@@ -1,0 +1,339 @@
+//! What is known of the connection, at any moment, without asking the server.
+//!
+//! A [`Link`] belongs to one connection and is fed by the client's events. Three things about
+//! async-nats 0.51 shape it:
+//!
+//! - Events go through a channel of 128 and are dropped when it is full, which a burst of
+//!   slow-consumer events does. So the number of those is a lower bound, the number of
+//!   reconnects is read from the client's statistics, "connected" is compared with the client's
+//!   own state on every event, and "closed" is noticed by the event callback being dropped.
+//! - A server in lame-duck mode is announced and nothing more is done. The link moves to
+//!   another server where the client knows one. Where it knows none it stays: a lame server
+//!   serves those connected to the end, and refuses newcomers.
+//! - `server_info()` is that of the last connect.
+//!
+//! The link holds the client, so a connection ends by [`super::drain_and_close`] only, never by
+//! being forgotten.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ClientError, Event};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::jitter;
+
+/// One line of a kind per this.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long a burst of drops is counted before it is logged.
+const BURST_COUNT: Duration = Duration::from_secs(1);
+/// A server in lame-duck mode leaves its clients at least 10 s by default.
+const MOVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The part of the state that others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkState {
+    /// Whether a server is there.
+    pub connected: bool,
+    /// Whether the connection has ended for good.
+    pub closed: bool,
+    /// Whether the server has announced that it is going down.
+    pub lame_duck: bool,
+}
+
+/// The server of the last connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView {
+    /// Its name, or its id where it has none.
+    pub name: String,
+    /// Its version, such as `2.12.1`.
+    pub version: String,
+    /// `host:port` as the server itself says it.
+    pub address: String,
+    /// The largest message it takes, in bytes.
+    pub max_payload: usize,
+    /// Whether it offers `JetStream`.
+    pub jetstream: bool,
+}
+
+/// The observed state of one connection.
+#[derive(Debug)]
+pub struct Link {
+    state: watch::Sender<LinkState>,
+    client: OnceLock<Client>,
+    slow_consumer_events: AtomicU64,
+    burst: AtomicBool,
+    last_error: Mutex<Option<String>>,
+    last_line: Mutex<Option<Instant>>,
+    server_error: watch::Sender<Option<String>>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            state: watch::Sender::new(LinkState::default()),
+            client: OnceLock::new(),
+            slow_consumer_events: AtomicU64::new(0),
+            burst: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+            last_line: Mutex::new(None),
+            server_error: watch::Sender::new(None),
+        }
+    }
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        *self.state.borrow()
+    }
+
+    /// The state now and each change of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    /// Whether a server is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state().connected
+    }
+
+    /// How often the connection was lost and made again.
+    #[must_use]
+    pub fn reconnects(&self) -> u64 {
+        self.client.get().map_or(0, |client| {
+            let connects = client.statistics().connects.load(Ordering::Relaxed);
+            connects.saturating_sub(1)
+        })
+    }
+
+    /// How many times a message was dropped because its subscription's channel was full; a lower
+    /// bound (see the module).
+    #[must_use]
+    pub fn slow_consumer_events(&self) -> u64 {
+        self.slow_consumer_events.load(Ordering::Relaxed)
+    }
+
+    /// The last thing that went wrong.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+
+    /// The server of the last connect; none before the first.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerView> {
+        let info = self.client.get()?.server_info();
+        let name = if info.server_name.is_empty() {
+            info.server_id
+        } else {
+            info.server_name
+        };
+        Some(ServerView {
+            name,
+            version: info.version,
+            address: format!("{}:{}", info.host, info.port),
+            max_payload: info.max_payload,
+            jetstream: info.jetstream,
+        })
+    }
+
+    /// Returns when the connection has ended for good.
+    pub async fn wait_closed(&self) {
+        self.wait_for(|state| state.closed).await;
+    }
+
+    /// Returns when `condition` holds.
+    pub async fn wait_for(&self, condition: impl FnMut(&LinkState) -> bool) {
+        // The sender is ours, so the channel cannot close while we wait.
+        let _ = self.watch().wait_for(condition).await;
+    }
+
+    /// Returns when the server has refused something that involves `subject`.
+    pub(super) async fn refused(&self, subject: &str) {
+        let mut errors = self.server_error.subscribe();
+        let _ = errors
+            .wait_for(|error| error.as_ref().is_some_and(|text| text.contains(subject)))
+            .await;
+    }
+
+    /// Takes the client of the connection that was just made.
+    pub(super) fn attach(&self, client: &Client) {
+        let _ = self.client.set(client.clone());
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.connected, true));
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.client.get().is_some()
+    }
+
+    pub(super) fn failed(&self, error: String) {
+        *lock(&self.last_error) = Some(error);
+    }
+
+    /// Whether a line about a failing connection is due, so that retries do not flood the log.
+    pub(super) fn line_due(&self) -> bool {
+        let mut last = lock(&self.last_line);
+        let due = last.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
+    pub(super) fn ended(&self) {
+        self.state.send_modify(|state| {
+            *state = LinkState {
+                closed: true,
+                ..LinkState::default()
+            }
+        });
+    }
+
+    pub(super) fn observe(self: &Arc<Self>, event: Event) {
+        match event {
+            Event::Connected => self.connected(),
+            Event::Disconnected => self.disconnected(),
+            Event::LameDuckMode => self.lame_duck(),
+            Event::SlowConsumer(_) => self.slow_consumer(),
+            Event::Closed => self.ended(),
+            Event::Draining => tracing::debug!("draining the NATS connection"),
+            Event::ServerError(error) => {
+                tracing::warn!(%error, "the NATS server reports an error");
+                self.failed(error.to_string());
+                self.server_error.send_replace(Some(error.to_string()));
+            }
+            Event::ClientError(error) => self.attempt_failed(&error),
+        }
+    }
+
+    fn connected(&self) {
+        *lock(&self.last_line) = None;
+        let was = self.state.send_replace(LinkState {
+            connected: true,
+            ..LinkState::default()
+        });
+        if self.is_attached() && !was.connected {
+            tracing::info!(reconnects = self.reconnects(), "connected to NATS again");
+        }
+    }
+
+    fn disconnected(&self) {
+        let was = self.state.send_replace(LinkState::default());
+        if was.connected && self.line_due() {
+            tracing::warn!("the NATS connection is lost; trying again for ever");
+        }
+    }
+
+    fn attempt_failed(&self, error: &ClientError) {
+        let text = error.to_string();
+        if self.line_due() {
+            if text.contains("authorization") {
+                tracing::error!("the NATS server refuses our credentials; trying again for ever");
+            } else {
+                tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
+            }
+        }
+        self.failed(text);
+    }
+
+    fn slow_consumer(self: &Arc<Self>) {
+        self.slow_consumer_events.fetch_add(1, Ordering::Relaxed);
+        self.compare_with_client();
+        if self.burst.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let link = Arc::clone(self);
+        let before = self.slow_consumer_events().saturating_sub(1);
+        tokio::spawn(async move { link.report_bursts(before).await });
+    }
+
+    async fn report_bursts(&self, mut reported: u64) {
+        loop {
+            tokio::time::sleep(BURST_COUNT).await;
+            let total = self.slow_consumer_events();
+            tracing::warn!(
+                events = total - reported,
+                total,
+                "a NATS subscription is full and drops messages: this process is too slow for them"
+            );
+            reported = total;
+            tokio::time::sleep(LOG_EVERY - BURST_COUNT).await;
+            if self.slow_consumer_events() == reported {
+                self.burst.store(false, Ordering::Release);
+                // One may have come between the comparison and the store, and seen a burst.
+                if self.slow_consumer_events() == reported
+                    || self.burst.swap(true, Ordering::AcqRel)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn compare_with_client(&self) {
+        if let Some(client) = self.client.get() {
+            let connected = client.connection_state() == State::Connected;
+            self.state.send_if_modified(|state| {
+                !state.closed && std::mem::replace(&mut state.connected, connected) != connected
+            });
+        }
+    }
+
+    fn lame_duck(&self) {
+        let mut first = false;
+        self.state.send_if_modified(|state| {
+            first = !std::mem::replace(&mut state.lame_duck, true);
+            first
+        });
+        let (true, Some(client)) = (first, self.client.get().cloned()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            let servers = client.server_pool().await.map_or(0, |pool| pool.len());
+            if servers < 2 {
+                tracing::warn!(
+                    "the NATS server is going down and no other is known; staying to the end"
+                );
+                return;
+            }
+            let wait = jitter(MOVE_WITHIN);
+            tracing::warn!(?wait, "the NATS server is going down; moving to another");
+            tokio::time::sleep(wait).await;
+            // A reconnect drops what is still in the write buffer.
+            if client.flush().await.is_ok() {
+                let _ = client.force_reconnect().await;
+            }
+        });
+    }
+}
+
+/// Ends the link when the client drops its event callback, which is the last thing that it does.
+pub(super) struct EndOfEvents(pub(super) Arc<Link>);
+
+impl Drop for EndOfEvents {
+    fn drop(&mut self) {
+        // A first connection that failed drops its callback as well.
+        if self.0.is_attached() {
+            self.0.ended();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Each value is replaced whole: a panic elsewhere cannot have left half of one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
