@@ -5,11 +5,12 @@
 mod decode;
 mod encode;
 mod fields;
+pub mod headers;
 mod reason;
 mod subject;
 
 pub use decode::{DecodeLimits, Decoder, Refusal};
-pub use encode::{Encoder, encode_bar};
+pub use encode::{Encoder, encode_bar, encode_signal};
 pub use reason::Reason;
 pub use subject::{
     InvalidSubject, SubjectParts, SubjectPattern, SubjectRefusal, SubjectTemplate, token,

@@ -265,3 +265,147 @@ impl fmt::Display for SubjectTemplate {
         f.write_str(&self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> SubjectPattern {
+        text.parse().unwrap()
+    }
+
+    fn said(text: &str, subject: &str) -> (Option<String>, Option<String>) {
+        let parts = pattern(text).parts(subject).unwrap();
+        (
+            parts.symbol.map(Cow::into_owned),
+            parts.timeframe.map(|t| t.to_string()),
+        )
+    }
+
+    fn some(symbol: &str, timeframe: Option<&str>) -> (Option<String>, Option<String>) {
+        (Some(symbol.to_owned()), timeframe.map(str::to_owned))
+    }
+
+    #[test]
+    fn wildcards_stand_for_symbol_and_timeframe() {
+        let rest = "raw.market_data.price.>";
+        for (text, subject, expected) in [
+            ("raw.price", "raw.price", (None, None)),
+            (rest, "raw.market_data.price.BTCUSDT", some("BTCUSDT", None)),
+            (
+                rest,
+                "raw.market_data.price.BTCUSDT.1m",
+                some("BTCUSDT", Some("1m")),
+            ),
+            (
+                rest,
+                "raw.market_data.price.BRK%2EB.1d",
+                some("BRK.B", Some("1d")),
+            ),
+            (
+                rest,
+                "raw.market_data.price.BTC%2fUSDT",
+                some("BTC/USDT", None),
+            ),
+            (rest, "raw.market_data.price.%E2%82%AC", some("€", None)),
+            ("bars.*.*", "bars.A.4h", some("A", Some("4h"))),
+            ("*.bars.*", "A.bars.1w", some("A", Some("1w"))),
+            ("*.bars.>", "A.bars.1w", some("A", Some("1w"))),
+        ] {
+            assert_eq!(said(text, subject), expected, "{subject}");
+        }
+        let parts = pattern(rest).parts("raw.market_data.price.A.1m").unwrap();
+        assert!(matches!(parts.symbol, Some(Cow::Borrowed("A"))));
+    }
+
+    #[test]
+    fn what_is_no_symbol_or_timeframe_is_refused() {
+        let long = format!("p.{}", "x".repeat(65));
+        for (subject, reason) in [
+            ("p.A%", Reason::BadSymbol),
+            ("p.A%2", Reason::BadSymbol),
+            ("p.A%zz", Reason::BadSymbol),
+            ("p.%FF", Reason::BadSymbol),
+            ("p.%0A", Reason::BadSymbol),
+            ("p.%éa", Reason::BadSymbol),
+            (long.as_str(), Reason::BadSymbol),
+            ("p.A.1m.B", Reason::BadSymbol),
+            ("p.A.1M", Reason::BadTimeframe),
+            ("p.BRK.B", Reason::BadTimeframe),
+        ] {
+            let refusal = pattern("p.>").parts(subject).unwrap_err();
+            assert_eq!(refusal.reason, reason, "{subject}");
+        }
+        let refusal = pattern("p.>").parts("p.A.1m.B").unwrap_err();
+        assert!(refusal.detail.contains("BRK%2EB"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn patterns_overlap_when_one_subject_can_match_both() {
+        for (a, b, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.*", "a.b", true),
+            ("a.*", "*.b", true),
+            ("a.*", "b.*", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "b.>", false),
+            ("a.*.c", "a.>", true),
+            ("a.*", "a.b.c", false),
+            (">", "x", true),
+        ] {
+            assert_eq!(pattern(a).overlaps(&pattern(b)), expected, "{a} {b}");
+            assert_eq!(pattern(b).overlaps(&pattern(a)), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_or_template_is_refused() {
+        for text in ["", ".", "a..b", "a.", "a b", "a.\tb", "a.>.b", "a.b*", "a>"] {
+            assert!(text.parse::<SubjectPattern>().is_err(), "{text:?}");
+        }
+        for text in ["", "a..b", "a.*", "a.>", "a.{x}", "a.{symbol", "a.}"] {
+            assert!(text.parse::<SubjectTemplate>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_renders_each_series_and_knows_what_it_can_render() {
+        let template: SubjectTemplate = "insight.{symbol}.{timeframe}".parse().unwrap();
+        assert_eq!(
+            template.render("BRK.B", Timeframe::MINUTE),
+            "insight.BRK%2EB.1m"
+        );
+        assert_eq!(template.pattern().as_str(), "insight.*.*");
+        let joined: SubjectTemplate = "x.{symbol}-{timeframe}".parse().unwrap();
+        assert_eq!(
+            joined.render("{timeframe}", Timeframe::DAY),
+            "x.%7Btimeframe%7D-1d"
+        );
+        assert_eq!(joined.pattern().as_str(), "x.*");
+        let plain: SubjectTemplate = "insight.technical".parse().unwrap();
+        assert_eq!(plain.render("A", Timeframe::DAY), "insight.technical");
+        assert_eq!(plain.pattern().as_str(), "insight.technical");
+    }
+
+    proptest! {
+        #[test]
+        fn every_symbol_survives_its_subject(symbol in "[^\\p{Cc}]{1,16}") {
+            let template: SubjectTemplate = "in.{symbol}.{timeframe}".parse().unwrap();
+            let subject = template.render(&symbol, Timeframe::DAY);
+            prop_assert_eq!(subject.split('.').count(), 3);
+            let pattern = template.pattern();
+            let parts = pattern.parts(&subject).unwrap();
+            prop_assert_eq!(parts.symbol.as_deref(), Some(symbol.as_str()));
+            prop_assert_eq!(parts.timeframe, Some(Timeframe::DAY));
+        }
+
+        #[test]
+        fn no_subject_panics(subject in "[a-z%0-9é.]{0,24}") {
+            let _ = pattern("p.*.>").parts(&subject);
+        }
+    }
+}

@@ -117,7 +117,7 @@ fn a_lone_price_is_a_quote_and_a_lone_close_is_not() {
 #[test]
 fn numbers_come_as_numbers_or_decimal_text_to_the_nearest_double() {
     for (json, expected) in [
-        ("\"11.1\"", 11.1),
+        ("\"11.1\"", 11.1_f64),
         ("0.1e2", 10.0),
         ("\"1.05e1\"", 10.5),
         ("10.000000000000000000001", 10.0),
