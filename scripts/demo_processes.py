@@ -34,7 +34,7 @@ class Processes:
                             if not name.startswith(ours)}
         self._server = os.environ.get("NATS_SERVER")
 
-    def start(self, name, command, extra=None, orphan_safe=True):
+    def start(self, name, command, extra=None):
         log = (self.scratch / f"{name}.out").open("wb")
         with log:
             # a session of its own, so that Ctrl-C reaches this script alone and it decides
@@ -42,7 +42,7 @@ class Processes:
             process = subprocess.Popen(
                 command, cwd=self.scratch, env={**self.environment, **(extra or {})},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=DIE_WITH_US if orphan_safe else None)
+                start_new_session=True, preexec_fn=DIE_WITH_US)
         self.running[name] = process
         return process
 
@@ -87,10 +87,7 @@ class Processes:
         raise Failed(f"{name} ended with exit code {process.returncode}:\n{self.log_end(name)}")
 
     def feed(self, binary, path, rate):
-        # started beside a reading thread, where running code between fork and exec is unsafe;
-        # it ends by itself when the server goes
-        return self.start("feed", [binary, "feed", str(path), "--rate", str(rate)],
-                          orphan_safe=False)
+        return self.start("feed", [binary, "feed", str(path), "--rate", str(rate)])
 
     def get(self, name, path):
         """The body of a 200 answer, else None."""
@@ -144,7 +141,8 @@ def die_with_parent():
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+    # 1 is PR_SET_PDEATHSIG; one system call and no lock, so safe between fork and exec
+    return lambda: prctl(1, signal.SIGKILL)
 
 
 DIE_WITH_US = die_with_parent()
