@@ -16,7 +16,7 @@ const AGENT: &str = env!("CARGO_BIN_EXE_technical-analysis-agent");
 /// A nats-server, and a directory for pid files and logs; all ended and removed on drop.
 struct Rig {
     dir: TempDir,
-    server: Started,
+    _server: Started,
     url: String,
 }
 
@@ -41,7 +41,11 @@ impl Rig {
             let told: serde_json::Value = serde_json::from_slice(&fs::read(&ports).ok()?).ok()?;
             Some(told["nats"][0].as_str()?.to_owned())
         });
-        Self { dir, server, url }
+        Self {
+            dir,
+            _server: server,
+            url,
+        }
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
