@@ -25,8 +25,8 @@ is where the agent runs (`technical-analysis-agent --help` lists the variables).
   AGENT_START_TIMEOUT   seconds a background agent may take to become ready (default 30)
 
 Exit codes: 0 started and ready (in the foreground: the agent's own) · 1 that name runs
-already, or the agent did not become ready in time (it is stopped again) · 64 bad command
-line · 69 NATS cannot be reached · 75 somebody else is starting or stopping that name ·
+already, its HTTP_ADDR is taken, or the agent did not become ready in time (it is stopped
+again) · 64 bad command line · 69 NATS cannot be reached · 75 somebody else is starting or stopping that name ·
 78 bad configuration · otherwise the exit code of the agent that ended while starting.
 TEXT
 }
@@ -87,6 +87,12 @@ settings=${settings//$'\n'/ }
 # `value` or `source` of one configuration key.
 setting() { sed -nE "s/.*\"key\": *\"$2\"[^}]*\"$1\": *\"([^\"]*)\".*/\1/p" <<<"$settings"; }
 
+# Whether something listens on HOST PORT.
+listens() {
+    # shellcheck disable=SC2016 # the inner shell expands them
+    timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+}
+
 # Whether something listens on any of the comma-separated servers.
 nats_reachable() {
     local url servers host port
@@ -100,8 +106,7 @@ nats_reachable() {
             host=${url%%:*} port=4222
             if [[ $url == *:* ]]; then port=${url##*:}; fi
         fi
-        # shellcheck disable=SC2016 # the inner shell expands them
-        timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$host" "$port" 2>/dev/null && return 0
+        listens "$host" "$port" && return 0
     done
     return 1
 }
@@ -131,7 +136,7 @@ free_port() {
     for _ in {1..200}; do
         port=$((20000 + RANDOM % 12000))
         grep -qsx "url=http://127.0.0.1:$port" "$run_dir"/*.info && continue
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+        listens 127.0.0.1 "$port" && continue
         printf '%s' "$port"
         return 0
     done
@@ -155,6 +160,12 @@ log=$log_dir/$name.log
         '[::]':*) url="http://[::1]:${address##*:}" ;;
         *) url=http://$address ;;
     esac
+    # else whoever listens there would answer for the new agent, and say that it is ready
+    if [[ $url =~ ^http://\[?([^]]+)\]?:([0-9]+)$ ]] && listens "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"; then
+        say "$name: not started: something listens on HTTP_ADDR=$address already; each agent needs" \
+            "its own (without HTTP_ADDR a free one is chosen)"
+        exit 1
+    fi
     printf 'url=%s\nbin=%s\nlog=%s\n' "$url" "$bin" "$log" >"$run_dir/$name.info"
 } 9>"$run_dir/.ports.lock"
 
@@ -193,7 +204,8 @@ while :; do
     fi
     answer=0
     is_ready "$bin" "$url" || answer=$?
-    if ((answer == 0)); then
+    # asked again whether it lives: what answered may be on its way out
+    if ((answer == 0)) && same_process "$pid" "$started"; then
         say "$name: started and ready, process $pid, $url, log $log"
         exit 0
     fi

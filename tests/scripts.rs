@@ -322,16 +322,31 @@ fn what_cannot_work_is_refused_before_anything_starts() {
 #[test]
 fn an_agent_that_dies_while_starting_shows_why() {
     let rig = Rig::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let died = rig
         .command("start_agent.sh", &["--background", "--name", "late"])
-        .env("HTTP_ADDR", taken.local_addr().unwrap().to_string())
+        // an address for documentation: no machine has it, so nobody can listen on it
+        .env("HTTP_ADDR", "192.0.2.1:8080")
         .output()
         .unwrap();
-    assert!(!died.status.success());
+    assert!(!died.status.success(), "{}", text(&died));
     assert!(text(&died).contains("late.log"), "{}", text(&died));
     assert!(!rig.pid_file("late").exists());
     assert_code(&rig.stop(&["--status"]), 3);
+}
+
+#[test]
+fn an_http_address_that_is_taken_is_refused() {
+    let rig = Rig::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = rig
+        .command("start_agent.sh", &["--background", "--name", "second"])
+        .env("HTTP_ADDR", &address)
+        .output()
+        .unwrap();
+    assert_code(&refused, 1);
+    assert!(text(&refused).contains(&address), "{}", text(&refused));
+    assert!(!rig.pid_file("second").exists());
 }
 
 #[test]
