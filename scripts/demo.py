@@ -108,7 +108,7 @@ def build():
     """Builds the agent with cargo's own progress and returns the path of the binary."""
     ready_made = os.environ.get("TECHNICAL_AGENT_BIN")
     if ready_made:
-        return ready_made
+        return os.path.abspath(ready_made)
     heading("build")
     command = [os.environ.get("CARGO") or "cargo", "build", "--release",
                "--message-format=json-render-diagnostics"]

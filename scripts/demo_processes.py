@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,13 +48,14 @@ class Processes:
         return process
 
     def nats_server(self):
-        server = self._server or subprocess.run(
+        # found from the scratch directory, too
+        server = shutil.which(self._server or "") or subprocess.run(
             [ROOT / "scripts" / "nats-server.sh"], stdout=subprocess.PIPE, text=True,
             check=False).stdout.strip()
         if not server:
             raise Failed("no nats-server; see above")
         # -1: the server takes a port that is free and tells which in a file
-        process = self.start("nats-server", [server, "-a", "127.0.0.1", "-p", "-1",
+        process = self.start("nats-server", [os.path.abspath(server), "-a", "127.0.0.1", "-p", "-1",
                                              "--ports_file_dir", str(self.scratch)])
         told = self.scratch / f"nats-server_{process.pid}.ports"
         deadline = time.monotonic() + 10
