@@ -8,5 +8,6 @@ pub mod error;
 pub mod indicators;
 pub mod market;
 pub mod ops;
+pub mod tools;
 pub mod version;
 pub mod wire;
