@@ -10,5 +10,6 @@ pub mod group;
 pub mod indicators;
 pub mod market;
 pub mod ops;
+pub mod tools;
 pub mod version;
 pub mod wire;

@@ -1,0 +1,6 @@
+//! Commands beside the agent: reading and making bars, feeding them to NATS, asking for health.
+
+pub mod bars_file;
+pub mod health;
+mod pace;
+pub mod synthetic;
