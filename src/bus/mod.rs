@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connect;
+pub mod core;
 mod drain;
 mod link;
 

@@ -79,25 +79,28 @@ impl Decoder {
         Self { limits }
     }
 
-    /// Hands every element of `payload` to `each`, in order: a bar, or why it is refused.
+    /// Hands every element of `payload` to `each`, in order: a bar, or why it is refused, with
+    /// the element's own bytes.
     /// `subject` is what the message's subject said, `now` the time to judge the future by.
     pub fn decode<'a>(
         &self,
         payload: &'a [u8],
         subject: &'a Result<SubjectParts<'a>, SubjectRefusal>,
         now: Timestamp,
-        mut each: impl FnMut(Result<BarEvent<'a>, Refusal<'a>>),
+        mut each: impl FnMut(Result<BarEvent<'a>, Refusal<'a>>, &'a [u8]),
     ) {
         match self.elements(payload, subject) {
-            Ok(Elements::One(text, parts)) => each(self.element(text, parts, now)),
+            Ok(Elements::One(text, parts)) => {
+                each(self.element(text, parts, now), text.as_bytes());
+            }
             Ok(Elements::Many(texts, parts)) => {
                 for text in texts {
-                    each(self.element(text.get(), parts, now));
+                    each(self.element(text.get(), parts, now), text.get().as_bytes());
                 }
             }
             Err(fault) => {
                 let symbol = subject.as_ref().ok().and_then(SubjectParts::borrowed);
-                each(Err(fault.refusal(payload, symbol)));
+                each(Err(fault.refusal(payload, symbol)), payload);
             }
         }
     }
