@@ -5,7 +5,9 @@ mod connect;
 pub mod core;
 mod drain;
 mod link;
+mod service;
 
 pub use connect::{ConnectError, Sizing, connect};
 pub use drain::{DrainError, drain_and_close, round_trip};
 pub use link::{Link, LinkState, ServerView};
+pub use service::ServiceApi;

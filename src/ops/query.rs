@@ -327,4 +327,49 @@ mod tests {
         assert_eq!(queries.status().await, Err(Unanswered::Busy));
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
+
+    fn valid<T: JsonSchema + Serialize>(value: &T) -> bool {
+        let schema = serde_json::to_value(schemars::schema_for!(T)).unwrap();
+        let json = serde_json::to_value(value).unwrap();
+        jsonschema::validator_for(&schema).unwrap().is_valid(&json)
+    }
+
+    #[test]
+    fn what_is_answered_fits_its_schema() {
+        let mut status = crate::ops::heartbeat::tests::status("a");
+        status.members.push(MemberStatus {
+            agent: "a".to_owned(),
+            instance: "i1".to_owned(),
+            state: AgentState::Syncing,
+            owned_share: 0.5,
+        });
+        assert!(valid(&status));
+        status.last_processed = None;
+        status.resident_bytes = None;
+        assert!(valid(&status));
+
+        let mut detail = SeriesDetail {
+            summary: SeriesSummary {
+                symbol: "A".to_owned(),
+                timeframe: "1m".to_owned(),
+                bars: 1,
+                last_timestamp: Some(status.started_at),
+                owned: true,
+            },
+            signal: Some(RawValue::from_string(r#"{"rsi":50.0}"#.to_owned()).unwrap()),
+            window: Some(vec![WindowBar {
+                timestamp: status.started_at,
+                open: 1.0,
+                high: 1.0,
+                low: 1.0,
+                close: 1.0,
+                volume: 0.0,
+            }]),
+        };
+        assert!(valid(&detail));
+        detail.summary.last_timestamp = None;
+        detail.signal = None;
+        detail.window = None;
+        assert!(valid(&detail));
+    }
 }
