@@ -30,23 +30,36 @@ async fn enters(config: &NatsConfig) {
     let client = connect(config, "test", &link, Sizing::default())
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-    round_trip(&client, &link, Instant::now() + common::PATIENCE).await.unwrap();
+    round_trip(&client, &link, Instant::now() + common::PATIENCE)
+        .await
+        .unwrap();
     assert!(link.is_connected());
-    assert!(link.server().is_some_and(|server| server.version.starts_with("2.")));
+    assert!(
+        link.server()
+            .is_some_and(|server| server.version.starts_with("2."))
+    );
 }
 
 /// Is kept out until the timeout passes; returns what the user is told.
 async fn kept_out(config: &NatsConfig) -> String {
-    let config = NatsConfig { connect_timeout: Some(Duration::from_secs(1)), ..config.clone() };
+    let config = NatsConfig {
+        connect_timeout: Some(Duration::from_secs(1)),
+        ..config.clone()
+    };
     let link = Link::new();
-    let error = connect(&config, "test", &link, Sizing::default()).await.unwrap_err();
+    let error = connect(&config, "test", &link, Sizing::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
     assert!(!link.is_connected() && link.last_error().is_some());
     error.to_string()
 }
 
 fn user(user: &str, password: &str) -> Auth {
-    Auth::UserPassword { user: user.to_owned(), password: Secret::new(password) }
+    Auth::UserPassword {
+        user: user.to_owned(),
+        password: Secret::new(password),
+    }
 }
 
 const REFUSED: &str = "the server refused the credentials";
@@ -56,9 +69,16 @@ async fn user_and_password() {
     let server = NatsServer::with(r#"authorization { user: "ann", password: "s3cret/word" }"#);
     enters(&config(&server.url(), user("ann", "s3cret/word"))).await;
     let told = kept_out(&config(&server.url(), user("ann", "not-the-one"))).await;
-    assert!(told.contains(REFUSED) && told.contains(&server.url()), "{told}");
+    assert!(
+        told.contains(REFUSED) && told.contains(&server.url()),
+        "{told}"
+    );
     assert!(!told.contains("not-the-one"), "{told}");
-    assert!(kept_out(&config(&server.url(), Auth::None)).await.contains(REFUSED));
+    assert!(
+        kept_out(&config(&server.url(), Auth::None))
+            .await
+            .contains(REFUSED)
+    );
 }
 
 #[tokio::test]
@@ -67,10 +87,17 @@ async fn credentials_in_the_url() {
     let url = |password: &str| format!("nats://ann:{password}@127.0.0.1:{}", server.port());
     enters(&config(&url("s3cret%2Fword"), Auth::None)).await;
     let told = kept_out(&config(&url("not-the-one"), Auth::None)).await;
-    assert!(told.contains(REFUSED) && !told.contains("not-the-one"), "{told}");
+    assert!(
+        told.contains(REFUSED) && !told.contains("not-the-one"),
+        "{told}"
+    );
 
     let server = NatsServer::with(r#"authorization { token: "t0ken" }"#);
-    enters(&config(&format!("nats://t0ken@127.0.0.1:{}", server.port()), Auth::None)).await;
+    enters(&config(
+        &format!("nats://t0ken@127.0.0.1:{}", server.port()),
+        Auth::None,
+    ))
+    .await;
 }
 
 #[tokio::test]
@@ -94,7 +121,9 @@ async fn nkey() {
     assert!(told.contains(REFUSED), "{told}");
 
     let no_seed = config(&server.url(), Auth::Nkey(Secret::new("SUNOSEED")));
-    let error = connect(&no_seed, "test", &Link::new(), Sizing::default()).await.unwrap_err();
+    let error = connect(&no_seed, "test", &Link::new(), Sizing::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, ConnectError::Seed), "{error}");
 }
 
@@ -109,7 +138,11 @@ fn jwt(issuer: &KeyPair, subject: &KeyPair, name: &str, nats: Value) -> String {
     });
     claims["jti"] = BASE32_NOPAD.encode(claims.to_string().as_bytes()).into();
     let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-    let signed = format!("{}.{}", part(&json!({"typ": "JWT", "alg": "ed25519-nkey"})), part(&claims));
+    let signed = format!(
+        "{}.{}",
+        part(&json!({"typ": "JWT", "alg": "ed25519-nkey"})),
+        part(&claims)
+    );
     let signature = issuer.sign(signed.as_bytes()).unwrap();
     format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
 }
@@ -126,8 +159,12 @@ fn creds(jwt: &str, pair: &KeyPair) -> String {
 async fn credentials_file() {
     let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
     let (ours, stranger) = (KeyPair::new_user(), KeyPair::new_user());
-    let operator_jwt =
-        jwt(&operator, &operator, "operator", json!({"type": "operator", "version": 2}));
+    let operator_jwt = jwt(
+        &operator,
+        &operator,
+        "operator",
+        json!({"type": "operator", "version": 2}),
+    );
     let limits = json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
         "wildcards": true, "conn": -1, "leaf": -1,
@@ -147,7 +184,11 @@ async fn credentials_file() {
     let path = dir.path().join("agent.creds");
     let with_file = config(&server.url(), Auth::CredsFile(path.clone()));
 
-    std::fs::write(&path, creds(&jwt(&account, &ours, "agent", of_user.clone()), &ours)).unwrap();
+    std::fs::write(
+        &path,
+        creds(&jwt(&account, &ours, "agent", of_user.clone()), &ours),
+    )
+    .unwrap();
     enters(&with_file).await;
 
     // Signed by an account that the operator does not know.
@@ -160,9 +201,14 @@ async fn credentials_file() {
             Some(text) => std::fs::write(&path, text).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
-        let error = connect(&with_file, "test", &Link::new(), Sizing::default()).await.unwrap_err();
+        let error = connect(&with_file, "test", &Link::new(), Sizing::default())
+            .await
+            .unwrap_err();
         let told = error.to_string();
-        assert!(told.contains("NATS_CREDS_FILE") && told.contains("agent.creds"), "{told}");
+        assert!(
+            told.contains("NATS_CREDS_FILE") && told.contains("agent.creds"),
+            "{told}"
+        );
     }
 }
 
@@ -170,14 +216,19 @@ async fn credentials_file() {
 #[tokio::test]
 async fn rotated_credentials_are_taken() {
     let mut server = NatsServer::with(r#"authorization { token: "old" }"#);
-    let config =
-        NatsConfig { connect_timeout: None, ..config(&server.url(), Auth::Token(Secret::new("new"))) };
+    let config = NatsConfig {
+        connect_timeout: None,
+        ..config(&server.url(), Auth::Token(Secret::new("new")))
+    };
     let link = Link::new();
     let connecting = tokio::spawn({
         let link = link.clone();
         async move { connect(&config, "test", &link, Sizing::default()).await }
     });
-    common::until_async("a refusal", || link.last_error().filter(|text| text.contains(REFUSED))).await;
+    common::until_async("a refusal", || {
+        link.last_error().filter(|text| text.contains(REFUSED))
+    })
+    .await;
     server.restart_with(r#"authorization { token: "new" }"#);
     connecting.await.unwrap().unwrap();
 }
@@ -242,7 +293,10 @@ async fn tls_with_a_ca_of_our_own() {
     let other = Pki::new();
     for unknown in [Some(other.ca.as_path()), None] {
         let told = kept_out(&tls(&server, unknown, None)).await;
-        assert!(told.contains("not signed by a known authority") && told.contains("NATS_TLS_CA"), "{told}");
+        assert!(
+            told.contains("not signed by a known authority") && told.contains("NATS_TLS_CA"),
+            "{told}"
+        );
     }
 
     let plain = NatsServer::plain();
@@ -260,8 +314,19 @@ async fn mutual_tls() {
     assert!(told.contains("NATS_TLS_CERT"), "{told}");
     let stranger = Pki::new().client;
     let unreadable = tls(&server, Some(&pki.ca), Some(stranger));
-    let error = connect(&unreadable, "test", &Link::new(), Sizing::default()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::File { variable: "NATS_TLS_CERT", .. }), "{error}");
+    let error = connect(&unreadable, "test", &Link::new(), Sizing::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ConnectError::File {
+                variable: "NATS_TLS_CERT",
+                ..
+            }
+        ),
+        "{error}"
+    );
     let other = Pki::new();
     let told = kept_out(&tls(&server, Some(&pki.ca), Some(other.client.clone()))).await;
     assert!(told.contains("NATS_TLS_CERT"), "{told}");
@@ -276,12 +341,26 @@ async fn unusable_certificate_files_are_named_at_once() {
     let cases = [
         ("NATS_TLS_CA", tls(&server, Some(&missing), None)),
         ("NATS_TLS_CA", tls(&server, Some(&key), None)),
-        ("NATS_TLS_CERT", tls(&server, Some(&pki.ca), Some((missing.clone(), key)))),
-        ("NATS_TLS_KEY", tls(&server, Some(&pki.ca), Some((certificate, missing)))),
+        (
+            "NATS_TLS_CERT",
+            tls(&server, Some(&pki.ca), Some((missing.clone(), key))),
+        ),
+        (
+            "NATS_TLS_KEY",
+            tls(&server, Some(&pki.ca), Some((certificate, missing))),
+        ),
     ];
     for (name, config) in cases {
-        let config = NatsConfig { connect_timeout: None, ..config };
-        let error = connect(&config, "test", &Link::new(), Sizing::default()).await.unwrap_err();
-        assert!(matches!(&error, ConnectError::File { variable, .. } if *variable == name), "{error}");
+        let config = NatsConfig {
+            connect_timeout: None,
+            ..config
+        };
+        let error = connect(&config, "test", &Link::new(), Sizing::default())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, ConnectError::File { variable, .. } if *variable == name),
+            "{error}"
+        );
     }
 }

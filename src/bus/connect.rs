@@ -274,7 +274,7 @@ fn io_cause(error: &async_nats::ConnectError) -> Option<Cause> {
 fn tls_check(error: &rustls::Error) -> &'static str {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
     match error {
-        InvalidCertificate(CertificateError::UnknownIssuer) => {
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "the server's certificate is not signed by a known authority; check NATS_TLS_CA"
         }
         InvalidCertificate(

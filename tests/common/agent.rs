@@ -50,7 +50,11 @@ impl Agent {
             ("HTTP_ADDR".to_owned(), format!("127.0.0.1:{}", free_port())),
             ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ]);
-        environment.extend(variables.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        environment.extend(
+            variables
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
         let http = format!("http://{}", environment["HTTP_ADDR"]);
         let mut process = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
             .args(arguments)
@@ -64,7 +68,13 @@ impl Agent {
             .expect("the agent starts");
         let stdout = lines_of(process.stdout.take().expect("a pipe"));
         let stderr = lines_of(process.stderr.take().expect("a pipe"));
-        Self { process, http, home, stdout, stderr }
+        Self {
+            process,
+            http,
+            home,
+            stdout,
+            stderr,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -80,15 +90,20 @@ impl Agent {
     pub fn wait_ready(&mut self) {
         until(&format!("{}/readyz", self.http), || {
             if let Some(status) = self.process.try_wait().expect("a child process") {
-                panic!("the agent ended ({status}) before it was ready:\n{}", self.output());
+                panic!(
+                    "the agent ended ({status}) before it was ready:\n{}",
+                    self.output()
+                );
             }
-            self.try_get("/readyz").filter(|response| response.status == 200)
+            self.try_get("/readyz")
+                .filter(|response| response.status == 200)
         });
     }
 
     /// `GET path`, whatever the status.
     pub fn get(&self, path: &str) -> Response {
-        self.try_get(path).unwrap_or_else(|| panic!("no answer from {}{path}", self.http))
+        self.try_get(path)
+            .unwrap_or_else(|| panic!("no answer from {}{path}", self.http))
     }
 
     /// `GET path`; nothing when nobody listens.
@@ -126,11 +141,16 @@ impl Agent {
 
     /// Waits for a log line whose message contains `text`, and returns it.
     pub fn wait_log(&self, text: &str) -> Value {
-        until(&format!("a log line with {text:?} in\n{}", self.output()), || {
-            self.logs()
-                .into_iter()
-                .find(|line| line["message"].as_str().is_some_and(|message| message.contains(text)))
-        })
+        until(
+            &format!("a log line with {text:?} in\n{}", self.output()),
+            || {
+                self.logs().into_iter().find(|line| {
+                    line["message"]
+                        .as_str()
+                        .is_some_and(|message| message.contains(text))
+                })
+            },
+        )
     }
 
     /// Everything it printed, for messages of failed tests.
@@ -166,10 +186,16 @@ impl Agent {
     pub fn wait_exit(&mut self) -> i32 {
         let start = Instant::now();
         let status = until("the agent's exit", || {
-            assert!(start.elapsed() < PATIENCE, "the agent hangs:\n{}", self.output());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the agent hangs:\n{}",
+                self.output()
+            );
             self.process.try_wait().expect("a child process")
         });
-        status.code().unwrap_or_else(|| panic!("the agent was killed: {status}"))
+        status
+            .code()
+            .unwrap_or_else(|| panic!("the agent was killed: {status}"))
     }
 }
 
@@ -202,7 +228,12 @@ impl Metrics {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))
         };
-        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+        Self(
+            text.lines()
+                .filter(|line| !line.starts_with('#'))
+                .filter_map(sample)
+                .collect(),
+        )
     }
 
     /// The value of a sample such as `technical_series` or `technical_x_total{reason="late"}`.
@@ -213,6 +244,10 @@ impl Metrics {
     /// The sum over all labels of a metric; zero when there is no sample.
     pub fn sum(&self, name: &str) -> f64 {
         let of = |sample: &str| sample.split('{').next() == Some(name);
-        self.0.iter().filter(|(sample, _)| of(sample)).map(|(_, value)| value).sum()
+        self.0
+            .iter()
+            .filter(|(sample, _)| of(sample))
+            .map(|(_, value)| value)
+            .sum()
     }
 }

@@ -36,7 +36,12 @@ impl NatsServer {
     pub fn start(options: Options) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         // The free port may be taken by another test before the server binds it.
-        let mut server = Self { process: None, port: 0, home, options };
+        let mut server = Self {
+            process: None,
+            port: 0,
+            home,
+            options,
+        };
         for _ in 0..5 {
             server.port = free_port();
             if server.launch() {
@@ -53,12 +58,18 @@ impl NatsServer {
 
     /// A server with JetStream.
     pub fn jetstream() -> Self {
-        Self::start(Options { jetstream: true, ..Options::default() })
+        Self::start(Options {
+            jetstream: true,
+            ..Options::default()
+        })
     }
 
     /// A server with more configuration.
     pub fn with(config: impl Into<String>) -> Self {
-        Self::start(Options { config: config.into(), ..Options::default() })
+        Self::start(Options {
+            config: config.into(),
+            ..Options::default()
+        })
     }
 
     pub fn port(&self) -> u16 {
@@ -93,7 +104,9 @@ impl NatsServer {
     /// Starts it again (after a kill if it still runs) on the same port and store.
     pub fn restart(&mut self) {
         self.kill();
-        until("the server's port to be free again", || self.launch().then_some(()));
+        until("the server's port to be free again", || {
+            self.launch().then_some(())
+        });
     }
 
     /// As [`NatsServer::restart`], with another configuration.
@@ -162,7 +175,9 @@ impl NatsServer {
             return false;
         };
         let mut greeting = [0; 4];
-        stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .is_ok()
             && stream.read_exact(&mut greeting).is_ok()
             && &greeting == b"INFO"
             && self.log().contains("Server is ready")
@@ -200,9 +215,7 @@ fn binary() -> &'static Path {
         if candidates.is_empty() {
             let path = std::env::var_os("PATH").unwrap_or_default();
             candidates.extend(std::env::split_paths(&path).map(|dir| dir.join("nats-server")));
-            candidates.push(
-                Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/nats-server"),
-            );
+            candidates.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/nats-server"));
         }
         candidates
             .iter()

@@ -1,12 +1,13 @@
 //! Bars to send, and what comes out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Subject};
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -43,7 +44,10 @@ pub struct Collected {
 /// Subscribes to `subject` and keeps all that comes; returns when the subscription is with the
 /// server, so nothing published after is missed.
 pub async fn collect_signals(client: &Client, subject: &str) -> Collected {
-    let mut subscription = client.subscribe(subject.to_owned()).await.expect("a subscription");
+    let mut subscription = client
+        .subscribe(subject.to_owned())
+        .await
+        .expect("a subscription");
     // An answer from the server, which takes commands in order: the subscription stands.
     let nobody = client.request(client.new_inbox(), "".into()).await;
     assert!(nobody.is_err(), "an inbox of our own has no other listener");
@@ -62,7 +66,11 @@ pub async fn collect_signals(client: &Client, subject: &str) -> Collected {
             }
         }
     });
-    Collected { messages, arrived, task }
+    Collected {
+        messages,
+        arrived,
+        task,
+    }
 }
 
 impl Collected {
@@ -99,20 +107,20 @@ impl Drop for Collected {
     }
 }
 
-/// The bars of a file of `tests/data` as payloads, with the symbol and timeframe given put in.
-/// The header of the file names the fields.
-pub fn bars(file: &str, symbol: &str, timeframe: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
-    let mut reader = csv::Reader::from_path(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let row = |row: Result<std::collections::HashMap<String, String>, csv::Error>| {
-        let row = row.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut bar = json!({"symbol": symbol, "timeframe": timeframe});
-        for (field, text) in row {
-            // A number keeps the digits of the file; an epoch and a price are both numbers.
-            bar[field] = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        }
-        bar
+/// The bars of a file of `tests/data/bars`, such as `aapl_1d.csv`, as payloads.
+pub fn bars(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/bars")
+        .join(file);
+    let told = |error: csv::Error| -> ! { panic!("{}: {error}", path.display()) };
+    let mut reader = csv::Reader::from_path(&path).unwrap_or_else(|error| told(error));
+    let bar = |row: Result<BTreeMap<String, String>, csv::Error>| {
+        // A number stays the number of the file; what is none is text.
+        let value = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let row = row.unwrap_or_else(|error| told(error));
+        row.into_iter()
+            .map(|(field, text)| (field, value(text)))
+            .collect()
     };
-    reader.deserialize().map(row).collect()
+    reader.deserialize().map(bar).collect()
 }
