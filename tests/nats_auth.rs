@@ -169,17 +169,16 @@ async fn credentials_file() {
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
         "wildcards": true, "conn": -1, "leaf": -1,
     });
-    let account_jwt = jwt(
-        &operator,
-        &account,
-        "account",
-        json!({"type": "account", "version": 2, "limits": limits}),
-    );
+    let trusting = |account: &KeyPair| {
+        let claims = json!({"type": "account", "version": 2, "limits": limits});
+        let account_jwt = jwt(&operator, account, "account", claims);
+        format!(
+            "operator: \"{operator_jwt}\"\nresolver: MEMORY\nresolver_preload: {{ {}: \"{account_jwt}\" }}",
+            account.public_key()
+        )
+    };
     let of_user = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
-    let server = NatsServer::with(format!(
-        "operator: \"{operator_jwt}\"\nresolver: MEMORY\nresolver_preload: {{ {}: \"{account_jwt}\" }}",
-        account.public_key()
-    ));
+    let mut server = NatsServer::with(trusting(&account));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.creds");
     let with_file = config(&server.url(), Auth::CredsFile(path.clone()));
@@ -190,6 +189,23 @@ async fn credentials_file() {
     )
     .unwrap();
     enters(&with_file).await;
+
+    // The next file, and a server that takes no other: the reconnect reads it.
+    let link = Link::new();
+    let client = connect(&with_file, "test", &link, Sizing::default())
+        .await
+        .unwrap();
+    let next_account = KeyPair::new_account();
+    std::fs::write(
+        &path,
+        creds(&jwt(&next_account, &ours, "agent", of_user.clone()), &ours),
+    )
+    .unwrap();
+    server.restart_with(trusting(&next_account));
+    common::until_async("the reconnect", || (link.reconnects() == 1).then_some(())).await;
+    round_trip(&client, &link, Instant::now() + common::PATIENCE)
+        .await
+        .unwrap();
 
     // Signed by an account that the operator does not know.
     let foreign = jwt(&KeyPair::new_account(), &stranger, "stranger", of_user);

@@ -273,22 +273,24 @@ async fn a_drain_without_an_answer_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_publish_to_inboxes_drains_as_well() {
-    let server = NatsServer::with(
-        r#"authorization { users: [
-            { user: "ann", password: "word", permissions: { publish: ["out"] } }
-        ] }"#,
-    );
-    let auth = Auth::UserPassword {
-        user: "ann".to_owned(),
-        password: Secret::new("word"),
-    };
-    let config = NatsConfig {
-        auth,
-        ..config(&[server.url()])
-    };
-    let (client, link) = connected(&config, Sizing::default()).await;
-    client.publish("out", "1".into()).await.unwrap();
-    drain_and_close(&client, &link, soon()).await.unwrap();
-    assert!(link.state().closed);
+async fn a_user_without_inboxes_drains_as_well() {
+    for denied in ["publish: [\"out\"]", "subscribe: [\"bars\"]"] {
+        let server = NatsServer::with(format!(
+            "authorization {{ users: [
+                {{ user: \"ann\", password: \"word\", permissions: {{ {denied} }} }}
+            ] }}",
+        ));
+        let auth = Auth::UserPassword {
+            user: "ann".to_owned(),
+            password: Secret::new("word"),
+        };
+        let config = NatsConfig {
+            auth,
+            ..config(&[server.url()])
+        };
+        let (client, link) = connected(&config, Sizing::default()).await;
+        client.publish("out", "1".into()).await.unwrap();
+        drain_and_close(&client, &link, soon()).await.unwrap();
+        assert!(link.state().closed);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connect;
+mod credentials;
 mod drain;
 mod link;
 
