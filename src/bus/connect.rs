@@ -7,9 +7,8 @@
 //! is in hand, and a [`Client`] exists only once a server is there. After that the client
 //! reconnects by itself, for ever, and [`Link`] tells what it sees.
 //!
-//! Credentials and certificates are read anew for each attempt at the first connection, so ones
-//! that are rotated in are taken. Certificates are read anew for each reconnect as well, a
-//! credentials file is not.
+//! Files of credentials and certificates are read anew for every handshake, the first and each
+//! reconnect, so ones that are rotated in are taken.
 
 use std::error::Error as _;
 use std::io;
@@ -25,6 +24,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use super::backoff::{backoff, jitter};
+use super::credentials;
 use super::link::{EndOfEvents, Link};
 use crate::config::{Auth, NatsConfig};
 
@@ -120,16 +120,20 @@ pub async fn connect(
         let error = match outcome {
             Ok(client) => {
                 link.attach(&client);
+                let server = client.server_info();
+                tracing::info!(
+                    server = %server.server_name,
+                    version = %server.version,
+                    address = %format_args!("{}:{}", server.host, server.port),
+                    "connected to NATS"
+                );
                 return Ok(client);
             }
             Err(error) => error,
         };
-        if error.kind() == ConnectErrorKind::Authentication {
-            return Err(ConnectError::Seed);
-        }
         cause = explain(&error);
         link.failed(cause.clone());
-        if link.line_due() {
+        if link.outage_line_due() {
             tracing::warn!(%servers, attempt, "cannot connect to NATS, trying again: {cause}");
         }
         let wait = backoff(attempt);
@@ -154,7 +158,8 @@ async fn options(
 ) -> Result<ConnectOptions, ConnectError> {
     let end = EndOfEvents(Arc::clone(link));
     let reconnecting = Arc::clone(link);
-    let mut options = ConnectOptions::new()
+    let mut options = authenticated(config)
+        .await?
         .name(name)
         .ping_interval(PING_EVERY)
         .connection_timeout(HANDSHAKE)
@@ -182,13 +187,26 @@ async fn options(
             .add_client_certificate(certificate.clone(), key.clone())
             .require_tls(true);
     }
+    Ok(options)
+}
+
+async fn authenticated(config: &NatsConfig) -> Result<ConnectOptions, ConnectError> {
+    let options = ConnectOptions::new();
     Ok(match &config.auth {
         Auth::None => from_url(options, &config.servers),
-        Auth::CredsFile(path) => options
-            .credentials_file(path)
-            .await
-            .map_err(|error| file("NATS_CREDS_FILE", path, &error))?,
-        Auth::Nkey(seed) => options.nkey(seed.reveal().to_owned()),
+        Auth::CredsFile(path) => {
+            let unusable = |error| file("NATS_CREDS_FILE", path, &error);
+            credentials::check(path).await.map_err(unusable)?;
+            let path = path.clone();
+            ConnectOptions::with_auth_callback(move |nonce| {
+                let path = path.clone();
+                async move { credentials::answer(&path, &nonce).await }
+            })
+        }
+        Auth::Nkey(seed) => {
+            nkeys::KeyPair::from_seed(seed.reveal()).map_err(|_| ConnectError::Seed)?;
+            options.nkey(seed.reveal().to_owned())
+        }
         Auth::UserPassword { user, password } => {
             options.user_and_password(user.clone(), password.reveal().to_owned())
         }
@@ -274,7 +292,7 @@ fn io_cause(error: &async_nats::ConnectError) -> Option<Cause> {
 fn tls_check(error: &rustls::Error) -> &'static str {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
     match error {
-        InvalidCertificate(CertificateError::UnknownIssuer) => {
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "the server's certificate is not signed by a known authority; check NATS_TLS_CA"
         }
         InvalidCertificate(

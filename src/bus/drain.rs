@@ -18,7 +18,9 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, Request, RequestErrorKind};
+use async_nats::Client;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::Link;
@@ -37,32 +39,35 @@ pub enum DrainError {
 /// Returns once the server has taken everything published on `client` before the call, and
 /// everything that it had sent to us by then is in the channels of its subscriptions.
 ///
-/// A request to a fresh inbox of our own, which nobody listens to, is answered by the server
-/// itself ("no responders"); one that we may not publish to is answered by an error that names
-/// the inbox. Either is the answer.
+/// The answer is a message to ourselves through a fresh inbox. Where the user may not subscribe
+/// or publish to it, the server's refusal, which names the inbox, is as good.
 ///
 /// # Errors
 /// When there is no answer by `deadline`, or no connection any more.
 pub async fn round_trip(client: &Client, link: &Link, deadline: Instant) -> Result<(), DrainError> {
     let inbox = client.new_inbox();
-    let request = Request::new().payload("".into()).timeout(None);
+    let lost = |error: &dyn std::fmt::Display| Err(DrainError::Unconfirmed(error.to_string()));
     let answered = async {
-        match client.send_request(inbox.clone(), request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
-            Err(error) => Err(DrainError::Unconfirmed(error.to_string())),
+        let mut answer = match client.subscribe(inbox.clone()).await {
+            Ok(answer) => answer,
+            Err(error) => return lost(&error),
+        };
+        if let Err(error) = client.publish(inbox.clone(), Bytes::new()).await {
+            return lost(&error);
+        }
+        match answer.next().await {
+            Some(_) => Ok(()),
+            None => lost(&"the connection is closed"),
         }
     };
     let outcome = timeout_at(deadline, async {
         tokio::select! {
             outcome = answered => outcome,
             () = link.refused(&inbox) => Ok(()),
-            () = link.wait_closed() => Err(DrainError::Unconfirmed("the connection is closed".into())),
+            () = link.wait_closed() => lost(&"the connection is closed"),
         }
     });
-    outcome
-        .await
-        .unwrap_or_else(|_| Err(DrainError::Unconfirmed("no answer in time".into())))
+    outcome.await.unwrap_or_else(|_| lost(&"no answer in time"))
 }
 
 /// Confirms what was published, closes the connection and returns once it is closed.

@@ -67,7 +67,10 @@ pub struct Link {
     slow_consumer_events: AtomicU64,
     burst: AtomicBool,
     last_error: Mutex<Option<String>>,
-    last_line: Mutex<Option<Instant>>,
+    outage_line: Throttle,
+    refusal_line: Throttle,
+    server_error_line: Throttle,
+    loss_logged: AtomicBool,
     server_error: watch::Sender<Option<String>>,
 }
 
@@ -79,7 +82,10 @@ impl Default for Link {
             slow_consumer_events: AtomicU64::new(0),
             burst: AtomicBool::new(false),
             last_error: Mutex::new(None),
-            last_line: Mutex::new(None),
+            outage_line: Throttle::default(),
+            refusal_line: Throttle::default(),
+            server_error_line: Throttle::default(),
+            loss_logged: AtomicBool::new(false),
             server_error: watch::Sender::new(None),
         }
     }
@@ -172,6 +178,7 @@ impl Link {
     /// Takes the client of the connection that was just made.
     pub(super) fn attach(&self, client: &Client) {
         let _ = self.client.set(client.clone());
+        self.outage_line.reset();
         self.state
             .send_if_modified(|state| !std::mem::replace(&mut state.connected, true));
     }
@@ -184,14 +191,9 @@ impl Link {
         *lock(&self.last_error) = Some(error);
     }
 
-    /// Whether a line about a failing connection is due, so that retries do not flood the log.
-    pub(super) fn line_due(&self) -> bool {
-        let mut last = lock(&self.last_line);
-        let due = last.is_none_or(|at| at.elapsed() >= LOG_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
+    /// Whether a line about a connection that fails is due, so that retries do not flood the log.
+    pub(super) fn outage_line_due(&self) -> bool {
+        self.outage_line.due()
     }
 
     pub(super) fn ended(&self) {
@@ -212,7 +214,10 @@ impl Link {
             Event::Closed => self.ended(),
             Event::Draining => tracing::debug!("draining the NATS connection"),
             Event::ServerError(error) => {
-                tracing::warn!(%error, "the NATS server reports an error");
+                // One that forbids a subject comes for each message published to it.
+                if self.server_error_line.due() {
+                    tracing::warn!(%error, "the NATS server reports an error");
+                }
                 self.failed(error.to_string());
                 self.server_error.send_replace(Some(error.to_string()));
             }
@@ -221,31 +226,32 @@ impl Link {
     }
 
     fn connected(&self) {
-        *lock(&self.last_line) = None;
-        let was = self.state.send_replace(LinkState {
+        self.state.send_replace(LinkState {
             connected: true,
             ..LinkState::default()
         });
-        if self.is_attached() && !was.connected {
+        // A connection that comes and goes is told of as seldom as any other trouble.
+        if self.loss_logged.swap(false, Ordering::AcqRel) {
             tracing::info!(reconnects = self.reconnects(), "connected to NATS again");
         }
     }
 
     fn disconnected(&self) {
         let was = self.state.send_replace(LinkState::default());
-        if was.connected && self.line_due() {
+        if was.connected && self.outage_line.due() {
+            self.loss_logged.store(true, Ordering::Release);
             tracing::warn!("the NATS connection is lost; trying again for ever");
         }
     }
 
     fn attempt_failed(&self, error: &ClientError) {
         let text = error.to_string();
-        if self.line_due() {
-            if text.contains("authorization") {
+        if text.contains("authorization") {
+            if self.refusal_line.due() {
                 tracing::error!("the NATS server refuses our credentials; trying again for ever");
-            } else {
-                tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
             }
+        } else if self.outage_line.due() {
+            tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
         }
         self.failed(text);
     }
@@ -333,7 +339,129 @@ impl Drop for EndOfEvents {
     }
 }
 
+/// Lets one line through per [`LOG_EVERY`].
+#[derive(Debug, Default)]
+struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    fn due(&self) -> bool {
+        let mut last = lock(&self.0);
+        let due = last.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
+    fn reset(&self) {
+        *lock(&self.0) = None;
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Each value is replaced whole: a panic elsewhere cannot have left half of one.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_nats::ServerError;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        /// Keeps what this thread logs until the guard is dropped.
+        fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+            let log = Self::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .with_writer(move || writer.clone())
+                .finish();
+            (log, tracing::subscriber::set_default(subscriber))
+        }
+
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(lock(&self.0).clone()).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_drops_is_one_line_with_its_count() {
+        let (log, _guard) = Log::start();
+        let link = Link::new();
+        for _ in 0..5000 {
+            link.observe(Event::SlowConsumer(1));
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(link.slow_consumer_events(), 5000);
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("\"events\":5000"), "{lines:?}");
+
+        for _ in 0..30 {
+            link.observe(Event::SlowConsumer(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let lines = log.lines().split_off(1);
+        assert!((3..=4).contains(&lines.len()), "one per 10 s: {lines:?}");
+        let events = |line: &String| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["fields"]["events"].as_u64().unwrap()
+        };
+        assert_eq!(lines.iter().map(events).sum::<u64>(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_or_a_forbidden_subject_does_not_flood_the_log() {
+        let (log, _guard) = Log::start();
+        let link = Link::new();
+        for _ in 0..1000 {
+            link.observe(Event::Connected);
+            link.observe(Event::Disconnected);
+            link.observe(Event::ClientError(ClientError::Other(
+                "IO error".to_owned(),
+            )));
+            link.observe(Event::ServerError(ServerError::Other(
+                "forbidden".to_owned(),
+            )));
+        }
+        let lines = log.lines();
+        // The loss, the return, the error.
+        assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn the_state_follows_the_events() {
+        let link = Link::new();
+        let mut seen = link.watch();
+        assert_eq!(link.state(), LinkState::default());
+        link.observe(Event::Connected);
+        assert!(link.is_connected() && seen.has_changed().unwrap());
+        link.observe(Event::LameDuckMode);
+        assert!(seen.borrow_and_update().lame_duck);
+        link.observe(Event::Disconnected);
+        assert_eq!(link.state(), LinkState::default());
+        link.observe(Event::Closed);
+        link.wait_closed().await;
+        assert!(link.state().closed);
+    }
 }

@@ -10,4 +10,4 @@ mod service;
 pub use connect::{ConnectError, Sizing, connect};
 pub use drain::{DrainError, drain_and_close, round_trip};
 pub use link::{Link, LinkState, ServerView};
-pub use service::ServiceApi;
+pub use service::{ServiceApi, ServiceError};
