@@ -2,11 +2,13 @@
 //!
 //! Must not know: the broker beyond the type of its headers, the engine beyond its signal.
 
+pub mod asyncapi;
 mod decode;
 mod encode;
 mod fields;
 pub mod headers;
 mod reason;
+pub mod schema;
 mod subject;
 
 pub use decode::{DecodeLimits, Decoder, Refusal};
