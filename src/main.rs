@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use technical_analysis_agent::cli::{self, Command};
+use technical_analysis_agent::cli::{self, Command, HealthArgs};
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
+use technical_analysis_agent::tools::health;
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
@@ -25,16 +26,43 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<Exit, Error> {
+    match command {
+        Command::Health(args) => health(args),
+        Command::Config(output) => config(output.json),
+        _ => {
+            Config::load(&ProcessEnvironment)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn health(args: &HealthArgs) -> Result<Exit, Error> {
+    // an agent that is named can be asked whatever the configuration here
+    let base = match &args.url {
+        Some(url) => Ok(url.clone()),
+        None => health::base_url(Config::load(&ProcessEnvironment)?.http.addr),
+    };
+    match base.and_then(|base| health::probe(&base, args.ready)) {
+        Ok(line) => {
+            println!("{line}");
+            Ok(Exit::Done)
+        }
+        Err(unhealthy) => {
+            println!("{unhealthy}");
+            Ok(Exit::Unhealthy)
+        }
+    }
+}
+
+fn config(json: bool) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
-    if let Command::Config(output) = command {
-        for warning in &config.warnings {
-            eprintln!("warning: {warning}");
-        }
-        if output.json {
-            println!("{}", config.json().map_err(anyhow::Error::from)?);
-        } else {
-            print!("{}", config.table());
-        }
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if json {
+        println!("{}", config.json().map_err(anyhow::Error::from)?);
+    } else {
+        print!("{}", config.table());
     }
     Ok(Exit::Done)
 }
