@@ -1,5 +1,6 @@
 //! From the command line to a command, and from its end to an exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use technical_analysis_agent::cli::{self, Command, HealthArgs};
@@ -44,11 +45,11 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
     };
     match base.and_then(|base| health::probe(&base, args.ready)) {
         Ok(line) => {
-            println!("{line}");
+            say(&format!("{line}\n"));
             Ok(Exit::Done)
         }
         Err(unhealthy) => {
-            println!("{unhealthy}");
+            say(&format!("{unhealthy}\n"));
             Ok(Exit::Unhealthy)
         }
     }
@@ -59,10 +60,16 @@ fn config(json: bool) -> Result<Exit, Error> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    if json {
-        println!("{}", config.json().map_err(anyhow::Error::from)?);
+    let text = if json {
+        config.json().map_err(anyhow::Error::from)? + "\n"
     } else {
-        print!("{}", config.table());
-    }
+        config.table()
+    };
+    say(&text);
     Ok(Exit::Done)
+}
+
+/// A reader that has gone, such as `head`, is no failure.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -66,17 +66,19 @@ impl Drop for Server {
     }
 }
 
-/// From `NATS_SERVER`, the project's `.venv` or the `PATH`.
+/// From `NATS_SERVER`, the `PATH` or the project's `.venv`.
 fn program() -> PathBuf {
     if let Some(program) = std::env::var_os("NATS_SERVER") {
         return program.into();
     }
-    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/nats-server");
-    if local.exists() {
-        local
-    } else {
-        "nats-server".into()
-    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    directories.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin"));
+    let found = directories.iter().map(|dir| dir.join("nats-server"));
+    found
+        .into_iter()
+        .find(|program| program.is_file())
+        .expect("a nats-server: set NATS_SERVER, or install one")
 }
 
 /// Only defaults.

@@ -190,6 +190,12 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::force_capture();
         let thread = std::thread::current();
+        let payload = panic.payload();
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("without a text");
         let location = panic.location().map(ToString::to_string);
         if !tracing::enabled!(tracing::Level::ERROR) {
             eprintln!("{panic}\n{backtrace}");
@@ -199,8 +205,7 @@ fn log_panics() {
             thread = thread.name().unwrap_or("unnamed"),
             location = location.as_deref().unwrap_or("unknown"),
             backtrace = %backtrace,
-            "panic: {}",
-            panic.payload_as_str().unwrap_or("without a text")
+            "panic: {text}"
         );
     }));
 }
