@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::ops::logs::LogError;
 
 /// An exit code. The numbers are those of `sysexits.h` where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,9 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Logs(#[from] LogError),
     /// A line of the input is bad, and that was not to be tolerated.
     #[error("{0}")]
     Data(String),
@@ -87,11 +91,12 @@ impl Error {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Config(_) => Exit::Config,
+            // a directory that cannot be written to is a bad LOG_DIR
+            Self::Config(_) | Self::Logs(LogError::File { .. }) => Exit::Config,
             Self::Data(_) => Exit::Data,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::DrainCut(_) => Exit::DrainCut,
-            Self::Internal(_) => Exit::Internal,
+            Self::Internal(_) | Self::Logs(LogError::Twice(_)) => Exit::Internal,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The binary as a user meets it: commands, output, exit codes.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -146,4 +148,48 @@ fn help_and_version_are_complete_and_no_failure() {
         "{}",
         stdout(&version)
     );
+}
+
+#[test]
+fn health_exits_0_when_the_agent_is_well_and_1_when_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let off = agent(dir.path(), &[("HTTP_ADDR", "off")], &["health"]);
+    assert_eq!(off.status.code(), Some(1));
+    assert!(
+        stdout(&off).contains("HTTP_ADDR is off"),
+        "{}",
+        stdout(&off)
+    );
+    for (answer, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1_024];
+            let length = stream.read(&mut request).unwrap();
+            write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let addr = format!("0.0.0.0:{port}");
+        let variables = [
+            ("HTTP_ADDR", addr.as_str()),
+            ("http_proxy", "http://127.0.0.1:1"),
+        ];
+        let output = agent(dir.path(), &variables, &["health", "--ready"]);
+        assert_eq!(output.status.code(), Some(code), "{}", stdout(&output));
+        assert_eq!(stdout(&output).lines().count(), 1);
+        assert!(server.join().unwrap().starts_with("GET /readyz "));
+        let gone = agent(dir.path(), &variables, &["health"]);
+        assert_eq!(gone.status.code(), Some(1));
+        assert!(
+            stdout(&gone).contains("does not answer"),
+            "{}",
+            stdout(&gone)
+        );
+    }
+    // nothing here needs to be right to ask an agent elsewhere
+    let bad = [("TECHNICAL_RSI_PERIOD", "many")];
+    let named = agent(dir.path(), &bad, &["health", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(named.status.code(), Some(1));
+    assert_eq!(agent(dir.path(), &bad, &["health"]).status.code(), Some(78));
 }

@@ -148,8 +148,11 @@ fn the_environment_comes_before_dot_env_and_an_empty_value_is_as_if_unset() {
     );
 }
 
-/// What is set, and words that the message must contain; the first is always a key.
-const REFUSED: &[(&[(&str, &str)], &[&str])] = &[
+/// What is set.
+type Variables = &'static [(&'static str, &'static str)];
+
+/// What is set, and words that the message must contain.
+const REFUSED: &[(Variables, &[&str])] = &[
     (
         &[("NATS_URL", "http://a")],
         &["NATS_URL=http://a", "scheme", "NATS_URL=nats://"],

@@ -60,7 +60,7 @@ pub fn markdown_table() -> String {
 pub fn help() -> String {
     let mut text = String::new();
     for section in SECTIONS {
-        let _ = write!(text, "{}:\n", section.title);
+        let _ = writeln!(text, "{}:", section.title);
         for key in section.keys {
             let file = key
                 .file_variable()

@@ -58,7 +58,22 @@ fn mask_url(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_password_shows_through(
+            scheme in prop::sample::select(vec!["", "nats://", "tls://"]),
+            user in "[a-z]{0,8}",
+            password in "[A-Z0-9@:/?#%!]{1,12}",
+            host in "[a-z]{1,8}",
+        ) {
+            let shown = mask_urls(&format!("{scheme}{user}:{password}@{host}"));
+            prop_assert_eq!(shown, format!("{scheme}{user}:{MASK}@{host}"));
+        }
+    }
 
     #[test]
     fn a_secret_is_masked_however_it_is_formatted() {

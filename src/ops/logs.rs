@@ -97,6 +97,10 @@ impl Logs {
 
 impl Drop for Logs {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // from here on nobody would see a panic but on standard error
+            drop(std::panic::take_hook());
+        }
         let dropped: usize = self
             .writers
             .iter()
@@ -186,13 +190,22 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::force_capture();
         let thread = std::thread::current();
+        let payload = panic.payload();
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("without a text");
         let location = panic.location().map(ToString::to_string);
+        if !tracing::enabled!(tracing::Level::ERROR) {
+            eprintln!("{panic}\n{backtrace}");
+            return;
+        }
         tracing::error!(
             thread = thread.name().unwrap_or("unnamed"),
             location = location.as_deref().unwrap_or("unknown"),
             backtrace = %backtrace,
-            "panic: {}",
-            panic.payload_as_str().unwrap_or("without a text")
+            "panic: {text}"
         );
     }));
 }

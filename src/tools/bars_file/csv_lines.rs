@@ -182,7 +182,32 @@ fn is_json_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_cell_arrives_character_by_character(
+            close in "[-+.e0-9]{1,20}|[!-~]{1,12}|NaN|-?[0-9]{1,18}(\\.[0-9]{1,18})?",
+            symbol in "[ -~é]{1,20}",
+        ) {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.write_record(["t", "c", "s"]).unwrap();
+            writer.write_record(["1", &close, &symbol]).unwrap();
+            let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+            let (_, message) = read(&text, Defaults::default()).remove(0).unwrap();
+            let fields: HashMap<&str, &RawValue> = serde_json::from_str(&message).unwrap();
+            let cell = |name: &str| {
+                let value = fields.get(name).map_or("", |value| value.get());
+                serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned())
+            };
+            prop_assert_eq!(cell("c"), close.trim());
+            prop_assert_eq!(cell("s"), symbol.trim());
+        }
+    }
 
     fn read(text: &str, defaults: Defaults) -> Vec<Result<(u64, String), String>> {
         CsvLines::new(text.as_bytes(), defaults)

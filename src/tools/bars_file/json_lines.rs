@@ -139,7 +139,33 @@ fn with_defaults<'a>(bar: &'a str, defaults: &Defaults) -> Cow<'a, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_no_json_passes_as_it_is(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assume!(serde_json::from_slice::<serde_json::Value>(&line).is_err());
+            prop_assert_eq!(fill_in(line.clone(), &defaults()), line);
+        }
+
+        #[test]
+        fn a_bar_keeps_all_its_fields(
+            fields in prop::collection::hash_map("[a-z]{1,3}|symbol|tf", "[0-9]{1,20}", 0..6),
+        ) {
+            let members: Vec<String> =
+                fields.iter().map(|(name, digits)| format!("\"{name}\":1{digits}")).collect();
+            let line = format!("{{{}}}", members.join(",")).into_bytes();
+            let filled = fill_in(line, &defaults());
+            let after: HashMap<String, &RawValue> = serde_json::from_slice(&filled).unwrap();
+            for (name, digits) in &fields {
+                prop_assert_eq!(after[name].get(), format!("1{digits}"));
+            }
+            prop_assert!(SYMBOL.iter().any(|name| after.contains_key(*name)));
+            prop_assert!(TIMEFRAME.iter().any(|name| after.contains_key(*name)));
+        }
+    }
 
     fn defaults() -> Defaults {
         Defaults {

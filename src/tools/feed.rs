@@ -1,0 +1,235 @@
+//! Publishing bars as a market-data source would: for demonstrations, load and tests.
+//!
+//! Promises that a bar it counts as acknowledged is stored by a stream, and that one it
+//! counts as flushed has reached the server. Whether a bar is good is for the agent to say.
+
+mod address;
+mod source;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use async_nats::Client;
+use async_nats::jetstream;
+use async_nats::jetstream::context::PublishAckFuture;
+use futures_util::StreamExt as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::FeedArgs;
+use crate::config::Config;
+use crate::market::Timestamp;
+
+use super::pace::Pace;
+use address::Target;
+use source::Item;
+
+/// Acknowledgements that may be outstanding.
+const IN_FLIGHT: usize = 1_000;
+/// Bars read ahead of publishing.
+const READ_AHEAD: usize = 1_024;
+/// How long the server may take to say whether a stream covers a subject.
+const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long the server may take to give back the last message.
+const ECHO: Duration = Duration::from_secs(30);
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeedReport {
+    /// The subjects, wildcards standing for symbol and timeframe.
+    pub subject: String,
+    /// Bars handed to the server.
+    pub published: u64,
+    /// The stream that stores them, if one does.
+    pub stream: Option<String>,
+    /// Bars the stream has acknowledged; without a stream, bars known to have reached the server.
+    pub confirmed: u64,
+    /// Lines and bars that could not be published.
+    pub skipped: u64,
+    /// From the first bar to the last confirmation.
+    pub seconds: f64,
+}
+
+impl FeedReport {
+    /// Whether everything there was to publish has been, and is confirmed.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.skipped == 0 && self.confirmed == self.published
+    }
+}
+
+impl fmt::Display for FeedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match &self.stream {
+            Some(stream) => format!("{} acknowledged by stream {stream}", self.confirmed),
+            None => format!("{} flushed (no stream covers the subject)", self.confirmed),
+        };
+        write!(
+            f,
+            "published {} bars to {} in {:.1} s: {how}, {} skipped",
+            self.published, self.subject, self.seconds, self.skipped
+        )
+    }
+}
+
+/// Publishes what `args` asks for over `client`; synthetic bars end at `now`. Progress goes to
+/// standard error when it is a terminal, and what is skipped goes there with its reason.
+///
+/// # Errors
+/// When a file cannot be read or the connection fails for good.
+pub async fn feed(
+    client: &Client,
+    config: &Config,
+    args: &FeedArgs,
+    now: Timestamp,
+) -> anyhow::Result<FeedReport> {
+    let target = Target::new(&config.subjects, config.default_timeframe);
+    let (items, total) = source::open(args, config.default_timeframe, now)?;
+    let progress = progress_bar(total);
+    let stream = stream_of(client, target.pattern()).await;
+    let mut publisher = Publisher::new(client, stream.is_some());
+
+    // reading may block for as long as it likes; the connection must not wait for it
+    let (send, mut receive) = tokio::sync::mpsc::channel(READ_AHEAD);
+    let reader = tokio::task::spawn_blocking(move || {
+        for item in items {
+            let last = item.is_err();
+            if send.blocking_send(item).is_err() || last {
+                break;
+            }
+        }
+    });
+
+    let start = Instant::now();
+    let pace = Pace::new(args.rate, start);
+    let mut skipped = 0;
+    while let Some(item) = receive.recv().await {
+        let (subject, payload) = match item? {
+            Item::Bar { address, payload } => (target.subject(&address), payload),
+            Item::Skipped(reason) => {
+                skipped += 1;
+                progress.suspend(|| eprintln!("skipped: {reason}"));
+                continue;
+            }
+        };
+        if let Some(wait) = pace.wait(publisher.published, Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
+        publisher.publish(subject, payload).await?;
+        progress.inc(1);
+    }
+    reader.await.context("the reader of bars failed")?;
+    publisher.finish().await?;
+    progress.finish_and_clear();
+    Ok(FeedReport {
+        subject: target.pattern().to_owned(),
+        published: publisher.published,
+        stream,
+        confirmed: publisher.confirmed,
+        skipped,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Sends bars and keeps count of what is known to have arrived.
+struct Publisher<'a> {
+    client: &'a Client,
+    /// Set where a stream acknowledges.
+    jetstream: Option<jetstream::Context>,
+    in_flight: VecDeque<PublishAckFuture>,
+    /// Connections made before the first bar.
+    connects_before: u64,
+    published: u64,
+    confirmed: u64,
+}
+
+impl<'a> Publisher<'a> {
+    fn new(client: &'a Client, acknowledged: bool) -> Self {
+        Self {
+            client,
+            jetstream: acknowledged.then(|| jetstream::new(client.clone())),
+            in_flight: VecDeque::new(),
+            connects_before: client.statistics().connects.load(Ordering::Relaxed),
+            published: 0,
+            confirmed: 0,
+        }
+    }
+
+    fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
+    }
+
+    async fn publish(&mut self, subject: String, payload: Vec<u8>) -> anyhow::Result<()> {
+        let shown = subject.clone();
+        let failed = || format!("publishing to {shown} failed");
+        if let Some(jetstream) = &self.jetstream {
+            let ack = jetstream.publish(subject, payload.into()).await;
+            self.in_flight.push_back(ack.with_context(failed)?);
+            if self.in_flight.len() >= IN_FLIGHT {
+                self.take_acknowledgement().await;
+            }
+        } else {
+            let sent = self.client.publish(subject, payload.into()).await;
+            sent.with_context(failed)?;
+        }
+        self.published += 1;
+        Ok(())
+    }
+
+    /// Waits for the oldest outstanding acknowledgement.
+    async fn take_acknowledgement(&mut self) {
+        if let Some(ack) = self.in_flight.pop_front() {
+            match ack.await {
+                Ok(_) => self.confirmed += 1,
+                Err(error) => tracing::warn!(%error, "a bar was not acknowledged"),
+            }
+        }
+    }
+
+    /// Waits until everything sent is known to have arrived or not to.
+    async fn finish(&mut self) -> anyhow::Result<()> {
+        while !self.in_flight.is_empty() {
+            self.take_acknowledgement().await;
+        }
+        if self.jetstream.is_none() {
+            // a flush ends at the socket. The server takes one connection's messages in order,
+            // so one that comes back proves all before it on the same connection
+            let inbox = self.client.new_inbox();
+            let mut echo = self.client.subscribe(inbox.clone()).await?;
+            self.client.publish(inbox, "".into()).await?;
+            self.client.flush().await?;
+            tokio::time::timeout(ECHO, echo.next())
+                .await
+                .context("the server did not confirm the last bars")?
+                .context("the connection closed before the last bars were confirmed")?;
+            if self.connects() == self.connects_before {
+                self.confirmed = self.published;
+            } else {
+                tracing::warn!("the connection was lost in between: bars may be missing");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stream that stores what is published under `pattern`, if there is one.
+async fn stream_of(client: &Client, pattern: &str) -> Option<String> {
+    let jetstream = jetstream::new(client.clone());
+    let found = tokio::time::timeout(LOOK_UP, jetstream.stream_by_subject(pattern)).await;
+    found.ok()?.ok()
+}
+
+fn progress_bar(total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{bar:40} {pos}/{len} bars  {per_sec}  {eta} left",
+        None => "{spinner} {pos} bars  {per_sec}",
+    };
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
