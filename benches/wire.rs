@@ -72,7 +72,7 @@ fn decode(c: &mut Criterion) {
         group.throughput(Throughput::Elements(bars));
         group.bench_function(name, |b| {
             b.iter(|| {
-                decoder.decode(black_box(payload.as_bytes()), &silent, NOW, |element| {
+                decoder.decode(black_box(payload.as_bytes()), &silent, NOW, |element, _| {
                     assert!(black_box(element).is_ok());
                 });
             });

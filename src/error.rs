@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::bus::ConnectError;
 use crate::config::ConfigError;
 use crate::ops::logs::LogError;
 
@@ -74,9 +75,9 @@ pub enum Error {
     /// A line of the input is bad, and that was not to be tolerated.
     #[error("{0}")]
     Data(String),
-    /// No server answered in time.
-    #[error("no NATS server could be reached: {0}")]
-    Unreachable(String),
+    /// No server answered in time, or what it takes to connect cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The drain did not finish; what was cut is in the log.
     #[error("the drain was cut short: {0}")]
     DrainCut(String),
@@ -92,9 +93,11 @@ impl Error {
         match self {
             Self::Usage(_) => Exit::Usage,
             // a directory that cannot be written to is a bad LOG_DIR
-            Self::Config(_) | Self::Logs(LogError::File { .. }) => Exit::Config,
+            Self::Config(_)
+            | Self::Logs(LogError::File { .. })
+            | Self::Connect(ConnectError::File { .. } | ConnectError::Seed) => Exit::Config,
             Self::Data(_) => Exit::Data,
-            Self::Unreachable(_) => Exit::Unreachable,
+            Self::Connect(ConnectError::Unreachable { .. }) => Exit::Unreachable,
             Self::DrainCut(_) => Exit::DrainCut,
             Self::Internal(_) | Self::Logs(LogError::Twice(_)) => Exit::Internal,
         }
@@ -112,7 +115,13 @@ mod tests {
         let code = |error: Error| error.exit().code();
         assert_eq!(code(Error::Usage(String::new())), 64);
         assert_eq!(code(Error::Data(String::new())), 65);
-        assert_eq!(code(Error::Unreachable(String::new())), 69);
+        let unreachable = ConnectError::Unreachable {
+            servers: String::new(),
+            waited: std::time::Duration::ZERO,
+            cause: String::new(),
+        };
+        assert_eq!(code(unreachable.into()), 69);
+        assert_eq!(code(ConnectError::Seed.into()), 78);
         assert_eq!(code(anyhow::anyhow!("x").into()), 70);
         assert_eq!(code(Error::DrainCut(String::new())), 75);
         let bad = ConfigError {

@@ -1,6 +1,7 @@
 //! Turns market data on NATS into technical-analysis signals.
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod clock;

@@ -1,12 +1,18 @@
 //! From the command line to a command, and from its end to an exit code.
 
-use std::io::Write as _;
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use technical_analysis_agent::cli::{self, Command, HealthArgs};
+use anyhow::Context as _;
+use technical_analysis_agent::app::Application;
+use technical_analysis_agent::bus::{Link, Sizing, connect};
+use technical_analysis_agent::cli::{self, Command, FeedArgs, HealthArgs, ReplayArgs};
+use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
-use technical_analysis_agent::tools::health;
+use technical_analysis_agent::ops::logs::{self, Stream};
+use technical_analysis_agent::tools::feed::feed;
+use technical_analysis_agent::tools::{health, replay::replay};
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
@@ -28,13 +34,60 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<Exit, Error> {
     match command {
+        Command::Run => run_agent(),
+        Command::Replay(args) => replay_files(args),
+        Command::Feed(args) => feed_bars(args),
         Command::Health(args) => health(args),
         Command::Config(output) => config(output.json),
-        _ => {
-            Config::load(&ProcessEnvironment)?;
+        Command::Indicators(output) => {
+            say(&if output.json {
+                indicators::catalogue_json() + "\n"
+            } else {
+                indicators::catalogue_table()
+            });
             Ok(Exit::Done)
         }
     }
+}
+
+fn run_agent() -> Result<Exit, Error> {
+    let config = Config::load(&ProcessEnvironment)?;
+    let logs = logs::start(&config.logs, &config.agent_name, Stream::Stdout)?;
+    let outcome = Application::new(config, &ProcessEnvironment).run(&logs.control());
+    if let Err(error) = &outcome {
+        tracing::error!(exit_code = error.exit().code(), "{error}");
+    }
+    outcome
+}
+
+fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
+    let config = Config::load(&ProcessEnvironment)?;
+    let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
+    let done = replay(&config, args, &mut out)?;
+    if done.skipped > 0 {
+        eprintln!("{} bars, {} signals, {} skipped", done.bars, done.signals, done.skipped);
+    }
+    Ok(Exit::Done)
+}
+
+fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
+    let config = Config::load(&ProcessEnvironment)?;
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let report = runtime.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
+        Ok::<_, Error>(feed(&client, &config, args, clock::now()).await?)
+    })?;
+    if args.json {
+        say(&(serde_json::to_string(&report).context("cannot write the report")? + "\n"));
+    } else {
+        eprintln!("{report}");
+    }
+    Ok(if report.is_complete() { Exit::Done } else { Exit::Data })
 }
 
 fn health(args: &HealthArgs) -> Result<Exit, Error> {

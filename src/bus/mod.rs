@@ -3,6 +3,7 @@
 mod backoff;
 mod connect;
 pub mod core;
+mod credentials;
 mod drain;
 mod link;
 mod service;

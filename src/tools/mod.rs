@@ -4,4 +4,5 @@ pub mod bars_file;
 pub mod feed;
 pub mod health;
 mod pace;
+pub mod replay;
 pub mod synthetic;

@@ -149,7 +149,7 @@ mod tests {
         });
         let now = Timestamp::from_epoch(1_800_000_000);
         let mut all = true;
-        decoder.decode(message.as_bytes(), &subject, now, |e| all &= e.is_ok());
+        decoder.decode(message.as_bytes(), &subject, now, |e, _| all &= e.is_ok());
         all
     }
 

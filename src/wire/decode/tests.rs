@@ -26,7 +26,7 @@ fn decode_under<'a>(
     subject: &'a Result<SubjectParts<'a>, SubjectRefusal>,
 ) -> Decoded<'a> {
     let mut all = Vec::new();
-    decoder().decode(payload, subject, NOW, |element| all.push(element));
+    decoder().decode(payload, subject, NOW, |element, _| all.push(element));
     all
 }
 

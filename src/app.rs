@@ -1,0 +1,394 @@
+//! The life of the agent as types: [`Application`] is configured, [`Application::run`] takes it
+//! through connect, serve and drain to its exit.
+//!
+//! Two threads. The main one hears signals, answers HTTP and keeps the deadline. The other
+//! carries the connection and the worker, on a runtime of its own without cross-thread
+//! wake-ups; whatever becomes of it, the main thread notices.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::bus::core::{self, CoreError};
+use crate::bus::{ConnectError, Link, ServiceApi, Sizing, connect};
+use crate::config::{Config, Delivery, Environment};
+use crate::engine::Alert;
+use crate::error::{Error, Exit};
+use crate::ops::health::{Component, Health};
+use crate::ops::heartbeat::{self, Heartbeat};
+use crate::ops::http::{self, Admin, Checkpoint, OpsState};
+use crate::ops::logs::LogControl;
+use crate::ops::metrics::{Build, Metrics};
+use crate::ops::notify::Notifier;
+use crate::ops::query::Queries;
+use crate::version::{GIT, RUSTC, VERSION};
+use crate::wire::Reason;
+
+const REASONS: [&str; Reason::ALL.len()] = {
+    let mut names = [""; Reason::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Reason::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const ALERTS: [&str; Alert::ALL.len()] = {
+    let mut names = [""; Alert::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Alert::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+/// What the worker's thread gets beyond the deadline to say how it went.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// A configured agent.
+pub struct Application {
+    config: Arc<Config>,
+    host: String,
+    metrics: Arc<Metrics>,
+    health: Health,
+}
+
+/// How the worker's thread ended.
+enum Ended {
+    Stopped,
+    Unreachable(ConnectError),
+    Worker(CoreError),
+    Broken(anyhow::Error),
+}
+
+impl Application {
+    /// From what `config` says.
+    #[must_use]
+    pub fn new(config: Config, environment: &dyn Environment) -> Self {
+        let build = Build {
+            version: VERSION,
+            git: GIT,
+            rustc: RUSTC,
+        };
+        Self {
+            config: Arc::new(config),
+            host: environment.host(),
+            metrics: Arc::new(Metrics::new(&REASONS, &ALERTS, build)),
+            health: Health::new(),
+        }
+    }
+
+    /// Runs until told to stop, then drains. Logging is at work, and `logs` changes its level.
+    ///
+    /// # Errors
+    /// Whatever keeps it from running or from draining in order.
+    pub fn run(self, logs: &LogControl) -> Result<Exit, Error> {
+        self.introduce();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        runtime.block_on(self.live(logs))
+    }
+
+    /// What runs here, in which version, with which configuration.
+    fn introduce(&self) {
+        let config = &self.config;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!(
+            version = VERSION, git = GIT, group = config.group, delivery = "core",
+            fingerprint = format!("{:016x}", config.analysis.fingerprint()),
+            configuration = config.summary(), "technical-analysis-agent starts"
+        );
+        if config.delivery == Delivery::Auto {
+            tracing::warn!(
+                "delivery is core: bars published while no member listens, and those of a killed \
+                 member until it is replaced (3 s), give no signal; set TECHNICAL_DELIVERY=core to \
+                 accept that without this warning"
+            );
+        }
+    }
+
+    async fn live(self, logs: &LogControl) -> Result<Exit, Error> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot hear signals")?;
+        let notifier = Notifier::new(|name| std::env::var(name).ok());
+        let (stop, stopped) = watch::channel(None);
+        let asked = Arc::new(Notify::new());
+        let (queries, questions) = Queries::channel();
+        let endpoint = self.serve_http(logs, &queries, &asked).await?;
+
+        let (end, mut ended) = oneshot::channel();
+        let thread = self.start_worker(queries, questions, stopped, end)?;
+        let watchdog = tokio::spawn(supervise(notifier, self.health.clone(), stop.subscribe()));
+
+        let mut deadline = None;
+        let outcome = loop {
+            let over = async {
+                match deadline {
+                    Some(at) => sleep_until(at + GRACE).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                ended = &mut ended => break ended.unwrap_or_else(|_| {
+                    Ended::Broken(anyhow::anyhow!("the worker ended without a word; the log has its panic"))
+                }),
+                signal = signals.next() => {
+                    if deadline.is_some() {
+                        return Err(Error::DrainCut("a second signal came".to_owned()));
+                    }
+                    tracing::info!(signal, timeout_s = self.config.shutdown_timeout.as_secs_f64(), "stopping");
+                    deadline = Some(self.begin_drain(&stop));
+                }
+                () = asked.notified(), if deadline.is_none() => {
+                    tracing::info!("stopping, asked over HTTP");
+                    deadline = Some(self.begin_drain(&stop));
+                }
+                () = over => {
+                    return Err(Error::DrainCut("SHUTDOWN_TIMEOUT has passed".to_owned()));
+                }
+            }
+        };
+        // it has said its last word
+        let _ = thread.join();
+        watchdog.abort();
+        if let Some(endpoint) = endpoint {
+            endpoint.abort();
+        }
+        match outcome {
+            Ended::Stopped => {
+                tracing::info!("stopped; everything received was finished");
+                Ok(Exit::Done)
+            }
+            Ended::Unreachable(error) => Err(error.into()),
+            Ended::Worker(CoreError::Drain(error)) => Err(Error::DrainCut(error.to_string())),
+            Ended::Worker(error) => Err(Error::Internal(error.into())),
+            Ended::Broken(error) => Err(Error::Internal(error)),
+        }
+    }
+
+    fn begin_drain(&self, stop: &watch::Sender<Option<Instant>>) -> Instant {
+        let deadline = Instant::now() + self.config.shutdown_timeout;
+        self.health.draining();
+        stop.send_replace(Some(deadline));
+        deadline
+    }
+
+    async fn serve_http(
+        &self,
+        logs: &LogControl,
+        queries: &Queries,
+        asked: &Arc<Notify>,
+    ) -> Result<Option<tokio::task::JoinHandle<()>>, Error> {
+        let Some(addr) = self.config.http.addr else {
+            return Ok(None);
+        };
+        let bound = http::bind(&addr.to_string())
+            .await
+            .map_err(|error| Error::Internal(error.into()))?;
+        tracing::info!(address = %bound.address(), "operations endpoint listens");
+        let token = self.config.http.admin_token.as_ref();
+        let state = OpsState {
+            metrics: Arc::clone(&self.metrics),
+            health: self.health.clone(),
+            queries: queries.clone(),
+            admin: Arc::new(Controls {
+                logs: logs.clone(),
+                stop: Arc::clone(asked),
+            }),
+            admin_token: token.map(|token| Arc::from(token.reveal())),
+        };
+        Ok(Some(tokio::spawn(http::serve(bound, state, pending()))))
+    }
+
+    fn start_worker(
+        &self,
+        queries: Queries,
+        questions: tokio::sync::mpsc::Receiver<crate::ops::query::Query>,
+        stop: watch::Receiver<Option<Instant>>,
+        end: oneshot::Sender<Ended>,
+    ) -> Result<std::thread::JoinHandle<()>, Error> {
+        let (config, host) = (Arc::clone(&self.config), self.host.clone());
+        let (metrics, health) = (Arc::clone(&self.metrics), self.health.clone());
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let work = move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let ended = match runtime {
+                Ok(runtime) => runtime.block_on(async {
+                    let link = Link::new();
+                    let setup = |client| core::Setup {
+                        config: Arc::clone(&config),
+                        client,
+                        link: Arc::clone(&link),
+                        instance: nuid::next().to_string(),
+                        host,
+                        metrics: Arc::clone(&metrics),
+                        health: health.clone(),
+                        queries: questions,
+                        stop: stop.clone(),
+                    };
+                    work(&config, &link, &metrics, &health, &queries, stop.clone(), setup).await
+                }),
+                Err(error) => Ended::Broken(anyhow::Error::new(error).context("cannot start the runtime")),
+            };
+            // the main thread may have given up waiting
+            let _ = end.send(ended);
+        };
+        Ok(thread.spawn(work).context("cannot start the worker's thread")?)
+    }
+}
+
+/// What the worker's thread does: connect, answer, work.
+async fn work(
+    config: &Config,
+    link: &Arc<Link>,
+    metrics: &Arc<Metrics>,
+    health: &Health,
+    queries: &Queries,
+    mut stop: watch::Receiver<Option<Instant>>,
+    setup: impl FnOnce(async_nats::Client) -> core::Setup,
+) -> Ended {
+    let component = health.component("nats", true);
+    component.down("connecting");
+    let connecting = connect(&config.nats, &config.agent_name, link, Sizing::default());
+    let client = tokio::select! {
+        connected = connecting => match connected {
+            Ok(client) => client,
+            Err(error) => return Ended::Unreachable(error),
+        },
+        // nothing was received, so there is nothing to finish
+        _ = stop.wait_for(Option::is_some) => return Ended::Stopped,
+    };
+    let observer = tokio::spawn(observe(Arc::clone(link), Arc::clone(metrics), component));
+    let service = ServiceApi::start(&client, &config.agent_name, &config.group, queries.clone()).await;
+    let service = match service {
+        Ok(service) => Some(service),
+        Err(error) => {
+            tracing::warn!(%error, "the service API cannot be offered");
+            None
+        }
+    };
+    let beating = tokio::spawn(beat(client.clone(), config.agent_name.clone(), queries.clone()));
+    let mut working = std::pin::pin!(core::run(setup(client)));
+    let outcome = tokio::select! {
+        outcome = &mut working => outcome,
+        _ = stop.wait_for(Option::is_some) => {
+            beating.abort();
+            if let Some(service) = service {
+                // questions end first, so that no answer is cut
+                tokio::select! {
+                    outcome = &mut working => outcome,
+                    () = service.stop() => working.await,
+                }
+            } else {
+                working.await
+            }
+        }
+    };
+    observer.abort();
+    match outcome {
+        Ok(()) => Ended::Stopped,
+        Err(error) => Ended::Worker(error),
+    }
+}
+
+/// Keeps metrics and health true to the connection.
+async fn observe(link: Arc<Link>, metrics: Arc<Metrics>, component: Component) {
+    let mut changes = link.watch();
+    let mut reconnects = 0;
+    loop {
+        let state = *changes.borrow_and_update();
+        metrics.nats_connected.set(i64::from(state.connected));
+        let now = link.reconnects();
+        metrics.nats_reconnects.inc_by(now.saturating_sub(reconnects));
+        reconnects = now;
+        let server = link.server().map(|server| server.address).unwrap_or_default();
+        if state.closed {
+            component.down("closed");
+        } else if !state.connected {
+            component.down(link.last_error().unwrap_or_else(|| "not connected".to_owned()));
+        } else if state.lame_duck {
+            component.degraded(format!("connected to {server}, which is going down"));
+        } else {
+            component.up(format!("connected to {server}"));
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Publishes the heartbeat.
+async fn beat(client: async_nats::Client, agent: String, queries: Queries) {
+    let subject = heartbeat::subject(&agent);
+    let mut ticks = interval(heartbeat::INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Ok(status) = queries.status().await else {
+            continue;
+        };
+        let payload = Heartbeat::from(&status).to_json();
+        let publish = client.publish(subject.clone(), payload.into());
+        // while the connection is down there is nobody to tell
+        if let Ok(Err(error)) = timeout(heartbeat::INTERVAL, publish).await {
+            tracing::debug!(%error, "heartbeat cannot be published");
+        }
+    }
+}
+
+/// Tells whoever started this process when it is ready, alive and stopping.
+async fn supervise(mut notifier: Notifier, health: Health, mut stop: watch::Receiver<Option<Instant>>) {
+    let stopping = async {
+        match stop.wait_for(Option::is_some).await {
+            Ok(deadline) => deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())),
+            Err(_) => pending().await,
+        }
+    };
+    let mut stopping = std::pin::pin!(stopping);
+    let left = tokio::select! {
+        left = &mut stopping => left,
+        () = health.wait_ready() => {
+            tracing::info!("ready");
+            notifier.ready("ready");
+            stopping.await
+        }
+    };
+    notifier.stopping(left);
+}
+
+/// The admin routes at work.
+struct Controls {
+    logs: LogControl,
+    stop: Arc<Notify>,
+}
+
+impl Admin for Controls {
+    fn set_log_level(&self, filter: &str) -> Result<(), String> {
+        self.logs.set(filter).map_err(|error| error.to_string())?;
+        tracing::info!(filter, "log level changed");
+        Ok(())
+    }
+
+    fn drain(&self) {
+        self.stop.notify_one();
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'static, Checkpoint> {
+        let why = "core delivery keeps its state in memory and writes no checkpoints";
+        Box::pin(std::future::ready(Checkpoint::Unsupported(why.to_owned())))
+    }
+}

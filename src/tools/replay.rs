@@ -1,0 +1,168 @@
+//! `replay`: the engine of the live agent over files of bars.
+//!
+//! What a live run publishes for the same bars in the same order, this prints, byte for byte.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::bars_file::{BarsFile, Defaults, LineError};
+use crate::cli::ReplayArgs;
+use crate::clock;
+use crate::config::Config;
+use crate::engine::{Effect, Engine};
+use crate::error::Error;
+use crate::market::BarEvent;
+use crate::wire::{DecodeLimits, Decoder, Encoder, SubjectParts};
+
+/// Bytes between two looks at the progress bar.
+const PROGRESS_STEP: u64 = 64 * 1024;
+
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Bars taken in.
+    pub bars: u64,
+    /// Signals printed.
+    pub signals: u64,
+    /// Lines, or elements of lines, that were skipped.
+    pub skipped: u64,
+}
+
+struct Replay<'a, W: Write> {
+    engine: Engine,
+    decoder: Decoder,
+    encoder: Encoder,
+    out: &'a mut W,
+    strict: bool,
+    count: Replayed,
+    progress: ProgressBar,
+    /// Whoever read the signals has gone.
+    closed: bool,
+}
+
+/// Prints the signals of the bars in `args.files`, in order, to `out`. Bad lines go to standard
+/// error.
+///
+/// # Errors
+/// [`Error::Data`] at the first bad line when `args.strict`; otherwise only when a file cannot
+/// be read or `out` not be written.
+pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Result<Replayed, Error> {
+    let mut replay = Replay {
+        engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
+        decoder: Decoder::new(DecodeLimits {
+            max_payload_bytes: config.max_payload_bytes,
+            default_timeframe: config.default_timeframe,
+        }),
+        encoder: Encoder::new(),
+        out,
+        strict: args.strict,
+        count: Replayed::default(),
+        progress: ProgressBar::hidden(),
+        closed: false,
+    };
+    for path in &args.files {
+        replay.file(path, args)?;
+    }
+    match replay.out.flush() {
+        Err(error) if !replay.closed && error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write the signals").into())
+        }
+        _ => Ok(replay.count),
+    }
+}
+
+impl<W: Write> Replay<'_, W> {
+    fn file(&mut self, path: &PathBuf, args: &ReplayArgs) -> Result<(), Error> {
+        let defaults = Defaults {
+            symbol: args.input.symbol.clone(),
+            timeframe: args.input.timeframe,
+        };
+        let mut file = BarsFile::open(path, args.input.format, defaults)
+            .map_err(|error| Error::Data(error.to_string()))?;
+        self.progress = progress_bar(file.size());
+        let mut shown = 0;
+        while let Some(line) = file.next() {
+            match line {
+                Ok(line) => self.line(path, line.number, &line.payload)?,
+                Err(LineError::Bad { number, reason }) => self.skip(path, number, &reason)?,
+                Err(error @ LineError::Read { .. }) => {
+                    return Err(Error::Data(format!("{}: {error}", path.display())));
+                }
+            }
+            if self.closed {
+                break;
+            }
+            if file.bytes_read() - shown > PROGRESS_STEP {
+                shown = file.bytes_read();
+                self.progress.set_position(shown);
+            }
+        }
+        self.progress.finish_and_clear();
+        Ok(())
+    }
+
+    fn line(&mut self, path: &PathBuf, number: u64, payload: &[u8]) -> Result<(), Error> {
+        let (decoder, now) = (self.decoder, clock::now());
+        let silent = Ok(SubjectParts::default());
+        let mut outcome = Ok(());
+        decoder.decode(payload, &silent, now, |element, _| {
+            if outcome.is_ok() {
+                outcome = match element {
+                    Ok(event) => self.bar(path, number, &event),
+                    Err(refusal) => {
+                        let reason = format!("{}: {}", refusal.reason.name(), refusal.detail);
+                        self.skip(path, number, &reason)
+                    }
+                };
+            }
+        });
+        outcome
+    }
+
+    fn bar(&mut self, path: &PathBuf, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
+        let outcome = self.engine.on_bar(event, clock::now());
+        if let Effect::Refused(refusal) = outcome.effect {
+            return self.skip(path, number, &refusal.to_string());
+        }
+        self.count.bars += 1;
+        let Some(signal) = outcome.signal else {
+            return Ok(());
+        };
+        self.count.signals += 1;
+        let bytes = self.encoder.signal_bytes(signal);
+        let written = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            written => Ok(written.context("cannot write the signals")?),
+        }
+    }
+
+    fn skip(&mut self, path: &PathBuf, number: u64, reason: &str) -> Result<(), Error> {
+        let told = format!("{}, line {number}: {reason}", path.display());
+        if self.strict {
+            return Err(Error::Data(told));
+        }
+        self.count.skipped += 1;
+        self.progress.suspend(|| eprintln!("skipped: {told}"));
+        Ok(())
+    }
+}
+
+/// On standard error, and only when that is a terminal.
+fn progress_bar(size: Option<u64>) -> ProgressBar {
+    let Some(size) = size else {
+        return ProgressBar::no_length();
+    };
+    let bar = ProgressBar::new(size);
+    match ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
