@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
+use super::Bars;
 use super::entry::{Convention, Entry, Param};
 use super::slices::{float, highest, lowest};
-use super::{Bars};
 
 /// The entry of the catalogue.
 pub const TALIB: Entry = Entry::new(
@@ -48,7 +48,11 @@ impl Next<Bars<'_>> for Aroon {
             let low = bars.low.iter().rposition(|&x| x <= bottom).unwrap_or(0);
             let factor = 100.0 / float(n);
             let (down, up) = (factor * float(low), factor * float(high));
-            [Some(down), Some(up), Some(factor * (float(high) - float(low)))]
+            [
+                Some(down),
+                Some(up),
+                Some(factor * (float(high) - float(low))),
+            ]
         })
     }
 }

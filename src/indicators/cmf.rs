@@ -42,7 +42,9 @@ impl Next<Bars<'_>> for Cmf {
         bars.tail(self.period).map(|bars| {
             let traded = sum_of(bars.volume, |v| v);
             if traded > 0.0 {
-                sum_over(self.period, |i| flow(bars.high[i], bars.low[i], bars.close[i], bars.volume[i])) / traded
+                sum_over(self.period, |i| {
+                    flow(bars.high[i], bars.low[i], bars.close[i], bars.volume[i])
+                }) / traded
             } else {
                 0.0
             }

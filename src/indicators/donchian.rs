@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
+use super::Bars;
 use super::entry::{Convention, Entry, Param};
 use super::slices::{highest, lowest};
-use super::{Bars};
 
 /// The entry of the catalogue.
 pub const TALIB: Entry = Entry::new(

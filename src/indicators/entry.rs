@@ -250,10 +250,7 @@ impl Entry {
 
     /// Parameters must also pass `check`, which says what is wrong.
     #[must_use]
-    pub const fn checked(
-        mut self,
-        check: fn(Parameters<'_>) -> Result<(), &'static str>,
-    ) -> Self {
+    pub const fn checked(mut self, check: fn(Parameters<'_>) -> Result<(), &'static str>) -> Self {
         self.check = check;
         self
     }

@@ -39,9 +39,8 @@ impl Next<Bars<'_>> for LinReg {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        last(bars.close, self.period).map(|closes| {
-            mean(closes) + slope(closes) * (float(self.period) - 1.0) / 2.0
-        })
+        last(bars.close, self.period)
+            .map(|closes| mean(closes) + slope(closes) * (float(self.period) - 1.0) / 2.0)
     }
 }
 
@@ -61,8 +60,6 @@ impl Period for LinReg {
 pub fn slope(values: &[f64]) -> f64 {
     let n = float(values.len());
     let (centre, anchor) = ((n - 1.0) / 2.0, values[values.len() - 1]);
-    let covariance = sum_over(values.len(), |i| {
-        (float(i) - centre) * (values[i] - anchor)
-    });
+    let covariance = sum_over(values.len(), |i| (float(i) - centre) * (values[i] - anchor));
     covariance * 12.0 / (n * (n * n - 1.0))
 }

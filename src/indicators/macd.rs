@@ -48,7 +48,8 @@ pub const TRADINGVIEW: Entry = Entry::new(
 /// bar `fast − 1` and agrees to 1e-6 after about 150 bars.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Macd {
-    line: Spread,
+    fast: Smoothed,
+    slow: Smoothed,
     signal: Smoothed,
 }
 
@@ -57,9 +58,24 @@ impl Macd {
     #[must_use]
     pub const fn new(fast: usize, slow: usize, signal: usize) -> Self {
         Self {
-            line: Spread::new(fast, slow),
+            fast: Smoothed::exponential(fast),
+            slow: Smoothed::exponential(slow),
             signal: Smoothed::exponential(signal),
         }
+    }
+
+    /// The line, from bar `slow − 1` on.
+    #[inline]
+    fn line(&mut self, bars: Bars<'_>) -> Option<f64> {
+        if self.slow.is_seeding() {
+            let slow = mean(last(bars.close, self.slow.period())?);
+            let fast = mean(last(bars.close, self.fast.period())?);
+            self.slow.seed(slow);
+            self.fast.seed(fast);
+            return Some(fast - slow);
+        }
+        let close = bars.bar().close;
+        Some(self.fast.push(close)? - self.slow.push(close)?)
     }
 }
 
@@ -69,10 +85,9 @@ impl Next<Bars<'_>> for Macd {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        let Some((fast, slow)) = self.line.push(bars) else {
+        let Some(line) = self.line(bars) else {
             return [None; 3];
         };
-        let line = fast - slow;
         self.signal.push(line).map_or([None; 3], |signal| {
             [Some(line), Some(signal), Some(line - signal)]
         })
@@ -81,44 +96,9 @@ impl Next<Bars<'_>> for Macd {
 
 impl Reset for Macd {
     fn reset(&mut self) {
-        self.line.reset();
-        self.signal.reset();
-    }
-}
-
-/// Two EMAs of the close that both start when the slow one can, the fast one from the mean
-/// of the closes that end there: how TA-Lib seeds MACD, APO and PPO.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Spread {
-    fast: Smoothed,
-    slow: Smoothed,
-}
-
-impl Spread {
-    pub(super) const fn new(fast: usize, slow: usize) -> Self {
-        Self {
-            fast: Smoothed::exponential(fast),
-            slow: Smoothed::exponential(slow),
-        }
-    }
-
-    /// The fast and the slow average, from bar `slow − 1` on.
-    #[inline]
-    pub(super) fn push(&mut self, bars: Bars<'_>) -> Option<(f64, f64)> {
-        if self.slow.is_seeding() {
-            let slow = mean(last(bars.close, self.slow.period())?);
-            let fast = mean(last(bars.close, self.fast.period())?);
-            self.slow.seed(slow);
-            self.fast.seed(fast);
-            return Some((fast, slow));
-        }
-        let close = bars.bar().close;
-        Some((self.fast.push(close)?, self.slow.push(close)?))
-    }
-
-    pub(super) const fn reset(&mut self) {
         self.fast.reset();
         self.slow.reset();
+        self.signal.reset();
     }
 }
 

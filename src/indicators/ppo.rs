@@ -5,7 +5,7 @@ use ta::{Next, Reset};
 
 use super::Bars;
 use super::entry::{Convention, Entry, Param, VALUE, fast_before_slow};
-use super::macd::Spread;
+use super::smoothing::Smoothed;
 
 /// The entry of the catalogue.
 pub const TALIB: Entry = Entry::new(
@@ -21,11 +21,12 @@ pub const TALIB: Entry = Entry::new(
 
 /// `100 · (EMA(fast) − EMA(slow)) / EMA(slow)` of the close, in percent.
 ///
-/// Seeded as [`super::Macd`]; first value at bar `slow − 1`. Source: TA-Lib `PPO` with EMAs,
+/// Each average is seeded with the mean of its own first closes; first value at bar `slow − 1`. Source: TA-Lib `PPO` with EMAs,
 /// its default since 0.8.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Ppo {
-    line: Spread,
+    fast: Smoothed,
+    slow: Smoothed,
 }
 
 impl Ppo {
@@ -33,7 +34,8 @@ impl Ppo {
     #[must_use]
     pub const fn new(fast: usize, slow: usize) -> Self {
         Self {
-            line: Spread::new(fast, slow),
+            fast: Smoothed::exponential(fast),
+            slow: Smoothed::exponential(slow),
         }
     }
 }
@@ -43,13 +45,16 @@ impl Next<Bars<'_>> for Ppo {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        let (fast, slow) = self.line.push(bars)?;
+        let close = bars.bar().close;
+        let (fast, slow) = (self.fast.push(close), self.slow.push(close));
+        let (fast, slow) = fast.zip(slow)?;
         Some(100.0 * ((fast - slow) / slow))
     }
 }
 
 impl Reset for Ppo {
     fn reset(&mut self) {
-        self.line.reset();
+        self.fast.reset();
+        self.slow.reset();
     }
 }

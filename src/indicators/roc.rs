@@ -37,7 +37,8 @@ impl Next<Bars<'_>> for Roc {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        last(bars.close, self.period + 1).map(|closes| 100.0 * (closes[self.period] / closes[0] - 1.0))
+        last(bars.close, self.period + 1)
+            .map(|closes| 100.0 * (closes[self.period] / closes[0] - 1.0))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
 use super::entry::{Convention, Entry, Param, VALUE};
-use super::slices::{mean};
+use super::slices::mean;
 use super::{Bars, last};
 
 /// The entry of the catalogue.

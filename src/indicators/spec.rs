@@ -302,7 +302,13 @@ mod tests {
         let (_, text) = reason("rsi(14");
         assert!(text.contains("parenthesis"));
         assert_eq!(reason("rsi,,atr").0, 2);
-        for bad in ["bb(20,NaN)", "bb(20,inf)", "rsi(1e1)", "rsi(14.5)", "rsi(+-3)"] {
+        for bad in [
+            "bb(20,NaN)",
+            "bb(20,inf)",
+            "rsi(1e1)",
+            "rsi(14.5)",
+            "rsi(+-3)",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
 use super::entry::{Convention, Entry, Param, VALUE};
-use super::slices::{mean_and_variance};
+use super::slices::mean_and_variance;
 use super::{Bars, last};
 
 /// The entry of the catalogue.

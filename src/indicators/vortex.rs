@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
+use super::Bars;
 use super::entry::{Convention, Entry, Param};
-use super::slices::{sum_over};
-use super::{Bars};
+use super::slices::sum_over;
 
 /// The entry of the catalogue.
 pub const TALIB: Entry = Entry::new(

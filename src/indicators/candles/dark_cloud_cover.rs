@@ -41,11 +41,11 @@ impl Next<Bars<'_>> for DarkCloudCover {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 12)?;
         let found = c.white(1)
-         && c.black(0)
-         && c.open(0) > c.high(1)
-         && c.close(0) > c.open(1)
-         && c.close(0) < c.close(1) - c.body(1) * self.penetration
-         && c.long_body(1);
+            && c.black(0)
+            && c.open(0) > c.high(1)
+            && c.close(0) > c.open(1)
+            && c.close(0) < c.close(1) - c.body(1) * self.penetration
+            && c.long_body(1);
         Some(if found { BEARISH } else { 0.0 })
     }
 }

@@ -41,12 +41,12 @@ impl Next<Bars<'_>> for EveningStar {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 13)?;
         let found = c.white(2)
-         && c.black(0)
-         && c.bottom(1) > c.top(2)
-         && c.close(0) < c.close(2) - c.body(2) * self.penetration
-         && c.long_body(2)
-         && c.body(1) <= c.usual_body(1)
-         && c.long_body(0);
+            && c.black(0)
+            && c.bottom(1) > c.top(2)
+            && c.close(0) < c.close(2) - c.body(2) * self.penetration
+            && c.long_body(2)
+            && c.body(1) <= c.usual_body(1)
+            && c.long_body(0);
         Some(if found { BEARISH } else { 0.0 })
     }
 }

@@ -39,9 +39,9 @@ impl Next<Bars<'_>> for Hammer {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 12)?;
         let found = c.lower_shadow(0) > c.body(0)
-         && c.short_body(0)
-         && c.upper_shadow(0) < c.very_short(0)
-         && c.bottom(0) <= c.low(1) + c.near(1);
+            && c.short_body(0)
+            && c.upper_shadow(0) < c.very_short(0)
+            && c.bottom(0) <= c.low(1) + c.near(1);
         Some(if found { BULLISH } else { 0.0 })
     }
 }

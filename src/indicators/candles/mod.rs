@@ -23,7 +23,6 @@ pub(super) mod shooting_star;
 pub(super) mod three_black_crows;
 pub(super) mod three_white_soldiers;
 
-
 /// What a recognised pattern is worth.
 pub(super) const BULLISH: f64 = 100.0;
 /// What a recognised bearish pattern is worth.

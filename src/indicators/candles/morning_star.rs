@@ -41,12 +41,12 @@ impl Next<Bars<'_>> for MorningStar {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 13)?;
         let found = c.black(2)
-         && c.white(0)
-         && c.top(1) < c.bottom(2)
-         && c.close(0) > c.close(2) + c.body(2) * self.penetration
-         && c.long_body(2)
-         && c.body(1) <= c.usual_body(1)
-         && c.long_body(0);
+            && c.white(0)
+            && c.top(1) < c.bottom(2)
+            && c.close(0) > c.close(2) + c.body(2) * self.penetration
+            && c.long_body(2)
+            && c.body(1) <= c.usual_body(1)
+            && c.long_body(0);
         Some(if found { BULLISH } else { 0.0 })
     }
 }

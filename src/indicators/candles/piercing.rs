@@ -39,12 +39,12 @@ impl Next<Bars<'_>> for Piercing {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 12)?;
         let found = c.black(1)
-         && c.white(0)
-         && c.open(0) < c.low(1)
-         && c.close(0) < c.open(1)
-         && c.close(0) > c.close(1) + c.body(1) * 0.5
-         && c.long_body(1)
-         && c.long_body(0);
+            && c.white(0)
+            && c.open(0) < c.low(1)
+            && c.close(0) < c.open(1)
+            && c.close(0) > c.close(1) + c.body(1) * 0.5
+            && c.long_body(1)
+            && c.long_body(0);
         Some(if found { BULLISH } else { 0.0 })
     }
 }

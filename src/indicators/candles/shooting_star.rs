@@ -39,9 +39,9 @@ impl Next<Bars<'_>> for ShootingStar {
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let c = Candles::of(bars, 12)?;
         let found = c.bottom(0) > c.top(1)
-         && c.upper_shadow(0) > c.body(0)
-         && c.short_body(0)
-         && c.lower_shadow(0) < c.very_short(0);
+            && c.upper_shadow(0) > c.body(0)
+            && c.short_body(0)
+            && c.lower_shadow(0) < c.very_short(0);
         Some(if found { BEARISH } else { 0.0 })
     }
 }
