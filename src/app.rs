@@ -109,9 +109,13 @@ impl Application {
             tracing::warn!("{warning}");
         }
         tracing::info!(
-            version = VERSION, git = GIT, group = config.group, delivery = "core",
+            version = VERSION,
+            git = GIT,
+            group = config.group,
+            delivery = "core",
             fingerprint = format!("{:016x}", config.analysis.fingerprint()),
-            configuration = config.summary(), "technical-analysis-agent starts"
+            configuration = config.summary(),
+            "technical-analysis-agent starts"
         );
         if config.delivery == Delivery::Auto {
             tracing::warn!(
@@ -240,14 +244,27 @@ impl Application {
                         queries: questions,
                         stop: stop.clone(),
                     };
-                    work(&config, &link, &metrics, &health, &queries, stop.clone(), setup).await
+                    work(
+                        &config,
+                        &link,
+                        &metrics,
+                        &health,
+                        &queries,
+                        stop.clone(),
+                        setup,
+                    )
+                    .await
                 }),
-                Err(error) => Ended::Broken(anyhow::Error::new(error).context("cannot start the runtime")),
+                Err(error) => {
+                    Ended::Broken(anyhow::Error::new(error).context("cannot start the runtime"))
+                }
             };
             // the main thread may have given up waiting
             let _ = end.send(ended);
         };
-        Ok(thread.spawn(work).context("cannot start the worker's thread")?)
+        Ok(thread
+            .spawn(work)
+            .context("cannot start the worker's thread")?)
     }
 }
 
@@ -273,7 +290,8 @@ async fn work(
         _ = stop.wait_for(Option::is_some) => return Ended::Stopped,
     };
     let observer = tokio::spawn(observe(Arc::clone(link), Arc::clone(metrics), component));
-    let service = ServiceApi::start(&client, &config.agent_name, &config.group, queries.clone()).await;
+    let service =
+        ServiceApi::start(&client, &config.agent_name, &config.group, queries.clone()).await;
     let service = match service {
         Ok(service) => Some(service),
         Err(error) => {
@@ -281,7 +299,11 @@ async fn work(
             None
         }
     };
-    let beating = tokio::spawn(beat(client.clone(), config.agent_name.clone(), queries.clone()));
+    let beating = tokio::spawn(beat(
+        client.clone(),
+        config.agent_name.clone(),
+        queries.clone(),
+    ));
     let mut working = std::pin::pin!(core::run(setup(client)));
     let outcome = tokio::select! {
         outcome = &mut working => outcome,
@@ -313,13 +335,21 @@ async fn observe(link: Arc<Link>, metrics: Arc<Metrics>, component: Component) {
         let state = *changes.borrow_and_update();
         metrics.nats_connected.set(i64::from(state.connected));
         let now = link.reconnects();
-        metrics.nats_reconnects.inc_by(now.saturating_sub(reconnects));
+        metrics
+            .nats_reconnects
+            .inc_by(now.saturating_sub(reconnects));
         reconnects = now;
-        let server = link.server().map(|server| server.address).unwrap_or_default();
+        let server = link
+            .server()
+            .map(|server| server.address)
+            .unwrap_or_default();
         if state.closed {
             component.down("closed");
         } else if !state.connected {
-            component.down(link.last_error().unwrap_or_else(|| "not connected".to_owned()));
+            component.down(
+                link.last_error()
+                    .unwrap_or_else(|| "not connected".to_owned()),
+            );
         } else if state.lame_duck {
             component.degraded(format!("connected to {server}, which is going down"));
         } else {
@@ -351,11 +381,18 @@ async fn beat(client: async_nats::Client, agent: String, queries: Queries) {
 }
 
 /// Tells whoever started this process when it is ready, alive and stopping.
-async fn supervise(mut notifier: Notifier, health: Health, mut stop: watch::Receiver<Option<Instant>>) {
+async fn supervise(
+    mut notifier: Notifier,
+    health: Health,
+    mut stop: watch::Receiver<Option<Instant>>,
+) {
     let stopping = async {
         match stop.wait_for(Option::is_some).await {
-            Ok(deadline) => deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())),
-            Err(_) => pending().await,
+            Ok(deadline) => deadline.map_or(Duration::ZERO, |at| {
+                at.saturating_duration_since(Instant::now())
+            }),
+            // nothing is to be told once the process ends by itself
+            Err(_) => Duration::ZERO,
         }
     };
     let mut stopping = std::pin::pin!(stopping);

@@ -10,6 +10,7 @@ use technical_analysis_agent::cli::{self, Command, FeedArgs, HealthArgs, ReplayA
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
+use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::{health, replay::replay};
@@ -65,7 +66,10 @@ fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
     let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
     let done = replay(&config, args, &mut out)?;
     if done.skipped > 0 {
-        eprintln!("{} bars, {} signals, {} skipped", done.bars, done.signals, done.skipped);
+        eprintln!(
+            "{} bars, {} signals, {} skipped",
+            done.bars, done.signals, done.skipped
+        );
     }
     Ok(Exit::Done)
 }
@@ -87,7 +91,11 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     } else {
         eprintln!("{report}");
     }
-    Ok(if report.is_complete() { Exit::Done } else { Exit::Data })
+    Ok(if report.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Data
+    })
 }
 
 fn health(args: &HealthArgs) -> Result<Exit, Error> {

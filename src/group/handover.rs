@@ -160,7 +160,6 @@ pub struct MemberView {
 #[derive(Debug)]
 struct Sync {
     from: MemberId,
-    slots: SlotSet,
     heard: Duration,
 }
 
@@ -641,11 +640,7 @@ impl Handover {
                     from: from.clone(),
                     slots,
                 });
-                self.sync = Some(Sync {
-                    from,
-                    slots,
-                    heard: now,
-                });
+                self.sync = Some(Sync { from, heard: now });
             }
             Some(_) => self.activate(now, true),
             None => self.activate(now, self.warm.is_empty()),

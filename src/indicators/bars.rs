@@ -27,7 +27,63 @@ pub fn last(column: &[f64], n: usize) -> Option<&[f64]> {
     column.len().checked_sub(n).map(|from| &column[from..])
 }
 
-impl Bars<'_> {
+impl<'a> Bars<'a> {
+    /// The last `n` bars, or nothing while there are fewer.
+    #[inline]
+    #[must_use]
+    pub fn tail(self, n: usize) -> Option<Bars<'a>> {
+        let from = self.len().checked_sub(n)?;
+        Some(Bars {
+            timestamps: &self.timestamps[from..],
+            open: &self.open[from..],
+            high: &self.high[from..],
+            low: &self.low[from..],
+            close: &self.close[from..],
+            volume: &self.volume[from..],
+        })
+    }
+
+    /// The window as it was `n` bars ago, or nothing when it did not hold a bar then.
+    #[inline]
+    #[must_use]
+    pub fn ago(self, n: usize) -> Option<Bars<'a>> {
+        let to = self.len().checked_sub(n).filter(|&to| to > 0)?;
+        Some(Bars {
+            timestamps: &self.timestamps[..to],
+            open: &self.open[..to],
+            high: &self.high[..to],
+            low: &self.low[..to],
+            close: &self.close[..to],
+            volume: &self.volume[..to],
+        })
+    }
+
+    /// The typical price `(high + low + close) / 3` of the bar at `index`, oldest first.
+    #[inline]
+    #[must_use]
+    pub fn typical(&self, index: usize) -> f64 {
+        (self.high[index] + self.low[index] + self.close[index]) / 3.0
+    }
+
+    /// The newest bar's true range: `max(high − low, |high − close₋₁|, |low − close₋₁|)`;
+    /// nothing at the first bar of a series.
+    #[inline]
+    #[must_use]
+    pub fn true_range(&self) -> Option<f64> {
+        (self.len() > 1).then(|| self.true_range_at(self.len() - 1))
+    }
+
+    /// The true range of the bar at `index`, which must have one before it.
+    #[inline]
+    #[must_use]
+    pub fn true_range_at(&self, index: usize) -> f64 {
+        let (high, low, before) = (self.high[index], self.low[index], self.close[index - 1]);
+        greater(
+            high - low,
+            greater((high - before).abs(), (low - before).abs()),
+        )
+    }
+
     /// How many bars the window holds.
     #[inline]
     #[must_use]
@@ -79,4 +135,9 @@ impl Bars<'_> {
             n => Some(self.close[n - 2]),
         }
     }
+}
+
+#[inline]
+fn greater(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
 }

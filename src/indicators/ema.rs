@@ -3,17 +3,29 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
-use super::{Bars, last, sma::mean};
+use super::Bars;
+use super::entry::{Convention, Entry, Param, VALUE};
+use super::smoothing::Smoothed;
+
+/// The entry of the catalogue.
+pub const TALIB: Entry = Entry::new(
+    "ema",
+    (Convention::TaLib, "EMA"),
+    &[Param::period(20, 1)],
+    VALUE,
+    |p| p.bars(0) - 1,
+    |p| Ema::new(p.bars(0)).into(),
+)
+.fading(|p| 7 * p.bars(0));
 
 /// `EMA = EMA₋₁ + α · (close − EMA₋₁)` with `α = 2 / (n + 1)`.
 ///
 /// Seeded with the SMA of the first `n` closes; first value at bar `n − 1`. Agrees with an
 /// infinitely long history to 1e-6 after about `7·n` bars. Source: TA-Lib `EMA`,
 /// TradingView `ta.ema`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Ema {
-    period: usize,
-    value: Option<f64>,
+    mean: Smoothed,
 }
 
 impl Ema {
@@ -21,8 +33,7 @@ impl Ema {
     #[must_use]
     pub const fn new(period: usize) -> Self {
         Self {
-            period,
-            value: None,
+            mean: Smoothed::exponential(period),
         }
     }
 }
@@ -32,24 +43,18 @@ impl Next<Bars<'_>> for Ema {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        #[allow(clippy::cast_precision_loss)]
-        let alpha = 2.0 / (self.period as f64 + 1.0);
-        self.value = match self.value {
-            Some(previous) => Some((bars.bar().close - previous) * alpha + previous),
-            None => last(bars.close, self.period).map(mean),
-        };
-        self.value
+        self.mean.push(bars.bar().close)
     }
 }
 
 impl Reset for Ema {
     fn reset(&mut self) {
-        self.value = None;
+        *self = Self::new(self.period());
     }
 }
 
 impl Period for Ema {
     fn period(&self) -> usize {
-        self.period
+        self.mean.period()
     }
 }

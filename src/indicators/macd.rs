@@ -3,7 +3,41 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Reset};
 
-use super::{Bars, last, sma::mean};
+use super::entry::{Convention, Entry, Param, fast_before_slow};
+use super::slices::mean;
+use super::smoothing::Smoothed;
+use super::{Bars, last};
+
+const PARAMS: &[Param] = &[
+    Param::bars("fast", 12, 1),
+    Param::bars("slow", 26, 2),
+    Param::bars("signal", 9, 1),
+];
+const OUTPUTS: &[&str] = &["macd", "signal", "histogram"];
+
+/// The entry of the catalogue.
+pub const TALIB: Entry = Entry::new(
+    "macd",
+    (Convention::TaLib, "MACD"),
+    PARAMS,
+    OUTPUTS,
+    |p| p.bars(1) + p.bars(2) - 2,
+    |p| Macd::new(p.bars(0), p.bars(1), p.bars(2)).into(),
+)
+.fading(|p| 8 * (p.bars(1) + p.bars(2)))
+.checked(fast_before_slow);
+
+/// The variant in which every average is seeded on its own.
+pub const TRADINGVIEW: Entry = Entry::new(
+    "macd@tv",
+    (Convention::TradingView, "ta.macd"),
+    PARAMS,
+    OUTPUTS,
+    |p| p.bars(1) - 1,
+    |p| MacdTv::new(p.bars(0), p.bars(1), p.bars(2)).into(),
+)
+.fading(|p| 8 * (p.bars(1) + p.bars(2)))
+.checked(fast_before_slow);
 
 /// `line = EMA(fast) − EMA(slow)`, `signal = EMA(line)`, `histogram = line − signal`.
 ///
@@ -12,17 +46,11 @@ use super::{Bars, last, sma::mean};
 /// Nothing is said before the signal exists: all three from bar `slow + signal − 2`. Outputs
 /// in price units. Source: TA-Lib `MACD`. TradingView's `ta.macd` seeds the fast average at
 /// bar `fast − 1` and agrees to 1e-6 after about 150 bars.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Macd {
-    fast: usize,
-    slow: usize,
-    signal: usize,
-    /// Values of the line seen, counted up to `signal`.
-    lines: usize,
-    fast_ema: f64,
-    slow_ema: f64,
-    /// Sum of the lines while seeding, their EMA after.
-    signal_ema: f64,
+    fast: Smoothed,
+    slow: Smoothed,
+    signal: Smoothed,
 }
 
 impl Macd {
@@ -30,20 +58,25 @@ impl Macd {
     #[must_use]
     pub const fn new(fast: usize, slow: usize, signal: usize) -> Self {
         Self {
-            fast,
-            slow,
-            signal,
-            lines: 0,
-            fast_ema: 0.0,
-            slow_ema: 0.0,
-            signal_ema: 0.0,
+            fast: Smoothed::exponential(fast),
+            slow: Smoothed::exponential(slow),
+            signal: Smoothed::exponential(signal),
         }
     }
-}
 
-#[allow(clippy::cast_precision_loss)]
-fn smooth(previous: f64, value: f64, period: usize) -> f64 {
-    (value - previous) * (2.0 / (period as f64 + 1.0)) + previous
+    /// The line, from bar `slow − 1` on.
+    #[inline]
+    fn line(&mut self, bars: Bars<'_>) -> Option<f64> {
+        if self.slow.is_seeding() {
+            let slow = mean(last(bars.close, self.slow.period())?);
+            let fast = mean(last(bars.close, self.fast.period())?);
+            self.slow.seed(slow);
+            self.fast.seed(fast);
+            return Some(fast - slow);
+        }
+        let close = bars.bar().close;
+        Some(self.fast.push(close)? - self.slow.push(close)?)
+    }
 }
 
 impl Next<Bars<'_>> for Macd {
@@ -52,42 +85,64 @@ impl Next<Bars<'_>> for Macd {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        if self.lines == 0 {
-            let (Some(fast), Some(slow)) =
-                (last(bars.close, self.fast), last(bars.close, self.slow))
-            else {
-                return [None; 3];
-            };
-            self.fast_ema = mean(fast);
-            self.slow_ema = mean(slow);
-        } else {
-            let close = bars.bar().close;
-            self.fast_ema = smooth(self.fast_ema, close, self.fast);
-            self.slow_ema = smooth(self.slow_ema, close, self.slow);
-        }
-        let line = self.fast_ema - self.slow_ema;
-        if self.lines < self.signal {
-            self.lines += 1;
-            self.signal_ema += line;
-            if self.lines < self.signal {
-                return [None; 3];
-            }
-            #[allow(clippy::cast_precision_loss)]
-            let n = self.signal as f64;
-            self.signal_ema /= n;
-        } else {
-            self.signal_ema = smooth(self.signal_ema, line, self.signal);
-        }
-        [
-            Some(line),
-            Some(self.signal_ema),
-            Some(line - self.signal_ema),
-        ]
+        let Some(line) = self.line(bars) else {
+            return [None; 3];
+        };
+        self.signal.push(line).map_or([None; 3], |signal| {
+            [Some(line), Some(signal), Some(line - signal)]
+        })
     }
 }
 
 impl Reset for Macd {
     fn reset(&mut self) {
-        *self = Self::new(self.fast, self.slow, self.signal);
+        self.fast.reset();
+        self.slow.reset();
+        self.signal.reset();
+    }
+}
+
+/// [`Macd`] with every average seeded on its own: the line from bar `slow − 1`, signal and
+/// histogram from bar `slow + signal − 2`. Source: TradingView `ta.macd`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct MacdTv {
+    fast: Smoothed,
+    slow: Smoothed,
+    signal: Smoothed,
+}
+
+impl MacdTv {
+    /// Averages over `fast` < `slow` bars, the signal over `signal` lines, each at least 1.
+    #[must_use]
+    pub const fn new(fast: usize, slow: usize, signal: usize) -> Self {
+        Self {
+            fast: Smoothed::exponential(fast),
+            slow: Smoothed::exponential(slow),
+            signal: Smoothed::exponential(signal),
+        }
+    }
+}
+
+impl Next<Bars<'_>> for MacdTv {
+    /// Line, signal, histogram.
+    type Output = [Option<f64>; 3];
+
+    #[inline]
+    fn next(&mut self, bars: Bars<'_>) -> Self::Output {
+        let close = bars.bar().close;
+        let (Some(fast), Some(slow)) = (self.fast.push(close), self.slow.push(close)) else {
+            return [None; 3];
+        };
+        let line = fast - slow;
+        let signal = self.signal.push(line);
+        [Some(line), signal, signal.map(|signal| line - signal)]
+    }
+}
+
+impl Reset for MacdTv {
+    fn reset(&mut self) {
+        self.fast.reset();
+        self.slow.reset();
+        self.signal.reset();
     }
 }

@@ -5,23 +5,106 @@
 //! *Windowed* indicators compute from the slice and keep no state; *recursive* ones carry a
 //! few numbers. State serializes exactly, and `clone_from` does not allocate.
 //!
+//! [`registry`](Instance) names them all, one line each; `docs/indicators.md` says how to add
+//! one.
+//!
 //! Must not know: NATS, time, threads, the engine.
 
+/// `Clone` of a struct whose `clone_from` copies every field in place.
+macro_rules! clone_in_place {
+    ($name:ident { $($field:ident),+ $(,)? }) => {
+        impl Clone for $name {
+            fn clone(&self) -> Self {
+                Self { $($field: self.$field.clone()),+ }
+            }
+
+            #[inline]
+            fn clone_from(&mut self, source: &Self) {
+                $(self.$field.clone_from(&source.$field);)+
+            }
+        }
+    };
+}
+
+mod ad;
+mod adosc;
+mod adx;
+mod adxr;
+mod apo;
+mod aroon;
+mod atr;
 mod bars;
 mod bollinger;
+mod bop;
+mod candles;
+mod cci;
+mod cmf;
+mod cmo;
+mod dema;
+mod directional;
+mod donchian;
+mod dx;
 mod ema;
+mod entry;
+mod hma;
+mod ichimoku;
+mod kama;
+mod keltner;
+mod linreg;
+mod linreg_slope;
 mod macd;
+mod mfi;
+mod minus_di;
+mod mom;
+mod natr;
+mod obv;
+mod plus_di;
+mod ppo;
+mod recent;
 mod registry;
+mod rma;
+mod roc;
 mod rsi;
+mod sar;
+mod slices;
 mod sma;
+mod smoothing;
+mod spec;
+mod stddev;
+mod stoch;
+mod stoch_rsi;
+mod supertrend;
+mod t3;
+mod table;
+mod tema;
+mod trima;
+mod trix;
+mod true_range;
+mod ultimate;
+mod variance;
+mod volume_ratio;
+mod volume_sma;
+mod vortex;
+mod vwap;
+mod vwma;
+mod willr;
+mod wma;
 
+pub use adx::Adx;
+pub use atr::Atr;
 pub use bars::{Bars, last};
 pub use bollinger::Bollinger;
 pub use ema::Ema;
+pub use entry::{Convention, Entry, Kind, Param};
 pub use macd::Macd;
-pub use registry::{Instance, Spec, parse};
+pub use minus_di::MinusDi;
+pub use plus_di::PlusDi;
+pub use registry::Instance;
 pub use rsi::Rsi;
-pub use sma::{Sma, mean};
+pub use slices::mean;
+pub use sma::Sma;
+pub use spec::{InvalidIndicator, Spec, parse};
+pub use table::{catalogue, catalogue_json, catalogue_table};
 
 /// The values of an indicator at one bar: `Option<f64>` for one, `[Option<f64>; N]` for several.
 pub trait Values: Copy {
@@ -30,12 +113,14 @@ pub trait Values: Copy {
 }
 
 impl Values for Option<f64> {
+    #[inline]
     fn write(self, out: &mut [f64]) {
         out[0] = self.unwrap_or(f64::NAN);
     }
 }
 
 impl<const N: usize> Values for [Option<f64>; N] {
+    #[inline]
     fn write(self, out: &mut [f64]) {
         for (slot, value) in out.iter_mut().zip(self) {
             *slot = value.unwrap_or(f64::NAN);

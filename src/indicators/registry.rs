@@ -1,94 +1,141 @@
-//! The catalogue: which indicators can be asked for by name.
+//! The registry: every indicator of the catalogue, one line each.
+//!
+//! A line names the struct and its entries. From it come the arm of [`Instance`] that holds
+//! it (no boxes, no virtual calls) and its place in [`CATALOGUE`], which is what the
+//! configuration, the command line and the docs read.
 
 use serde::{Deserialize, Serialize};
-
-use super::{Bars, Ema, Rsi, Sma, Values};
 use ta::Next;
 
-/// One indicator with its parameters, as asked for in `TECHNICAL_INDICATORS`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
-    name: String,
-    period: usize,
-    key: String,
-}
+use super::candles::{
+    dark_cloud_cover, doji, engulfing, evening_star, hammer, hanging_man, harami, inverted_hammer,
+    morning_star, piercing, shooting_star, three_black_crows, three_white_soldiers,
+};
+use super::entry::Entry;
+use super::{
+    Bars, Values, ad, adosc, adx, adxr, apo, aroon, atr, bollinger, bop, cci, cmf, cmo, dema,
+    donchian, dx, ema, hma, ichimoku, kama, keltner, linreg, linreg_slope, macd, mfi, minus_di,
+    mom, natr, obv, plus_di, ppo, rma, roc, rsi, sar, sma, stddev, stoch, stoch_rsi, supertrend,
+    t3, tema, trima, trix, true_range, ultimate, variance, volume_ratio, volume_sma, vortex, vwap,
+    vwma, willr, wma,
+};
 
-impl Spec {
-    /// Its key in a signal: name and parameters, such as `stoch_14_3_3`.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The names of its outputs; one without a name of its own when it has just one.
-    #[must_use]
-    pub fn outputs(&self) -> &'static [&'static str] {
-        &["value"]
-    }
-
-    /// Bars that must be in the window for its first value.
-    #[must_use]
-    pub fn look_back(&self) -> usize {
-        self.period + 1
-    }
-
-    /// A fresh instance.
-    #[must_use]
-    pub fn build(&self) -> Instance {
-        match self.name.as_str() {
-            "sma" => Instance::Sma(Sma::new(self.period)),
-            "ema" => Instance::Ema(Ema::new(self.period)),
-            _ => Instance::Rsi(Rsi::new(self.period)),
+macro_rules! registry {
+    ($($file:ident :: $indicator:ident: $($entry:ident),+;)+) => {
+        /// An indicator at work in one series.
+        #[derive(Debug, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub enum Instance {
+            $($indicator($file::$indicator),)+
         }
-    }
-}
 
-/// Reads a list such as `atr(14),adx(14),stoch(14,3,3),sar@tv,vwap(session=13:30)`.
-///
-/// # Errors
-/// Every item that cannot be read, with its position.
-pub fn parse(list: &str) -> Result<Vec<Spec>, Vec<String>> {
-    let _ = list;
-    Ok(Vec::new())
-}
-
-/// An indicator at work in one series.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Instance {
-    /// See [`Sma`].
-    Sma(Sma),
-    /// See [`Ema`].
-    Ema(Ema),
-    /// See [`Rsi`].
-    Rsi(Rsi),
-}
-
-impl Instance {
-    /// Takes in the newest bar and writes the outputs, `NaN` for none.
-    pub fn update(&mut self, bars: Bars<'_>, out: &mut [f64]) {
-        match self {
-            Self::Sma(x) => x.next(bars).write(out),
-            Self::Ema(x) => x.next(bars).write(out),
-            Self::Rsi(x) => x.next(bars).write(out),
+        impl Instance {
+            /// Takes in the newest bar and writes the outputs, `NaN` for none.
+            #[inline]
+            pub fn update(&mut self, bars: Bars<'_>, out: &mut [f64]) {
+                match self {
+                    $(Self::$indicator(x) => x.next(bars).write(out),)+
+                }
+            }
         }
-    }
+
+        impl Clone for Instance {
+            fn clone(&self) -> Self {
+                match self {
+                    $(Self::$indicator(x) => Self::$indicator(x.clone()),)+
+                }
+            }
+
+            /// Copies in place: no allocation when both are of the same spec.
+            #[inline]
+            fn clone_from(&mut self, source: &Self) {
+                match (self, source) {
+                    $((Self::$indicator(to), Self::$indicator(from)) => to.clone_from(from),)+
+                    (to, from) => *to = from.clone(),
+                }
+            }
+        }
+
+        $(impl From<$file::$indicator> for Instance {
+            fn from(x: $file::$indicator) -> Self {
+                Self::$indicator(x)
+            }
+        })+
+
+        /// Every entry there is.
+        pub(super) static CATALOGUE: &[Entry] = &[$($($file::$entry,)+)+];
+    };
 }
 
-impl Clone for Instance {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Sma(x) => Self::Sma(x.clone()),
-            Self::Ema(x) => Self::Ema(x.clone()),
-            Self::Rsi(x) => Self::Rsi(x.clone()),
-        }
-    }
-
-    fn clone_from(&mut self, source: &Self) {
-        match (self, source) {
-            (Self::Sma(to), Self::Sma(from)) => to.clone_from(from),
-            (Self::Ema(to), Self::Ema(from)) => to.clone_from(from),
-            (Self::Rsi(to), Self::Rsi(from)) => to.clone_from(from),
-            (to, from) => *to = from.clone(),
-        }
-    }
+registry! {
+    sma::Sma: TALIB;
+    ema::Ema: TALIB;
+    wma::Wma: TALIB;
+    dema::Dema: TALIB;
+    tema::Tema: TALIB;
+    trima::Trima: TALIB;
+    kama::Kama: TALIB;
+    rma::Rma: TALIB;
+    hma::Hma: TALIB;
+    t3::T3: TALIB;
+    vwma::Vwma: TALIB;
+    linreg::LinReg: TALIB;
+    linreg_slope::LinRegSlope: TALIB;
+    rsi::Rsi: TALIB, TRADINGVIEW;
+    stoch::Stochastic: SLOW_TALIB, SLOW_TRADINGVIEW, FAST_TALIB;
+    stoch_rsi::StochRsi: TALIB, TRADINGVIEW;
+    macd::Macd: TALIB;
+    macd::MacdTv: TRADINGVIEW;
+    ppo::Ppo: TALIB;
+    apo::Apo: TALIB;
+    roc::Roc: TALIB;
+    mom::Mom: TALIB;
+    willr::Willr: TALIB, TRADINGVIEW;
+    cci::Cci: TALIB, TRADINGVIEW;
+    cmo::Cmo: TALIB;
+    cmo::CmoTv: TRADINGVIEW;
+    mfi::Mfi: TALIB, TRADINGVIEW;
+    trix::Trix: TALIB;
+    ultimate::Ultimate: TALIB;
+    aroon::Aroon: TALIB;
+    bop::Bop: TALIB;
+    vortex::Vortex: TALIB;
+    adx::Adx: TALIB, TRADINGVIEW;
+    adxr::Adxr: TALIB;
+    dx::Dx: TALIB;
+    plus_di::PlusDi: TALIB, TRADINGVIEW;
+    minus_di::MinusDi: TALIB, TRADINGVIEW;
+    sar::Sar: TALIB, TRADINGVIEW;
+    supertrend::Supertrend: TALIB, TRADINGVIEW;
+    ichimoku::Ichimoku: TALIB, TRADINGVIEW;
+    true_range::TrueRange: TALIB, TRADINGVIEW;
+    atr::Atr: TALIB, TRADINGVIEW;
+    natr::Natr: TALIB;
+    bollinger::Bands: TALIB;
+    keltner::Keltner: TALIB;
+    keltner::KeltnerTv: CHART, PINE;
+    donchian::Donchian: TALIB;
+    stddev::StdDev: TALIB;
+    variance::Variance: TALIB;
+    obv::Obv: TALIB, TRADINGVIEW;
+    ad::Ad: TALIB;
+    adosc::Adosc: TALIB;
+    cmf::Cmf: TALIB;
+    vwap::Vwap: SESSION, CUMULATIVE;
+    vwap::VwapBands: BANDS;
+    volume_sma::VolumeSma: TALIB;
+    volume_ratio::VolumeRatio: TALIB;
+    doji::Doji: TALIB;
+    hammer::Hammer: TALIB;
+    hanging_man::HangingMan: TALIB;
+    shooting_star::ShootingStar: TALIB;
+    inverted_hammer::InvertedHammer: TALIB;
+    engulfing::Engulfing: TALIB;
+    harami::Harami: TALIB;
+    morning_star::MorningStar: TALIB;
+    evening_star::EveningStar: TALIB;
+    piercing::Piercing: TALIB;
+    dark_cloud_cover::DarkCloudCover: TALIB;
+    three_white_soldiers::ThreeWhiteSoldiers: TALIB;
+    three_black_crows::ThreeBlackCrows: TALIB;
 }

@@ -3,13 +3,25 @@
 use serde::{Deserialize, Serialize};
 use ta::{Next, Period, Reset};
 
+use super::entry::{Convention, Entry, Param, VALUE};
+use super::slices::mean;
 use super::{Bars, last};
+
+/// The entry of the catalogue.
+pub const TALIB: Entry = Entry::new(
+    "sma",
+    (Convention::TaLib, "SMA"),
+    &[Param::period(20, 1)],
+    VALUE,
+    |p| p.bars(0) - 1,
+    |p| Sma::new(p.bars(0)).into(),
+);
 
 /// Arithmetic mean of the last `n` closes.
 ///
 /// First value at bar `n − 1`. Windowed: computed afresh from the slice at each bar, so it
 /// cannot drift. Source: TA-Lib `SMA`, TradingView `ta.sma`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Sma {
     period: usize,
 }
@@ -20,15 +32,6 @@ impl Sma {
     pub const fn new(period: usize) -> Self {
         Self { period }
     }
-}
-
-/// The mean of a slice; `NaN` of an empty one.
-#[inline]
-#[must_use]
-pub fn mean(values: &[f64]) -> f64 {
-    #[allow(clippy::cast_precision_loss)] // a window is far below 2⁵²
-    let n = values.len() as f64;
-    values.iter().sum::<f64>() / n
 }
 
 impl Next<Bars<'_>> for Sma {

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::engine::{Effect, Engine};
 use crate::error::Error;
 use crate::market::BarEvent;
-use crate::wire::{DecodeLimits, Decoder, Encoder, SubjectParts};
+use crate::wire::{DecodeLimits, Decoder, SubjectParts, encode_signal};
 
 /// Bytes between two looks at the progress bar.
 const PROGRESS_STEP: u64 = 64 * 1024;
@@ -35,7 +35,7 @@ pub struct Replayed {
 struct Replay<'a, W: Write> {
     engine: Engine,
     decoder: Decoder,
-    encoder: Encoder,
+    line: Vec<u8>,
     out: &'a mut W,
     strict: bool,
     count: Replayed,
@@ -57,7 +57,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Resul
             max_payload_bytes: config.max_payload_bytes,
             default_timeframe: config.default_timeframe,
         }),
-        encoder: Encoder::new(),
+        line: Vec::new(),
         out,
         strict: args.strict,
         count: Replayed::default(),
@@ -69,7 +69,9 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Resul
     }
     match replay.out.flush() {
         Err(error) if !replay.closed && error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error).context("cannot write the signals").into())
+            Err(anyhow::Error::new(error)
+                .context("cannot write the signals")
+                .into())
         }
         _ => Ok(replay.count),
     }
@@ -133,9 +135,10 @@ impl<W: Write> Replay<'_, W> {
             return Ok(());
         };
         self.count.signals += 1;
-        let bytes = self.encoder.signal_bytes(signal);
-        let written = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
-        match written {
+        self.line.clear();
+        encode_signal(signal, &mut self.line);
+        self.line.push(b'\n');
+        match self.out.write_all(&self.line) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())

@@ -19,8 +19,7 @@ use crate::ops::metrics::{LocalMetrics, Metrics};
 use crate::version::VERSION;
 use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
 use crate::wire::{
-    DecodeLimits, Decoder, Encoder, Reason, Refusal,
-    SubjectPattern, SubjectTemplate,
+    DecodeLimits, Decoder, Encoder, Reason, Refusal, SubjectPattern, SubjectTemplate,
 };
 
 /// A reason is spoken of this often.
@@ -119,7 +118,13 @@ impl Intake {
 
     /// Works off one message; what is to be published is in the outbox afterwards. Should the
     /// engine panic, the message is refused as poison and nothing else is lost.
-    pub fn take(&mut self, message: &Message, pattern: &SubjectPattern, now: Timestamp, duty: Duty) {
+    pub fn take(
+        &mut self,
+        message: &Message,
+        pattern: &SubjectPattern,
+        now: Timestamp,
+        duty: Duty,
+    ) {
         let envelope = Envelope {
             message,
             received: Instant::now(),
@@ -130,10 +135,15 @@ impl Intake {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let parts = pattern.parts(&message.subject);
             let decoder = self.decoder;
-            decoder.decode(&message.payload, &parts, now, |element, bytes| match element {
-                Ok(event) => self.bar(&event, bytes, &envelope),
-                Err(refusal) => self.refuse(&refusal, &envelope),
-            });
+            decoder.decode(
+                &message.payload,
+                &parts,
+                now,
+                |element, bytes| match element {
+                    Ok(event) => self.bar(&event, bytes, &envelope),
+                    Err(refusal) => self.refuse(&refusal, &envelope),
+                },
+            );
         }));
         if outcome.is_err() {
             self.engine.roll_back();
@@ -149,14 +159,20 @@ impl Intake {
     }
 
     /// Shows every bar of a message to `each`, without working it off.
-    pub fn each_bar(&self, message: &Message, pattern: &SubjectPattern, mut each: impl FnMut(&BarEvent<'_>)) {
+    pub fn each_bar(
+        &self,
+        message: &Message,
+        pattern: &SubjectPattern,
+        mut each: impl FnMut(&BarEvent<'_>),
+    ) {
         let parts = pattern.parts(&message.subject);
         let now = clock::now();
-        self.decoder.decode(&message.payload, &parts, now, |element, _| {
-            if let Ok(event) = element {
-                each(&event);
-            }
-        });
+        self.decoder
+            .decode(&message.payload, &parts, now, |element, _| {
+                if let Ok(event) = element {
+                    each(&event);
+                }
+            });
     }
 
     /// Shows what was counted, and speaks of refusals that were held back.
@@ -170,7 +186,9 @@ impl Intake {
     /// A signal has left; `latency` since its bar was received.
     pub fn published(&mut self, latency: Duration) {
         self.local.signals_published.inc();
-        self.local.signal_latency_seconds.observe(latency.as_secs_f64());
+        self.local
+            .signal_latency_seconds
+            .observe(latency.as_secs_f64());
     }
 
     /// Forgets series that have been silent since `since`.
@@ -183,12 +201,18 @@ impl Intake {
     }
 
     fn bar(&mut self, event: &BarEvent<'_>, bytes: &[u8], envelope: &Envelope<'_>) {
-        if self.resume.as_mut().is_some_and(|resume| resume.covers(event)) {
+        if self
+            .resume
+            .as_mut()
+            .is_some_and(|resume| resume.covers(event))
+        {
             return;
         }
         let started = Instant::now();
         let outcome = self.engine.on_bar(event, envelope.now);
-        self.local.engine_seconds.observe(started.elapsed().as_secs_f64());
+        self.local
+            .engine_seconds
+            .observe(started.elapsed().as_secs_f64());
         match outcome.effect {
             Effect::Refused(declined) => {
                 let refusal = Refusal {
@@ -310,7 +334,12 @@ fn route<'a>(
     })
 }
 
-fn provenance(headers: &SignalHeaders, group: &str, signal: &Signal, envelope: &Envelope<'_>) -> HeaderMap {
+fn provenance(
+    headers: &SignalHeaders,
+    group: &str,
+    signal: &Signal,
+    envelope: &Envelope<'_>,
+) -> HeaderMap {
     let id = || {
         let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
         message_id(group, &key, signal.timestamp, signal.revision)

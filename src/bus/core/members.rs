@@ -123,8 +123,7 @@ impl Members {
         let mut by_slot: HashMap<Slot, Vec<Position>> = HashMap::new();
         for (_, series) in intake.engine.iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
-            if let Some((timestamp, revision)) =
-                series.position().filter(|_| slots.contains(slot))
+            if let Some((timestamp, revision)) = series.position().filter(|_| slots.contains(slot))
             {
                 let key = series.key().clone();
                 by_slot.entry(slot).or_default().push(Position {
@@ -154,7 +153,13 @@ impl Members {
 
     /// Signals of `mine` beyond `positions` were published by nobody: they are to be now. What
     /// was kept of `slots` is kept no longer.
-    pub fn inherit(&mut self, intake: &mut Intake, slots: SlotSet, mine: SlotSet, positions: &[Position]) {
+    pub fn inherit(
+        &mut self,
+        intake: &mut Intake,
+        slots: SlotSet,
+        mine: SlotSet,
+        positions: &[Position],
+    ) {
         let published: HashMap<_, _> = positions
             .iter()
             .map(|p| (&p.key, (p.timestamp, p.revision)))
@@ -184,7 +189,10 @@ impl Members {
     pub fn limit_kept(intake: &mut Intake) {
         if intake.kept.len() > KEPT_MAX {
             let excess = intake.kept.len() - KEPT_MAX / 2;
-            tracing::warn!(excess, "a hand-over takes too long; signals kept for it are given up");
+            tracing::warn!(
+                excess,
+                "a hand-over takes too long; signals kept for it are given up"
+            );
             intake.kept.drain(..excess);
         }
     }
@@ -225,7 +233,10 @@ impl Members {
         }
         let from = self.me.clone();
         if !series.is_empty() {
-            let state = Direct::State { from: from.clone(), series };
+            let state = Direct::State {
+                from: from.clone(),
+                series,
+            };
             self.say(&to, &state).await;
         }
         if done {

@@ -121,7 +121,11 @@ impl Feeds {
                     Poll::Ready(None) => {}
                 }
             }
-            if open { Poll::Pending } else { Poll::Ready(None) }
+            if open {
+                Poll::Pending
+            } else {
+                Poll::Ready(None)
+            }
         })
         .await
     }
@@ -183,9 +187,13 @@ impl Worker {
         let presences = client.subscribe(subjects.presence.clone()).await?;
         let direct = client.subscribe(subjects.direct(&me)).await?;
         let asked = Instant::now();
-        round_trip(client, link, tokio::time::Instant::now() + Duration::from_secs(10))
-            .await
-            .map_err(CoreError::Begin)?;
+        round_trip(
+            client,
+            link,
+            tokio::time::Instant::now() + Duration::from_secs(10),
+        )
+        .await
+        .map_err(CoreError::Begin)?;
         let round_trip_time = asked.elapsed();
         tracing::info!(
             subjects = ?config.subjects.iter().map(SubjectPattern::as_str).collect::<Vec<_>>(),
@@ -307,7 +315,10 @@ impl Worker {
             self.backlog.append(&mut self.pending);
             if self.backlog.len() > BACKLOG {
                 let excess = self.backlog.len() - BACKLOG;
-                tracing::warn!(excess, "too many bars came while state was copied; the oldest are lost");
+                tracing::warn!(
+                    excess,
+                    "too many bars came while state was copied; the oldest are lost"
+                );
                 self.backlog.drain(..excess);
             }
             return;
@@ -323,7 +334,10 @@ impl Worker {
             Members::limit_kept(&mut self.intake);
             self.publish().await;
             self.intake.flush();
-            self.setup.metrics.inflight_bars.set(self.pending.len().try_into().unwrap_or(i64::MAX));
+            self.setup
+                .metrics
+                .inflight_bars
+                .set(self.pending.len().try_into().unwrap_or(i64::MAX));
         }
         if self.pending.is_empty() {
             self.intake.resume = None;
@@ -385,7 +399,9 @@ impl Worker {
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         metrics.series.set(gauge(self.intake.engine.len()));
         metrics.partitions_owned.set(gauge(held));
-        metrics.inflight_bars.set(gauge(self.pending.len() + self.backlog.len()));
+        metrics
+            .inflight_bars
+            .set(gauge(self.pending.len() + self.backlog.len()));
         let members = self.members.handover.members().len();
         match self.members.handover.phase() {
             Phase::Active => match self.members.handover.differing_member() {
@@ -407,7 +423,10 @@ impl Worker {
             self.setup.metrics.slow_consumer.inc_by(fresh);
             self.bars_slow_since = Some(Instant::now());
             self.intake_health.degraded("bars were dropped: this process is slower than its market data; add replicas or subjects");
-        } else if self.bars_slow_since.is_some_and(|at| at.elapsed() > Duration::from_secs(60)) {
+        } else if self
+            .bars_slow_since
+            .is_some_and(|at| at.elapsed() > Duration::from_secs(60))
+        {
             self.bars_slow_since = None;
             self.intake_health.up("subscribed");
         }
@@ -423,7 +442,9 @@ impl Worker {
         self.swept = Instant::now();
         let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
         let since = clock::now().nanos().saturating_sub(idle);
-        let forgotten = self.intake.forget_idle(crate::market::Timestamp::from_nanos(since));
+        let forgotten = self
+            .intake
+            .forget_idle(crate::market::Timestamp::from_nanos(since));
         if forgotten > 0 {
             tracing::info!(forgotten, "silent series were forgotten");
         }
@@ -469,7 +490,8 @@ impl Worker {
             } => {
                 let mine = handover.on_grant(now, &from, seq, slots);
                 self.moved(ACQUIRED, mine);
-                self.members.inherit(&mut self.intake, slots, mine, &positions);
+                self.members
+                    .inherit(&mut self.intake, slots, mine, &positions);
             }
             Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
             Direct::State { from, series } => {
@@ -532,7 +554,12 @@ impl Worker {
             tracing::warn!("no state could be copied from the other members; series start anew");
         }
         let members = self.members.handover.members().len();
-        tracing::info!(members, series = self.intake.engine.len(), waiting = self.backlog.len(), "joined the group");
+        tracing::info!(
+            members,
+            series = self.intake.engine.len(),
+            waiting = self.backlog.len(),
+            "joined the group"
+        );
         self.active = true;
         self.backlog.append(&mut self.pending);
         self.pending = std::mem::take(&mut self.backlog);
@@ -540,7 +567,8 @@ impl Worker {
             return;
         };
         for (at, message) in &self.pending {
-            self.intake.each_bar(message, &self.feeds.0[*at].0, |event| resume.scan(event));
+            self.intake
+                .each_bar(message, &self.feeds.0[*at].0, |event| resume.scan(event));
         }
         resume.rewind();
         self.intake.resume = Some(resume);
@@ -549,7 +577,9 @@ impl Worker {
     fn moved(&self, direction: &str, slots: SlotSet) {
         if !slots.is_empty() {
             let moves = &self.setup.metrics.partition_moves;
-            moves.with_label_values(&[direction]).inc_by(slots.len() as u64);
+            moves
+                .with_label_values(&[direction])
+                .inc_by(slots.len() as u64);
             tracing::info!(direction, slots = slots.len(), "slots moved");
         }
     }
@@ -575,12 +605,18 @@ impl Worker {
             self.members.announce(&farewell).await;
             Ok(())
         };
-        let finished = timeout(deadline.saturating_duration_since(tokio::time::Instant::now()), finish).await;
+        let finished = timeout(
+            deadline.saturating_duration_since(tokio::time::Instant::now()),
+            finish,
+        )
+        .await;
         let left = self.pending.len() + self.backlog.len();
         let outcome = match finished {
             Ok(Ok(())) => drain_and_close(&client, &link, deadline).await,
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(DrainError::Unconfirmed("the time allowed for the drain has passed".into())),
+            Err(_) => Err(DrainError::Unconfirmed(
+                "the time allowed for the drain has passed".into(),
+            )),
         };
         if left > 0 {
             tracing::error!(messages = left, "messages received were not worked off");

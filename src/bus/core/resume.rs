@@ -49,7 +49,9 @@ impl Resume {
     pub fn scan(&mut self, event: &BarEvent<'_>) {
         if let Some(copied) = self.find(event) {
             copied.seen += 1;
-            if event.bar.timestamp == copied.newest.timestamp && event.bar.same_values(&copied.newest) {
+            if event.bar.timestamp == copied.newest.timestamp
+                && event.bar.same_values(&copied.newest)
+            {
                 copied.contained = Some(copied.seen);
             }
         }
@@ -109,7 +111,10 @@ mod tests {
 
     fn left(copied: &BarEvent<'_>, waiting: &[BarEvent<'_>]) -> Vec<f64> {
         let mut resume = Resume::default();
-        resume.copied(SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE), copied.bar);
+        resume.copied(
+            SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE),
+            copied.bar,
+        );
         waiting.iter().for_each(|event| resume.scan(event));
         resume.rewind();
         let fresh = waiting.iter().filter(|event| !resume.covers(event));

@@ -1,0 +1,155 @@
+//! Candlestick patterns, by TA-Lib's definitions and default candle settings.
+//!
+//! A pattern says +100 where it is bullish, −100 where bearish, 0 where it is not (engulfing
+//! and harami ±80 where one end of the bodies is equal). "Long", "short", "near" and so on are
+//! measured against the bars before: the mean of 10 (near and far: 5). The mean is computed
+//! afresh from the window, where TA-Lib carries a running sum: a body that equals its
+//! threshold to the last bit may be judged otherwise there.
+
+use super::Bars;
+use super::slices::{float, sum_over};
+
+pub(super) mod dark_cloud_cover;
+pub(super) mod doji;
+pub(super) mod engulfing;
+pub(super) mod evening_star;
+pub(super) mod hammer;
+pub(super) mod hanging_man;
+pub(super) mod harami;
+pub(super) mod inverted_hammer;
+pub(super) mod morning_star;
+pub(super) mod piercing;
+pub(super) mod shooting_star;
+pub(super) mod three_black_crows;
+pub(super) mod three_white_soldiers;
+
+/// What a recognised pattern is worth.
+pub(super) const BULLISH: f64 = 100.0;
+/// What a recognised bearish pattern is worth.
+pub(super) const BEARISH: f64 = -100.0;
+
+/// The newest bars as candles, each named by how many bars ago it was.
+#[derive(Clone, Copy)]
+pub(super) struct Candles<'a>(Bars<'a>);
+
+impl<'a> Candles<'a> {
+    /// The candles of a window that holds at least `n`.
+    #[inline]
+    pub(super) fn of(bars: Bars<'a>, n: usize) -> Option<Self> {
+        bars.tail(n).map(Self)
+    }
+
+    #[inline]
+    fn at(&self, ago: usize) -> usize {
+        self.0.len() - 1 - ago
+    }
+
+    #[inline]
+    pub(super) fn open(&self, ago: usize) -> f64 {
+        self.0.open[self.at(ago)]
+    }
+
+    #[inline]
+    pub(super) fn high(&self, ago: usize) -> f64 {
+        self.0.high[self.at(ago)]
+    }
+
+    #[inline]
+    pub(super) fn low(&self, ago: usize) -> f64 {
+        self.0.low[self.at(ago)]
+    }
+
+    #[inline]
+    pub(super) fn close(&self, ago: usize) -> f64 {
+        self.0.close[self.at(ago)]
+    }
+
+    /// Closed no lower than it opened.
+    #[inline]
+    pub(super) fn white(&self, ago: usize) -> bool {
+        self.close(ago) >= self.open(ago)
+    }
+
+    /// Closed below its open.
+    #[inline]
+    pub(super) fn black(&self, ago: usize) -> bool {
+        !self.white(ago)
+    }
+
+    #[inline]
+    pub(super) fn body(&self, ago: usize) -> f64 {
+        (self.close(ago) - self.open(ago)).abs()
+    }
+
+    /// The upper end of the body.
+    #[inline]
+    pub(super) fn top(&self, ago: usize) -> f64 {
+        self.open(ago).max(self.close(ago))
+    }
+
+    /// The lower end of the body.
+    #[inline]
+    pub(super) fn bottom(&self, ago: usize) -> f64 {
+        self.open(ago).min(self.close(ago))
+    }
+
+    #[inline]
+    pub(super) fn upper_shadow(&self, ago: usize) -> f64 {
+        self.high(ago) - self.top(ago)
+    }
+
+    #[inline]
+    pub(super) fn lower_shadow(&self, ago: usize) -> f64 {
+        self.bottom(ago) - self.low(ago)
+    }
+
+    /// The mean body of the ten candles before: `long` above it, `short` below.
+    #[inline]
+    pub(super) fn usual_body(&self, ago: usize) -> f64 {
+        let newest = self.at(ago);
+        sum_over(10, |i| {
+            let at = newest - 10 + i;
+            (self.0.close[at] - self.0.open[at]).abs()
+        }) / 10.0
+    }
+
+    /// The mean of high − low of the `n` candles before.
+    #[inline]
+    fn usual_range(&self, ago: usize, n: usize) -> f64 {
+        let newest = self.at(ago);
+        sum_over(n, |i| {
+            let at = newest - n + i;
+            self.0.high[at] - self.0.low[at]
+        }) / float(n)
+    }
+
+    /// What is next to nothing: a tenth of the usual range, for shadows and the body of a doji.
+    #[inline]
+    pub(super) fn very_short(&self, ago: usize) -> f64 {
+        0.1 * self.usual_range(ago, 10)
+    }
+
+    /// A fifth of the usual range of five.
+    #[inline]
+    pub(super) fn near(&self, ago: usize) -> f64 {
+        0.2 * self.usual_range(ago, 5)
+    }
+
+    /// Three fifths of the usual range of five.
+    #[inline]
+    pub(super) fn far(&self, ago: usize) -> f64 {
+        0.6 * self.usual_range(ago, 5)
+    }
+
+    /// A body below the usual.
+    #[inline]
+    pub(super) fn short_body(&self, ago: usize) -> bool {
+        self.body(ago) < self.usual_body(ago)
+    }
+
+    /// A body above the usual.
+    #[inline]
+    pub(super) fn long_body(&self, ago: usize) -> bool {
+        self.body(ago) > self.usual_body(ago)
+    }
+}

@@ -1,0 +1,68 @@
+//! The last values of a derived series, such as the raw %K under a stochastic.
+
+use serde::{Deserialize, Serialize};
+
+/// A ring of the last `n` values, `NaN` where there is none yet. Copying one into another
+/// of the same size does not allocate.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Recent {
+    values: Vec<f64>,
+    /// Where the oldest value is and the next one goes.
+    at: usize,
+    /// Values seen, counted up to the size.
+    seen: usize,
+}
+
+impl Recent {
+    /// Room for `n` values, at least one.
+    #[must_use]
+    pub fn new(n: usize) -> Self {
+        Self {
+            values: vec![f64::NAN; n.max(1)],
+            at: 0,
+            seen: 0,
+        }
+    }
+
+    /// Takes in a value; the oldest leaves.
+    #[inline]
+    pub fn push(&mut self, value: f64) {
+        self.values[self.at] = value;
+        self.at += 1;
+        if self.at == self.values.len() {
+            self.at = 0;
+        }
+        if self.seen < self.values.len() {
+            self.seen += 1;
+        }
+    }
+
+    /// The values in no particular order, once there are `n`.
+    #[inline]
+    #[must_use]
+    pub fn full(&self) -> Option<&[f64]> {
+        (self.seen == self.values.len()).then_some(&self.values)
+    }
+
+    /// The oldest of `n` values.
+    #[inline]
+    #[must_use]
+    pub fn oldest(&self) -> Option<f64> {
+        self.full().map(|values| values[self.at])
+    }
+
+    /// The values, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
+        let (newer, older) = self.values.split_at(self.at);
+        older.iter().chain(newer).copied()
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.values.fill(f64::NAN);
+        self.at = 0;
+        self.seen = 0;
+    }
+}
+
+clone_in_place!(Recent { values, at, seen });
