@@ -137,7 +137,7 @@ async fn gives_up_the_first_connection_when_the_time_is_over() {
     let url = format!("nats://127.0.0.1:{}", common::free_port());
     let config = NatsConfig {
         connect_timeout: Some(Duration::from_millis(600)),
-        ..config(&[url.clone()])
+        ..config(std::slice::from_ref(&url))
     };
     let error = connect(&config, "test", &Link::new(), Sizing::default())
         .await
@@ -298,7 +298,7 @@ async fn a_user_without_inboxes_drains_as_well() {
         ));
         let auth = Auth::UserPassword {
             user: "ann".to_owned(),
-            password: Secret::new("word"),
+            password: Secret::new("word".to_owned()),
         };
         let config = NatsConfig {
             auth,
