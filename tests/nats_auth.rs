@@ -58,7 +58,7 @@ async fn kept_out(config: &NatsConfig) -> String {
 fn user(user: &str, password: &str) -> Auth {
     Auth::UserPassword {
         user: user.to_owned(),
-        password: Secret::new(password),
+        password: Secret::new(password.to_owned()),
     }
 }
 
@@ -103,8 +103,16 @@ async fn credentials_in_the_url() {
 #[tokio::test]
 async fn token() {
     let server = NatsServer::with(r#"authorization { token: "t0ken" }"#);
-    enters(&config(&server.url(), Auth::Token(Secret::new("t0ken")))).await;
-    let told = kept_out(&config(&server.url(), Auth::Token(Secret::new("other")))).await;
+    enters(&config(
+        &server.url(),
+        Auth::Token(Secret::new("t0ken".to_owned())),
+    ))
+    .await;
+    let told = kept_out(&config(
+        &server.url(),
+        Auth::Token(Secret::new("other".to_owned())),
+    ))
+    .await;
     assert!(told.contains(REFUSED), "{told}");
 }
 
@@ -120,7 +128,10 @@ async fn nkey() {
     let told = kept_out(&config(&server.url(), auth(&KeyPair::new_user()))).await;
     assert!(told.contains(REFUSED), "{told}");
 
-    let no_seed = config(&server.url(), Auth::Nkey(Secret::new("SUNOSEED")));
+    let no_seed = config(
+        &server.url(),
+        Auth::Nkey(Secret::new("SUNOSEED".to_owned())),
+    );
     let error = connect(&no_seed, "test", &Link::new(), Sizing::default())
         .await
         .unwrap_err();
@@ -234,7 +245,7 @@ async fn rotated_credentials_are_taken() {
     let mut server = NatsServer::with(r#"authorization { token: "old" }"#);
     let config = NatsConfig {
         connect_timeout: None,
-        ..config(&server.url(), Auth::Token(Secret::new("new")))
+        ..config(&server.url(), Auth::Token(Secret::new("new".to_owned())))
     };
     let link = Link::new();
     let connecting = tokio::spawn({

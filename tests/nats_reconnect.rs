@@ -137,7 +137,7 @@ async fn gives_up_the_first_connection_when_the_time_is_over() {
     let url = format!("nats://127.0.0.1:{}", common::free_port());
     let config = NatsConfig {
         connect_timeout: Some(Duration::from_millis(600)),
-        ..config(&[url.clone()])
+        ..config(std::slice::from_ref(&url))
     };
     let error = connect(&config, "test", &Link::new(), Sizing::default())
         .await
@@ -209,53 +209,69 @@ async fn dropped_messages_are_counted() {
     assert!(link.is_connected());
 }
 
-#[tokio::test]
-async fn a_round_trip_brings_everything_sent_before() {
+/// More than the sockets between server and client hold (some 8 MB), so that a part is still with
+/// the server when the client begins to read.
+#[test]
+fn a_round_trip_brings_everything_sent_before() {
+    const COUNT: usize = 80_000;
+    // Two runtimes, of which one does nothing while the other runs.
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (receiving, sending) = (runtime(), runtime());
     let server = NatsServer::plain();
-    let (sender, sender_link) = joined(&server).await;
-    let (client, link) = joined(&server).await;
-    let mut subscription = client.subscribe("bars").await.unwrap();
-    round_trip(&client, &link, soon()).await.unwrap();
-    for _ in 0..20_000 {
-        sender
-            .publish("bars", "x".repeat(150).into())
-            .await
-            .unwrap();
-    }
-    round_trip(&sender, &sender_link, soon()).await.unwrap();
-    round_trip(&client, &link, soon()).await.unwrap();
-    // Only what is there already: nothing is waited for.
-    let mut there = 0;
-    while tokio::task::unconstrained(subscription.next())
-        .now_or_never()
-        .is_some()
-    {
-        there += 1;
-    }
-    assert_eq!(there, 20_000);
+    let (client, link, mut subscription) = receiving.block_on(async {
+        let (client, link) = joined(&server).await;
+        let subscription = client.subscribe("bars").await.unwrap();
+        round_trip(&client, &link, soon()).await.unwrap();
+        (client, link, subscription)
+    });
+    sending.block_on(async {
+        let (client, link) = joined(&server).await;
+        let bar = bytes::Bytes::from("x".repeat(250));
+        for _ in 0..COUNT {
+            client.publish("bars", bar.clone()).await.unwrap();
+        }
+        round_trip(&client, &link, soon()).await.unwrap();
+    });
+    receiving.block_on(async { round_trip(&client, &link, soon()).await.unwrap() });
+    // Only what is there already: nothing drives the connection any more.
+    let there = std::iter::from_fn(|| subscription.next().now_or_never()).count();
+    assert_eq!(there, COUNT);
 }
 
+/// What is published while the sockets are full waits in the client, which must not close before
+/// it is out.
 #[tokio::test]
 async fn a_drain_delivers_everything_published_and_closes() {
+    const COUNT: usize = 300;
     let server = NatsServer::plain();
     let (listener, _link) = joined(&server).await;
     let collected = collect_signals(&listener, "out").await;
     let (client, link) = joined(&server).await;
-    for n in 0..20_000 {
+    server.freeze();
+    for n in 0..COUNT {
         client
-            .publish("out", format!("{n:0200}").into())
+            .publish("out", format!("{n:060000}").into())
             .await
             .unwrap();
     }
-    drain_and_close(&client, &link, soon()).await.unwrap();
+    let (drained, ()) = tokio::join!(drain_and_close(&client, &link, soon()), async {
+        server.thaw();
+    });
+    drained.unwrap();
     assert!(link.state().closed && !link.is_connected());
-    assert_eq!(collected.wait_for(20_000).await.len(), 20_000);
+    assert_eq!(collected.wait_for(COUNT).await.len(), COUNT);
     assert!(client.publish("out", "late".into()).await.is_err());
     // Once more does no harm and says the truth.
-    assert!(matches!(
-        drain_and_close(&client, &link, soon()).await,
-        Err(DrainError::Unconfirmed(_))
-    ));
+    let again = drain_and_close(&client, &link, soon()).await;
+    assert!(
+        matches!(again, Err(DrainError::Unconfirmed(_))),
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
@@ -282,7 +298,7 @@ async fn a_user_without_inboxes_drains_as_well() {
         ));
         let auth = Auth::UserPassword {
             user: "ann".to_owned(),
-            password: Secret::new("word"),
+            password: Secret::new("word".to_owned()),
         };
         let config = NatsConfig {
             auth,
