@@ -12,7 +12,12 @@ const MAX_BARS: u32 = 10_000;
 pub(super) fn read(raw: &Raw, check: &mut Check<'_>) -> AnalysisConfig {
     let bars = || count(1..=MAX_BARS);
     let window = check.read(&field!(raw.technical_data_window_size), bars());
-    let specs = |list: &str| indicators::parse(list).map_err(|errors| errors.join("; "));
+    let specs = |list: &str| {
+        indicators::parse(list).map_err(|errors| {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            errors.join("; ")
+        })
+    };
     let analysis = AnalysisConfig {
         window,
         min_bars: check.read(&field!(raw.technical_min_bars_required), bars()),
