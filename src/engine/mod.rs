@@ -1,10 +1,312 @@
-//! The engine: bars in, signals out. Pure and deterministic: no IO, no clock, no lock, no async.
+//! The engine: bars in, signals out.
+//!
+//! Pure and deterministic: no IO, no clock, no lock, no async, and no allocation per bar once a
+//! series is known. The same bars under the same configuration give the same signals, byte for
+//! byte, whoever drives it: the live agent, a replay of a file, a test.
+//!
+//! Must not know: NATS, threads, time; it is told when a bar arrived.
+
 mod alerts;
+mod analysis;
 mod config;
 mod ring;
+mod series;
 mod signal;
+mod snapshot;
+
+use std::sync::Arc;
+
+use hashbrown::{Equivalent, HashMap};
 
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
 pub use ring::Ring;
+pub use series::Series;
 pub use signal::{Momentum, Readings, Signal, Trend};
+pub use snapshot::{RestoreError, SeriesSnapshot};
+
+use analysis::State;
+use series::Order;
+
+use crate::market::{Bar, BarEvent, SeriesKey, Symbol, Timeframe, Timestamp};
+
+/// Names a series within one engine, for as long as the series is not forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(u32);
+
+impl SeriesId {
+    /// A small number, dense from zero, for tables beside the engine.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Why a valid bar was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is earlier than the newest bar of its series.
+    #[error("bar is earlier than the newest of its series, {newest}; send bars in order")]
+    Late {
+        /// The newest bar's open time.
+        newest: Timestamp,
+    },
+    /// The engine keeps as many series as it may.
+    #[error("{limit} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
+    TooManySeries {
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// What a bar did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is the new last bar of its series.
+    Appended,
+    /// It replaced the last bar.
+    Corrected,
+    /// It equals the last bar: nothing happened.
+    Duplicate,
+    /// It is still forming: nothing was kept.
+    Forming,
+    /// It was not taken.
+    Refused(Refusal),
+}
+
+/// The answer to one bar.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// Its series, unless that is not kept.
+    pub series: Option<SeriesId>,
+    /// What the bar did.
+    pub effect: Effect,
+    /// Bars missing right before it.
+    pub missing: u64,
+    /// What is to be published, if anything.
+    pub signal: Option<&'a Signal>,
+}
+
+impl Outcome<'_> {
+    const fn silent(series: Option<SeriesId>, effect: Effect) -> Self {
+        Self {
+            series,
+            effect,
+            missing: 0,
+            signal: None,
+        }
+    }
+}
+
+/// A set of series under one configuration.
+#[derive(Debug)]
+pub struct Engine {
+    config: Arc<AnalysisConfig>,
+    fingerprint: u64,
+    max_series: usize,
+    index: HashMap<SeriesKey, SeriesId>,
+    series: Vec<Option<Series>>,
+    free: Vec<SeriesId>,
+    /// The state that a bar is tried on.
+    trial: State,
+    signal: Signal,
+    /// The series at work and its newest bar before that.
+    working: Option<(SeriesId, Option<Bar>)>,
+}
+
+#[derive(Hash)]
+struct KeyRef<'a> {
+    symbol: &'a str,
+    timeframe: Timeframe,
+}
+
+impl Equivalent<SeriesKey> for KeyRef<'_> {
+    fn equivalent(&self, key: &SeriesKey) -> bool {
+        self.symbol == key.symbol.as_str() && self.timeframe == key.timeframe
+    }
+}
+
+impl Engine {
+    /// An engine that keeps at most `max_series` series.
+    #[must_use]
+    pub fn new(config: Arc<AnalysisConfig>, max_series: usize) -> Self {
+        let trial = State::new(&config);
+        let signal = Signal::blank(&config);
+        Self {
+            fingerprint: config.fingerprint(),
+            config,
+            max_series,
+            index: HashMap::new(),
+            series: Vec::new(),
+            free: Vec::new(),
+            trial,
+            signal,
+            working: None,
+        }
+    }
+
+    /// The configuration it computes under.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<AnalysisConfig> {
+        &self.config
+    }
+
+    /// How many series it keeps.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether it keeps none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The series it keeps, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
+        self.index
+            .values()
+            .filter_map(|id| Some((*id, self.series[id.index()].as_ref()?)))
+    }
+
+    /// The series of `symbol` in `timeframe`.
+    #[must_use]
+    pub fn find(&self, symbol: &str, timeframe: Timeframe) -> Option<(SeriesId, &Series)> {
+        let id = *self.index.get(&KeyRef { symbol, timeframe })?;
+        Some((id, self.get(id)?))
+    }
+
+    /// The series named by `id`.
+    #[must_use]
+    pub fn get(&self, id: SeriesId) -> Option<&Series> {
+        self.series.get(id.index())?.as_ref()
+    }
+
+    /// Takes in one bar that arrived at `now`. Within a series, a later bar is appended, an
+    /// equal timestamp replaces the last bar, an earlier one is refused.
+    ///
+    /// A panic in here leaves the engine usable after [`Self::roll_back`].
+    pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
+        let key = KeyRef {
+            symbol: &event.symbol,
+            timeframe: event.timeframe,
+        };
+        let id = match self.index.get(&key) {
+            Some(id) => *id,
+            // a series begins with its first final bar
+            None if !event.is_final => return Outcome::silent(None, Effect::Forming),
+            None => match self.begin(event) {
+                Ok(id) => id,
+                Err(refusal) => return Outcome::silent(None, Effect::Refused(refusal)),
+            },
+        };
+        let Some(series) = self.series[id.index()].as_mut() else {
+            unreachable!("the index names only series that are kept")
+        };
+        series.touch(now);
+        let order = series.order(event.bar.timestamp);
+        let effect = match order {
+            Order::Late { newest } => Effect::Refused(Refusal::Late { newest }),
+            // what still calls a complete bar forming is behind it
+            Order::Equal if !event.is_final => Effect::Duplicate,
+            Order::Equal if series.is_duplicate(&event.bar) => Effect::Duplicate,
+            Order::Equal => Effect::Corrected,
+            Order::Later if event.is_final => Effect::Appended,
+            Order::Later => Effect::Forming,
+        };
+        let missing = match effect {
+            Effect::Appended => series.missing_before(event.bar.timestamp),
+            _ => 0,
+        };
+        self.working = Some((id, series.ring().newest()));
+        let (config, trial, signal) = (&self.config, &mut self.trial, &mut self.signal);
+        let publish = match effect {
+            Effect::Appended => series.append(event, config, trial, signal),
+            Effect::Corrected => series.correct(event, config, trial, signal),
+            Effect::Forming => series.peek(event, config, trial, signal),
+            Effect::Duplicate | Effect::Refused(_) => false,
+        };
+        self.working = None;
+        Outcome {
+            series: Some(id),
+            effect,
+            missing,
+            signal: publish.then_some(&self.signal),
+        }
+    }
+
+    /// Takes back the bar that was at work when [`Self::on_bar`] panicked; what was kept before
+    /// it is as it was. A series that the bar would have begun is forgotten.
+    pub fn roll_back(&mut self) {
+        let Some((id, newest)) = self.working.take() else {
+            return;
+        };
+        self.trial = State::new(&self.config);
+        if let Some(series) = self.series[id.index()].as_mut() {
+            series.roll_back(newest);
+            if series.ring().is_empty() {
+                self.forget(id);
+            }
+        }
+    }
+
+    /// The signal of a series' newest bar, computed once more.
+    pub fn latest(&mut self, id: SeriesId) -> Option<&Signal> {
+        let series = self.series.get(id.index())?.as_ref()?;
+        series.latest(&self.config, &mut self.trial, &mut self.signal);
+        Some(&self.signal)
+    }
+
+    /// Forgets every series whose last bar arrived before `since`, and names them.
+    pub fn forget_idle(&mut self, since: Timestamp) -> Vec<SeriesId> {
+        let idle: Vec<SeriesId> = self
+            .iter()
+            .filter(|(_, series)| series.touched() < since)
+            .map(|(id, _)| id)
+            .collect();
+        for id in &idle {
+            self.forget(*id);
+        }
+        idle
+    }
+
+    /// Forgets one series.
+    pub fn forget(&mut self, id: SeriesId) {
+        if let Some(series) = self.series.get_mut(id.index()).and_then(Option::take) {
+            self.index.remove(series.key());
+            self.free.push(id);
+        }
+    }
+
+    fn begin(&mut self, event: &BarEvent<'_>) -> Result<SeriesId, Refusal> {
+        let too_many = Refusal::TooManySeries {
+            limit: self.max_series,
+        };
+        if self.index.len() >= self.max_series {
+            return Err(too_many);
+        }
+        // the decoder lets no other symbol through
+        let symbol = Symbol::new(&event.symbol).map_err(|_| too_many)?;
+        let key = SeriesKey::new(symbol, event.timeframe);
+        let series = Series::new(key, &self.config);
+        self.keep(series).ok_or(too_many)
+    }
+
+    fn keep(&mut self, series: Series) -> Option<SeriesId> {
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                let id = SeriesId(u32::try_from(self.series.len()).ok()?);
+                self.series.push(None);
+                id
+            }
+        };
+        self.index.insert(series.key().clone(), id);
+        self.series[id.index()] = Some(series);
+        Some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

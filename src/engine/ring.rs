@@ -51,6 +51,12 @@ impl Ring {
         self.close.len().min(self.window)
     }
 
+    /// How many bars it keeps at the most.
+    #[must_use]
+    pub const fn window(&self) -> usize {
+        self.window
+    }
+
     /// Whether it holds no bar.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::alerts::AlertSet;
+use super::config::AnalysisConfig;
 use crate::indicators::Spec;
 use crate::market::{Bar, Symbol, Timeframe, Timestamp};
 
@@ -48,7 +49,7 @@ pub struct Signal {
     #[schemars(with = "String")]
     pub timeframe: Timeframe,
     /// When the bar opened, RFC 3339 in UTC.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "Timestamp::serialize_rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,
     /// First price of the bar.
@@ -116,6 +117,45 @@ pub struct Signal {
 }
 
 impl Signal {
+    /// A signal to be filled in, with room for the configured indicators.
+    pub(super) fn blank(config: &AnalysisConfig) -> Self {
+        Self {
+            symbol: Symbol::unnamed(),
+            timeframe: Timeframe::MINUTE,
+            timestamp: Timestamp::from_nanos(0),
+            open: 0.0,
+            high: 0.0,
+            low: 0.0,
+            close: 0.0,
+            volume: 0.0,
+            rsi: None,
+            macd: None,
+            macd_signal: None,
+            macd_histogram: None,
+            bb_upper: None,
+            bb_middle: None,
+            bb_lower: None,
+            bb_width: None,
+            bb_position: None,
+            sma_short: None,
+            sma_long: None,
+            ema_short: None,
+            ema_long: None,
+            volume_sma: None,
+            volume_ratio: None,
+            trend_signal: Trend::Neutral,
+            momentum_signal: Momentum::Neutral,
+            confidence: 0.0,
+            alerts: AlertSet::EMPTY,
+            bars_analyzed: 0,
+            gap_bars: 0,
+            is_final: true,
+            revision: 0,
+            source: None,
+            indicators: Readings::new(Arc::from(config.indicators.as_slice())),
+        }
+    }
+
     /// The bar it is about.
     #[must_use]
     pub const fn bar(&self) -> Bar {
@@ -128,10 +168,6 @@ impl Signal {
             volume: self.volume,
         }
     }
-}
-
-fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(at)
 }
 
 /// The values of the further indicators. In JSON an object: a number for an indicator of one

@@ -21,7 +21,7 @@ pub use ema::Ema;
 pub use macd::Macd;
 pub use registry::{Instance, Spec, parse};
 pub use rsi::Rsi;
-pub use sma::Sma;
+pub use sma::{Sma, mean};
 
 /// The values of an indicator at one bar: `Option<f64>` for one, `[Option<f64>; N]` for several.
 pub trait Values: Copy {

@@ -16,8 +16,10 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What identifies a series: one symbol in one timeframe.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// The instrument.
     pub symbol: Symbol,

@@ -55,6 +55,11 @@ impl Symbol {
         Ok(())
     }
 
+    /// A place-holder that no instrument has.
+    pub(crate) fn unnamed() -> Self {
+        Self(Arc::from("?"))
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

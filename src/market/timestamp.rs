@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
 /// A text or number that names no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTimestamp {
@@ -80,6 +82,107 @@ impl Timestamp {
         #[allow(clippy::cast_possible_truncation)]
         Ok(Self((micros.round() as i64).saturating_mul(1_000)))
     }
+
+    /// Appends the text of [`Display`](fmt::Display). Whole seconds, as bars have them, are
+    /// written without going through the calendar library.
+    pub fn write_rfc3339(self, out: &mut Vec<u8>) {
+        if self.0 % NANOS_PER_SECOND != 0 {
+            out.extend_from_slice(self.to_string().as_bytes());
+            return;
+        }
+        let seconds = self.0 / NANOS_PER_SECOND;
+        let (year, month, day) = civil(seconds.div_euclid(86_400));
+        let second = seconds.rem_euclid(86_400);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let mut digits = |at: usize, value: i64| {
+            for (byte, unit) in text[at..at + 2].iter_mut().zip([10, 1]) {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // one digit
+                let digit = (value / unit % 10) as u8;
+                *byte = b'0' + digit;
+            }
+        };
+        digits(0, year / 100);
+        digits(2, year % 100);
+        digits(5, month);
+        digits(8, day);
+        digits(11, second / 3_600);
+        digits(14, second / 60 % 60);
+        digits(17, second % 60);
+        out.extend_from_slice(&text);
+    }
+
+    /// `2026-01-31T14:30:00Z` and nothing else, as most sources write it.
+    fn from_plain_rfc3339(text: &str) -> Option<Self> {
+        let text: &[u8; 20] = text.as_bytes().try_into().ok()?;
+        let signs = [
+            (4, b'-'),
+            (7, b'-'),
+            (10, b'T'),
+            (13, b':'),
+            (16, b':'),
+            (19, b'Z'),
+        ];
+        if signs.iter().any(|(at, sign)| text[*at] != *sign) {
+            return None;
+        }
+        let digit = |at: usize| {
+            text[at]
+                .is_ascii_digit()
+                .then(|| i64::from(text[at] - b'0'))
+        };
+        let two = |at: usize| Some(digit(at)? * 10 + digit(at + 1)?);
+        let year = two(0)? * 100 + two(2)?;
+        let (month, day) = (two(5)?, two(8)?);
+        let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+        let whole = (1_700..2_200).contains(&year)
+            && (1..=12).contains(&month)
+            && (1..=28).contains(&day)
+            && hour < 24
+            && minute < 60
+            && second < 60;
+        // what is rare or wrong (the last days of a month, leap seconds) the library judges
+        let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+        whole.then(|| Self(seconds * NANOS_PER_SECOND))
+    }
+
+    /// For `serialize_with`: the text of [`Display`](fmt::Display) instead of nanoseconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize_rfc3339<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar, years counted from March, so that
+/// the leap day is the last (H. Hinnant, "chrono-compatible low-level date algorithms").
+const fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// The year, month and day of a number of days since 1970-01-01: the inverse of [`days`].
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year + era * 400;
+    (if month <= 2 { year + 1 } else { year }, month, day)
 }
 
 impl FromStr for Timestamp {
@@ -87,6 +190,9 @@ impl FromStr for Timestamp {
 
     /// RFC 3339 with an offset, or an epoch as in [`Timestamp::from_epoch`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(timestamp) = Self::from_plain_rfc3339(text) {
+            return Ok(timestamp);
+        }
         let shown = || text.chars().take(48).collect::<String>();
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return text
@@ -125,6 +231,42 @@ impl fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use proptest::prelude::*;
+
+    fn written(at: Timestamp) -> String {
+        let mut out = Vec::new();
+        at.write_rfc3339(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_day_is_written_and_read_as_the_calendar_library_does() {
+        // 1678-01-01 to 2261-12-31
+        for day in -106_650..=106_650_i64 {
+            let at = Timestamp::from_nanos((day * 86_400 + 3_723) * NANOS_PER_SECOND);
+            let text = at.to_string();
+            assert_eq!(written(at), text);
+            assert_eq!(text.parse(), Ok(at));
+        }
+        for text in [
+            "2026-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        assert!("2024-02-29T00:00:00Z".parse::<Timestamp>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_is_written_as_the_calendar_library_does(nanos: i64, whole: bool) {
+            let nanos = if whole { nanos - nanos % NANOS_PER_SECOND } else { nanos };
+            let at = Timestamp::from_nanos(nanos);
+            prop_assert_eq!(written(at), at.to_string());
+        }
+    }
 
     #[test]
     fn the_unit_of_an_epoch_is_told_by_its_size() {

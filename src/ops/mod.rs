@@ -1,3 +1,12 @@
-//! Running the agent: what it tells its operators.
+//! Operations: what the process says about itself, and to whom.
+//!
+//! Nothing here knows what is computed from a bar, nor how bars and signals travel.
 
+pub mod health;
+pub mod heartbeat;
+pub mod http;
 pub mod logs;
+pub mod metrics;
+pub mod notify;
+pub mod process;
+pub mod query;

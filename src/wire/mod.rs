@@ -1,5 +1,19 @@
 //! Bytes ↔ domain: decode is tolerant, encode is exact.
+//!
+//! Must not know: the broker beyond the type of its headers, the engine beyond its signal.
 
+pub mod asyncapi;
+mod decode;
+mod encode;
+mod fields;
+pub mod headers;
+mod reason;
+pub mod schema;
 mod subject;
 
-pub use subject::{InvalidSubject, SubjectPattern, SubjectTemplate, token};
+pub use decode::{DecodeLimits, Decoder, Refusal};
+pub use encode::{Encoder, encode_bar, encode_signal};
+pub use reason::Reason;
+pub use subject::{
+    InvalidSubject, SubjectParts, SubjectPattern, SubjectRefusal, SubjectTemplate, token,
+};

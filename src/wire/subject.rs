@@ -3,12 +3,14 @@
 //! Every byte of a symbol other than ASCII letters, digits, `-` and `_` is percent-encoded in
 //! a subject (`BRK.B` → `BRK%2EB`), so that a symbol is always one token.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::market::Timeframe;
+use super::Reason;
+use crate::market::{Symbol, Timeframe};
 
 /// What is escaped in a subject token.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
@@ -56,6 +58,59 @@ fn check_tokens(text: &str) -> Result<(), InvalidSubject> {
     Ok(())
 }
 
+/// What a subject says about the bars under it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubjectParts<'a> {
+    /// A valid [`Symbol`], unescaped.
+    pub symbol: Option<Cow<'a, str>>,
+    /// The bar length.
+    pub timeframe: Option<Timeframe>,
+}
+
+impl SubjectParts<'_> {
+    pub(super) fn borrowed(&self) -> Option<Cow<'_, str>> {
+        self.symbol.as_deref().map(Cow::Borrowed)
+    }
+}
+
+/// Why a message is refused for its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectRefusal {
+    /// `bad_symbol` or `bad_timeframe`.
+    pub reason: Reason,
+    /// What is wrong and what to do, for a human.
+    pub detail: String,
+}
+
+fn bad_symbol(detail: String) -> SubjectRefusal {
+    SubjectRefusal {
+        reason: Reason::BadSymbol,
+        detail,
+    }
+}
+
+/// Undoes [`token`], strictly: a `%` without two hex digits is no escape.
+fn unescape(token: &str) -> Result<Cow<'_, str>, SubjectRefusal> {
+    if !token.contains('%') {
+        return Ok(Cow::Borrowed(token));
+    }
+    let bytes = token.as_bytes();
+    let whole = bytes.iter().enumerate().all(|(at, byte)| {
+        let hex = |offset: usize| bytes.get(at + offset).is_some_and(u8::is_ascii_hexdigit);
+        *byte != b'%' || (hex(1) && hex(2))
+    });
+    if !whole {
+        return Err(bad_symbol(format!(
+            "subject token `{token}` has a `%` without two hex digits; write `%` itself as %25"
+        )));
+    }
+    percent_decode_str(token).decode_utf8().map_err(|_| {
+        bad_symbol(format!(
+            "subject token `{token}` does not unescape to UTF-8"
+        ))
+    })
+}
+
 /// A subject to subscribe to. Its wildcards stand for the symbol and then the timeframe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectPattern {
@@ -67,6 +122,47 @@ impl SubjectPattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What `subject`, which this pattern matches, says in place of the wildcards: the symbol,
+    /// then the timeframe. Allocates only to unescape.
+    ///
+    /// # Errors
+    /// When what stands there is no symbol or timeframe, or there is more.
+    pub fn parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
+        let mut tokens = subject.split('.');
+        let mut parts = SubjectParts::default();
+        let mut take = |token: &'a str| {
+            if parts.symbol.is_none() {
+                let symbol = unescape(token)?;
+                Symbol::check(&symbol)
+                    .map_err(|error| bad_symbol(format!("in subject `{subject}`: {error}")))?;
+                parts.symbol = Some(symbol);
+            } else if parts.timeframe.is_none() {
+                let timeframe = token.parse().map_err(|error| SubjectRefusal {
+                    reason: Reason::BadTimeframe,
+                    detail: format!("in subject `{subject}`: {error}"),
+                })?;
+                parts.timeframe = Some(timeframe);
+            } else {
+                return Err(bad_symbol(format!(
+                    "subject `{subject}` has more than symbol and timeframe; escape dots in a symbol: BRK.B is BRK%2EB"
+                )));
+            }
+            Ok(())
+        };
+        for pattern in self.text.split('.') {
+            match (pattern, tokens.next()) {
+                (">", Some(first)) => {
+                    take(first)?;
+                    tokens.by_ref().try_for_each(&mut take)?;
+                }
+                ("*", Some(token)) => take(token)?,
+                (_, Some(_)) => {}
+                (_, None) => break,
+            }
+        }
+        Ok(parts)
     }
 
     /// Whether some subject could match both patterns.
@@ -167,5 +263,149 @@ impl FromStr for SubjectTemplate {
 impl fmt::Display for SubjectTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> SubjectPattern {
+        text.parse().unwrap()
+    }
+
+    fn said(text: &str, subject: &str) -> (Option<String>, Option<String>) {
+        let parts = pattern(text).parts(subject).unwrap();
+        (
+            parts.symbol.map(Cow::into_owned),
+            parts.timeframe.map(|t| t.to_string()),
+        )
+    }
+
+    fn some(symbol: &str, timeframe: Option<&str>) -> (Option<String>, Option<String>) {
+        (Some(symbol.to_owned()), timeframe.map(str::to_owned))
+    }
+
+    #[test]
+    fn wildcards_stand_for_symbol_and_timeframe() {
+        let rest = "raw.market_data.price.>";
+        for (text, subject, expected) in [
+            ("raw.price", "raw.price", (None, None)),
+            (rest, "raw.market_data.price.BTCUSDT", some("BTCUSDT", None)),
+            (
+                rest,
+                "raw.market_data.price.BTCUSDT.1m",
+                some("BTCUSDT", Some("1m")),
+            ),
+            (
+                rest,
+                "raw.market_data.price.BRK%2EB.1d",
+                some("BRK.B", Some("1d")),
+            ),
+            (
+                rest,
+                "raw.market_data.price.BTC%2fUSDT",
+                some("BTC/USDT", None),
+            ),
+            (rest, "raw.market_data.price.%E2%82%AC", some("€", None)),
+            ("bars.*.*", "bars.A.4h", some("A", Some("4h"))),
+            ("*.bars.*", "A.bars.1w", some("A", Some("1w"))),
+            ("*.bars.>", "A.bars.1w", some("A", Some("1w"))),
+        ] {
+            assert_eq!(said(text, subject), expected, "{subject}");
+        }
+        let parts = pattern(rest).parts("raw.market_data.price.A.1m").unwrap();
+        assert!(matches!(parts.symbol, Some(Cow::Borrowed("A"))));
+    }
+
+    #[test]
+    fn what_is_no_symbol_or_timeframe_is_refused() {
+        let long = format!("p.{}", "x".repeat(65));
+        for (subject, reason) in [
+            ("p.A%", Reason::BadSymbol),
+            ("p.A%2", Reason::BadSymbol),
+            ("p.A%zz", Reason::BadSymbol),
+            ("p.%FF", Reason::BadSymbol),
+            ("p.%0A", Reason::BadSymbol),
+            ("p.%éa", Reason::BadSymbol),
+            (long.as_str(), Reason::BadSymbol),
+            ("p.A.1m.B", Reason::BadSymbol),
+            ("p.A.1M", Reason::BadTimeframe),
+            ("p.BRK.B", Reason::BadTimeframe),
+        ] {
+            let refusal = pattern("p.>").parts(subject).unwrap_err();
+            assert_eq!(refusal.reason, reason, "{subject}");
+        }
+        let refusal = pattern("p.>").parts("p.A.1m.B").unwrap_err();
+        assert!(refusal.detail.contains("BRK%2EB"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn patterns_overlap_when_one_subject_can_match_both() {
+        for (a, b, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.*", "a.b", true),
+            ("a.*", "*.b", true),
+            ("a.*", "b.*", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "b.>", false),
+            ("a.*.c", "a.>", true),
+            ("a.*", "a.b.c", false),
+            (">", "x", true),
+        ] {
+            assert_eq!(pattern(a).overlaps(&pattern(b)), expected, "{a} {b}");
+            assert_eq!(pattern(b).overlaps(&pattern(a)), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_or_template_is_refused() {
+        for text in ["", ".", "a..b", "a.", "a b", "a.\tb", "a.>.b", "a.b*", "a>"] {
+            assert!(text.parse::<SubjectPattern>().is_err(), "{text:?}");
+        }
+        for text in ["", "a..b", "a.*", "a.>", "a.{x}", "a.{symbol", "a.}"] {
+            assert!(text.parse::<SubjectTemplate>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_renders_each_series_and_knows_what_it_can_render() {
+        let template: SubjectTemplate = "insight.{symbol}.{timeframe}".parse().unwrap();
+        assert_eq!(
+            template.render("BRK.B", Timeframe::MINUTE),
+            "insight.BRK%2EB.1m"
+        );
+        assert_eq!(template.pattern().as_str(), "insight.*.*");
+        let joined: SubjectTemplate = "x.{symbol}-{timeframe}".parse().unwrap();
+        assert_eq!(
+            joined.render("{timeframe}", Timeframe::DAY),
+            "x.%7Btimeframe%7D-1d"
+        );
+        assert_eq!(joined.pattern().as_str(), "x.*");
+        let plain: SubjectTemplate = "insight.technical".parse().unwrap();
+        assert_eq!(plain.render("A", Timeframe::DAY), "insight.technical");
+        assert_eq!(plain.pattern().as_str(), "insight.technical");
+    }
+
+    proptest! {
+        #[test]
+        fn every_symbol_survives_its_subject(symbol in "[^\\p{Cc}]{1,16}") {
+            let template: SubjectTemplate = "in.{symbol}.{timeframe}".parse().unwrap();
+            let subject = template.render(&symbol, Timeframe::DAY);
+            prop_assert_eq!(subject.split('.').count(), 3);
+            let pattern = template.pattern();
+            let parts = pattern.parts(&subject).unwrap();
+            prop_assert_eq!(parts.symbol.as_deref(), Some(symbol.as_str()));
+            prop_assert_eq!(parts.timeframe, Some(Timeframe::DAY));
+        }
+
+        #[test]
+        fn no_subject_panics(subject in "[a-z%0-9é.]{0,24}") {
+            let _ = pattern("p.*.>").parts(&subject);
+        }
     }
 }

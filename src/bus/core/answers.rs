@@ -1,0 +1,141 @@
+//! Answers to questions from outside, between batches.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Worker;
+use crate::engine::{Series, SeriesId};
+use crate::group::{MemberView, Phase, SLOTS, Slot};
+use crate::market::SeriesKey;
+use crate::ops::process::ProcessUsage;
+use crate::ops::query::{
+    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary,
+    StatusReport, WindowBar,
+};
+use crate::version::{GIT, VERSION};
+use crate::wire::encode_signal;
+
+impl Worker {
+    /// Answers; whoever asked may have gone, which is no fault.
+    pub(super) fn answer(&mut self, query: Query) {
+        match query {
+            Query::Status { reply } => drop(reply.send(self.status())),
+            Query::ListSeries {
+                offset,
+                limit,
+                reply,
+            } => drop(reply.send(self.list(offset, limit))),
+            Query::Series { key, window, reply } => drop(reply.send(self.series(&key, window))),
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        let config = &self.setup.config;
+        let handover = &self.members.handover;
+        StatusReport {
+            agent: config.agent_name.clone(),
+            instance: self.setup.instance.clone(),
+            group: config.group.clone(),
+            version: VERSION.to_owned(),
+            git: GIT.to_owned(),
+            delivery: "core".to_owned(),
+            state: state(handover.phase()),
+            host: self.setup.host.clone(),
+            pid: std::process::id(),
+            started_at: self.started_at,
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            config_fingerprint: format!("{:016x}", config.analysis.fingerprint()),
+            members: handover.members().into_iter().map(member).collect(),
+            owned_partitions: handover.holds().len() as u64,
+            series: self.intake.engine.len() as u64,
+            bars_received: self.setup.metrics.bars_received.get(),
+            signals_published: self.setup.metrics.signals_published.get(),
+            last_processed: self.intake.last_processed,
+            lag_bars: (self.pending.len() + self.backlog.len()) as u64,
+            resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
+        }
+    }
+
+    fn list(&self, offset: usize, limit: usize) -> SeriesPage {
+        let all: BTreeMap<&SeriesKey, &Series> = self
+            .intake
+            .engine
+            .iter()
+            .map(|(_, series)| (series.key(), series))
+            .collect();
+        SeriesPage {
+            total: all.len(),
+            offset,
+            series: all
+                .into_values()
+                .skip(offset)
+                .take(limit)
+                .map(|series| self.summary(series))
+                .collect(),
+        }
+    }
+
+    fn series(&mut self, key: &SeriesKey, window: bool) -> SeriesAnswer {
+        let engine = &self.intake.engine;
+        let Some((id, series)) = engine.find(key.symbol.as_str(), key.timeframe) else {
+            return SeriesAnswer::Unknown {
+                owner: self.owns(key),
+            };
+        };
+        let bars = || series.ring().iter().map(WindowBar::from).collect();
+        let window = window.then(bars);
+        let summary = self.summary(series);
+        SeriesAnswer::Known(Box::new(SeriesDetail {
+            summary,
+            signal: self.latest_signal(id),
+            window,
+        }))
+    }
+
+    /// The signal of the newest bar, once the series has bars enough to speak.
+    fn latest_signal(&mut self, id: SeriesId) -> Option<Box<RawValue>> {
+        let enough = self.setup.config.analysis.min_bars;
+        if self.intake.engine.get(id)?.ring().len() < enough {
+            return None;
+        }
+        let mut json = Vec::new();
+        encode_signal(self.intake.engine.latest(id)?, &mut json);
+        RawValue::from_string(String::from_utf8(json).ok()?).ok()
+    }
+
+    fn summary(&self, series: &Series) -> SeriesSummary {
+        SeriesSummary {
+            symbol: series.key().symbol.to_string(),
+            timeframe: series.key().timeframe.to_string(),
+            bars: series.ring().len(),
+            last_timestamp: series.position().map(|(timestamp, _)| timestamp),
+            owned: self.owns(series.key()),
+        }
+    }
+
+    fn owns(&self, key: &SeriesKey) -> bool {
+        let slot = Slot::of(key.symbol.as_str().as_bytes());
+        self.members.handover.holds().contains(slot)
+    }
+}
+
+fn member(view: MemberView) -> MemberStatus {
+    #[allow(clippy::cast_precision_loss)]
+    let owned_share = view.slots as f64 / SLOTS as f64;
+    MemberStatus {
+        agent: view.name,
+        instance: view.id.to_string(),
+        state: state(view.phase),
+        owned_share,
+    }
+}
+
+const fn state(phase: Phase) -> AgentState {
+    match phase {
+        Phase::Starting => AgentState::Starting,
+        Phase::Syncing => AgentState::Syncing,
+        Phase::Active => AgentState::Active,
+        Phase::Leaving | Phase::Gone => AgentState::Draining,
+    }
+}

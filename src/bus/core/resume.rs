@@ -1,0 +1,139 @@
+//! Passing over bars that copied state contains already.
+//!
+//! A member that copies the state of a series has received some of the bars that made it, and
+//! has let them wait. Everything up to the newest bar of the copied state is in it; what comes
+//! after is not.
+
+use hashbrown::{Equivalent, HashMap};
+
+use crate::market::{Bar, BarEvent, SeriesKey, Timeframe};
+
+#[derive(Hash)]
+struct KeyRef<'a> {
+    symbol: &'a str,
+    timeframe: Timeframe,
+}
+
+impl Equivalent<SeriesKey> for KeyRef<'_> {
+    fn equivalent(&self, key: &SeriesKey) -> bool {
+        self.symbol == key.symbol.as_str() && self.timeframe == key.timeframe
+    }
+}
+
+#[derive(Debug)]
+struct Copied {
+    newest: Bar,
+    /// Waiting bars of the series up to and including the newest, where it is among them.
+    contained: Option<usize>,
+    seen: usize,
+}
+
+/// Which of the bars that waited are in copied state.
+#[derive(Debug, Default)]
+pub(super) struct Resume {
+    series: HashMap<SeriesKey, Copied>,
+}
+
+impl Resume {
+    /// The state of `key` was copied; `newest` is its last bar.
+    pub fn copied(&mut self, key: SeriesKey, newest: Bar) {
+        let copied = Copied {
+            newest,
+            contained: None,
+            seen: 0,
+        };
+        self.series.insert(key, copied);
+    }
+
+    /// Shows the bars that wait, in order, before they are worked off in the same order.
+    pub fn scan(&mut self, event: &BarEvent<'_>) {
+        if let Some(copied) = self.find(event) {
+            copied.seen += 1;
+            if event.bar.timestamp == copied.newest.timestamp && event.bar.same_values(&copied.newest) {
+                copied.contained = Some(copied.seen);
+            }
+        }
+    }
+
+    /// All was shown: back to the first bar.
+    pub fn rewind(&mut self) {
+        self.series.values_mut().for_each(|copied| copied.seen = 0);
+    }
+
+    /// Whether the next bar is in the copied state.
+    pub fn covers(&mut self, event: &BarEvent<'_>) -> bool {
+        self.find(event).is_some_and(|copied| {
+            copied.seen += 1;
+            match copied.contained {
+                Some(contained) => copied.seen <= contained,
+                None => event.bar.timestamp <= copied.newest.timestamp,
+            }
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    fn find(&mut self, event: &BarEvent<'_>) -> Option<&mut Copied> {
+        let key = KeyRef {
+            symbol: &event.symbol,
+            timeframe: event.timeframe,
+        };
+        // a forming bar is in no state
+        self.series.get_mut(&key).filter(|_| event.is_final)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Symbol, Timestamp};
+
+    fn event(minute: i64, close: f64) -> BarEvent<'static> {
+        BarEvent {
+            symbol: "A".into(),
+            timeframe: Timeframe::MINUTE,
+            bar: Bar {
+                timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: 0.0,
+            },
+            is_final: true,
+            source: None,
+        }
+    }
+
+    fn left(copied: &BarEvent<'_>, waiting: &[BarEvent<'_>]) -> Vec<f64> {
+        let mut resume = Resume::default();
+        resume.copied(SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE), copied.bar);
+        waiting.iter().for_each(|event| resume.scan(event));
+        resume.rewind();
+        let fresh = waiting.iter().filter(|event| !resume.covers(event));
+        fresh.map(|event| event.bar.close).collect()
+    }
+
+    #[test]
+    fn what_waited_is_passed_over_up_to_the_newest_copied_bar() {
+        let waiting = [event(1, 1.0), event(2, 2.0), event(3, 3.0)];
+        assert_eq!(left(&event(2, 2.0), &waiting), [3.0]);
+        assert_eq!(left(&event(3, 3.0), &waiting), [0.0; 0]);
+        assert_eq!(left(&event(0, 9.0), &waiting), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn corrections_are_told_apart_by_their_values() {
+        let waiting = [event(1, 1.0), event(1, 1.5), event(2, 2.0)];
+        assert_eq!(left(&event(1, 1.0), &waiting), [1.5, 2.0]);
+        assert_eq!(left(&event(1, 1.5), &waiting), [2.0]);
+    }
+
+    #[test]
+    fn late_bars_before_a_state_that_is_further_on_are_in_it() {
+        let waiting = [event(1, 1.0), event(4, 4.0)];
+        assert_eq!(left(&event(3, 3.0), &waiting), [4.0]);
+    }
+}

@@ -1,0 +1,467 @@
+//! What is known of the connection, at any moment, without asking the server.
+//!
+//! A [`Link`] belongs to one connection and is fed by the client's events. Three things about
+//! async-nats 0.51 shape it:
+//!
+//! - Events go through a channel of 128 and are dropped when it is full, which a burst of
+//!   slow-consumer events does. So the number of those is a lower bound, the number of
+//!   reconnects is read from the client's statistics, "connected" is compared with the client's
+//!   own state on every event, and "closed" is noticed by the event callback being dropped.
+//! - A server in lame-duck mode is announced and nothing more is done. The link moves to
+//!   another server where the client knows one. Where it knows none it stays: a lame server
+//!   serves those connected to the end, and refuses newcomers.
+//! - `server_info()` is that of the last connect.
+//!
+//! The link holds the client, so a connection ends by [`super::drain_and_close`] only, never by
+//! being forgotten.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ClientError, Event};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::jitter;
+
+/// One line of a kind per this.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long a burst of drops is counted before it is logged.
+const BURST_COUNT: Duration = Duration::from_secs(1);
+/// A server in lame-duck mode leaves its clients at least 10 s by default.
+const MOVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The part of the state that others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkState {
+    /// Whether a server is there.
+    pub connected: bool,
+    /// Whether the connection has ended for good.
+    pub closed: bool,
+    /// Whether the server has announced that it is going down.
+    pub lame_duck: bool,
+}
+
+/// The server of the last connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView {
+    /// Its name, or its id where it has none.
+    pub name: String,
+    /// Its version, such as `2.12.1`.
+    pub version: String,
+    /// `host:port` as the server itself says it.
+    pub address: String,
+    /// The largest message it takes, in bytes.
+    pub max_payload: usize,
+    /// Whether it offers `JetStream`.
+    pub jetstream: bool,
+}
+
+/// The observed state of one connection.
+#[derive(Debug)]
+pub struct Link {
+    state: watch::Sender<LinkState>,
+    client: OnceLock<Client>,
+    slow_consumer_events: AtomicU64,
+    burst: AtomicBool,
+    last_error: Mutex<Option<String>>,
+    outage_line: Throttle,
+    refusal_line: Throttle,
+    server_error_line: Throttle,
+    loss_logged: AtomicBool,
+    server_error: watch::Sender<Option<String>>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            state: watch::Sender::new(LinkState::default()),
+            client: OnceLock::new(),
+            slow_consumer_events: AtomicU64::new(0),
+            burst: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+            outage_line: Throttle::default(),
+            refusal_line: Throttle::default(),
+            server_error_line: Throttle::default(),
+            loss_logged: AtomicBool::new(false),
+            server_error: watch::Sender::new(None),
+        }
+    }
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        *self.state.borrow()
+    }
+
+    /// The state now and each change of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    /// Whether a server is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state().connected
+    }
+
+    /// How often the connection was lost and made again.
+    #[must_use]
+    pub fn reconnects(&self) -> u64 {
+        self.client.get().map_or(0, |client| {
+            let connects = client.statistics().connects.load(Ordering::Relaxed);
+            connects.saturating_sub(1)
+        })
+    }
+
+    /// How many times a message was dropped because its subscription's channel was full; a lower
+    /// bound (see the module).
+    #[must_use]
+    pub fn slow_consumer_events(&self) -> u64 {
+        self.slow_consumer_events.load(Ordering::Relaxed)
+    }
+
+    /// The last thing that went wrong.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+
+    /// The server of the last connect; none before the first.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerView> {
+        let info = self.client.get()?.server_info();
+        let name = if info.server_name.is_empty() {
+            info.server_id
+        } else {
+            info.server_name
+        };
+        Some(ServerView {
+            name,
+            version: info.version,
+            address: format!("{}:{}", info.host, info.port),
+            max_payload: info.max_payload,
+            jetstream: info.jetstream,
+        })
+    }
+
+    /// Returns when the connection has ended for good.
+    pub async fn wait_closed(&self) {
+        self.wait_for(|state| state.closed).await;
+    }
+
+    /// Returns when `condition` holds.
+    pub async fn wait_for(&self, condition: impl FnMut(&LinkState) -> bool) {
+        // The sender is ours, so the channel cannot close while we wait.
+        let _ = self.watch().wait_for(condition).await;
+    }
+
+    /// Returns when the server has refused something that involves `subject`.
+    pub(super) async fn refused(&self, subject: &str) {
+        let mut errors = self.server_error.subscribe();
+        let _ = errors
+            .wait_for(|error| error.as_ref().is_some_and(|text| text.contains(subject)))
+            .await;
+    }
+
+    /// Takes the client of the connection that was just made.
+    pub(super) fn attach(&self, client: &Client) {
+        let _ = self.client.set(client.clone());
+        self.outage_line.reset();
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.connected, true));
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.client.get().is_some()
+    }
+
+    pub(super) fn failed(&self, error: String) {
+        *lock(&self.last_error) = Some(error);
+    }
+
+    /// Whether a line about a connection that fails is due, so that retries do not flood the log.
+    pub(super) fn outage_line_due(&self) -> bool {
+        self.outage_line.due()
+    }
+
+    pub(super) fn ended(&self) {
+        self.state.send_modify(|state| {
+            *state = LinkState {
+                closed: true,
+                ..LinkState::default()
+            }
+        });
+    }
+
+    pub(super) fn observe(self: &Arc<Self>, event: Event) {
+        match event {
+            Event::Connected => self.connected(),
+            Event::Disconnected => self.disconnected(),
+            Event::LameDuckMode => self.lame_duck(),
+            Event::SlowConsumer(_) => self.slow_consumer(),
+            Event::Closed => self.ended(),
+            Event::Draining => tracing::debug!("draining the NATS connection"),
+            Event::ServerError(error) => {
+                // One that forbids a subject comes for each message published to it.
+                if self.server_error_line.due() {
+                    tracing::warn!(%error, "the NATS server reports an error");
+                }
+                self.failed(error.to_string());
+                self.server_error.send_replace(Some(error.to_string()));
+            }
+            Event::ClientError(error) => self.attempt_failed(&error),
+        }
+    }
+
+    fn connected(&self) {
+        self.state.send_replace(LinkState {
+            connected: true,
+            ..LinkState::default()
+        });
+        // A connection that comes and goes is told of as seldom as any other trouble.
+        if self.loss_logged.swap(false, Ordering::AcqRel) {
+            tracing::info!(reconnects = self.reconnects(), "connected to NATS again");
+        }
+    }
+
+    fn disconnected(&self) {
+        let was = self.state.send_replace(LinkState::default());
+        if was.connected && self.outage_line.due() {
+            self.loss_logged.store(true, Ordering::Release);
+            tracing::warn!("the NATS connection is lost; trying again for ever");
+        }
+    }
+
+    fn attempt_failed(&self, error: &ClientError) {
+        let text = error.to_string();
+        if text.contains("authorization") {
+            if self.refusal_line.due() {
+                tracing::error!("the NATS server refuses our credentials; trying again for ever");
+            }
+        } else if self.outage_line.due() {
+            tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
+        }
+        self.failed(text);
+    }
+
+    fn slow_consumer(self: &Arc<Self>) {
+        self.slow_consumer_events.fetch_add(1, Ordering::Relaxed);
+        self.compare_with_client();
+        if self.burst.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let link = Arc::clone(self);
+        let before = self.slow_consumer_events().saturating_sub(1);
+        tokio::spawn(async move { link.report_bursts(before).await });
+    }
+
+    async fn report_bursts(&self, mut reported: u64) {
+        loop {
+            tokio::time::sleep(BURST_COUNT).await;
+            let total = self.slow_consumer_events();
+            tracing::warn!(
+                events = total - reported,
+                total,
+                "a NATS subscription is full and drops messages: this process is too slow for them"
+            );
+            reported = total;
+            tokio::time::sleep(LOG_EVERY - BURST_COUNT).await;
+            if self.slow_consumer_events() == reported {
+                self.burst.store(false, Ordering::Release);
+                // One may have come between the comparison and the store, and seen a burst.
+                if self.slow_consumer_events() == reported
+                    || self.burst.swap(true, Ordering::AcqRel)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn compare_with_client(&self) {
+        if let Some(client) = self.client.get() {
+            let connected = client.connection_state() == State::Connected;
+            self.state.send_if_modified(|state| {
+                !state.closed && std::mem::replace(&mut state.connected, connected) != connected
+            });
+        }
+    }
+
+    fn lame_duck(&self) {
+        let mut first = false;
+        self.state.send_if_modified(|state| {
+            first = !std::mem::replace(&mut state.lame_duck, true);
+            first
+        });
+        let (true, Some(client)) = (first, self.client.get().cloned()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            let servers = client.server_pool().await.map_or(0, |pool| pool.len());
+            if servers < 2 {
+                tracing::warn!(
+                    "the NATS server is going down and no other is known; staying to the end"
+                );
+                return;
+            }
+            let wait = jitter(MOVE_WITHIN);
+            tracing::warn!(?wait, "the NATS server is going down; moving to another");
+            tokio::time::sleep(wait).await;
+            // A reconnect drops what is still in the write buffer.
+            if client.flush().await.is_ok() {
+                let _ = client.force_reconnect().await;
+            }
+        });
+    }
+}
+
+/// Ends the link when the client drops its event callback, which is the last thing that it does.
+pub(super) struct EndOfEvents(pub(super) Arc<Link>);
+
+impl Drop for EndOfEvents {
+    fn drop(&mut self) {
+        // A first connection that failed drops its callback as well.
+        if self.0.is_attached() {
+            self.0.ended();
+        }
+    }
+}
+
+/// Lets one line through per [`LOG_EVERY`].
+#[derive(Debug, Default)]
+struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    fn due(&self) -> bool {
+        let mut last = lock(&self.0);
+        let due = last.is_none_or(|at| at.elapsed() >= LOG_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
+    fn reset(&self) {
+        *lock(&self.0) = None;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Each value is replaced whole: a panic elsewhere cannot have left half of one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_nats::ServerError;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        /// Keeps what this thread logs until the guard is dropped.
+        fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+            let log = Self::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .with_writer(move || writer.clone())
+                .finish();
+            (log, tracing::subscriber::set_default(subscriber))
+        }
+
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(lock(&self.0).clone()).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_drops_is_one_line_with_its_count() {
+        let (log, _guard) = Log::start();
+        let link = Link::new();
+        for _ in 0..5000 {
+            link.observe(Event::SlowConsumer(1));
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(link.slow_consumer_events(), 5000);
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("\"events\":5000"), "{lines:?}");
+
+        for _ in 0..30 {
+            link.observe(Event::SlowConsumer(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let lines = log.lines().split_off(1);
+        assert!((3..=4).contains(&lines.len()), "one per 10 s: {lines:?}");
+        let events = |line: &String| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["fields"]["events"].as_u64().unwrap()
+        };
+        assert_eq!(lines.iter().map(events).sum::<u64>(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_or_a_forbidden_subject_does_not_flood_the_log() {
+        let (log, _guard) = Log::start();
+        let link = Link::new();
+        for _ in 0..1000 {
+            link.observe(Event::Connected);
+            link.observe(Event::Disconnected);
+            link.observe(Event::ClientError(ClientError::Other(
+                "IO error".to_owned(),
+            )));
+            link.observe(Event::ServerError(ServerError::Other(
+                "forbidden".to_owned(),
+            )));
+        }
+        let lines = log.lines();
+        // The loss, the return, the error.
+        assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn the_state_follows_the_events() {
+        let link = Link::new();
+        let mut seen = link.watch();
+        assert_eq!(link.state(), LinkState::default());
+        link.observe(Event::Connected);
+        assert!(link.is_connected() && seen.has_changed().unwrap());
+        link.observe(Event::LameDuckMode);
+        assert!(seen.borrow_and_update().lame_duck);
+        link.observe(Event::Disconnected);
+        assert_eq!(link.state(), LinkState::default());
+        link.observe(Event::Closed);
+        link.wait_closed().await;
+        assert!(link.state().closed);
+    }
+}

@@ -1,0 +1,213 @@
+//! The agent as a NATS service: found by `nats service ls`, asked over request and reply.
+//!
+//! Every replica hears every request, because each has a queue group of its own (the default
+//! group of the protocol would deal each request to one replica at random, which knows
+//! nothing of the others). So:
+//!
+//! - `technical.status` is answered by every replica, `technical.status.<agent>` by that one;
+//! - `technical.series.<SYMBOL>.<TIMEFRAME>` is answered by the owner alone. The others stay
+//!   silent, and so does a replica whose worker is too busy to say whether it is the owner.
+//!
+//! Errors are those of the protocol: the headers `Nats-Service-Error` and
+//! `Nats-Service-Error-Code` (400 no such symbol or timeframe, 404 unknown series,
+//! 413 too large for one message, 503 busy). Headers `Ta-Agent` and `Ta-Group` say who answers.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::service::error::Error as Refusal;
+use async_nats::service::{Request, Service, ServiceExt};
+use async_nats::{Client, HeaderMap};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::market::{SeriesKey, Symbol};
+use crate::ops::query::{Queries, SeriesAnswer, Unanswered};
+use crate::wire::token;
+
+const NAME: &str = "technical-analysis";
+const DESCRIPTION: &str = "Technical analysis of market data: signals per symbol and timeframe";
+const STATUS: &str = "technical.status";
+const SERIES: &str = "technical.series";
+
+/// Requests answered at once.
+const CONCURRENCY: usize = 16;
+/// How long the answers begun are waited for at the end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why the service is not there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the NATS service API cannot be started: {0}; does the account allow `$SRV.>` and `technical.>`?"
+)]
+pub struct ServiceError(#[source] async_nats::Error);
+
+/// The running service. Answers until it is stopped or the connection ends.
+#[derive(Debug)]
+pub struct ServiceApi {
+    service: Service,
+    answering: JoinHandle<()>,
+}
+
+/// What every answer needs.
+#[derive(Clone)]
+struct Replica {
+    queries: Queries,
+    headers: HeaderMap,
+    max_payload: usize,
+}
+
+impl ServiceApi {
+    /// Announces the service and answers for `agent` of `group`.
+    ///
+    /// # Errors
+    /// When the subscriptions cannot be made.
+    pub async fn start(
+        client: &Client,
+        agent: &str,
+        group: &str,
+        queries: Queries,
+    ) -> Result<Self, ServiceError> {
+        let of_agent = HashMap::from([
+            ("agent".to_owned(), agent.to_owned()),
+            ("group".to_owned(), group.to_owned()),
+        ]);
+        let service = client
+            .service_builder()
+            .description(DESCRIPTION)
+            .metadata(of_agent)
+            .start(NAME, env!("CARGO_PKG_VERSION"))
+            .await
+            .map_err(ServiceError)?;
+        let id = service.info().await.id;
+        let endpoint = async |name: &str, subject: String| {
+            let builder = service.endpoint_builder().name(name).queue_group(&id);
+            builder.add(subject).await.map_err(ServiceError)
+        };
+        let requests = stream::select_all([
+            endpoint("status", STATUS.to_owned()).await?,
+            endpoint("status-of-agent", format!("{STATUS}.{}", token(agent))).await?,
+            endpoint("series", format!("{SERIES}.*.*")).await?,
+        ]);
+        let mut headers = HeaderMap::new();
+        headers.insert("Ta-Agent", agent);
+        headers.insert("Ta-Group", group);
+        let replica = Replica {
+            queries,
+            headers,
+            max_payload: client.server_info().max_payload,
+        };
+        let answering = tokio::spawn(requests.for_each_concurrent(CONCURRENCY, move |request| {
+            let replica = replica.clone();
+            async move { replica.answer(request).await }
+        }));
+        Ok(Self { service, answering })
+    }
+
+    /// Withdraws the service; answers begun are finished.
+    pub async fn stop(self) {
+        if let Err(error) = self.service.stop().await {
+            tracing::debug!(%error, "service API did not stop in order");
+        }
+        let answering = self.answering.abort_handle();
+        if timeout(GRACE, self.answering).await.is_err() {
+            answering.abort();
+        }
+    }
+}
+
+impl Replica {
+    async fn answer(&self, request: Request) {
+        if request.message.reply.is_none() {
+            return;
+        }
+        let subject = request.message.subject.as_str();
+        let answer = match subject.strip_prefix(SERIES) {
+            Some(rest) => match self.series(rest).await {
+                Some(answer) => answer,
+                None => return,
+            },
+            None => self
+                .queries
+                .status()
+                .await
+                .map_err(busy)
+                .and_then(|report| json(&report)),
+        };
+        let answer = answer.and_then(|payload| self.fitting(payload));
+        let sent = request
+            .respond_with_headers(answer, self.headers.clone())
+            .await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "service request cannot be answered");
+        }
+    }
+
+    /// The answer, if it is for this replica to give.
+    async fn series(&self, rest: &str) -> Option<Result<Bytes, Refusal>> {
+        let key = match series_key(rest) {
+            Ok(key) => key,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        match self.queries.series(key.clone(), true).await {
+            Ok(SeriesAnswer::Known(detail)) if detail.summary.owned => Some(json(&detail)),
+            Ok(SeriesAnswer::Unknown { owner: true }) => {
+                Some(Err(refusal(404, format!("there is no series {key}"))))
+            }
+            Ok(SeriesAnswer::Known(_) | SeriesAnswer::Unknown { owner: false }) => None,
+            Err(reason) => {
+                tracing::debug!(%reason, series = %key, "service request is not answered");
+                None
+            }
+        }
+    }
+
+    fn fitting(&self, payload: Bytes) -> Result<Bytes, Refusal> {
+        // a NATS message counts its headers too; 1 KiB is more than ours take
+        if payload.len() + 1_024 <= self.max_payload {
+            return Ok(payload);
+        }
+        let size = payload.len();
+        Err(refusal(
+            413,
+            format!("the answer has {size} bytes, too many for one message; ask over HTTP"),
+        ))
+    }
+}
+
+/// The series named by `.<SYMBOL>.<TIMEFRAME>`, the symbol percent-encoded.
+fn series_key(rest: &str) -> Result<SeriesKey, Refusal> {
+    let unreadable = |reason: &dyn std::fmt::Display| refusal(400, reason.to_string());
+    let (symbol, timeframe) = rest
+        .strip_prefix('.')
+        .and_then(|rest| rest.split_once('.'))
+        .ok_or_else(|| unreadable(&"ask technical.series.<SYMBOL>.<TIMEFRAME>"))?;
+    let symbol = percent_decode_str(symbol)
+        .decode_utf8()
+        .map_err(|_| unreadable(&"symbol is not UTF-8"))?;
+    let symbol = Symbol::new(&symbol).map_err(|invalid| unreadable(&invalid))?;
+    let timeframe = timeframe.parse().map_err(|invalid| unreadable(&invalid))?;
+    Ok(SeriesKey::new(symbol, timeframe))
+}
+
+fn refusal(code: usize, status: String) -> Refusal {
+    Refusal { status, code }
+}
+
+fn busy(reason: Unanswered) -> Refusal {
+    refusal(503, reason.to_string())
+}
+
+fn json(value: &impl Serialize) -> Result<Bytes, Refusal> {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|error| refusal(500, error.to_string()))
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+//! A series outside the engine: exactly what it remembers, to be continued elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, Series, SeriesId};
+
+/// The complete state of one series. Continuing it gives the bits that the series itself
+/// would have given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SeriesSnapshot {
+    fingerprint: u64,
+    series: Series,
+}
+
+/// Why a snapshot cannot be continued here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// It was computed under another configuration.
+    #[error("snapshot was made under another configuration")]
+    Fingerprint,
+    /// It breaks an invariant.
+    #[error("snapshot is damaged")]
+    Damaged,
+    /// The engine keeps as many series as it may.
+    #[error("no room for another series")]
+    Full,
+}
+
+impl SeriesSnapshot {
+    /// The series in it.
+    #[must_use]
+    pub const fn series(&self) -> &Series {
+        &self.series
+    }
+}
+
+impl Engine {
+    /// Copies a series out.
+    #[must_use]
+    pub fn snapshot(&self, id: SeriesId) -> Option<SeriesSnapshot> {
+        let mut series = self.get(id)?.clone();
+        series.ring_mut().compact();
+        Some(SeriesSnapshot {
+            fingerprint: self.fingerprint,
+            series,
+        })
+    }
+
+    /// Puts a series in, in the place of what is kept under its key.
+    ///
+    /// # Errors
+    /// When the snapshot belongs to another configuration, is damaged, or has no room; the
+    /// engine is then as it was.
+    pub fn restore(&mut self, snapshot: SeriesSnapshot) -> Result<SeriesId, RestoreError> {
+        let SeriesSnapshot {
+            fingerprint,
+            mut series,
+        } = snapshot;
+        if fingerprint != self.fingerprint {
+            return Err(RestoreError::Fingerprint);
+        }
+        if !series.is_sound(&self.config) {
+            return Err(RestoreError::Damaged);
+        }
+        series.ring_mut().reserve();
+        if let Some(id) = self.index.get(series.key()) {
+            let id = *id;
+            self.series[id.index()] = Some(series);
+            return Ok(id);
+        }
+        if self.len() >= self.max_series {
+            return Err(RestoreError::Full);
+        }
+        self.keep(series).ok_or(RestoreError::Full)
+    }
+}

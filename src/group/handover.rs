@@ -1,0 +1,763 @@
+//! The protocol by which slots pass between members, as a pure state machine.
+//!
+//! Every member keeps every series, so a hand-over moves no state, only the right to publish:
+//! the holder *offers* a slot, the heir starts to keep its signals and *accepts*, the holder
+//! stops and *grants* it with the position it published each series up to, and the heir
+//! publishes what it kept beyond that. A member that starts copies the state of every slot
+//! (*sync*) before it may be an heir.
+//!
+//! Promises, as long as messages between two members keep their order and bars reach a member
+//! in order with them: while members only join and leave, each bar is published by exactly one
+//! member. When one is killed, its slots are taken over once it has been silent for
+//! [`Timing::silence`]; what it left unpublished by then is not published. A member that was
+//! frozen or cut off that long gives up everything before it publishes again, so that nothing
+//! is published twice: it knows by its own presences, which come back to it from the network
+//! as they reach the others, and stop coming back a little before the others bury it.
+//!
+//! The caller must have worked off every bar that arrived before a message when it hands that
+//! message in. Must not know: the network, the engine, the clock; time is handed in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{MemberId, Presence};
+use super::slots::{Slot, SlotSet, rendezvous};
+
+/// How far a member has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Listens who else is there.
+    Starting,
+    /// Copies state from those who are.
+    Syncing,
+    /// Computes everything and publishes what it holds.
+    Active,
+    /// Hands everything over.
+    Leaving,
+    /// Said with the last breath.
+    Gone,
+}
+
+/// How long the protocol waits for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between presences when nothing changes.
+    pub heartbeat: Duration,
+    /// A member not heard for so long is dead.
+    pub silence: Duration,
+    /// How long a starting member listens for others.
+    pub settle: Duration,
+    /// How long a grant may be under way before its slot counts as nobody's.
+    pub orphan: Duration,
+    /// How long an offer or a request may go unanswered.
+    pub patience: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(1),
+            silence: Duration::from_secs(3),
+            settle: Duration::from_millis(50),
+            orphan: Duration::from_millis(300),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the caller has to do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Tell everyone where this member stands.
+    Announce {
+        /// Ask them to do the same.
+        hello: bool,
+    },
+    /// Ask `from` for the state of `slots`.
+    RequestSync {
+        /// Who holds them.
+        from: MemberId,
+        /// What is wanted.
+        slots: SlotSet,
+    },
+    /// Offer `slots` to `to`.
+    Offer {
+        /// The heir.
+        to: MemberId,
+        /// What is offered.
+        slots: SlotSet,
+    },
+    /// Keep the signals of `slots` from the next bar on, then accept them from `to`.
+    Accept {
+        /// The holder.
+        to: MemberId,
+        /// What is accepted.
+        slots: SlotSet,
+    },
+    /// Publish `slots` no more and grant them to `to` with their positions.
+    Release {
+        /// The heir.
+        to: MemberId,
+        /// What is released.
+        slots: SlotSet,
+        /// The number of the grant.
+        seq: u64,
+    },
+    /// Publish `slots` from the next bar on; nobody else does.
+    Take {
+        /// What is taken.
+        slots: SlotSet,
+    },
+    /// Publish `slots` no more; somebody else does.
+    Drop {
+        /// What is dropped.
+        slots: SlotSet,
+    },
+    /// Throw away what was kept of `slots`; no grant will come.
+    Forget {
+        /// What is forgotten.
+        slots: SlotSet,
+    },
+    /// Everything is known: work off the bars that have waited.
+    Activate {
+        /// Whether no state could be had from members that have it.
+        cold: bool,
+    },
+    /// This member was away for too long: let bars wait until the next [`Action::Activate`].
+    Restart,
+}
+
+#[derive(Debug, Clone)]
+struct Peer {
+    name: String,
+    seq: u64,
+    phase: Phase,
+    claims: SlotSet,
+    fingerprint: u64,
+    /// How long it had served when last heard.
+    age: Duration,
+    heard: Duration,
+    /// When it was first heard, or heard again after it had been taken for dead.
+    since: Duration,
+}
+
+/// What is known of one member.
+#[derive(Debug, Clone)]
+pub struct MemberView {
+    /// Which.
+    pub id: MemberId,
+    /// The agent's name.
+    pub name: String,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Slots it publishes for.
+    pub slots: usize,
+}
+
+#[derive(Debug)]
+struct Sync {
+    from: MemberId,
+    slots: SlotSet,
+    heard: Duration,
+}
+
+/// One member's part in the protocol. Times are durations since any fixed moment.
+#[derive(Debug)]
+pub struct Handover {
+    me: MemberId,
+    name: String,
+    fingerprint: u64,
+    timing: Timing,
+    phase: Phase,
+    seq: u64,
+    holds: SlotSet,
+    peers: BTreeMap<MemberId, Peer>,
+    /// Slots whose state is copied, while syncing.
+    warm: SlotSet,
+    sync: Option<Sync>,
+    failures: u32,
+    offered: BTreeMap<MemberId, (SlotSet, Duration)>,
+    accepted: HashMap<Slot, Duration>,
+    unclaimed: HashMap<Slot, Duration>,
+    /// Slots of members that died.
+    forfeit: SlotSet,
+    linked: bool,
+    unlinked_at: Duration,
+    announced: Duration,
+    /// When a presence of this member last came back to it.
+    echoed: Duration,
+    /// The first presence of the current start, and when one since came back.
+    started_seq: u64,
+    settling: Option<Duration>,
+    /// When the member last became active.
+    activated: Duration,
+    actions: Vec<Action>,
+}
+
+/// Requests for state that may fail before a member goes without.
+const SYNC_ATTEMPTS: u32 = 3;
+
+impl Handover {
+    /// A member that starts at `now` and computes what `fingerprint` stands for.
+    #[must_use]
+    pub fn new(
+        me: MemberId,
+        name: String,
+        fingerprint: u64,
+        timing: Timing,
+        now: Duration,
+    ) -> Self {
+        let mut this = Self {
+            me,
+            name,
+            fingerprint,
+            timing,
+            phase: Phase::Starting,
+            seq: 0,
+            holds: SlotSet::EMPTY,
+            peers: BTreeMap::new(),
+            warm: SlotSet::EMPTY,
+            sync: None,
+            failures: 0,
+            offered: BTreeMap::new(),
+            accepted: HashMap::new(),
+            unclaimed: HashMap::new(),
+            forfeit: SlotSet::EMPTY,
+            linked: true,
+            unlinked_at: now,
+            announced: now,
+            echoed: now,
+            started_seq: 1,
+            settling: None,
+            activated: now,
+            actions: Vec::new(),
+        };
+        this.announce(now, true);
+        this
+    }
+
+    /// How far this member has come.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The slots it publishes for.
+    #[must_use]
+    pub const fn holds(&self) -> &SlotSet {
+        &self.holds
+    }
+
+    /// Everyone known to live, this member first.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberView> {
+        let me = MemberView {
+            id: self.me.clone(),
+            name: self.name.clone(),
+            phase: self.phase,
+            slots: self.holds.len(),
+        };
+        let peers = self.peers.iter().map(|(id, peer)| MemberView {
+            id: id.clone(),
+            name: peer.name.clone(),
+            phase: peer.phase,
+            slots: peer.claims.len(),
+        });
+        std::iter::once(me).chain(peers).collect()
+    }
+
+    /// Whether another member computes something else than this one.
+    #[must_use]
+    pub fn differing_member(&self) -> Option<&str> {
+        let mut others = self.peers.values();
+        others
+            .find(|peer| peer.fingerprint != self.fingerprint)
+            .map(|peer| peer.name.as_str())
+    }
+
+    /// What to say with [`Action::Announce`].
+    #[must_use]
+    pub fn presence(&self, hello: bool) -> Presence {
+        Presence {
+            id: self.me.clone(),
+            name: self.name.clone(),
+            seq: self.seq,
+            phase: self.phase,
+            claims: self.holds,
+            fingerprint: self.fingerprint,
+            age: match self.phase {
+                Phase::Active | Phase::Leaving => self.announced.saturating_sub(self.activated),
+                _ => Duration::ZERO,
+            },
+            hello,
+        }
+    }
+
+    /// What to do next, in order. To be asked after every call.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Whether a leaving member has nothing left that another could take.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        let heirs = self.peers.values().any(|peer| peer.phase != Phase::Leaving);
+        !heirs || (self.holds.is_empty() && self.accepted.is_empty())
+    }
+
+    /// Time has passed. To be called several times a second, and before publishing when it has
+    /// not been called for a while: this is where a member notices that it was frozen or cut off.
+    pub fn tick(&mut self, now: Duration) {
+        if !self.linked {
+            return;
+        }
+        let unheard = now.saturating_sub(self.echoed);
+        if self.phase != Phase::Starting && unheard * 6 > self.timing.silence * 5 {
+            self.restart(now);
+            return;
+        }
+        // one that does not even hear itself cannot tell who is dead
+        let hears = unheard * 2 < self.timing.heartbeat * 3;
+        let silent = |peer: &Peer| hears && now.saturating_sub(peer.heard) > self.timing.silence;
+        let dead: Vec<MemberId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| silent(peer))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in dead {
+            self.bury(&id);
+        }
+        if now.saturating_sub(self.announced) >= self.timing.heartbeat {
+            self.announce(now, self.phase == Phase::Starting);
+        }
+        self.evaluate(now);
+    }
+
+    /// The connection went down or came back.
+    pub fn on_link(&mut self, now: Duration, up: bool) {
+        if up == self.linked {
+            return;
+        }
+        self.linked = up;
+        if !up {
+            self.unlinked_at = now;
+        } else if (now - self.unlinked_at) * 2 > self.timing.silence {
+            self.restart(now);
+        } else {
+            self.echoed = now;
+            for peer in self.peers.values_mut() {
+                peer.heard = now;
+            }
+            self.announce(now, true);
+        }
+    }
+
+    /// A member said where it stands; this one's own words come back here too.
+    pub fn on_presence(&mut self, now: Duration, presence: &Presence) {
+        if presence.id == self.me {
+            self.on_echo(now, presence.seq);
+            return;
+        }
+        let known = self.peers.get(&presence.id);
+        if known.is_some_and(|peer| peer.seq > presence.seq) {
+            return;
+        }
+        if presence.phase == Phase::Gone {
+            self.peers.remove(&presence.id);
+            self.offered.remove(&presence.id);
+        } else {
+            let since = known.map_or(now, |peer| peer.since);
+            let peer = Peer {
+                name: presence.name.clone(),
+                seq: presence.seq,
+                phase: presence.phase,
+                claims: presence.claims,
+                fingerprint: presence.fingerprint,
+                age: presence.age,
+                heard: now,
+                since,
+            };
+            self.forfeit = self.forfeit.difference(presence.claims);
+            self.peers.insert(presence.id.clone(), peer);
+        }
+        if presence.hello {
+            self.announce(now, false);
+        }
+        self.evaluate(now);
+    }
+
+    /// `from` wants to hand `slots` over to this member.
+    pub fn on_offer(&mut self, now: Duration, from: &MemberId, slots: SlotSet) {
+        let slots = slots.difference(self.holds);
+        if self.phase == Phase::Active && !slots.is_empty() {
+            for slot in slots.iter() {
+                self.accepted.insert(slot, now);
+            }
+            self.actions.push(Action::Accept {
+                to: from.clone(),
+                slots,
+            });
+        }
+    }
+
+    /// `from` is ready to take `slots`.
+    pub fn on_accept(&mut self, now: Duration, from: &MemberId, slots: SlotSet) {
+        let Some((offered, _)) = self.offered.remove(from) else {
+            return;
+        };
+        let slots = slots.intersection(offered).intersection(self.holds);
+        if slots.is_empty() {
+            return;
+        }
+        self.holds = self.holds.difference(slots);
+        self.seq += 1;
+        self.actions.push(Action::Release {
+            to: from.clone(),
+            slots,
+            seq: self.seq,
+        });
+        if let Some(heir) = self.peers.get_mut(from) {
+            heir.claims = heir.claims.union(slots);
+        }
+        self.announce(now, false);
+        self.evaluate(now);
+    }
+
+    /// `from` has handed `slots` over. What is returned is this member's from here on.
+    pub fn on_grant(
+        &mut self,
+        now: Duration,
+        from: &MemberId,
+        seq: u64,
+        slots: SlotSet,
+    ) -> SlotSet {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.seq = peer.seq.max(seq);
+            peer.claims = peer.claims.difference(slots);
+        }
+        if !matches!(self.phase, Phase::Active | Phase::Leaving) {
+            return SlotSet::EMPTY;
+        }
+        let mine = slots.difference(self.holds);
+        self.holds = self.holds.union(mine);
+        self.forfeit = self.forfeit.difference(slots);
+        for slot in slots.iter() {
+            self.accepted.remove(&slot);
+            self.unclaimed.remove(&slot);
+        }
+        self.announce(now, false);
+        self.evaluate(now);
+        mine
+    }
+
+    /// Some of the requested state came.
+    pub fn on_progress(&mut self, now: Duration, from: &MemberId) {
+        if let Some(sync) = self.sync.as_mut().filter(|sync| sync.from == *from) {
+            sync.heard = now;
+        }
+    }
+
+    /// All of the requested state of `slots` came.
+    pub fn on_synced(&mut self, now: Duration, from: &MemberId, slots: SlotSet) {
+        if self.phase == Phase::Syncing {
+            self.warm = self.warm.union(slots);
+            if self.sync.as_ref().is_some_and(|sync| sync.from == *from) {
+                self.sync = None;
+                self.failures = 0;
+            }
+            self.evaluate(now);
+        }
+    }
+
+    /// This member is to stop: it hands over what it holds.
+    pub fn leave(&mut self, now: Duration) {
+        if self.phase != Phase::Leaving {
+            self.phase = Phase::Leaving;
+            self.offered.clear();
+            self.announce(now, false);
+            self.evaluate(now);
+        }
+    }
+
+    /// The last presence: this member is no more.
+    pub fn farewell(&mut self) -> Presence {
+        self.phase = Phase::Gone;
+        self.holds = SlotSet::EMPTY;
+        self.seq += 1;
+        self.presence(false)
+    }
+
+    fn on_echo(&mut self, now: Duration, seq: u64) {
+        self.echoed = now;
+        if self.phase == Phase::Starting && seq >= self.started_seq && self.settling.is_none() {
+            self.settling = Some(now);
+        }
+        self.evaluate(now);
+    }
+
+    fn announce(&mut self, now: Duration, hello: bool) {
+        self.seq += 1;
+        self.announced = now;
+        // one presence says it all
+        self.actions
+            .retain(|a| !matches!(a, Action::Announce { hello: h } if !h || hello));
+        self.actions.push(Action::Announce { hello });
+    }
+
+    /// Whatever was held may be another's by now.
+    fn restart(&mut self, now: Duration) {
+        if self.phase == Phase::Leaving {
+            self.drop_slots(self.holds);
+            return;
+        }
+        self.drop_slots(self.holds);
+        self.phase = Phase::Starting;
+        self.peers.clear();
+        self.warm = SlotSet::EMPTY;
+        self.sync = None;
+        self.failures = 0;
+        self.offered.clear();
+        self.accepted.clear();
+        self.unclaimed.clear();
+        self.forfeit = SlotSet::EMPTY;
+        self.actions.push(Action::Restart);
+        self.settling = None;
+        self.announce(now, true);
+        self.started_seq = self.seq;
+    }
+
+    fn drop_slots(&mut self, slots: SlotSet) {
+        if !slots.is_empty() {
+            self.holds = self.holds.difference(slots);
+            self.actions.push(Action::Drop { slots });
+        }
+    }
+
+    fn bury(&mut self, id: &MemberId) {
+        if let Some(peer) = self.peers.remove(id) {
+            self.forfeit = self.forfeit.union(peer.claims);
+        }
+        self.offered.remove(id);
+        if self.sync.as_ref().is_some_and(|sync| sync.from == *id) {
+            self.sync = None;
+        }
+    }
+
+    fn evaluate(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Starting => {
+                let heard_for = self.settling.map(|since| now.saturating_sub(since));
+                if heard_for.is_some_and(|time| time >= self.timing.settle) {
+                    self.settle(now);
+                }
+            }
+            Phase::Syncing => self.synchronize(now),
+            Phase::Active => {
+                if self.is_usurper(now) {
+                    self.restart(now);
+                    return;
+                }
+                self.offer(now);
+                self.resolve_conflicts(now);
+                self.take_unclaimed(now);
+                self.give_up_waiting(now);
+            }
+            Phase::Leaving => {
+                self.offer(now);
+                self.give_up_waiting(now);
+            }
+            Phase::Gone => {}
+        }
+    }
+
+    /// Those whose state can be copied.
+    fn elders(&self) -> impl Iterator<Item = (&MemberId, &Peer)> {
+        self.peers.iter().filter(|(_, peer)| {
+            matches!(peer.phase, Phase::Active | Phase::Leaving)
+                && peer.fingerprint == self.fingerprint
+        })
+    }
+
+    fn claimed(&self) -> SlotSet {
+        let claims = self.peers.values().map(|peer| peer.claims);
+        claims.fold(SlotSet::EMPTY, SlotSet::union)
+    }
+
+    /// Members in one of `phases`, with this one when `me`.
+    fn members_in(&self, phases: &[Phase], me: bool) -> Vec<MemberId> {
+        let peers = self.peers.iter().filter(|(_, p)| phases.contains(&p.phase));
+        peers
+            .map(|(id, _)| id.clone())
+            .chain(me.then(|| self.me.clone()))
+            .collect()
+    }
+
+    /// Enough was heard: copy the state of those who serve, or be the first to serve.
+    fn settle(&mut self, now: Duration) {
+        if self.elders().any(|(_, peer)| !peer.claims.is_empty()) {
+            self.phase = Phase::Syncing;
+            self.announce(now, false);
+            self.synchronize(now);
+            return;
+        }
+        // of several that start together one goes first, and the others copy from it; one that
+        // is copying already will go before
+        let copying = self.peers.values().any(|peer| peer.phase == Phase::Syncing);
+        let starting = self.members_in(&[Phase::Starting], true);
+        if !copying && starting.iter().min() == Some(&self.me) {
+            self.holds = SlotSet::ALL.difference(self.claimed());
+            self.activate(now, false);
+            self.actions.push(Action::Take { slots: self.holds });
+        }
+    }
+
+    fn activate(&mut self, now: Duration, cold: bool) {
+        self.phase = Phase::Active;
+        self.activated = now;
+        self.actions.push(Action::Activate { cold });
+        self.announce(now, false);
+    }
+
+    fn synchronize(&mut self, now: Duration) {
+        if let Some(sync) = &self.sync {
+            if now.saturating_sub(sync.heard) <= self.timing.patience {
+                return;
+            }
+            self.sync = None;
+            self.failures += 1;
+        }
+        let wanted = self
+            .elders()
+            .map(|(id, peer)| (id.clone(), peer.claims.difference(self.warm)))
+            .filter(|(_, slots)| !slots.is_empty())
+            .max_by_key(|(_, slots)| slots.len());
+        match wanted {
+            Some((from, slots)) if self.failures < SYNC_ATTEMPTS => {
+                self.actions.push(Action::RequestSync {
+                    from: from.clone(),
+                    slots,
+                });
+                self.sync = Some(Sync {
+                    from,
+                    slots,
+                    heard: now,
+                });
+            }
+            Some(_) => self.activate(now, true),
+            None => self.activate(now, self.warm.is_empty()),
+        }
+    }
+
+    /// Offers every slot that ought to be another's.
+    fn offer(&mut self, now: Duration) {
+        let heirs = self.members_in(&[Phase::Active], self.phase == Phase::Active);
+        let mut due: BTreeMap<MemberId, SlotSet> = BTreeMap::new();
+        for slot in self.holds.iter() {
+            if let Some(heir) = rendezvous(slot, &heirs).filter(|heir| **heir != self.me) {
+                due.entry(heir.clone()).or_default().insert(slot);
+            }
+        }
+        self.offered.retain(|heir, _| due.contains_key(heir));
+        for (to, slots) in due {
+            let standing = self.offered.get(&to);
+            let fresh = standing.is_some_and(|(offered, at)| {
+                *offered == slots && now.saturating_sub(*at) < self.timing.heartbeat
+            });
+            if !fresh {
+                self.offered.insert(to.clone(), (slots, now));
+                self.actions.push(Action::Offer { to, slots });
+            }
+        }
+    }
+
+    /// Whether this member began to serve just now and did not hear in time of one that has
+    /// served for longer, whose state it should have copied.
+    fn is_usurper(&self, now: Duration) -> bool {
+        let age = now.saturating_sub(self.activated);
+        age < self.timing.patience
+            && self.elders().any(|(_, peer)| {
+                self.believes(peer, now)
+                    && peer.age > age
+                    && !peer.claims.intersection(self.holds).is_empty()
+            })
+    }
+
+    /// What a member claims when it is first heard may be out of date: one that comes back from
+    /// a freeze or a cut finds that out within moments, and gives its claims up itself.
+    fn believes(&self, peer: &Peer, now: Duration) -> bool {
+        now.saturating_sub(peer.since) * 2 > self.timing.silence
+    }
+
+    /// Of two that hold a slot, the one it falls to keeps it.
+    fn resolve_conflicts(&mut self, now: Duration) {
+        let members = self.members_in(&[Phase::Active], true);
+        let claims = self.peers.values().filter(|peer| self.believes(peer, now));
+        let claims = claims.map(|peer| peer.claims);
+        let lost: SlotSet = self
+            .holds
+            .intersection(claims.fold(SlotSet::EMPTY, SlotSet::union))
+            .iter()
+            .filter(|slot| rendezvous(*slot, &members) != Some(&self.me))
+            .collect();
+        self.drop_slots(lost);
+    }
+
+    /// Takes slots that nobody holds and that fall to this member.
+    fn take_unclaimed(&mut self, now: Duration) {
+        let members = self.members_in(&[Phase::Active, Phase::Syncing, Phase::Starting], true);
+        let free = SlotSet::ALL
+            .difference(self.claimed())
+            .difference(self.holds);
+        self.unclaimed.retain(|slot, _| free.contains(*slot));
+        let mut taken = SlotSet::EMPTY;
+        for slot in free.iter() {
+            let since = *self.unclaimed.entry(slot).or_insert(now);
+            // one that has not listened for long does not know everyone who may hold it
+            let waited =
+                now.saturating_sub(since) >= self.timing.orphan && self.knows_everyone(now);
+            let granted = self.accepted.contains_key(&slot);
+            let nobodys = self.forfeit.contains(slot) || (waited && !granted);
+            if nobodys && rendezvous(slot, &members) == Some(&self.me) {
+                taken.insert(slot);
+            }
+        }
+        if taken.is_empty() {
+            return;
+        }
+        for slot in taken.iter() {
+            self.unclaimed.remove(&slot);
+            self.accepted.remove(&slot);
+        }
+        self.forfeit = self.forfeit.difference(taken);
+        self.holds = self.holds.union(taken);
+        self.actions.push(Action::Take { slots: taken });
+        self.announce(now, false);
+    }
+
+    fn knows_everyone(&self, now: Duration) -> bool {
+        let listening = self.settling.map(|since| now.saturating_sub(since));
+        listening.is_some_and(|time| time > self.timing.silence)
+    }
+
+    fn give_up_waiting(&mut self, now: Duration) {
+        let patience = self.timing.patience;
+        let late = |at: &Duration| now.saturating_sub(*at) > patience;
+        let slots: SlotSet = self
+            .accepted
+            .iter()
+            .filter(|(_, at)| late(at))
+            .map(|(slot, _)| *slot)
+            .collect();
+        if !slots.is_empty() {
+            self.accepted.retain(|slot, _| !slots.contains(*slot));
+            self.actions.push(Action::Forget { slots });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What members of a group tell one another.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::handover::Phase;
+use super::slots::SlotSet;
+use crate::market::{SeriesKey, Timestamp};
+
+/// One run of one process: a restarted agent is another member, whatever its name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MemberId(String);
+
+impl MemberId {
+    /// From a text that no other process uses, one subject token long.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl AsRef<str> for MemberId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Said to everyone, once a second and at every change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Who says it.
+    pub id: MemberId,
+    /// The agent's name, for people.
+    pub name: String,
+    /// Counts up with every presence and grant of the member.
+    pub seq: u64,
+    /// How far the member has come.
+    pub phase: Phase,
+    /// The slots it publishes for.
+    pub claims: SlotSet,
+    /// What it computes: members that differ cannot copy state from one another.
+    pub fingerprint: u64,
+    /// How long it has served.
+    pub age: Duration,
+    /// Asks the others to say theirs at once.
+    pub hello: bool,
+}
+
+/// Said to one member.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Direct {
+    /// "Keep what you compute for these slots: they are to become yours."
+    Offer {
+        /// Who offers.
+        from: MemberId,
+        /// What is offered.
+        slots: SlotSet,
+    },
+    /// "I keep it."
+    Accept {
+        /// Who accepts.
+        from: MemberId,
+        /// What is accepted.
+        slots: SlotSet,
+    },
+    /// "I published these series up to here and no further: go on."
+    Grant {
+        /// Who grants.
+        from: MemberId,
+        /// As in [`Presence::seq`].
+        seq: u64,
+        /// What is granted.
+        slots: SlotSet,
+        /// How far each series of these slots was published or passed over.
+        positions: Vec<Position>,
+    },
+    /// "Send me the state of these slots."
+    SyncRequest {
+        /// Who asks.
+        from: MemberId,
+        /// Whose state is wanted.
+        slots: SlotSet,
+    },
+    /// Some series of the requested slots.
+    State {
+        /// Whose state it was.
+        from: MemberId,
+        /// The series, each as the engine writes it.
+        series: Vec<Vec<u8>>,
+    },
+    /// "That was all of these slots."
+    Synced {
+        /// Whose state it was.
+        from: MemberId,
+        /// The slots that are complete now.
+        slots: SlotSet,
+    },
+}
+
+/// How far a series has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The series.
+    pub key: SeriesKey,
+    /// Its newest bar.
+    pub timestamp: Timestamp,
+    /// Corrections of that bar.
+    pub revision: u32,
+}

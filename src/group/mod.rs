@@ -1,0 +1,16 @@
+//! Which replica of a group speaks for which symbols.
+//!
+//! Symbols fall into a fixed number of [`slots`](SlotSet); the live members of the group divide
+//! the slots among themselves by rendezvous hashing. [`Handover`] is the protocol by which a
+//! slot passes from one member to the next without a signal lost or doubled: a pure state
+//! machine that is told what was heard and what time it is, and answers with what to send.
+//!
+//! Must not know: NATS, the engine, clocks.
+
+mod handover;
+mod message;
+mod slots;
+
+pub use handover::{Action, Handover, MemberView, Phase, Timing};
+pub use message::{Direct, MemberId, Position, Presence};
+pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

@@ -1,0 +1,479 @@
+//! The metrics of the process, in a registry of their own.
+//!
+//! Promises: every series of the contract exists from the start, at 0, so that a rate over
+//! it is right from the first scrape; there is no label per symbol. What is touched per bar
+//! goes through [`LocalMetrics`], which one thread owns and flushes once per batch.
+//!
+//! Must not know: what a reason or an alert means; their names are handed in.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::core::Collector;
+use prometheus::local::{LocalHistogram, LocalIntCounter};
+use prometheus::{
+    Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use super::process::{ProcessUsage, boot_time, open_fds};
+
+const PREFIX: &str = "technical_";
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+
+/// A partition (or a share of the symbols) came to this process.
+pub const ACQUIRED: &str = "acquired";
+/// A partition (or a share of the symbols) left this process.
+pub const RELEASED: &str = "released";
+
+/// Buckets in seconds, per decade 1, 2.5 and 5.
+const SIGNAL_LATENCY: &[f64] = &[
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+/// From a bar published as it closes to one a day old.
+const BAR_AGE: &[f64] = &[
+    1e-3, 1e-2, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0,
+];
+/// From 100 ns, in seconds.
+const ENGINE: &[f64] = &[
+    1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2,
+];
+
+/// What the binary was built from.
+#[derive(Debug, Clone, Copy)]
+pub struct Build<'a> {
+    /// The version of the crate.
+    pub version: &'a str,
+    /// The commit, `unknown` outside a repository.
+    pub git: &'a str,
+    /// The compiler.
+    pub rustc: &'a str,
+}
+
+/// Every metric, named as in the registry without the prefix and without `_total`.
+#[derive(Debug)]
+#[allow(missing_docs)] // each one's help text says what it is, and in which unit
+pub struct Metrics {
+    registry: Registry,
+    process: ProcessMetrics,
+    alert_names: &'static [&'static str],
+
+    pub messages_received: IntCounter,
+    pub bars_received: IntCounter,
+    pub bars_owned: IntCounter,
+    pub bars_rejected: IntCounterVec,
+    pub bars_duplicate: IntCounter,
+    pub bars_corrected: IntCounter,
+    pub bar_gaps: IntCounter,
+    pub signals_published: IntCounter,
+    pub alerts: IntCounterVec,
+    pub publish_errors: IntCounter,
+    pub dead_letters: IntCounter,
+    pub checkpoints: IntCounter,
+    pub partition_moves: IntCounterVec,
+    pub panics: IntCounter,
+    pub nats_reconnects: IntCounter,
+    pub slow_consumer: IntCounter,
+
+    pub series: IntGauge,
+    pub partitions_owned: IntGauge,
+    pub consumer_lag_bars: IntGauge,
+    pub inflight_bars: IntGauge,
+    pub nats_connected: IntGauge,
+    pub checkpoint_age_seconds: Gauge,
+    pub circuit_open: IntGauge,
+    pub ready: IntGauge,
+
+    pub signal_latency_seconds: Histogram,
+    pub bar_age_seconds: Histogram,
+    pub engine_seconds: Histogram,
+}
+
+impl Metrics {
+    /// All metrics at 0. `reasons` and `alerts` are the label values of
+    /// `bars_rejected_total` and `alerts_total`.
+    #[must_use]
+    #[rustfmt::skip] // one metric per line reads as the table it is
+    pub fn new(
+        reasons: &'static [&'static str],
+        alerts: &'static [&'static str],
+        build: Build<'_>,
+    ) -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        let build_info = labelled_gauge(r, "build_info", "What the binary was built from; always 1.", &["version", "git", "rustc"]);
+        build_info.with_label_values(&[build.version, build.git, build.rustc]).set(1);
+        Self {
+            messages_received: counter(r, "messages_received_total", "NATS messages received with market data."),
+            bars_received: counter(r, "bars_received_total", "Valid bars taken into the engine, owned or not."),
+            bars_owned: counter(r, "bars_owned_total", "Bars taken into the engine whose signals this process publishes."),
+            bars_rejected: labelled_counter(r, "bars_rejected_total", "Input refused, by reason.", "reason", reasons),
+            bars_duplicate: counter(r, "bars_duplicate_total", "Bars ignored because the same bar was there already."),
+            bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced the newest bar of their series with other values."),
+            bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
+            signals_published: counter(r, "signals_published_total", "Signals published."),
+            alerts: labelled_counter(r, "alerts_total", "Alerts raised, by alert.", "alert", alerts),
+            publish_errors: counter(r, "publish_errors_total", "Publishes that failed."),
+            dead_letters: counter(r, "dead_letters_total", "Dead letters written."),
+            checkpoints: counter(r, "checkpoints_total", "Checkpoints written."),
+            partition_moves: labelled_counter(r, "partition_moves_total", "Partitions that came (acquired) or left (released).", "direction", &[ACQUIRED, RELEASED]),
+            panics: counter(r, "panics_total", "Panics caught."),
+            nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
+            slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
+
+            series: gauge(r, "series", "Series kept."),
+            partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),
+            consumer_lag_bars: gauge(r, "consumer_lag_bars", "Bars waiting to be read."),
+            inflight_bars: gauge(r, "inflight_bars", "Bars read whose signals are not yet acknowledged or flushed."),
+            nats_connected: gauge(r, "nats_connected", "1 while connected to NATS."),
+            checkpoint_age_seconds: registered(r, Gauge::new(name("checkpoint_age_seconds"), "Seconds since the oldest of the newest checkpoints of the owned partitions.")),
+            circuit_open: gauge(r, "circuit_open", "1 while intake is stopped because publishing fails."),
+            ready: gauge(r, "ready", "1 while the process is ready."),
+
+            signal_latency_seconds: histogram(r, "signal_latency_seconds", "Seconds from the receipt of a bar to its signal acknowledged or flushed.", SIGNAL_LATENCY),
+            bar_age_seconds: histogram(r, "bar_age_seconds", "Seconds from the close of a bar to the publication of its signal.", BAR_AGE),
+            engine_seconds: histogram(r, "engine_seconds", "Seconds the engine spends on a bar.", ENGINE),
+
+            process: ProcessMetrics::new(r),
+            alert_names: alerts,
+            registry,
+        }
+    }
+
+    /// The metrics that a bar touches, for one thread to own.
+    #[must_use]
+    pub fn local(&self) -> LocalMetrics {
+        LocalMetrics {
+            messages_received: self.messages_received.local(),
+            bars_received: self.bars_received.local(),
+            bars_owned: self.bars_owned.local(),
+            bars_duplicate: self.bars_duplicate.local(),
+            bars_corrected: self.bars_corrected.local(),
+            bar_gaps: self.bar_gaps.local(),
+            signals_published: self.signals_published.local(),
+            alerts: self
+                .alert_names
+                .iter()
+                .map(|alert| self.alerts.with_label_values(&[alert]).local())
+                .collect(),
+            signal_latency_seconds: self.signal_latency_seconds.local(),
+            bar_age_seconds: self.bar_age_seconds.local(),
+            engine_seconds: self.engine_seconds.local(),
+        }
+    }
+
+    /// Everything in the text format of Prometheus.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.process.refresh();
+        let mut text = String::with_capacity(16 * 1024);
+        // the encoder fails only on a family without metrics or name, and there is none
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be encoded");
+        }
+        text
+    }
+}
+
+/// The metrics that a bar touches, counted without atomics. What is counted shows after
+/// [`Self::flush`], or when this is dropped.
+#[derive(Debug)]
+#[allow(missing_docs)] // as in [`Metrics`]
+pub struct LocalMetrics {
+    pub messages_received: LocalIntCounter,
+    pub bars_received: LocalIntCounter,
+    pub bars_owned: LocalIntCounter,
+    pub bars_duplicate: LocalIntCounter,
+    pub bars_corrected: LocalIntCounter,
+    pub bar_gaps: LocalIntCounter,
+    pub signals_published: LocalIntCounter,
+    /// In the order of the alerts handed to [`Metrics::new`].
+    pub alerts: Vec<LocalIntCounter>,
+    pub signal_latency_seconds: LocalHistogram,
+    pub bar_age_seconds: LocalHistogram,
+    pub engine_seconds: LocalHistogram,
+}
+
+impl LocalMetrics {
+    /// Adds what was counted to the shared metrics. Once per batch.
+    pub fn flush(&self) {
+        for counter in [
+            &self.messages_received,
+            &self.bars_received,
+            &self.bars_owned,
+            &self.bars_duplicate,
+            &self.bars_corrected,
+            &self.bar_gaps,
+            &self.signals_published,
+        ] {
+            counter.flush();
+        }
+        self.alerts.iter().for_each(LocalIntCounter::flush);
+        self.signal_latency_seconds.flush();
+        self.bar_age_seconds.flush();
+        self.engine_seconds.flush();
+    }
+}
+
+impl Drop for LocalMetrics {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// The usual metrics of a process. They carry no prefix, so that dashboards find them.
+#[derive(Debug)]
+struct ProcessMetrics {
+    /// Held while refreshing: two scrapes at once must not both add the same CPU time.
+    refreshing: Mutex<()>,
+    cpu_seconds: Counter,
+    resident_bytes: IntGauge,
+    virtual_bytes: IntGauge,
+    open_fds: IntGauge,
+}
+
+impl ProcessMetrics {
+    fn new(r: &Registry) -> Self {
+        let start_time: Gauge = registered(
+            r,
+            Gauge::new(
+                "process_start_time_seconds",
+                "Start of the process, in seconds since the epoch.",
+            ),
+        );
+        if let (Some(usage), Some(boot)) = (ProcessUsage::read(), boot_time()) {
+            #[allow(clippy::cast_precision_loss)] // exact for millions of years
+            start_time.set(boot as f64 + usage.started_after_boot_seconds);
+        }
+        let gauge = |name, help| registered(r, IntGauge::new(name, help));
+        Self {
+            refreshing: Mutex::new(()),
+            cpu_seconds: registered(
+                r,
+                Counter::new(
+                    "process_cpu_seconds_total",
+                    "User and system CPU time, in seconds.",
+                ),
+            ),
+            resident_bytes: gauge(
+                "process_resident_memory_bytes",
+                "Resident memory, in bytes.",
+            ),
+            virtual_bytes: gauge("process_virtual_memory_bytes", "Virtual memory, in bytes."),
+            open_fds: gauge("process_open_fds", "Open file descriptors."),
+        }
+    }
+
+    fn refresh(&self) {
+        let _refreshing = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(usage) = ProcessUsage::read() {
+            let more = usage.cpu_seconds - self.cpu_seconds.get();
+            self.cpu_seconds.inc_by(more.max(0.0));
+            self.resident_bytes.set(saturating(usage.resident_bytes));
+            self.virtual_bytes.set(saturating(usage.virtual_bytes));
+        }
+        if let Some(fds) = open_fds() {
+            self.open_fds.set(saturating(fds));
+        }
+    }
+}
+
+fn saturating(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn name(short: &str) -> String {
+    format!("{PREFIX}{short}")
+}
+
+fn registered<M>(registry: &Registry, metric: prometheus::Result<M>) -> M
+where
+    M: Collector + Clone + 'static,
+{
+    let metric = metric.expect("metric names and labels are fixed and well formed");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("metric names are distinct");
+    metric
+}
+
+fn counter(r: &Registry, short: &str, help: &str) -> IntCounter {
+    registered(r, IntCounter::new(name(short), help))
+}
+
+fn gauge(r: &Registry, short: &str, help: &str) -> IntGauge {
+    registered(r, IntGauge::new(name(short), help))
+}
+
+fn labelled_gauge(r: &Registry, short: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(r, IntGaugeVec::new(Opts::new(name(short), help), labels))
+}
+
+fn labelled_counter(
+    r: &Registry,
+    short: &str,
+    help: &str,
+    label: &str,
+    values: &[&str],
+) -> IntCounterVec {
+    let counter = registered(
+        r,
+        IntCounterVec::new(Opts::new(name(short), help), &[label]),
+    );
+    for value in values {
+        let _ = counter.with_label_values(&[value]);
+    }
+    counter
+}
+
+fn histogram(r: &Registry, short: &str, help: &str, buckets: &[f64]) -> Histogram {
+    let opts = HistogramOpts::new(name(short), help).buckets(buckets.to_vec());
+    registered(r, Histogram::with_opts(opts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const REASONS: &[&str] = &["too_large", "late"];
+    const ALERTS: &[&str] = &["rsi_overbought", "volume_spike"];
+
+    fn metrics() -> Metrics {
+        let build = Build {
+            version: "1.2.3",
+            git: "abc",
+            rustc: "1.95.0",
+        };
+        Metrics::new(REASONS, ALERTS, build)
+    }
+
+    /// The contract, written out.
+    const CONTRACT: &[(&str, &str)] = &[
+        ("technical_messages_received_total", "counter"),
+        ("technical_bars_received_total", "counter"),
+        ("technical_bars_owned_total", "counter"),
+        ("technical_bars_rejected_total", "counter"),
+        ("technical_bars_duplicate_total", "counter"),
+        ("technical_bars_corrected_total", "counter"),
+        ("technical_bar_gaps_total", "counter"),
+        ("technical_signals_published_total", "counter"),
+        ("technical_alerts_total", "counter"),
+        ("technical_publish_errors_total", "counter"),
+        ("technical_dead_letters_total", "counter"),
+        ("technical_checkpoints_total", "counter"),
+        ("technical_partition_moves_total", "counter"),
+        ("technical_panics_total", "counter"),
+        ("technical_nats_reconnects_total", "counter"),
+        ("technical_slow_consumer_total", "counter"),
+        ("technical_series", "gauge"),
+        ("technical_partitions_owned", "gauge"),
+        ("technical_consumer_lag_bars", "gauge"),
+        ("technical_inflight_bars", "gauge"),
+        ("technical_nats_connected", "gauge"),
+        ("technical_checkpoint_age_seconds", "gauge"),
+        ("technical_circuit_open", "gauge"),
+        ("technical_ready", "gauge"),
+        ("technical_build_info", "gauge"),
+        ("technical_signal_latency_seconds", "histogram"),
+        ("technical_bar_age_seconds", "histogram"),
+        ("technical_engine_seconds", "histogram"),
+        ("process_cpu_seconds_total", "counter"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_virtual_memory_bytes", "gauge"),
+        ("process_open_fds", "gauge"),
+        ("process_start_time_seconds", "gauge"),
+    ];
+
+    #[test]
+    fn the_metrics_are_those_of_the_contract_with_their_types() {
+        let text = metrics().render();
+        let exported: BTreeMap<&str, &str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .collect();
+        assert_eq!(exported, CONTRACT.iter().copied().collect());
+    }
+
+    #[test]
+    fn every_series_is_there_at_zero_before_anything_happened() {
+        let text = metrics().render();
+        for line in [
+            "technical_bars_rejected_total{reason=\"late\"} 0",
+            "technical_bars_rejected_total{reason=\"too_large\"} 0",
+            "technical_alerts_total{alert=\"rsi_overbought\"} 0",
+            "technical_alerts_total{alert=\"volume_spike\"} 0",
+            "technical_partition_moves_total{direction=\"acquired\"} 0",
+            "technical_partition_moves_total{direction=\"released\"} 0",
+            "technical_messages_received_total 0",
+            "technical_ready 0",
+            "technical_signal_latency_seconds_count 0",
+            "technical_build_info{git=\"abc\",rustc=\"1.95.0\",version=\"1.2.3\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_only_labels_are_bounded_ones() {
+        let known = [
+            "reason",
+            "alert",
+            "direction",
+            "version",
+            "git",
+            "rustc",
+            "le",
+        ];
+        for family in metrics().registry.gather() {
+            for metric in family.get_metric() {
+                for label in metric.get_label() {
+                    assert!(known.contains(&label.name()), "{}", label.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_locally_shows_after_a_flush_or_a_drop() {
+        let metrics = metrics();
+        let local = metrics.local();
+        local.bars_received.inc();
+        local.alerts[1].inc();
+        local.engine_seconds.observe(2e-7);
+        assert_eq!(metrics.bars_received.get(), 0);
+        local.flush();
+        assert_eq!(metrics.bars_received.get(), 1);
+        let spikes = metrics.alerts.with_label_values(&["volume_spike"]);
+        assert_eq!(spikes.get(), 1);
+        assert_eq!(metrics.engine_seconds.get_sample_count(), 1);
+        local.bars_received.inc();
+        drop(local);
+        assert_eq!(metrics.bars_received.get(), 2);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_is_measured_at_each_rendering() {
+        let metrics = metrics();
+        let text = metrics.render();
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes ") > 1e6);
+        assert!(value("process_open_fds ") >= 3.0);
+        // after 2020, and not in the future
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64();
+        let started = value("process_start_time_seconds ");
+        assert!(started > 1_577_836_800.0 && started < now + 2.0);
+    }
+}

@@ -1,0 +1,375 @@
+//! Questions to the worker that owns the series, and the plain data it answers with.
+//!
+//! The worker answers between batches; whoever asks waits at most [`PATIENCE`]. So no lock
+//! is shared with the hot path, and a question can never slow it by more than its answer.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::market::{Bar, SeriesKey, Timestamp};
+
+/// How long an answer is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Questions that may wait to be read.
+const CAPACITY: usize = 64;
+
+/// A question, and where its answer goes. An answer nobody waits for any more is dropped.
+#[derive(Debug)]
+pub enum Query {
+    /// How is the process?
+    Status {
+        /// The answer.
+        reply: oneshot::Sender<StatusReport>,
+    },
+    /// Which series are there? In an order that is the same from page to page.
+    ListSeries {
+        /// How many to skip.
+        offset: usize,
+        /// How many to list at most.
+        limit: usize,
+        /// The answer.
+        reply: oneshot::Sender<SeriesPage>,
+    },
+    /// What is known of one series?
+    Series {
+        /// Which.
+        key: SeriesKey,
+        /// Whether its bars are wanted too.
+        window: bool,
+        /// The answer.
+        reply: oneshot::Sender<SeriesAnswer>,
+    },
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Not within [`PATIENCE`], or too many questions wait already.
+    #[error("the worker is busy; ask again")]
+    Busy,
+    /// There is no worker any more, or not yet.
+    #[error("the worker is not running")]
+    Stopped,
+}
+
+/// The asking side. Clones ask the same worker.
+#[derive(Debug, Clone)]
+pub struct Queries(mpsc::Sender<Query>);
+
+impl Queries {
+    /// The asking and the answering side.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Query>) {
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        (Self(sender), receiver)
+    }
+
+    /// How is the process?
+    ///
+    /// # Errors
+    /// When the worker does not answer.
+    pub async fn status(&self) -> Result<StatusReport, Unanswered> {
+        self.ask(|reply| Query::Status { reply }).await
+    }
+
+    /// Which series are there?
+    ///
+    /// # Errors
+    /// When the worker does not answer.
+    pub async fn list(&self, offset: usize, limit: usize) -> Result<SeriesPage, Unanswered> {
+        let query = |reply| Query::ListSeries {
+            offset,
+            limit,
+            reply,
+        };
+        self.ask(query).await
+    }
+
+    /// What is known of one series?
+    ///
+    /// # Errors
+    /// When the worker does not answer.
+    pub async fn series(&self, key: SeriesKey, window: bool) -> Result<SeriesAnswer, Unanswered> {
+        self.ask(|reply| Query::Series { key, window, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .try_send(query(reply))
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Unanswered::Busy,
+                mpsc::error::TrySendError::Closed(_) => Unanswered::Stopped,
+            })?;
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Unanswered::Stopped),
+            Err(_) => Err(Unanswered::Busy),
+        }
+    }
+}
+
+/// Where a process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentState {
+    /// Not yet connected and subscribed.
+    Starting,
+    /// Finding the other members of its group, or restoring state.
+    Syncing,
+    /// At work.
+    Active,
+    /// Finishing what it has received, taking nothing new.
+    Draining,
+}
+
+/// One process, as it sees itself and its group.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct StatusReport {
+    /// The name of the process in logs, metrics and headers.
+    pub agent: String,
+    /// Unique to this run of the process.
+    pub instance: String,
+    /// The group whose members share the symbols.
+    pub group: String,
+    /// The version of the program.
+    pub version: String,
+    /// The commit it was built from.
+    pub git: String,
+    /// `core` or `durable`.
+    pub delivery: String,
+    /// Where it is in its life.
+    pub state: AgentState,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// When it started.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// Seconds since then.
+    pub uptime_seconds: f64,
+    /// Equal where the configuration that decides about payloads is equal.
+    pub config_fingerprint: String,
+    /// The live members of the group, itself included.
+    pub members: Vec<MemberStatus>,
+    /// Partitions it owns.
+    pub owned_partitions: u64,
+    /// Series it keeps.
+    pub series: u64,
+    /// Valid bars taken into the engine since the start.
+    pub bars_received: u64,
+    /// Signals published since the start.
+    pub signals_published: u64,
+    /// When it last finished a bar.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_processed: Option<Timestamp>,
+    /// Bars waiting to be read.
+    pub lag_bars: u64,
+    /// Resident memory in bytes, where it can be read.
+    pub resident_bytes: Option<u64>,
+}
+
+/// One member of the group.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct MemberStatus {
+    /// Its name.
+    pub agent: String,
+    /// Unique to its run.
+    pub instance: String,
+    /// Where it is in its life.
+    pub state: AgentState,
+    /// The share of the symbols or partitions it owns, 0…1.
+    pub owned_share: f64,
+}
+
+/// Some of the series.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SeriesPage {
+    /// How many there are in all.
+    pub total: usize,
+    /// How many were skipped.
+    pub offset: usize,
+    /// Those after.
+    pub series: Vec<SeriesSummary>,
+}
+
+/// One series in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SeriesSummary {
+    /// The instrument.
+    pub symbol: String,
+    /// The bar length.
+    pub timeframe: String,
+    /// Bars in its window.
+    pub bars: usize,
+    /// When its newest bar opened.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_timestamp: Option<Timestamp>,
+    /// Whether this process publishes its signals.
+    pub owned: bool,
+}
+
+/// What is known of one series.
+#[derive(Debug, Clone)]
+pub enum SeriesAnswer {
+    /// This process keeps it.
+    Known(Box<SeriesDetail>),
+    /// This process does not keep it.
+    Unknown {
+        /// Whether it would publish its signals if it did.
+        owner: bool,
+    },
+}
+
+/// One series in full.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SeriesDetail {
+    /// The series in short.
+    #[serde(flatten)]
+    pub summary: SeriesSummary,
+    /// Its latest signal, as published; `null` before the first.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub signal: Option<Box<RawValue>>,
+    /// Its bars, oldest first, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Vec<WindowBar>>,
+}
+
+/// One bar of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct WindowBar {
+    /// When it opened.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub timestamp: Timestamp,
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+    /// Traded volume.
+    pub volume: f64,
+}
+
+impl From<Bar> for WindowBar {
+    fn from(bar: Bar) -> Self {
+        let Bar {
+            timestamp,
+            open,
+            high,
+            low,
+            close,
+            volume,
+        } = bar;
+        Self {
+            timestamp,
+            open,
+            high,
+            low,
+            close,
+            volume,
+        }
+    }
+}
+
+pub(super) fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+#[allow(clippy::ref_option)] // the signature is serde's
+pub(super) fn rfc3339_or_null<S: Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serializer.collect_str(at),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_answer_is_busy_and_one_that_is_gone_has_stopped() {
+        let (queries, receiver) = Queries::channel();
+        assert_eq!(queries.status().await, Err(Unanswered::Busy));
+        drop(receiver);
+        assert_eq!(queries.status().await, Err(Unanswered::Stopped));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_is_refused_at_once() {
+        let (queries, _receiver) = Queries::channel();
+        // whoever gives up leaves the question in the queue
+        for _ in 0..CAPACITY {
+            assert!(queries.status().now_or_never().is_none());
+        }
+        let before = tokio::time::Instant::now();
+        assert_eq!(queries.status().await, Err(Unanswered::Busy));
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    fn valid<T: JsonSchema + Serialize>(value: &T) -> bool {
+        let schema = serde_json::to_value(schemars::schema_for!(T)).unwrap();
+        let json = serde_json::to_value(value).unwrap();
+        jsonschema::validator_for(&schema).unwrap().is_valid(&json)
+    }
+
+    #[test]
+    fn what_is_answered_fits_its_schema() {
+        let mut status = crate::ops::heartbeat::tests::status("a");
+        status.members.push(MemberStatus {
+            agent: "a".to_owned(),
+            instance: "i1".to_owned(),
+            state: AgentState::Syncing,
+            owned_share: 0.5,
+        });
+        assert!(valid(&status));
+        status.last_processed = None;
+        status.resident_bytes = None;
+        assert!(valid(&status));
+
+        let mut detail = SeriesDetail {
+            summary: SeriesSummary {
+                symbol: "A".to_owned(),
+                timeframe: "1m".to_owned(),
+                bars: 1,
+                last_timestamp: Some(status.started_at),
+                owned: true,
+            },
+            signal: Some(RawValue::from_string(r#"{"rsi":50.0}"#.to_owned()).unwrap()),
+            window: Some(vec![WindowBar {
+                timestamp: status.started_at,
+                open: 1.0,
+                high: 1.0,
+                low: 1.0,
+                close: 1.0,
+                volume: 0.0,
+            }]),
+        };
+        assert!(valid(&detail));
+        detail.summary.last_timestamp = None;
+        detail.signal = None;
+        detail.window = None;
+        assert!(valid(&detail));
+    }
+}

@@ -1,0 +1,286 @@
+//! Headers: everything about a message that is not a pure function of the bars — who, when,
+//! from where, and why not.
+
+use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Reason, Refusal, token};
+use crate::market::{SeriesKey, Timestamp};
+
+/// The name of the process that published.
+pub const AGENT: &str = "Ta-Agent";
+/// The group it belongs to.
+pub const GROUP: &str = "Ta-Group";
+/// Its version.
+pub const VERSION: &str = "Ta-Version";
+/// Durable: the stream sequence of the input.
+pub const INPUT_SEQ: &str = "Ta-Input-Seq";
+/// Microseconds from receipt to publish.
+pub const LATENCY_US: &str = "Ta-Latency-Us";
+/// Why input was refused: a [`Reason`].
+pub const REASON: &str = "Ta-Reason";
+/// What was wrong with it, for a human.
+pub const DETAIL: &str = "Ta-Detail";
+/// The subject it came on.
+pub const SUBJECT: &str = "Ta-Subject";
+/// `true` when a dead letter is not whole.
+pub const TRUNCATED: &str = "Ta-Truncated";
+/// By which the server recognises a second copy.
+pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// W3C trace context, carried through as it came.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// What a dead letter keeps of a payload over the limit.
+pub const TRUNCATED_BYTES: usize = 64 * 1024;
+
+/// The longest text in a header; a detail or subject beyond it is cut.
+const TEXT_BYTES: usize = 1_024;
+
+static AGENT_NAME: HeaderName = HeaderName::from_static(AGENT);
+static GROUP_NAME: HeaderName = HeaderName::from_static(GROUP);
+static VERSION_NAME: HeaderName = HeaderName::from_static(VERSION);
+static INPUT_SEQ_NAME: HeaderName = HeaderName::from_static(INPUT_SEQ);
+static LATENCY_US_NAME: HeaderName = HeaderName::from_static(LATENCY_US);
+static REASON_NAME: HeaderName = HeaderName::from_static(REASON);
+static DETAIL_NAME: HeaderName = HeaderName::from_static(DETAIL);
+static SUBJECT_NAME: HeaderName = HeaderName::from_static(SUBJECT);
+static TRUNCATED_NAME: HeaderName = HeaderName::from_static(TRUNCATED);
+static MESSAGE_ID_NAME: HeaderName = HeaderName::from_static(MESSAGE_ID);
+static TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
+
+/// The message id of a final signal: `<group>.<symbol>.<timeframe>.<open ns>.<revision>`, group
+/// and symbol escaped as in subjects, so that no part holds a dot and no two ids collide.
+#[must_use]
+pub fn message_id(group: &str, series: &SeriesKey, opened: Timestamp, revision: u32) -> String {
+    format!(
+        "{}.{}.{}.{}.{revision}",
+        token(group),
+        token(series.symbol.as_str()),
+        series.timeframe.text().as_str(),
+        opened.nanos(),
+    )
+}
+
+/// What one signal's headers say beyond who publishes it.
+#[derive(Debug, Clone, Default)]
+pub struct Provenance<'a> {
+    /// From [`message_id`]; final bars only.
+    pub message_id: Option<String>,
+    /// Durable: the stream sequence of the bar.
+    pub input_seq: Option<u64>,
+    /// Microseconds from receipt to publish.
+    pub latency_us: u64,
+    /// The input's own.
+    pub traceparent: Option<&'a HeaderValue>,
+}
+
+/// Makes the headers of signals.
+#[derive(Debug, Clone)]
+pub struct SignalHeaders {
+    /// What all signals share. Cloning it costs less than inserting, and keeps its room.
+    shared: HeaderMap,
+}
+
+impl SignalHeaders {
+    /// For signals of `agent` in `group` at `version`.
+    #[must_use]
+    pub fn new(agent: &str, group: &str, version: &str) -> Self {
+        let mut shared = HeaderMap::new();
+        shared.insert(AGENT_NAME.clone(), header_value(agent));
+        shared.insert(GROUP_NAME.clone(), header_value(group));
+        shared.insert(VERSION_NAME.clone(), header_value(version));
+        shared.insert(LATENCY_US_NAME.clone(), HeaderValue::from(0_u64));
+        Self { shared }
+    }
+
+    /// The headers of one signal.
+    #[must_use]
+    pub fn build(&self, about: Provenance<'_>) -> HeaderMap {
+        let mut headers = self.shared.clone();
+        headers.insert(LATENCY_US_NAME.clone(), HeaderValue::from(about.latency_us));
+        if let Some(id) = about.message_id {
+            headers.insert(MESSAGE_ID_NAME.clone(), id);
+        }
+        if let Some(sequence) = about.input_seq {
+            headers.insert(INPUT_SEQ_NAME.clone(), HeaderValue::from(sequence));
+        }
+        if let Some(trace) = about.traceparent {
+            headers.insert(TRACEPARENT_NAME.clone(), trace.clone());
+        }
+        headers
+    }
+}
+
+/// Makes dead letters.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    agent: HeaderValue,
+}
+
+impl DeadLetters {
+    /// For dead letters of `agent`.
+    #[must_use]
+    pub fn new(agent: &str) -> Self {
+        Self {
+            agent: header_value(agent),
+        }
+    }
+
+    /// The headers and payload for input refused under `subject`. The payload is what was
+    /// refused, whole; of one that is too large, the first [`TRUNCATED_BYTES`].
+    #[must_use]
+    pub fn build<'a>(
+        &self,
+        refusal: &Refusal<'a>,
+        subject: &str,
+        input_seq: Option<u64>,
+    ) -> (HeaderMap, &'a [u8]) {
+        let mut headers = HeaderMap::new();
+        headers.insert(REASON_NAME.clone(), refusal.reason.name());
+        headers.insert(DETAIL_NAME.clone(), header_value(&refusal.detail));
+        headers.insert(SUBJECT_NAME.clone(), header_value(subject));
+        headers.insert(AGENT_NAME.clone(), self.agent.clone());
+        if let Some(sequence) = input_seq {
+            headers.insert(INPUT_SEQ_NAME.clone(), HeaderValue::from(sequence));
+        }
+        let payload = match refusal.payload.get(..TRUNCATED_BYTES) {
+            Some(first)
+                if refusal.reason == Reason::TooLarge && first.len() < refusal.payload.len() =>
+            {
+                headers.insert(TRUNCATED_NAME.clone(), "true");
+                first
+            }
+            _ => refusal.payload,
+        };
+        (headers, payload)
+    }
+}
+
+/// `text` as a header value: control characters, which would end the header, become spaces.
+fn header_value(text: &str) -> HeaderValue {
+    let end = (0..=text.len().min(TEXT_BYTES))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or_default();
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    HeaderValue::from(text[..end].chars().map(clean).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::borrow::Cow;
+
+    use proptest::prelude::*;
+
+    use crate::market::{Symbol, Timeframe};
+
+    fn series(symbol: &str) -> SeriesKey {
+        SeriesKey::new(Symbol::new(symbol).unwrap(), Timeframe::MINUTE)
+    }
+
+    fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers.get(name).map(HeaderValue::as_str)
+    }
+
+    #[test]
+    fn a_signal_says_who_made_it_from_what() {
+        let trace = HeaderValue::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let id = message_id("g.1", &series("BRK.B"), Timestamp::from_epoch(60), 2);
+        let headers = SignalHeaders::new("a", "g.1", "0.1.0").build(Provenance {
+            message_id: Some(id),
+            input_seq: Some(42),
+            latency_us: 17,
+            traceparent: Some(&trace),
+        });
+        for (name, expected) in [
+            ("Ta-Agent", "a"),
+            ("Ta-Group", "g.1"),
+            ("Ta-Version", "0.1.0"),
+            ("Ta-Input-Seq", "42"),
+            ("Ta-Latency-Us", "17"),
+            ("Nats-Msg-Id", "g%2E1.BRK%2EB.1m.60000000000.2"),
+            (
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ),
+        ] {
+            assert_eq!(text(&headers, name), Some(expected), "{name}");
+        }
+        assert_eq!(headers.len(), 7);
+        let forming = SignalHeaders::new("a", "g", "v").build(Provenance::default());
+        assert_eq!(text(&forming, MESSAGE_ID), None);
+        assert_eq!(forming.len(), 4);
+    }
+
+    #[test]
+    fn a_dead_letter_says_why_and_keeps_what_was_refused() {
+        let refusal = Refusal {
+            reason: Reason::BadPrice,
+            detail: Cow::Borrowed("`close` is\r\n0"),
+            payload: b"{}",
+            symbol: None,
+        };
+        let (headers, payload) = DeadLetters::new("a").build(&refusal, "in\n.x", Some(7));
+        for (name, expected) in [
+            ("Ta-Reason", "bad_price"),
+            ("Ta-Detail", "`close` is  0"),
+            ("Ta-Subject", "in .x"),
+            ("Ta-Agent", "a"),
+            ("Ta-Input-Seq", "7"),
+        ] {
+            assert_eq!(text(&headers, name), Some(expected), "{name}");
+        }
+        assert_eq!(headers.len(), 5);
+        assert_eq!(payload, b"{}");
+    }
+
+    #[test]
+    fn only_what_is_too_large_is_cut() {
+        let bytes = vec![b'x'; 70_000];
+        for (reason, length, kept) in [
+            (Reason::TooLarge, 70_000, 65_536),
+            (Reason::TooLarge, 65_536, 65_536),
+            (Reason::NotJson, 70_000, 70_000),
+        ] {
+            let refusal = Refusal {
+                reason,
+                detail: Cow::Borrowed(""),
+                payload: &bytes[..length],
+                symbol: None,
+            };
+            let (headers, payload) = DeadLetters::new("a").build(&refusal, "s", None);
+            assert_eq!(payload.len(), kept);
+            let cut = (kept < length).then_some("true");
+            assert_eq!(text(&headers, TRUNCATED), cut);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_a_header(detail in any::<String>(), subject in "\\PC{0,2000}") {
+            let refusal = Refusal {
+                reason: Reason::Late,
+                detail: Cow::Owned(detail),
+                payload: b"",
+                symbol: None,
+            };
+            let (headers, _) = DeadLetters::new("a").build(&refusal, &subject, None);
+            for name in [DETAIL, SUBJECT] {
+                let value = text(&headers, name).unwrap();
+                prop_assert!(!value.chars().any(char::is_control) && value.len() <= TEXT_BYTES);
+            }
+        }
+
+        #[test]
+        fn different_bars_have_different_ids(
+            a in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12),
+            b in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12),
+        ) {
+            let id = |(group, symbol, at, revision): &(String, String, i64, u32)| {
+                message_id(group, &series(symbol), Timestamp::from_nanos(*at), *revision)
+            };
+            prop_assert_eq!(id(&a) == id(&b), a == b);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Why input is refused: a fixed set of names, for headers, metrics and logs.
+
+use std::fmt;
+
+/// Why a message, or one element of it, was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// The payload is over the size limit.
+    TooLarge,
+    /// The payload is no JSON.
+    NotJson,
+    /// A value is of another JSON type than its field, or the message is no object.
+    WrongType,
+    /// A field that a bar needs is absent or `null`.
+    MissingField,
+    /// A text or number that no double can stand for.
+    BadNumber,
+    /// A price that is not finite or not above zero.
+    BadPrice,
+    /// High below open or close, or low above them.
+    BadRange,
+    /// A volume that is not finite or below zero.
+    BadVolume,
+    /// A timestamp that cannot be read.
+    BadTimestamp,
+    /// A timestamp more than 24 h ahead.
+    Future,
+    /// A symbol that is empty, too long or wrongly escaped.
+    BadSymbol,
+    /// A timeframe that is not known.
+    BadTimeframe,
+    /// Subject and payload disagree.
+    Mismatch,
+    /// Older than the last bar of its series.
+    Late,
+    /// It would begin a series beyond the limit on series.
+    TooManySeries,
+    /// An array without elements.
+    Empty,
+    /// Taking it in failed twice inside the agent.
+    Poison,
+}
+
+impl Reason {
+    /// Every reason; `reason as usize` is its index.
+    pub const ALL: [Self; 17] = [
+        Self::TooLarge,
+        Self::NotJson,
+        Self::WrongType,
+        Self::MissingField,
+        Self::BadNumber,
+        Self::BadPrice,
+        Self::BadRange,
+        Self::BadVolume,
+        Self::BadTimestamp,
+        Self::Future,
+        Self::BadSymbol,
+        Self::BadTimeframe,
+        Self::Mismatch,
+        Self::Late,
+        Self::TooManySeries,
+        Self::Empty,
+        Self::Poison,
+    ];
+
+    /// Its name in headers, metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::NotJson => "not_json",
+            Self::WrongType => "wrong_type",
+            Self::MissingField => "missing_field",
+            Self::BadNumber => "bad_number",
+            Self::BadPrice => "bad_price",
+            Self::BadRange => "bad_range",
+            Self::BadVolume => "bad_volume",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::Future => "future",
+            Self::BadSymbol => "bad_symbol",
+            Self::BadTimeframe => "bad_timeframe",
+            Self::Mismatch => "mismatch",
+            Self::Late => "late",
+            Self::TooManySeries => "too_many_series",
+            Self::Empty => "empty",
+            Self::Poison => "poison",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_own_index() {
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at, "{reason}");
+        }
+    }
+}

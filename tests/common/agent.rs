@@ -1,0 +1,253 @@
+//! The real binary as a child process.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{PATIENCE, free_port, signal, until};
+
+/// An agent in a directory and environment of its own, killed when dropped.
+pub struct Agent {
+    process: Child,
+    http: String,
+    home: TempDir,
+    stdout: Arc<Mutex<Vec<String>>>,
+    stderr: Arc<Mutex<Vec<String>>>,
+}
+
+/// What an HTTP request got.
+pub struct Response {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Response {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+}
+
+impl Agent {
+    /// Starts `technical-analysis-agent run` with these variables and no others, but for a free
+    /// `HTTP_ADDR` and JSON logs, which they may override.
+    pub fn start<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::start_with(&["run"], variables)
+    }
+
+    /// As [`Agent::start`], with the command line given.
+    pub fn start_with<'a>(
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let mut environment = BTreeMap::from([
+            ("HTTP_ADDR".to_owned(), format!("127.0.0.1:{}", free_port())),
+            ("LOG_FORMAT".to_owned(), "json".to_owned()),
+        ]);
+        environment.extend(
+            variables
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
+        let http = format!("http://{}", environment["HTTP_ADDR"]);
+        let mut process = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let stdout = lines_of(process.stdout.take().expect("a pipe"));
+        let stderr = lines_of(process.stderr.take().expect("a pipe"));
+        Self {
+            process,
+            http,
+            home,
+            stdout,
+            stderr,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its working directory.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    /// Returns when `/readyz` says yes; panics with its output if the agent ends instead.
+    pub fn wait_ready(&mut self) {
+        until(&format!("{}/readyz", self.http), || {
+            if let Some(status) = self.process.try_wait().expect("a child process") {
+                panic!(
+                    "the agent ended ({status}) before it was ready:\n{}",
+                    self.output()
+                );
+            }
+            self.try_get("/readyz")
+                .filter(|response| response.status == 200)
+        });
+    }
+
+    /// `GET path`, whatever the status.
+    pub fn get(&self, path: &str) -> Response {
+        self.try_get(path)
+            .unwrap_or_else(|| panic!("no answer from {}{path}", self.http))
+    }
+
+    /// `GET path`; nothing when nobody listens.
+    pub fn try_get(&self, path: &str) -> Option<Response> {
+        let http = ureq::Agent::new_with_config(
+            ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(PATIENCE))
+                .build(),
+        );
+        let mut response = http.get(format!("{}{path}", self.http)).call().ok()?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().read_to_string().ok()?;
+        Some(Response { status, body })
+    }
+
+    /// Its metrics now.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.get("/metrics").body)
+    }
+
+    /// The lines of its standard output so far.
+    pub fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().expect("no reader panics").clone()
+    }
+
+    /// Its log lines so far, those that are JSON objects.
+    pub fn logs(&self) -> Vec<Value> {
+        self.stdout()
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(Value::is_object)
+            .collect()
+    }
+
+    /// Waits for a log line whose message contains `text`, and returns it.
+    pub fn wait_log(&self, text: &str) -> Value {
+        until(
+            &format!("a log line with {text:?} in\n{}", self.output()),
+            || {
+                self.logs().into_iter().find(|line| {
+                    line["message"]
+                        .as_str()
+                        .is_some_and(|message| message.contains(text))
+                })
+            },
+        )
+    }
+
+    /// Everything it printed, for messages of failed tests.
+    pub fn output(&self) -> String {
+        let stderr = self.stderr.lock().expect("no reader panics").join("\n");
+        format!("{}\n{stderr}", self.stdout().join("\n"))
+    }
+
+    pub fn sigterm(&self) {
+        signal(&self.process, "TERM");
+    }
+
+    pub fn sigint(&self) {
+        signal(&self.process, "INT");
+    }
+
+    /// Freezes it, as a long pause of its machine would.
+    pub fn freeze(&self) {
+        signal(&self.process, "STOP");
+    }
+
+    pub fn thaw(&self) {
+        signal(&self.process, "CONT");
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub fn wait_exit(&mut self) -> i32 {
+        let start = Instant::now();
+        let status = until("the agent's exit", || {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the agent hangs:\n{}",
+                self.output()
+            );
+            self.process.try_wait().expect("a child process")
+        });
+        status
+            .code()
+            .unwrap_or_else(|| panic!("the agent was killed: {status}"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- agent {} ---\n{}", self.pid(), self.output());
+        }
+    }
+}
+
+fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            into.lock().expect("no reader panics").push(line);
+        }
+    });
+    lines
+}
+
+/// Prometheus text, by sample: name and labels as written.
+pub struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let sample = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Self(
+            text.lines()
+                .filter(|line| !line.starts_with('#'))
+                .filter_map(sample)
+                .collect(),
+        )
+    }
+
+    /// The value of a sample such as `technical_series` or `technical_x_total{reason="late"}`.
+    pub fn get(&self, sample: &str) -> Option<f64> {
+        self.0.get(sample).copied()
+    }
+
+    /// The sum over all labels of a metric; zero when there is no sample.
+    pub fn sum(&self, name: &str) -> f64 {
+        let of = |sample: &str| sample.split('{').next() == Some(name);
+        self.0
+            .iter()
+            .filter(|(sample, _)| of(sample))
+            .map(|(_, value)| value)
+            .sum()
+    }
+}

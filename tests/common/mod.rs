@@ -1,0 +1,70 @@
+//! The rig of the black-box tests: real nats-servers, the real binary, real messages.
+//!
+//! Nothing here sleeps for luck: what is waited for is an event, and the bound on the wait is
+//! only there so that a broken test ends.
+#![allow(dead_code)] // each test file takes the parts it needs
+
+mod agent;
+mod server;
+mod signals;
+
+#[allow(unused_imports)]
+pub use agent::{Agent, Metrics, Response};
+#[allow(unused_imports)]
+pub use server::{NatsServer, Options};
+#[allow(unused_imports)]
+pub use signals::{Collected, bars, collect_signals};
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    listener.local_addr().expect("a bound socket").port()
+}
+
+/// Asks `check` until it answers, at most for [`PATIENCE`].
+pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As [`until`], without holding up the runtime.
+pub async fn until_async<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Sends `signal` (as `kill` names it) to a process that we started.
+fn signal(child: &Child, signal: &str) {
+    let status = Command::new("kill")
+        .arg(format!("-{signal}"))
+        .arg(child.id().to_string())
+        .stderr(Stdio::null())
+        .status()
+        .expect("the `kill` command");
+    assert!(status.success(), "kill -{signal} {}", child.id());
+}
