@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connect;
+mod credentials;
 pub mod core;
 mod drain;
 mod link;
