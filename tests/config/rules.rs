@@ -342,3 +342,24 @@ fn a_refused_value_is_not_blamed_again_by_the_rules_that_need_it() {
         .unwrap_err();
     assert_eq!(error.violations.len(), 1, "{error}");
 }
+
+#[test]
+fn what_is_missing_is_reported_though_its_other_half_is_refused_as_well() {
+    let error = World::of(&[
+        ("NATS_TLS_CERT", "/no.pem"),
+        ("NATS_TOKEN", "t"),
+        ("NATS_CREDS_FILE", "/no.creds"),
+    ])
+    .load()
+    .unwrap_err();
+    let shown = error.to_string();
+    assert_eq!(error.violations.len(), 4, "{shown}");
+    for words in [
+        "NATS_TLS_CERT=/no.pem (environment): the file",
+        "NATS_CREDS_FILE=/no.creds (environment): the file",
+        "NATS_TLS_KEY (not set): certificate and key",
+        "only one kind of authentication",
+    ] {
+        assert!(shown.contains(words), "`{words}` is missing in: {shown}");
+    }
+}
