@@ -84,7 +84,7 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     let report = runtime.block_on(async {
         let link = Link::new();
         let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
-        Ok::<_, Error>(feed(&client, &config, args, clock::now()).await?)
+        Ok::<_, Error>(feed(&client, &link, &config, args, clock::now()).await?)
     })?;
     if args.json {
         say(&(serde_json::to_string(&report).context("cannot write the report")? + "\n"));

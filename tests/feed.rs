@@ -1,92 +1,26 @@
 //! `feed` against a real server, with and without a stream.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod common;
 
-use async_nats::jetstream;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_nats::{Client, jetstream};
 use futures_util::StreamExt as _;
-use tempfile::TempDir;
 
+use common::NatsServer;
+use technical_analysis_agent::bus::{Link, Sizing, connect};
 use technical_analysis_agent::cli;
 use technical_analysis_agent::config::{Config, Environment};
 use technical_analysis_agent::market::Timestamp;
 use technical_analysis_agent::tools::feed::{FeedReport, feed};
 
-/// A server of its own, gone with the value.
-struct Server {
-    process: Child,
-    url: String,
-    _dir: TempDir,
-}
+/// The defaults, but for the server.
+struct Server(String);
 
-impl Server {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let process = Command::new(program())
-            .args(["-a", "127.0.0.1", "-p", "-1", "-js", "-sd"])
-            .arg(dir.path().join("store"))
-            .arg("--ports_file_dir")
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut server = Self {
-            process,
-            url: String::new(),
-            _dir: dir,
-        };
-        let start = Instant::now();
-        while server.url.is_empty() {
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "the server does not start"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-            server.url = server.announced().unwrap_or_default();
-        }
-        server
-    }
-
-    fn announced(&self) -> Option<String> {
-        let files = std::fs::read_dir(self._dir.path()).ok()?.flatten();
-        let ports = files
-            .map(|file| file.path())
-            .find(|path| path.extension().is_some_and(|e| e == "ports"))?;
-        let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(ports).ok()?).ok()?;
-        Some(ports["nats"][0].as_str()?.to_owned())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// From `NATS_SERVER`, the `PATH` or the project's `.venv`.
-fn program() -> PathBuf {
-    if let Some(program) = std::env::var_os("NATS_SERVER") {
-        return program.into();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    directories.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin"));
-    let found = directories.iter().map(|dir| dir.join("nats-server"));
-    found
-        .into_iter()
-        .find(|program| program.is_file())
-        .expect("a nats-server: set NATS_SERVER, or install one")
-}
-
-/// Only defaults.
-struct Nothing;
-
-impl Environment for Nothing {
+impl Environment for Server {
     fn variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-        Vec::new()
+        vec![("NATS_URL".into(), self.0.clone().into())]
     }
 
     fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
@@ -102,23 +36,46 @@ impl Environment for Nothing {
     }
 }
 
-async fn run(client: &async_nats::Client, arguments: &[&str]) -> FeedReport {
-    let arguments = ["agent", "feed"].iter().chain(arguments).map(Into::into);
-    let cli::Command::Feed(args) = cli::parse(arguments).unwrap() else {
-        panic!("no feed")
-    };
-    let config = Config::load(&Nothing).unwrap();
-    let now: Timestamp = "2026-03-01T12:00:30Z".parse().unwrap();
-    feed(client, &config, &args, now).await.unwrap()
+struct Feeder {
+    config: Config,
+    link: Arc<Link>,
+    client: Client,
+}
+
+impl Feeder {
+    async fn new(server: &NatsServer) -> Self {
+        let config = Config::load(&Server(server.url())).unwrap();
+        let link = Link::new();
+        let client = connect(&config.nats, "feed", &link, Sizing::default());
+        let client = client.await.unwrap();
+        Self {
+            config,
+            link,
+            client,
+        }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> FeedReport {
+        let arguments = ["agent", "feed"].iter().chain(arguments).map(Into::into);
+        let cli::Command::Feed(args) = cli::parse(arguments).unwrap() else {
+            panic!("no feed")
+        };
+        let now: Timestamp = "2026-03-01T12:00:30Z".parse().unwrap();
+        let report = feed(&self.client, &self.link, &self.config, &args, now);
+        report.await.unwrap()
+    }
 }
 
 #[tokio::test]
 async fn without_a_stream_every_bar_reaches_the_subscribers_in_order() {
-    let server = Server::start();
-    let client = async_nats::connect(&server.url).await.unwrap();
+    let server = NatsServer::plain();
+    let feeder = Feeder::new(&server).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
     let mut bars = client.subscribe("raw.market_data.price.>").await.unwrap();
     client.flush().await.unwrap();
-    let report = run(&client, &["--synthetic", "--symbols", "3", "--bars", "50"]).await;
+    let report = feeder
+        .run(&["--synthetic", "--symbols", "3", "--bars", "50"])
+        .await;
     assert_eq!(
         (report.published, report.confirmed, report.skipped),
         (150, 150, 0)
@@ -142,16 +99,19 @@ async fn without_a_stream_every_bar_reaches_the_subscribers_in_order() {
 
 #[tokio::test]
 async fn with_a_stream_every_bar_is_acknowledged_and_stored() {
-    let server = Server::start();
-    let client = async_nats::connect(&server.url).await.unwrap();
-    let jetstream = jetstream::new(client.clone());
+    let server = NatsServer::jetstream();
+    let feeder = Feeder::new(&server).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = jetstream::new(client);
     let config = jetstream::stream::Config {
         name: "BARS".to_owned(),
         subjects: vec!["raw.market_data.price.>".to_owned()],
         ..jetstream::stream::Config::default()
     };
     let mut stream = jetstream.create_stream(config).await.unwrap();
-    let report = run(&client, &["--synthetic", "--symbols", "4", "--bars", "500"]).await;
+    let report = feeder
+        .run(&["--synthetic", "--symbols", "4", "--bars", "500"])
+        .await;
     assert_eq!((report.published, report.confirmed), (2_000, 2_000));
     assert_eq!(report.stream.as_deref(), Some("BARS"));
     assert_eq!(stream.info().await.unwrap().state.messages, 2_000);
@@ -159,8 +119,9 @@ async fn with_a_stream_every_bar_is_acknowledged_and_stored() {
 
 #[tokio::test]
 async fn a_file_is_published_bar_by_bar_and_what_is_bad_is_skipped() {
-    let server = Server::start();
-    let client = async_nats::connect(&server.url).await.unwrap();
+    let server = NatsServer::plain();
+    let feeder = Feeder::new(&server).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bars.csv");
     std::fs::write(
@@ -170,7 +131,9 @@ async fn a_file_is_published_bar_by_bar_and_what_is_bad_is_skipped() {
     .unwrap();
     let mut bars = client.subscribe("raw.market_data.price.>").await.unwrap();
     client.flush().await.unwrap();
-    let report = run(&client, &[path.to_str().unwrap(), "--timeframe", "5m"]).await;
+    let report = feeder
+        .run(&[path.to_str().unwrap(), "--timeframe", "5m"])
+        .await;
     assert_eq!(
         (report.published, report.confirmed, report.skipped),
         (2, 2, 1)

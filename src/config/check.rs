@@ -73,9 +73,16 @@ impl<'a> Check<'a> {
             .ok()
     }
 
-    /// Notes that `keys` do not go together, unless one of them is refused already.
+    /// A rule about the values of `names`, which says nothing when one of them is refused
+    /// already.
     pub fn require(&mut self, holds: bool, names: &[&'static str], reason: impl Into<String>) {
-        if holds || names.iter().any(|name| self.bad.contains(name)) {
+        let refused = names.iter().any(|name| self.bad.contains(name));
+        self.require_set(holds || refused, names, reason);
+    }
+
+    /// A rule about which of `names` are set, whatever their values.
+    pub fn require_set(&mut self, holds: bool, names: &[&'static str], reason: impl Into<String>) {
+        if holds {
             return;
         }
         let keys: Vec<&'static Key> = names

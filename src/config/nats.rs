@@ -83,12 +83,12 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environme
     let connect_timeout =
         check.read_optional(&field!(raw.nats_connect_timeout), seconds(0.001..=86_400.0));
 
-    check.require(
+    check.require_set(
         raw.nats_user.is_some() == raw.nats_password.is_some(),
         &["NATS_USER", "NATS_PASSWORD"],
         "user and password go together",
     );
-    check.require(
+    check.require_set(
         raw.nats_tls_cert.is_some() == raw.nats_tls_key.is_some(),
         &["NATS_TLS_CERT", "NATS_TLS_KEY"],
         "certificate and key go together",
@@ -109,7 +109,7 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environme
     .into_iter()
     .filter_map(|(used, name)| used.then_some(name))
     .collect();
-    check.require(
+    check.require_set(
         kinds.len() <= 1,
         &kinds,
         "only one kind of authentication can be used at a time",

@@ -46,13 +46,17 @@ impl Timestamp {
     /// becomes the largest timestamp there is, so that it is seen to lie in the future.
     #[must_use]
     pub const fn from_epoch(epoch: u64) -> Self {
-        #[allow(clippy::cast_possible_wrap)] // each arm is below i64::MAX, saturating where not
-        let nanos = match epoch {
-            0..100_000_000_000 => (epoch as i64).saturating_mul(1_000_000_000),
-            0..100_000_000_000_000 => (epoch as i64).saturating_mul(1_000_000),
-            0..100_000_000_000_000_000 => (epoch as i64).saturating_mul(1_000),
-            _ if epoch > i64::MAX as u64 => i64::MAX,
-            _ => epoch as i64,
+        #[allow(clippy::cast_possible_wrap)] // each is below i64::MAX, saturating where not
+        let nanos = if epoch < 100_000_000_000 {
+            (epoch as i64).saturating_mul(1_000_000_000)
+        } else if epoch < 100_000_000_000_000 {
+            (epoch as i64).saturating_mul(1_000_000)
+        } else if epoch < 100_000_000_000_000_000 {
+            (epoch as i64).saturating_mul(1_000)
+        } else if epoch > i64::MAX as u64 {
+            i64::MAX
+        } else {
+            epoch as i64
         };
         Self(nanos)
     }

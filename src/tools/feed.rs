@@ -8,17 +8,17 @@ mod source;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
-use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::bus::{Link, round_trip};
 use crate::cli::FeedArgs;
 use crate::config::Config;
 use crate::market::Timestamp;
@@ -33,8 +33,8 @@ const IN_FLIGHT: usize = 1_000;
 const READ_AHEAD: usize = 1_024;
 /// How long the server may take to say whether a stream covers a subject.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// How long the server may take to give back the last message.
-const ECHO: Duration = Duration::from_secs(30);
+/// How long the server may take to confirm the last bars.
+const CONFIRMATION: Duration = Duration::from_secs(30);
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,13 +75,14 @@ impl fmt::Display for FeedReport {
     }
 }
 
-/// Publishes what `args` asks for over `client`; synthetic bars end at `now`. Progress goes to
+/// Publishes what `args` asks for over `client` of `link`; synthetic bars end at `now`. Progress goes to
 /// standard error when it is a terminal, and what is skipped goes there with its reason.
 ///
 /// # Errors
 /// When a file cannot be read or the connection fails for good.
 pub async fn feed(
     client: &Client,
+    link: &Arc<Link>,
     config: &Config,
     args: &FeedArgs,
     now: Timestamp,
@@ -90,7 +91,7 @@ pub async fn feed(
     let (items, total) = source::open(args, config.default_timeframe, now)?;
     let progress = progress_bar(total);
     let stream = stream_of(client, target.pattern()).await;
-    let mut publisher = Publisher::new(client, stream.is_some());
+    let mut publisher = Publisher::new(client, link, stream.is_some());
 
     // reading may block for as long as it likes; the connection must not wait for it
     let (send, mut receive) = tokio::sync::mpsc::channel(READ_AHEAD);
@@ -137,29 +138,27 @@ pub async fn feed(
 /// Sends bars and keeps count of what is known to have arrived.
 struct Publisher<'a> {
     client: &'a Client,
+    link: &'a Arc<Link>,
     /// Set where a stream acknowledges.
     jetstream: Option<jetstream::Context>,
     in_flight: VecDeque<PublishAckFuture>,
-    /// Connections made before the first bar.
-    connects_before: u64,
+    /// Connections lost before the first bar.
+    reconnects_before: u64,
     published: u64,
     confirmed: u64,
 }
 
 impl<'a> Publisher<'a> {
-    fn new(client: &'a Client, acknowledged: bool) -> Self {
+    fn new(client: &'a Client, link: &'a Arc<Link>, acknowledged: bool) -> Self {
         Self {
             client,
+            link,
             jetstream: acknowledged.then(|| jetstream::new(client.clone())),
             in_flight: VecDeque::new(),
-            connects_before: client.statistics().connects.load(Ordering::Relaxed),
+            reconnects_before: link.reconnects(),
             published: 0,
             confirmed: 0,
         }
-    }
-
-    fn connects(&self) -> u64 {
-        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     async fn publish(&mut self, subject: String, payload: Vec<u8>) -> anyhow::Result<()> {
@@ -195,17 +194,10 @@ impl<'a> Publisher<'a> {
             self.take_acknowledgement().await;
         }
         if self.jetstream.is_none() {
-            // a flush ends at the socket. The server takes one connection's messages in order,
-            // so one that comes back proves all before it on the same connection
-            let inbox = self.client.new_inbox();
-            let mut echo = self.client.subscribe(inbox.clone()).await?;
-            self.client.publish(inbox, "".into()).await?;
-            self.client.flush().await?;
-            tokio::time::timeout(ECHO, echo.next())
-                .await
-                .context("the server did not confirm the last bars")?
-                .context("the connection closed before the last bars were confirmed")?;
-            if self.connects() == self.connects_before {
+            // it proves all before it, but on the same connection only
+            let deadline = tokio::time::Instant::now() + CONFIRMATION;
+            round_trip(self.client, self.link, deadline).await?;
+            if self.link.reconnects() == self.reconnects_before {
                 self.confirmed = self.published;
             } else {
                 tracing::warn!("the connection was lost in between: bars may be missing");

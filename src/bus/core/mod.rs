@@ -561,6 +561,7 @@ impl Worker {
             "joined the group"
         );
         self.active = true;
+        self.setup.health.started();
         self.backlog.append(&mut self.pending);
         self.pending = std::mem::take(&mut self.backlog);
         let Some(mut resume) = self.members.take_copied() else {
