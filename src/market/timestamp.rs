@@ -46,17 +46,13 @@ impl Timestamp {
     /// becomes the largest timestamp there is, so that it is seen to lie in the future.
     #[must_use]
     pub const fn from_epoch(epoch: u64) -> Self {
-        #[allow(clippy::cast_possible_wrap)] // each is below i64::MAX, saturating where not
-        let nanos = if epoch < 100_000_000_000 {
-            (epoch as i64).saturating_mul(1_000_000_000)
-        } else if epoch < 100_000_000_000_000 {
-            (epoch as i64).saturating_mul(1_000_000)
-        } else if epoch < 100_000_000_000_000_000 {
-            (epoch as i64).saturating_mul(1_000)
-        } else if epoch > i64::MAX as u64 {
-            i64::MAX
-        } else {
-            epoch as i64
+        #[allow(clippy::cast_possible_wrap)] // each arm is below i64::MAX, saturating where not
+        let nanos = match epoch {
+            0..100_000_000_000 => (epoch as i64).saturating_mul(1_000_000_000),
+            100_000_000_000..100_000_000_000_000 => (epoch as i64).saturating_mul(1_000_000),
+            100_000_000_000_000..100_000_000_000_000_000 => (epoch as i64).saturating_mul(1_000),
+            _ if epoch > i64::MAX as u64 => i64::MAX,
+            _ => epoch as i64,
         };
         Self(nanos)
     }
@@ -138,13 +134,18 @@ impl Timestamp {
         let year = two(0)? * 100 + two(2)?;
         let (month, day) = (two(5)?, two(8)?);
         let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+        let last = match month {
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
         let whole = (1_700..2_200).contains(&year)
             && (1..=12).contains(&month)
-            && (1..=28).contains(&day)
+            && (1..=last).contains(&day)
             && hour < 24
             && minute < 60
             && second < 60;
-        // what is rare or wrong (the last days of a month, leap seconds) the library judges
+        // what is rare or wrong (leap days, leap seconds) is left to the calendar library
         let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
         whole.then(|| Self(seconds * NANOS_PER_SECOND))
     }

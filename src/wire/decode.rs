@@ -174,25 +174,18 @@ impl Decoder {
                 return refuse(Fault::new(Reason::MissingField, detail), symbol);
             }
         };
-        match self.rest(&mut fields, parts, now) {
-            Ok((timeframe, bar, is_final, source)) => Ok(BarEvent {
-                symbol,
-                timeframe,
-                bar,
-                is_final,
-                source,
-            }),
-            Err(fault) => refuse(fault, Some(symbol)),
-        }
+        self.bar(&symbol, &mut fields, parts, now)
+            .or_else(|fault| refuse(fault, Some(symbol)))
     }
 
-    /// All but the symbol, of an object that has every field a bar needs.
-    fn rest<'a>(
+    /// The bar of an object that has every field a bar needs.
+    fn bar<'a>(
         &self,
+        symbol: &Cow<'a, str>,
         fields: &mut Fields<'a>,
         parts: &SubjectParts<'_>,
         now: Timestamp,
-    ) -> Result<(Timeframe, Bar, bool, Option<Cow<'a, str>>), Fault> {
+    ) -> Result<BarEvent<'a>, Fault> {
         let timeframe = timeframe(fields, parts)?.unwrap_or(self.limits.default_timeframe);
         let timestamp = timestamp(fields.slot(Field::Timestamp), now)?;
         let close = price(fields.slot(Field::Close))?;
@@ -224,8 +217,13 @@ impl Decoder {
             close,
             volume: volume(fields.slot(Field::Volume))?,
         };
-        let is_final = is_final(fields.slot(Field::Final))?;
-        Ok((timeframe, bar, is_final, source(fields)?))
+        Ok(BarEvent {
+            symbol: symbol.clone(),
+            timeframe,
+            bar,
+            is_final: is_final(fields.slot(Field::Final))?,
+            source: source(fields)?,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::market::{Symbol, Timeframe};
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// Escapes `text` so that it is one subject token.
-pub fn token(text: &str) -> impl fmt::Display + '_ {
+pub fn token(text: &str) -> impl fmt::Display + Iterator<Item = &str> {
     utf8_percent_encode(text, TOKEN)
 }
 
