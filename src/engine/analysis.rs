@@ -9,7 +9,7 @@ use ta::Next;
 use super::alerts::{Alert, AlertSet};
 use super::config::AnalysisConfig;
 use super::signal::{Momentum, Signal, Trend, finite};
-use crate::indicators::{Bars, Bollinger, Ema, Instance, Macd, Rsi, Sma, last, mean};
+use crate::indicators::{Bars, Bollinger, Ema, Instance, Macd, Rsi, Sma, Spec, last, mean};
 
 /// RSI at or above this is extremely overbought.
 const EXTREME_OVERBOUGHT: f64 = 75.0;
@@ -94,7 +94,7 @@ impl State {
                 ema_short: Ema::new(config.ema_short),
                 ema_long: Ema::new(config.ema_long),
             },
-            further: config.indicators.iter().map(|spec| spec.build()).collect(),
+            further: config.indicators.iter().map(Spec::build).collect(),
             levels: Levels::default(),
             gap: 0,
             published: false,
