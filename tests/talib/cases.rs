@@ -170,6 +170,12 @@ pub fn cases(n: usize) -> Vec<Case> {
     case!(l, recursive, Price, format!("atr({n})"), core, m, e, [o] => core.atr(0, e, &m.high, &m.low, &m.close, p, o));
     case!(l, recursive, Percent, format!("natr({n})"), core, m, e, [o] => core.natr(0, e, &m.high, &m.low, &m.close, p, o));
     case!(l, windowed, Price, format!("bb({n},2)"), core, m, e, [a, b, c] => core.bbands(0, e, &m.close, p, 2.0, 2.0, sma, a, b, c));
+    case!(l, windowed, Ratio, format!("bb({n},2)"), core, m, e, [o] => core.percentb(0, e, &m.close, p, 2.0, 2.0, sma, o));
+    if let Some(case) = l.last_mut() {
+        case.outputs = vec![4];
+        // TA-Lib says 0 or 0.5 where the bands have no width, and where that is rounding
+        case.not = vec![Kind::Stretches];
+    }
     case!(l, recursive, Price, format!("kc({n},{half},2)"), core, m, e, [a, b, c] => core.kc(0, e, &m.high, &m.low, &m.close, p, half, 2.0, a, b, c));
     case!(l, windowed, Price, format!("dc({n})"), core, m, e, [a, b, c] => core.donchian(0, e, &m.high, &m.low, p, a, b, c));
     case!(l, windowed, Price, format!("stddev({n})"), core, m, e, [o] => core.stddev(0, e, &m.close, p, 1.0, o));
