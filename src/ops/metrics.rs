@@ -15,6 +15,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use super::cgroup::memory_limit;
 use super::process::{ProcessUsage, boot_time, open_fds};
 
 const PREFIX: &str = "technical_";
@@ -85,6 +86,7 @@ pub struct Metrics {
     pub checkpoint_age_seconds: Gauge,
     pub circuit_open: IntGauge,
     pub ready: IntGauge,
+    pub memory_limit_bytes: IntGauge,
 
     pub signal_latency_seconds: Histogram,
     pub bar_age_seconds: Histogram,
@@ -131,6 +133,7 @@ impl Metrics {
             checkpoint_age_seconds: registered(r, Gauge::new(name("checkpoint_age_seconds"), "Seconds since the oldest of the newest checkpoints of the owned partitions.")),
             circuit_open: gauge(r, "circuit_open", "1 while intake is stopped because publishing fails."),
             ready: gauge(r, "ready", "1 while the process is ready."),
+            memory_limit_bytes: gauge(r, "memory_limit_bytes", "Memory that the control group grants, in bytes; 0 without a limit."),
 
             signal_latency_seconds: histogram(r, "signal_latency_seconds", "Seconds from the receipt of a bar to its signal acknowledged or flushed.", SIGNAL_LATENCY),
             bar_age_seconds: histogram(r, "bar_age_seconds", "Seconds from the close of a bar to the publication of its signal.", BAR_AGE),
@@ -168,6 +171,9 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.process.refresh();
+        // it can be changed while the process runs
+        self.memory_limit_bytes
+            .set(memory_limit().map_or(0, saturating));
         let mut text = String::with_capacity(16 * 1024);
         // the encoder fails only on a family without metrics or name, and there is none
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
@@ -379,6 +385,7 @@ mod tests {
         ("technical_checkpoint_age_seconds", "gauge"),
         ("technical_circuit_open", "gauge"),
         ("technical_ready", "gauge"),
+        ("technical_memory_limit_bytes", "gauge"),
         ("technical_build_info", "gauge"),
         ("technical_signal_latency_seconds", "histogram"),
         ("technical_bar_age_seconds", "histogram"),

@@ -1,0 +1,82 @@
+# Sourced after lib.sh: a Docker daemon with compose and buildx, or a skip that says why not.
+#
+# What is there is used. What is missing is installed only as root on Debian or Ubuntu, with
+# apt-get: the daemon from the system's own packages, the two plugins from newer ones,
+# unpacked below target/ so that nothing of the system is upgraded.
+# DEPLOY_TEST_INSTALL=no installs nothing.
+# shellcheck shell=bash
+
+readonly ENGINE=$ROOT/target/deploy-test/docker
+mkdir -p "$ENGINE"
+
+may_install() {
+    [[ ${DEPLOY_TEST_INSTALL:-yes} != no && $(id -u) == 0 ]] && command -v apt-get >/dev/null
+}
+
+apt_install() {
+    local log=$ENGINE/apt.log
+    export DEBIAN_FRONTEND=noninteractive
+    {
+        flock 8
+        apt-get install -y --no-install-recommends "$@" >"$log" 2>&1 ||
+            { apt-get update -qq && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1
+    } 8>/tmp/deploy-test-apt.lock || {
+        tail -n 5 "$log" >&2
+        return 1
+    }
+}
+
+docker_answers() { docker version >/dev/null 2>&1; }
+
+start_daemon() {
+    command -v dockerd >/dev/null || apt_install docker.io iptables || return 1
+    # tests that start at once must not start two daemons
+    exec 7>/tmp/deploy-test-dockerd.lock
+    flock 7
+    if ! docker_answers; then
+        rm -f /var/run/docker.pid
+        setsid dockerd >"$ENGINE/dockerd.log" 2>&1 </dev/null 7>&- &
+        until_true 40 docker_answers || tail -n 3 "$ENGINE/dockerd.log" >&2
+    fi
+    exec 7>&-
+    docker_answers
+}
+
+# A plugin of the docker command from Debian's newer release.
+unpack_plugin() {
+    local package=docker-$1 lists=$ENGINE/apt source=$ENGINE/newer.sources
+    local options=(-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null
+        -o Dir::Etc::sourceparts="$ENGINE/sources" -o Dir::State::lists="$lists")
+    if [[ ! -d $lists/partial ]]; then
+        mkdir -p "$lists/partial" "$ENGINE/sources"
+        source=$ENGINE/sources/newer.sources
+        printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: trixie' \
+            'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$source"
+        apt-get "${options[@]}" update -qq || return 1
+    fi
+    (
+        cd "$ENGINE"
+        apt-get "${options[@]}" download "$package" &&
+            dpkg -x "$package"_*.deb unpacked &&
+            mkdir -p config/cli-plugins &&
+            cp "unpacked/usr/libexec/docker/cli-plugins/$package" config/cli-plugins/
+        rm -rf unpacked "$package"_*.deb
+        [[ -x config/cli-plugins/$package ]]
+    ) >"$ENGINE/plugin.log" 2>&1
+}
+
+if ! command -v docker >/dev/null; then
+    may_install || skip "docker is not installed, and may not be installed from here"
+    apt_install docker.io || skip "docker is not installed, and apt-get cannot install it"
+fi
+if ! docker_answers; then
+    [[ $(id -u) == 0 ]] || skip "no Docker daemon answers (is this user allowed to use it?)"
+    command -v dockerd >/dev/null || may_install || skip "no Docker daemon answers"
+    start_daemon || skip "no Docker daemon answers, and none can be started here"
+fi
+for plugin in buildx compose; do
+    docker "$plugin" version >/dev/null 2>&1 && continue
+    export DOCKER_CONFIG=$ENGINE/config
+    docker "$plugin" version >/dev/null 2>&1 && continue
+    may_install && unpack_plugin "$plugin" || skip "docker has no $plugin plugin here"
+done
