@@ -36,20 +36,9 @@ base_image() {
     present "$IMAGE" && return
     may_install || skip "no registry can be reached for ${GENUINE[$name]}, and no look-alike made"
     say "no registry for ${GENUINE[$name]}: making a look-alike, $IMAGE"
-    "make_$name" "$IMAGES/$name" || fail "$IMAGE could not be made"
+    "make_$name" "$IMAGES/$name"
     rm -rf "${IMAGES:?}/$name"
-}
-
-# packages DIRECTORY NAME…: unpacks Debian packages there.
-packages() {
-    local target=$1 name
-    shift
-    mkdir -p "$IMAGES/debs" "$target"
-    for name; do
-        compgen -G "$IMAGES/debs/${name}_*.deb" >/dev/null ||
-            (cd "$IMAGES/debs" && apt-get -o APT::Sandbox::User=root download -qq "$name")
-        dpkg -x "$IMAGES"/debs/"${name}"_*.deb "$target"
-    done
+    present "$IMAGE" || fail "$IMAGE could not be made"
 }
 
 make_debian() {
@@ -59,8 +48,8 @@ make_debian() {
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook="cp $CERTIFICATES \"\$1$CERTIFICATES\"" \
         --customize-hook='cp -r /usr/local/share/ca-certificates "$1/usr/local/share/"' \
-        bookworm "$1/root.tar" &&
-        docker import -c 'CMD ["bash"]' "$1/root.tar" "$LOCAL/debian" >/dev/null
+        bookworm "$1/root.tar"
+    docker import -c 'CMD ["bash"]' "$1/root.tar" "$LOCAL/debian" >/dev/null
 }
 
 make_rust() {
@@ -155,4 +144,21 @@ build_with_network() {
         [[ -n ${!name:-} ]] && arguments+=(--build-arg "$name")
     done
     docker build -q "${arguments[@]}" "$@" >/dev/null
+}
+
+# The agent's image, built from the repository as it is; the name is left in AGENT_IMAGE.
+# One that is named there already is used as it is.
+agent_image() {
+    [[ -n ${AGENT_IMAGE:-} ]] && return
+    local arguments=()
+    base_image rust
+    arguments+=(--build-arg "RUST_IMAGE=$IMAGE")
+    base_image distroless
+    arguments+=(--build-arg "RUNTIME_IMAGE=$IMAGE")
+    BUILD_GIT=$(git -C "$ROOT" describe --always --dirty --tags 2>/dev/null || echo unknown)
+    arguments+=(--build-arg "BUILD_GIT=$BUILD_GIT")
+    export AGENT_IMAGE=technical-analysis-agent:deploy-test
+    say "building $AGENT_IMAGE (minutes, unless its layers are there)"
+    build_with_network "${arguments[@]}" -f "$ROOT/docker/Dockerfile" -t "$AGENT_IMAGE" "$ROOT" ||
+        fail "the image cannot be built"
 }

@@ -1,30 +1,15 @@
 # Sourced after lib.sh: a Docker daemon with compose and buildx, or a skip that says why not.
 #
-# What is there is used. What is missing is installed only as root on Debian or Ubuntu, with
-# apt-get: the daemon from the system's own packages, the two plugins from newer ones,
-# unpacked below target/ so that nothing of the system is upgraded.
-# DEPLOY_TEST_INSTALL=no installs nothing.
+# What is there is used. What is missing is installed where debian.sh may: the daemon from the
+# system's own packages, the two plugins from newer ones, unpacked below target/ so that
+# nothing of the system is upgraded.
 # shellcheck shell=bash
+
+# shellcheck source=deploy/test/debian.sh
+. "$ROOT/deploy/test/debian.sh"
 
 readonly ENGINE=$ROOT/target/deploy-test/docker
 mkdir -p "$ENGINE"
-
-may_install() {
-    [[ ${DEPLOY_TEST_INSTALL:-yes} != no && $(id -u) == 0 ]] && command -v apt-get >/dev/null
-}
-
-apt_install() {
-    local log=$ENGINE/apt.log
-    export DEBIAN_FRONTEND=noninteractive
-    {
-        flock 8
-        apt-get install -y --no-install-recommends "$@" >"$log" 2>&1 ||
-            { apt-get update -qq && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1
-    } 8>/tmp/deploy-test-apt.lock || {
-        tail -n 5 "$log" >&2
-        return 1
-    }
-}
 
 docker_answers() { docker version >/dev/null 2>&1; }
 
