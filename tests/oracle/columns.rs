@@ -55,6 +55,7 @@ impl Column {
 /// Columns that cannot be met to 1e-9: tolerance and reason.
 pub const LOOSER: &[(&str, f64, &str)] = &[
     ("linreg_slope_14", 1e-7, SLOPE),
+    ("linreg_slope_30", 1e-7, SLOPE),
     ("vwap_session_upper1", 1e-7, BANDS),
     ("vwap_session_lower1", 1e-7, BANDS),
 ];

@@ -65,7 +65,7 @@ fn bound(error: f64) -> String {
 
 fn oracle_tables() -> String {
     let mut text = String::new();
-    for (set, outcomes) in outcomes() {
+    for (set, outcomes) in outcomes(&crate::data::kept()) {
         writeln!(text, "### {set}\n").unwrap();
         text.push_str("| column | indicator | values | worst error below |\n|---|---|---|---|\n");
         for o in outcomes {
