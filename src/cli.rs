@@ -71,8 +71,10 @@ pub struct ReplayArgs {
 
 /// Arguments of `feed`.
 #[derive(Debug, Clone, PartialEq, Args)]
-#[command(after_help = "Bars go to the server that NATS_URL names, under the first of \
-    TECHNICAL_SUBJECTS that has a wildcard, else under the first.")]
+#[command(
+    after_help = "Bars go to the server that NATS_URL names, under the first of \
+    TECHNICAL_SUBJECTS that has a wildcard, else under the first."
+)]
 pub struct FeedArgs {
     /// Files of bars, published one after another; `-` is standard input
     #[arg(
