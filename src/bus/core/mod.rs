@@ -245,6 +245,13 @@ impl Worker {
         let mut deadline = None;
         loop {
             self.turn().await;
+            // here, not only where it waits: an agent with more to do than it can never waits
+            if deadline.is_none() {
+                deadline = *stop.borrow_and_update();
+                if deadline.is_some() {
+                    self.leave();
+                }
+            }
             if let Some(at) = deadline {
                 let released = self.members.handover.is_released();
                 if released || tokio::time::Instant::now() + LAST_FLUSH >= at {
@@ -266,12 +273,7 @@ impl Worker {
                         sleep(TICK).await;
                     }
                 }
-                Ok(()) = stop.changed(), if deadline.is_none() => {
-                    deadline = *stop.borrow_and_update();
-                    if deadline.is_some() {
-                        self.leave();
-                    }
-                }
+                Ok(()) = stop.changed(), if deadline.is_none() => {}
             }
         }
     }
@@ -589,11 +591,12 @@ impl Worker {
     async fn drain(mut self, deadline: tokio::time::Instant) -> Result<(), DrainError> {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
         let finish = async {
+            // unsubscribing throws away what is still on its way here: first all of it must come
+            round_trip(&client, &link, deadline).await?;
             for (_, feed) in &mut self.feeds.0 {
-                // fails only when the connection is gone, which the round trip tells
+                // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
             }
-            round_trip(&client, &link, deadline).await?;
             self.feeds.gather(&mut self.pending, usize::MAX).await;
             self.active = true;
             self.backlog.append(&mut self.pending);
