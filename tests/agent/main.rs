@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod dead_letters;
+mod drain;
 mod group;
 mod input;
 mod path;
