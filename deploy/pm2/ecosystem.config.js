@@ -5,7 +5,7 @@
 
 const path = require("path");
 
-const binary = process.env.TECHNICAL_AGENT_BIN || "/usr/local/bin/technical-analysis-agent";
+const binary = process.env.AGENT_BINARY || "/usr/local/bin/technical-analysis-agent";
 const logs = process.env.PM2_LOG_DIR || path.join(process.env.HOME || "/tmp", "technical-analysis-logs");
 
 module.exports = {
@@ -40,7 +40,7 @@ module.exports = {
 
       autorestart: true,
       // Command line or configuration refused, and it would be again. Never 0: that is also
-      // what PM2 takes a process for that was killed.
+      // what PM2 takes a process for that was killed. (PM2 shows "waiting restart" and waits.)
       stop_exit_codes: [64, 78],
       exp_backoff_restart_delay: 500,
       max_memory_restart: "512M",

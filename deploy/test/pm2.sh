@@ -20,7 +20,7 @@ fi
 dir=$(mktemp -d)
 at_exit "rm -rf '$dir'"
 start_nats "$dir/nats"
-export PM2_HOME=$dir/home PM2_LOG_DIR=$dir/logs PM2_DISCRETE_MODE=true TECHNICAL_AGENT_BIN=$AGENT
+export PM2_HOME=$dir/home PM2_LOG_DIR=$dir/logs PM2_DISCRETE_MODE=true AGENT_BINARY=$AGENT
 export HTTP_BASE_PORT=$((20000 + RANDOM % 10000))
 at_exit "'$pm2' kill"
 
@@ -49,9 +49,10 @@ kill -CONT "$NATS_PID"
 "$pm2" delete "$app" >/dev/null
 say "PM2 $("$pm2" --version | tail -n 1): waits for an agent that is not ready"
 
-"$pm2" start "$ROOT/deploy/pm2/ecosystem.config.js" >/dev/null || broken "PM2 does not start it"
+# and now it may wait for an hour, so that only the agents' own word ends the wait
+sed 's/listen_timeout: 30000/listen_timeout: 3600000/' "$ROOT/deploy/pm2/ecosystem.config.js" >"$dir/endless.config.js"
+timeout 300 "$pm2" start "$dir/endless.config.js" >/dev/null || broken "PM2 waits for a word that does not come"
 online 2 || broken "not two online"
-# at once, without waiting: PM2 has waited
 for number in 0 1; do
     is_ready "$(at $number)" >/dev/null || broken "PM2 says online, but instance $number is not ready"
     grep -q "\"agent\":\"[^\"]*-$number\"" "$dir/logs/agent-$number.log" || broken "instance $number has not its name"
@@ -82,9 +83,18 @@ done
 say "stop: all three drained, none killed"
 
 "$pm2" delete "$app" >/dev/null
+sed 's/max_memory_restart: "512M"/max_memory_restart: "2M"/' "$ROOT/deploy/pm2/ecosystem.config.js" >"$dir/small.config.js"
+"$pm2" start "$dir/small.config.js" >/dev/null || broken "PM2 does not start it"
+grown() { (($(each p.pm2_env.restart_time | sort -n | tail -n 1) > 0)); }
+until_true 120 grown || broken "no restart above max_memory_restart"
+say "above max_memory_restart: started again (PM2 looks every 30 s)"
+
+"$pm2" delete "$app" >/dev/null
 TECHNICAL_RSI_PERIOD=none "$pm2" start "$ROOT/deploy/pm2/ecosystem.config.js" >/dev/null 2>&1 || true
-given_up() { [[ $(each p.pm2_env.status | sort -u) == stopped ]]; }
-until_true 30 given_up || broken "a bad configuration is tried for ever"
-[[ $(each p.pm2_env.restart_time | sort -u) == 0 ]] || broken "a bad configuration was tried again"
-say "a bad configuration: stopped, not tried again"
+# PM2 calls it "waiting restart", but the process is gone and is not started again
+sleep 5
+[[ $(each 'p.pid + "/" + p.pm2_env.restart_time' | sort -u) == 0/0 ]] || broken "a bad configuration was tried again"
+refused=$(grep -c 'exited with code \[78\]' "$PM2_HOME/pm2.log") || true
+((refused == 2)) || broken "exit code 78 was seen $refused times, not once per instance"
+say "a bad configuration: ended with 78, not tried again"
 say "passed"
