@@ -43,6 +43,10 @@ class Subscriber:
         if not self._pongs.acquire(timeout=timeout):
             raise ConnectionError(self.error or f"the NATS server did not answer within {timeout} s")
 
+    def is_open(self):
+        """Whether messages still can come."""
+        return self._thread.is_alive()
+
     def close(self):
         self._socket.close()
 

@@ -1,4 +1,4 @@
-# Sourced after engine-docker.sh: the images that ours are made from.
+# Sourced after lib.sh and engine-docker.sh: the images that ours are made from.
 #
 #   base_image debian|rust|distroless|nats|python|prometheus     puts its name into $IMAGE
 #
@@ -7,7 +7,7 @@
 # wheel of nats-server) and kept under a name of its own, technical-analysis.local/…, so that
 # nothing takes it for the genuine one. The host's certificates go into it: what reaches a
 # package registry from here reaches it from there. FORCE_LOCAL_IMAGES=1 pulls nothing.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153 # ROOT and the like are set there
 
 readonly IMAGES=$ENGINE/images LOCAL=technical-analysis.local
 readonly CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
@@ -36,31 +36,21 @@ base_image() {
     present "$IMAGE" && return
     may_install || skip "no registry can be reached for ${GENUINE[$name]}, and no look-alike made"
     say "no registry for ${GENUINE[$name]}: making a look-alike, $IMAGE"
-    "make_$name" "$IMAGES/$name" || fail "$IMAGE could not be made"
+    "make_$name" "$IMAGES/$name"
     rm -rf "${IMAGES:?}/$name"
-}
-
-# packages DIRECTORY NAME…: unpacks Debian packages there.
-packages() {
-    local target=$1 name
-    shift
-    mkdir -p "$IMAGES/debs" "$target"
-    for name; do
-        compgen -G "$IMAGES/debs/${name}_*.deb" >/dev/null ||
-            (cd "$IMAGES/debs" && apt-get -o APT::Sandbox::User=root download -qq "$name")
-        dpkg -x "$IMAGES"/debs/"${name}"_*.deb "$target"
-    done
+    present "$IMAGE" || fail "$IMAGE could not be made"
 }
 
 make_debian() {
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap
     mkdir -p "$1"
+    # shellcheck disable=SC2016 # mmdebstrap hands the target to its hooks as $1
     mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --include=ca-certificates \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook="cp $CERTIFICATES \"\$1$CERTIFICATES\"" \
         --customize-hook='cp -r /usr/local/share/ca-certificates "$1/usr/local/share/"' \
-        bookworm "$1/root.tar" &&
-        docker import -c 'CMD ["bash"]' "$1/root.tar" "$LOCAL/debian" >/dev/null
+        bookworm "$1/root.tar"
+    docker import -c 'CMD ["bash"]' "$1/root.tar" "$LOCAL/debian" >/dev/null
 }
 
 make_rust() {
@@ -85,9 +75,9 @@ END
 
 # What the genuine one holds: the C library and its kin, no shell, user 65532.
 make_distroless() {
-    local root=$1/root
+    local root=${1:?}/root
     packages "$root" base-files netbase tzdata libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 gcc-12-base
-    rm -rf "$root"/usr/share/{doc,man,locale,lintian} "$root"/{,usr/}{bin,sbin}
+    rm -rf "$root"/usr/share/{doc,man,locale,lintian} "${root:?}"/{bin,sbin} "${root:?}"/usr/{bin,sbin}
     mkdir -p "$root"/{tmp,proc,sys,dev,etc/ssl/certs,home/nonroot}
     chmod 1777 "$root/tmp"
     chown 65532:65532 "$root/home/nonroot"
@@ -155,4 +145,21 @@ build_with_network() {
         [[ -n ${!name:-} ]] && arguments+=(--build-arg "$name")
     done
     docker build -q "${arguments[@]}" "$@" >/dev/null
+}
+
+# The agent's image, built from the repository as it is; the name is left in AGENT_IMAGE.
+# One that is named there already is used as it is.
+agent_image() {
+    [[ -n ${AGENT_IMAGE:-} ]] && return
+    local arguments=()
+    base_image rust
+    arguments+=(--build-arg "RUST_IMAGE=$IMAGE")
+    base_image distroless
+    arguments+=(--build-arg "RUNTIME_IMAGE=$IMAGE")
+    BUILD_GIT=$(git -C "$ROOT" describe --always --dirty --tags 2>/dev/null || echo unknown)
+    arguments+=(--build-arg "BUILD_GIT=$BUILD_GIT")
+    export AGENT_IMAGE=technical-analysis-agent:deploy-test
+    say "building $AGENT_IMAGE (minutes, unless its layers are there)"
+    build_with_network "${arguments[@]}" -f "$ROOT/docker/Dockerfile" -t "$AGENT_IMAGE" "$ROOT" ||
+        fail "the image cannot be built"
 }

@@ -1,30 +1,15 @@
 # Sourced after lib.sh: a Docker daemon with compose and buildx, or a skip that says why not.
 #
-# What is there is used. What is missing is installed only as root on Debian or Ubuntu, with
-# apt-get: the daemon from the system's own packages, the two plugins from newer ones,
-# unpacked below target/ so that nothing of the system is upgraded.
-# DEPLOY_TEST_INSTALL=no installs nothing.
+# What is there is used. What is missing is installed where debian.sh may: the daemon from the
+# system's own packages, the two plugins from newer ones, unpacked below target/ so that
+# nothing of the system is upgraded.
 # shellcheck shell=bash
+
+# shellcheck source=deploy/test/debian.sh
+. "$ROOT/deploy/test/debian.sh"
 
 readonly ENGINE=$ROOT/target/deploy-test/docker
 mkdir -p "$ENGINE"
-
-may_install() {
-    [[ ${DEPLOY_TEST_INSTALL:-yes} != no && $(id -u) == 0 ]] && command -v apt-get >/dev/null
-}
-
-apt_install() {
-    local log=$ENGINE/apt.log
-    export DEBIAN_FRONTEND=noninteractive
-    {
-        flock 8
-        apt-get install -y --no-install-recommends "$@" >"$log" 2>&1 ||
-            { apt-get update -qq && apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1
-    } 8>/tmp/deploy-test-apt.lock || {
-        tail -n 5 "$log" >&2
-        return 1
-    }
-}
 
 docker_answers() { docker version >/dev/null 2>&1; }
 
@@ -44,18 +29,17 @@ start_daemon() {
 
 # A plugin of the docker command from Debian's newer release.
 unpack_plugin() {
-    local package=docker-$1 lists=$ENGINE/apt source=$ENGINE/newer.sources
+    local package=docker-$1 lists=$ENGINE/apt
     local options=(-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null
         -o Dir::Etc::sourceparts="$ENGINE/sources" -o Dir::State::lists="$lists")
     if [[ ! -d $lists/partial ]]; then
         mkdir -p "$lists/partial" "$ENGINE/sources"
-        source=$ENGINE/sources/newer.sources
         printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: trixie' \
-            'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$source"
+            'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$ENGINE/sources/newer.sources"
         apt-get "${options[@]}" update -qq || return 1
     fi
     (
-        cd "$ENGINE"
+        cd "$ENGINE" || exit
         apt-get "${options[@]}" download "$package" &&
             dpkg -x "$package"_*.deb unpacked &&
             mkdir -p config/cli-plugins &&
@@ -78,5 +62,6 @@ for plugin in buildx compose; do
     docker "$plugin" version >/dev/null 2>&1 && continue
     export DOCKER_CONFIG=$ENGINE/config
     docker "$plugin" version >/dev/null 2>&1 && continue
-    may_install && unpack_plugin "$plugin" || skip "docker has no $plugin plugin here"
+    may_install || skip "docker has no $plugin plugin, and it may not be installed from here"
+    unpack_plugin "$plugin" || skip "docker has no $plugin plugin here, and apt-get has none"
 done
