@@ -13,10 +13,6 @@ AGENT=$(realpath "$AGENT")
 # nothing of the tester's own settings reaches the agents
 unset TECHNICAL_AGENT_BIN HTTP_ADDR NATS_URL LOG_DIR LOG_LEVEL TECHNICAL_AGENT_NAME
 
-may_install() {
-    [[ ${DEPLOY_TEST_INSTALL:-yes} != no && $(id -u) == 0 ]] && command -v apt-get >/dev/null
-}
-
 # Starts a NATS server on a free port: sets NATS_URL and NATS_PID. Its files go to $1.
 start_nats() {
     local server ports

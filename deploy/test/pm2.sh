@@ -20,6 +20,7 @@ fi
 dir=$(mktemp -d)
 at_exit "rm -rf '$dir'"
 start_nats "$dir/nats"
+mkdir "$dir/logs"
 export PM2_HOME=$dir/home PM2_LOG_DIR=$dir/logs PM2_DISCRETE_MODE=true AGENT_BINARY=$AGENT
 export HTTP_BASE_PORT=$((20000 + RANDOM % 10000))
 at_exit "'$pm2' kill"

@@ -5,12 +5,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=deploy/test/agent.sh
 . "$(dirname "${BASH_SOURCE[0]}")/agent.sh"
+# shellcheck source=deploy/test/debian.sh
+. "$ROOT/deploy/test/debian.sh"
 
 if ! command -v supervisord >/dev/null; then
     may_install || skip "supervisor is not installed, and may not be installed from here"
-    { apt-get install -y --no-install-recommends supervisor ||
-        { apt-get update -qq && apt-get install -y --no-install-recommends supervisor; }; } \
-        >/dev/null 2>&1 || skip "supervisor is not installed, and apt-get cannot install it"
+    apt_install supervisor || skip "supervisor is not installed, and apt-get cannot install it"
 fi
 dir=$(mktemp -d)
 at_exit "rm -rf '$dir'"

@@ -18,6 +18,7 @@ build_with_network -t "$image" --build-arg BASE="$IMAGE" -f "$ROOT/deploy/test/s
 
 box=technical-analysis-systemd-$$
 in_box() { docker exec "$box" "$@"; }
+into_box() { docker cp "$1" "$box:$2" >/dev/null 2>&1 || fail "$1 cannot be copied into the container"; }
 # as few rights as systemd can do with, and never --privileged
 docker run -d --name "$box" --cap-add ALL --cap-drop SYS_RESOURCE --cgroupns private \
     --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
@@ -55,10 +56,10 @@ settings() {
 restarted() { is NRestarts "$1" && is ActiveState active; }
 
 in_box mkdir -p /src/deploy /src/docs/deployment
-docker cp -q "$ROOT/deploy/systemd" "$box:/src/deploy/"
-docker cp -q "$ROOT/docs/deployment/systemd.md" "$box:/src/docs/deployment/"
-docker cp -q "$AGENT" "$box:/src/agent"
-docker cp -q "$nats" "$box:/usr/local/bin/nats-server"
+into_box "$ROOT/deploy/systemd" /src/deploy/
+into_box "$ROOT/docs/deployment/systemd.md" /src/docs/deployment/
+into_box "$AGENT" /src/agent
+into_box "$nats" /usr/local/bin/nats-server
 in_box env TECHNICAL_AGENT_BIN=/src/agent /src/deploy/systemd/install.sh >/dev/null || fail "install.sh"
 [[ $(in_box stat -c %a /etc/technical-analysis/environment) == 600 ]] || fail "the environment file is open"
 
