@@ -381,11 +381,7 @@ async fn beat(client: async_nats::Client, agent: String, queries: Queries) {
 }
 
 /// Tells whoever started this process when it is ready, alive and stopping.
-async fn supervise(
-    notifier: Notifier,
-    health: Health,
-    mut stop: watch::Receiver<Option<Instant>>,
-) {
+async fn supervise(notifier: Notifier, health: Health, mut stop: watch::Receiver<Option<Instant>>) {
     let announce = async {
         let deadline = tokio::select! {
             // the stop has the last word, also when both have happened

@@ -84,13 +84,6 @@ done
 say "stop: all three drained, none killed"
 
 "$pm2" delete "$app" >/dev/null
-sed 's/max_memory_restart: "512M"/max_memory_restart: "2M"/' "$ROOT/deploy/pm2/ecosystem.config.js" >"$dir/small.config.js"
-"$pm2" start "$dir/small.config.js" >/dev/null || broken "PM2 does not start it"
-grown() { (($(each p.pm2_env.restart_time | sort -n | tail -n 1) > 0)); }
-until_true 120 grown || broken "no restart above max_memory_restart"
-say "above max_memory_restart: started again (PM2 looks every 30 s)"
-
-"$pm2" delete "$app" >/dev/null
 TECHNICAL_RSI_PERIOD=none "$pm2" start "$ROOT/deploy/pm2/ecosystem.config.js" >/dev/null 2>&1 || true
 # PM2 calls it "waiting restart", but the process is gone and is not started again
 sleep 5
@@ -98,4 +91,11 @@ sleep 5
 refused=$(grep -c 'exited with code \[78\]' "$PM2_HOME/pm2.log") || true
 ((refused == 2)) || broken "exit code 78 was seen $refused times, not once per instance"
 say "a bad configuration: ended with 78, not tried again"
+
+"$pm2" delete "$app" >/dev/null
+sed 's/max_memory_restart: "512M"/max_memory_restart: "2M"/' "$ROOT/deploy/pm2/ecosystem.config.js" >"$dir/small.config.js"
+"$pm2" start "$dir/small.config.js" >/dev/null || broken "PM2 does not start it"
+grown() { (($(each p.pm2_env.restart_time | sort -n | tail -n 1) > 0)); }
+until_true 120 grown || broken "no restart above max_memory_restart"
+say "above max_memory_restart: started again (PM2 looks every 30 s)"
 say "passed"
