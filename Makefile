@@ -43,6 +43,14 @@ status-technical: ## how the background agents are (NAME= for one)
 stop-technical: ## stop the background agents, draining (NAME= for one)
 	@scripts/stop_agent.sh $(if $(NAME),--name "$(NAME)",--all)
 
+.PHONY: install-systemd
+install-systemd: build ## install the binary and the systemd units (as root; DESTDIR= for packages)
+	@deploy/systemd/install.sh install
+
+.PHONY: uninstall-systemd
+uninstall-systemd: ## stop and remove them; settings and logs stay
+	@deploy/systemd/install.sh uninstall
+
 ##@ work on it
 
 .PHONY: test
@@ -54,9 +62,20 @@ check: ## formatting, lints, documentation, scripts, tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh deploy/test/*.sh .ci/run; \
 	else echo "shellcheck is not installed: scripts not checked"; fi
 	@$(MAKE) --no-print-directory test
+
+.PHONY: deploy-test
+deploy-test: ## Docker, Compose, monitoring … proven by running them (ONLY="docker compose")
+	@failed=; for test in deploy/test/[a-z]*.sh; do \
+		[ -x "$$test" ] || continue; \
+		name=$$(basename "$$test" .sh); \
+		case " $(or $(ONLY),$$name) " in *" $$name "*) ;; *) continue ;; esac; \
+		"$$test"; code=$$?; \
+		case $$code in 0|77) ;; *) failed="$$failed $$name($$code)" ;; esac; \
+	done; \
+	if [ -n "$$failed" ]; then echo "deploy-test: FAILED:$$failed"; exit 1; fi
 
 .PHONY: bench
 bench: ## engine benches, then the whole process over a real broker

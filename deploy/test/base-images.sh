@@ -1,4 +1,4 @@
-# Sourced after engine-docker.sh: the images that ours are made from.
+# Sourced after lib.sh and engine-docker.sh: the images that ours are made from.
 #
 #   base_image debian|rust|distroless|nats|python|prometheus     puts its name into $IMAGE
 #
@@ -7,7 +7,7 @@
 # wheel of nats-server) and kept under a name of its own, technical-analysis.local/…, so that
 # nothing takes it for the genuine one. The host's certificates go into it: what reaches a
 # package registry from here reaches it from there. FORCE_LOCAL_IMAGES=1 pulls nothing.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153 # ROOT and the like are set there
 
 readonly IMAGES=$ENGINE/images LOCAL=technical-analysis.local
 readonly CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
@@ -44,6 +44,7 @@ base_image() {
 make_debian() {
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap
     mkdir -p "$1"
+    # shellcheck disable=SC2016 # mmdebstrap hands the target to its hooks as $1
     mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --include=ca-certificates \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook="cp $CERTIFICATES \"\$1$CERTIFICATES\"" \
@@ -74,9 +75,9 @@ END
 
 # What the genuine one holds: the C library and its kin, no shell, user 65532.
 make_distroless() {
-    local root=$1/root
+    local root=${1:?}/root
     packages "$root" base-files netbase tzdata libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 gcc-12-base
-    rm -rf "$root"/usr/share/{doc,man,locale,lintian} "$root"/{,usr/}{bin,sbin}
+    rm -rf "$root"/usr/share/{doc,man,locale,lintian} "${root:?}"/{bin,sbin} "${root:?}"/usr/{bin,sbin}
     mkdir -p "$root"/{tmp,proc,sys,dev,etc/ssl/certs,home/nonroot}
     chmod 1777 "$root/tmp"
     chown 65532:65532 "$root/home/nonroot"

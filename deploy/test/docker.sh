@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Proves the image: built from docker/Dockerfile with the repository as its context, small, not
 # root, on a read-only root, healthy by its own probe, and drained by `docker stop`.
+# shellcheck source=deploy/test/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=deploy/test/engine-docker.sh
 . "$ROOT/deploy/test/engine-docker.sh"

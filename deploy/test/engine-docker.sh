@@ -29,18 +29,17 @@ start_daemon() {
 
 # A plugin of the docker command from Debian's newer release.
 unpack_plugin() {
-    local package=docker-$1 lists=$ENGINE/apt source=$ENGINE/newer.sources
+    local package=docker-$1 lists=$ENGINE/apt
     local options=(-o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null
         -o Dir::Etc::sourceparts="$ENGINE/sources" -o Dir::State::lists="$lists")
     if [[ ! -d $lists/partial ]]; then
         mkdir -p "$lists/partial" "$ENGINE/sources"
-        source=$ENGINE/sources/newer.sources
         printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: trixie' \
-            'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$source"
+            'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' >"$ENGINE/sources/newer.sources"
         apt-get "${options[@]}" update -qq || return 1
     fi
     (
-        cd "$ENGINE"
+        cd "$ENGINE" || exit
         apt-get "${options[@]}" download "$package" &&
             dpkg -x "$package"_*.deb unpacked &&
             mkdir -p config/cli-plugins &&
@@ -63,5 +62,6 @@ for plugin in buildx compose; do
     docker "$plugin" version >/dev/null 2>&1 && continue
     export DOCKER_CONFIG=$ENGINE/config
     docker "$plugin" version >/dev/null 2>&1 && continue
-    may_install && unpack_plugin "$plugin" || skip "docker has no $plugin plugin here"
+    may_install || skip "docker has no $plugin plugin, and it may not be installed from here"
+    unpack_plugin "$plugin" || skip "docker has no $plugin plugin here, and apt-get has none"
 done
