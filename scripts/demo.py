@@ -16,11 +16,13 @@ import json
 import os
 import pathlib
 import queue
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 from demo_nats import Subscriber
@@ -37,6 +39,8 @@ def main():
     options = arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    # the thread that notes when a message came must not wait for the one that prints
+    sys.setswitchinterval(0.0002)
     with contextlib.ExitStack() as cleanup:
         try:
             demonstrate(options, cleanup)
@@ -85,7 +89,7 @@ def demonstrate(options, cleanup):
     watch = Watch(port)
     cleanup.callback(watch.close)
 
-    heading("live signals (every one with an alert; of the others a sample)")
+    heading("live signals (four a second; those with alerts first)")
     rate = max(1, round(len(bars) / options.seconds))
     began = time.monotonic()
     feed = processes.feed(agent, scratch / "bars.csv", rate)
@@ -94,9 +98,10 @@ def demonstrate(options, cleanup):
     if feed.returncode != 0:
         raise Failed(f"feed ended with exit code {feed.returncode}:\n{processes.log_end('feed')}")
 
-    heading("status")
-    for name in AGENTS:
-        print(f"{name}: {in_short(processes.get(name, '/status'))}")
+    print(processes.log_end("feed", "feed: "))
+
+    heading("status (GET /status of each agent)")
+    print(side_by_side([processes.get(name, "/status") for name in AGENTS]))
 
     heading("drain")
     processes.drain(AGENTS)
@@ -172,7 +177,12 @@ def replay(agent, processes, path):
 class Watch:
     """What goes over the broker, as seen by a subscriber that is no part of the agent."""
 
-    ROW = "{:<16} {:<7} {:>4} {:>10} {:>6} {:>10} {:>6}  {:<8} {:<10} {:<7} {}"
+    ROW = "{:<16} {:<7}{:>4} {:>9} {:>5} {:>9} {:>6} {:<8}{:<7} {}"
+    TITLES = ("bar (UTC)", "symbol", "tf", "close", "RSI", "MACD hist", "BB pos", "trend", "agent",
+              "alerts")
+    # The longest alert alone fits beside the others in 100 columns; more of them go below it.
+    ALERTS_WIDTH = 100 - len(ROW.format(*[""] * 10))
+    ROW_EVERY = 0.25
 
     def __init__(self, port):
         self.bars = {}
@@ -201,29 +211,28 @@ class Watch:
             self.dead.append(message)
 
     def show(self, feed, expected):
-        """Prints signals until the feed has ended and they have all come, or no more come."""
-        titles = ("bar (UTC)", "symbol", "tf", "close", "RSI", "MACD hist", "BB pos", "trend",
-                  "momentum", "agent", "alerts")
+        """Prints signals until the feed has ended and they have all come, or no more come.
+        Of those that came since the last row, the one with the most alerts makes the next."""
         shown = 0
-        last_shown = 0.0
-        last_came = time.monotonic()
+        best = None
+        last_shown = last_came = time.monotonic()
         while feed.poll() is None or (len(self.signals) < expected
                                       and time.monotonic() - last_came < QUIET):
             if self.subscriber.error:
                 raise Failed(f"the watching connection broke: {self.subscriber.error}")
-            try:
+            with contextlib.suppress(queue.Empty):
                 message = self._new.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            last_came = time.monotonic()
-            row = json.loads(message.payload)
-            if not row["alerts"] and last_came - last_shown < 0.25:
-                continue
-            if shown % 30 == 0:
-                print(bold(self.ROW.format(*titles)))
-            print(self._row(row, message.headers.get("ta-agent", "?")), flush=True)
-            shown += 1
-            last_shown = last_came
+                last_came = time.monotonic()
+                row = json.loads(message.payload)
+                if best is None or len(row["alerts"]) > len(best[0]["alerts"]):
+                    best = row, message.headers.get("ta-agent", "?")
+            if best and time.monotonic() - last_shown >= self.ROW_EVERY:
+                if shown % 20 == 0:
+                    print(bold(self.ROW.format(*self.TITLES)))
+                print(self._row(*best), flush=True)
+                shown += 1
+                best = None
+                last_shown = time.monotonic()
         print(f"({shown} of {len(self.signals)} signals shown)")
 
     def _row(self, row, agent):
@@ -232,11 +241,14 @@ class Watch:
         def number(value, form):
             return "–" if value is None else format(value, form)
 
+        alerts = textwrap.wrap(" ".join(row["alerts"]), self.ALERTS_WIDTH) or [""]
         text = self.ROW.format(
             row["timestamp"][:16].replace("T", " "), row["symbol"], row["timeframe"],
             number(row["close"], f".{digits}f"), number(row["rsi"], ".1f"),
             number(row["macd_histogram"], f"+.{digits + 1}f"), number(row["bb_position"], ".2f"),
-            row["trend_signal"], row["momentum_signal"], agent, " ".join(row["alerts"]))
+            row["trend_signal"], agent, alerts[0]).rstrip()
+        below = [self.ROW.format(*[""] * 9, line) for line in alerts[1:]]
+        text = "\n".join([text, *below])
         return bold(text) if row["alerts"] else text
 
 
@@ -266,9 +278,9 @@ def conclude(bars, expected, watch, took):
     shares = ", ".join(f"{name} {count}" for name, count in sorted(agents.items()))
     print(f"signals out   {len(watch.signals)} of {len(expected)} ({shares})")
     print(f"compared      {missing} missing, {twice} twice, {foreign} not as replayed, "
-          f"dead letters {len(watch.dead)}")
-    print(f"latency       in the agent (Ta-Latency-Us)       {percentiles(inside)}")
-    print(f"              bar seen → signal seen, end to end {percentiles(around)}")
+          f"{len(watch.dead)} bars refused")
+    print(f"latency       in the agent, from bar received to signal sent    {percentiles(inside)}")
+    print(f"              on the wire, from bar to signal as seen from here {percentiles(around)}")
 
     faults = []
     if watch.bars_seen != len(bars) or set(watch.bars) != set(bars):
@@ -305,23 +317,28 @@ def percentiles(micros):
     def at(share):
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
-    return f"p50 {at(0.5):,.0f} µs   p99 {at(0.99):,.0f} µs   ({len(ordered)} signals)"
+    return f"p50 {at(0.5):,.0f} µs, p99 {at(0.99):,.0f} µs"
 
 
-def in_short(status):
-    """The scalars of a status document, one level deep, on one line."""
-    if status is None:
-        raise Failed("no answer to /status")
-    words = []
-    for name, value in json.loads(status).items():
-        inner = value.items() if isinstance(value, dict) else [(None, value)]
-        for key, leaf in inner:
-            label = f"{name}.{key}" if key else name
-            if isinstance(leaf, list):
-                words.append(f"{label}[{len(leaf)}]")
-            elif not isinstance(leaf, dict):
-                words.append(f"{label}={leaf}")
-    return "  ".join(words)
+def side_by_side(statuses):
+    """The scalars of some status documents, one document per column."""
+    documents = []
+    for status in statuses:
+        if status is None:
+            raise Failed("no answer to /status")
+        documents.append(json.loads(status))
+
+    def cell(value):
+        if isinstance(value, list):
+            return str(len(value))
+        if isinstance(value, float):
+            return f"{value:.1f}"
+        # a time to the second is enough here
+        return re.sub(r"\.\d+Z$", "Z", str(value))
+
+    names = [name for name, value in documents[0].items() if not isinstance(value, dict)]
+    rows = [[name, *(cell(document[name]) for document in documents)] for name in names]
+    return "\n".join("".join(f"{text:<28}" for text in row).rstrip() for row in rows)
 
 
 def bold(text):

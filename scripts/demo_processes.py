@@ -114,10 +114,10 @@ class Processes:
             if code != 0:
                 raise Failed(f"{name} must end with exit code 0:\n{self.log_end(name)}")
 
-    def log_end(self, name):
+    def log_end(self, name, before="  | "):
         with contextlib.suppress(OSError):
             lines = (self.scratch / f"{name}.out").read_text(errors="replace").splitlines()
-            return "\n".join(f"  | {line}" for line in lines[-15:])
+            return "\n".join(before + line for line in lines[-15:])
         return ""
 
     def end(self):

@@ -381,30 +381,18 @@ async fn beat(client: async_nats::Client, agent: String, queries: Queries) {
 }
 
 /// Tells whoever started this process when it is ready, alive and stopping.
-async fn supervise(
-    mut notifier: Notifier,
-    health: Health,
-    mut stop: watch::Receiver<Option<Instant>>,
-) {
-    let stopping = async {
-        match stop.wait_for(Option::is_some).await {
-            Ok(deadline) => deadline.map_or(Duration::ZERO, |at| {
-                at.saturating_duration_since(Instant::now())
-            }),
-            // nothing is to be told once the process ends by itself
-            Err(_) => Duration::ZERO,
-        }
+async fn supervise(notifier: Notifier, health: Health, mut stop: watch::Receiver<Option<Instant>>) {
+    let announce = async {
+        let deadline = tokio::select! {
+            // the stop has the last word, also when both have happened
+            biased;
+            stop = stop.wait_for(Option::is_some) => stop.ok().and_then(|deadline| *deadline),
+            () = notifier.readiness(&health) => None,
+        };
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        notifier.stopping(left.unwrap_or_default());
     };
-    let mut stopping = std::pin::pin!(stopping);
-    let left = tokio::select! {
-        left = &mut stopping => left,
-        () = health.wait_ready() => {
-            tracing::info!("ready");
-            notifier.ready("ready");
-            stopping.await
-        }
-    };
-    notifier.stopping(left);
+    tokio::join!(announce, notifier.watchdog(&health));
 }
 
 /// The admin routes at work.

@@ -15,6 +15,7 @@
 //! The link holds the client, so a connection ends by [`super::drain_and_close`] only, never by
 //! being forgotten.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ use tokio::time::Instant;
 
 use super::backoff::jitter;
 
+/// Denials remembered at most.
+const MAX_DENIALS: usize = 32;
 /// One line of a kind per this.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a burst of drops is counted before it is logged.
@@ -67,6 +70,7 @@ pub struct Link {
     slow_consumer_events: AtomicU64,
     burst: AtomicBool,
     last_error: Mutex<Option<String>>,
+    denials: Mutex<BTreeSet<String>>,
     outage_line: Throttle,
     refusal_line: Throttle,
     server_error_line: Throttle,
@@ -82,6 +86,7 @@ impl Default for Link {
             slow_consumer_events: AtomicU64::new(0),
             burst: AtomicBool::new(false),
             last_error: Mutex::new(None),
+            denials: Mutex::new(BTreeSet::new()),
             outage_line: Throttle::default(),
             refusal_line: Throttle::default(),
             server_error_line: Throttle::default(),
@@ -218,14 +223,35 @@ impl Link {
                 if self.server_error_line.due() {
                     tracing::warn!(%error, "the NATS server reports an error");
                 }
-                self.failed(error.to_string());
-                self.server_error.send_replace(Some(error.to_string()));
+                let text = error.to_string();
+                self.note_denial(&text);
+                self.failed(text.clone());
+                self.server_error.send_replace(Some(text));
             }
             Event::ClientError(error) => self.attempt_failed(&error),
         }
     }
 
+    /// What the server does not let this connection do, in its words; forgotten at a reconnect,
+    /// which asks for everything anew.
+    #[must_use]
+    pub fn denials(&self) -> Vec<String> {
+        lock(&self.denials).iter().cloned().collect()
+    }
+
+    fn note_denial(&self, text: &str) {
+        // round trips go to inboxes, and take a refusal for an answer
+        let denied = text.to_ascii_lowercase().contains("permissions violation");
+        if denied && !text.contains("_INBOX.") {
+            let mut denials = lock(&self.denials);
+            if denials.len() < MAX_DENIALS {
+                denials.insert(text.to_owned());
+            }
+        }
+    }
+
     fn connected(&self) {
+        lock(&self.denials).clear();
         self.state.send_replace(LinkState {
             connected: true,
             ..LinkState::default()

@@ -9,7 +9,7 @@ use ta::Next;
 use super::alerts::{Alert, AlertSet};
 use super::config::AnalysisConfig;
 use super::signal::{Momentum, Signal, Trend, finite};
-use crate::indicators::{Bars, Bollinger, Ema, Instance, Macd, Rsi, Sma, last, mean};
+use crate::indicators::{Bars, Bollinger, Ema, Instance, Macd, Rsi, Sma, Spec, last, mean};
 
 /// RSI at or above this is extremely overbought.
 const EXTREME_OVERBOUGHT: f64 = 75.0;
@@ -23,13 +23,7 @@ const COUNTED: f64 = 11.0;
 /// What the series remembers after a bar.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
-    rsi: Rsi,
-    macd: Macd,
-    bollinger: Bollinger,
-    sma_short: Sma,
-    sma_long: Sma,
-    ema_short: Ema,
-    ema_long: Ema,
+    standard: Standard,
     further: Vec<Instance>,
     levels: Levels,
     /// Bars missing since the last published signal.
@@ -38,33 +32,30 @@ pub(super) struct State {
     pub published: bool,
 }
 
+/// The indicators that every signal has fields for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Standard {
+    rsi: Rsi,
+    macd: Macd,
+    bollinger: Bollinger,
+    sma_short: Sma,
+    sma_long: Sma,
+    ema_short: Ema,
+    ema_long: Ema,
+}
+
 impl Clone for State {
     fn clone(&self) -> Self {
         Self {
-            rsi: self.rsi.clone(),
-            macd: self.macd.clone(),
-            bollinger: self.bollinger.clone(),
-            sma_short: self.sma_short.clone(),
-            sma_long: self.sma_long.clone(),
-            ema_short: self.ema_short.clone(),
-            ema_long: self.ema_long.clone(),
             further: self.further.clone(),
-            levels: self.levels,
-            gap: self.gap,
-            published: self.published,
+            ..*self
         }
     }
 
     /// Copies in place: `Vec::clone_from` keeps its allocation and clones each instance into
     /// the one that is there.
     fn clone_from(&mut self, source: &Self) {
-        self.rsi.clone_from(&source.rsi);
-        self.macd.clone_from(&source.macd);
-        self.bollinger.clone_from(&source.bollinger);
-        self.sma_short.clone_from(&source.sma_short);
-        self.sma_long.clone_from(&source.sma_long);
-        self.ema_short.clone_from(&source.ema_short);
-        self.ema_long.clone_from(&source.ema_long);
+        self.standard = source.standard;
         self.further.clone_from(&source.further);
         self.levels = source.levels;
         self.gap = source.gap;
@@ -94,14 +85,16 @@ impl State {
     /// Before the first bar.
     pub fn new(config: &AnalysisConfig) -> Self {
         Self {
-            rsi: Rsi::new(config.rsi_period),
-            macd: Macd::new(config.macd_fast, config.macd_slow, config.macd_signal),
-            bollinger: Bollinger::new(config.bb_period, config.bb_std),
-            sma_short: Sma::new(config.sma_short),
-            sma_long: Sma::new(config.sma_long),
-            ema_short: Ema::new(config.ema_short),
-            ema_long: Ema::new(config.ema_long),
-            further: config.indicators.iter().map(|spec| spec.build()).collect(),
+            standard: Standard {
+                rsi: Rsi::new(config.rsi_period),
+                macd: Macd::new(config.macd_fast, config.macd_slow, config.macd_signal),
+                bollinger: Bollinger::new(config.bb_period, config.bb_std),
+                sma_short: Sma::new(config.sma_short),
+                sma_long: Sma::new(config.sma_long),
+                ema_short: Ema::new(config.ema_short),
+                ema_long: Ema::new(config.ema_long),
+            },
+            further: config.indicators.iter().map(Spec::build).collect(),
             levels: Levels::default(),
             gap: 0,
             published: false,
@@ -111,9 +104,10 @@ impl State {
     /// Takes in the newest bar of `bars` and writes into `signal` what follows from it.
     pub fn advance(&mut self, config: &AnalysisConfig, bars: Bars<'_>, signal: &mut Signal) {
         let bar = bars.bar();
-        let [macd, macd_signal, macd_histogram] = self.macd.next(bars);
-        let [bb_upper, bb_middle, bb_lower] = self.bollinger.next(bars);
-        signal.rsi = known(self.rsi.next(bars));
+        let standard = &mut self.standard;
+        let [macd, macd_signal, macd_histogram] = standard.macd.next(bars);
+        let [bb_upper, bb_middle, bb_lower] = standard.bollinger.next(bars);
+        signal.rsi = known(standard.rsi.next(bars));
         signal.macd = known(macd);
         signal.macd_signal = known(macd_signal);
         signal.macd_histogram = known(macd_histogram);
@@ -125,10 +119,10 @@ impl State {
             (Some(lower), Some(width)) if width != 0.0 => finite((bar.close - lower) / width),
             _ => None,
         };
-        signal.sma_short = known(self.sma_short.next(bars));
-        signal.sma_long = known(self.sma_long.next(bars));
-        signal.ema_short = known(self.ema_short.next(bars));
-        signal.ema_long = known(self.ema_long.next(bars));
+        signal.sma_short = known(standard.sma_short.next(bars));
+        signal.sma_long = known(standard.sma_long.next(bars));
+        signal.ema_short = known(standard.ema_short.next(bars));
+        signal.ema_long = known(standard.ema_long.next(bars));
         signal.volume_sma = known(last(bars.volume, config.volume_sma).map(mean));
         signal.volume_ratio = match signal.volume_sma {
             Some(average) if average != 0.0 => finite(bar.volume / average),

@@ -294,13 +294,12 @@ impl Engine {
     }
 
     fn keep(&mut self, series: Series) -> Option<SeriesId> {
-        let id = match self.free.pop() {
-            Some(id) => id,
-            None => {
-                let id = SeriesId(u32::try_from(self.series.len()).ok()?);
-                self.series.push(None);
-                id
-            }
+        let id = if let Some(id) = self.free.pop() {
+            id
+        } else {
+            let id = SeriesId(u32::try_from(self.series.len()).ok()?);
+            self.series.push(None);
+            id
         };
         self.index.insert(series.key().clone(), id);
         self.series[id.index()] = Some(series);

@@ -344,7 +344,7 @@ impl Handover {
         self.linked = up;
         if !up {
             self.unlinked_at = now;
-        } else if (now - self.unlinked_at) * 2 > self.timing.silence {
+        } else if now.saturating_sub(self.unlinked_at) * 2 > self.timing.silence {
             self.restart(now);
         } else {
             self.echoed = now;

@@ -131,8 +131,8 @@ impl fmt::Debug for SlotSet {
 impl Serialize for SlotSet {
     /// 64 hexadecimal digits, the highest slot first.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = self.0.iter().rev().map(|w| format!("{w:016x}")).collect();
-        serializer.serialize_str(&text)
+        let [a, b, c, d] = self.0;
+        serializer.collect_str(&format_args!("{d:016x}{c:016x}{b:016x}{a:016x}"))
     }
 }
 

@@ -66,3 +66,35 @@ impl Recent {
 }
 
 clone_in_place!(Recent { values, at, seen });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_bounded_queue_holds(size in 1usize..9, values in prop::collection::vec(-9.0..9.0f64, 0..40)) {
+            let (mut recent, mut copy) = (Recent::new(size), Recent::new(size));
+            let room = copy.values.as_ptr();
+            let mut model = VecDeque::new();
+            for value in values {
+                recent.push(value);
+                model.push_back(value);
+                if model.len() > size {
+                    model.pop_front();
+                }
+                copy.clone_from(&recent);
+                // copied in place
+                prop_assert_eq!(copy.values.as_ptr(), room);
+                let full = model.len() == size;
+                prop_assert_eq!(copy.oldest(), model.front().copied().filter(|_| full));
+                prop_assert_eq!(copy.full().is_some(), full);
+                if full {
+                    prop_assert!(copy.iter().eq(model.iter().copied()));
+                }
+            }
+        }
+    }
+}

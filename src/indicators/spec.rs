@@ -154,12 +154,6 @@ impl Spec {
         self.entry.look_back(&self.values)
     }
 
-    /// Bars until its value agrees with an infinitely long history to 1e-6.
-    #[must_use]
-    pub fn converges(&self) -> Option<usize> {
-        self.entry.converges(&self.values)
-    }
-
     /// A fresh instance.
     #[must_use]
     pub fn build(&self) -> Instance {

@@ -32,7 +32,7 @@ pub const TRADINGVIEW: Entry = Entry::new(
     (Convention::TradingView, "chart indicator Stoch RSI"),
     &[
         Param::bars("rsi", 14, 2),
-        Param::bars("stoch", 14, 1),
+        Param::bars("stoch", 14, 2),
         Param::bars("k", 3, 1),
         Param::bars("d", 3, 1),
     ],

@@ -86,20 +86,6 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The catalogue as a table in Markdown.
-#[must_use]
-pub fn catalogue_markdown() -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&TITLES.map(str::to_owned));
-    text.push_str(&line(&TITLES.map(|_| "---".to_owned())));
-    for entry in CATALOGUE {
-        let mut row = row(entry);
-        row[0] = format!("`{}`", row[0]);
-        text.push_str(&line(&row));
-    }
-    text
-}
-
 #[derive(Serialize)]
 struct ParamRow {
     name: &'static str,
@@ -149,4 +135,59 @@ pub fn catalogue_json() -> String {
         })
         .collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_per_indicator() {
+        let table = catalogue_table();
+        assert_eq!(table.lines().count(), CATALOGUE.len() + 1);
+        let atr = table.lines().find(|l| l.starts_with("atr(")).unwrap();
+        let cells: Vec<&str> = atr.split_whitespace().collect();
+        assert_eq!(
+            cells,
+            [
+                "atr(period=14)",
+                "–",
+                "1…1000",
+                "14",
+                "210",
+                "TA-Lib",
+                "ATR"
+            ]
+        );
+        let columns: Vec<usize> = ["first", "settled", "convention"]
+            .iter()
+            .map(|title| table.lines().next().unwrap().find(title).unwrap())
+            .collect();
+        assert!(columns.is_sorted());
+    }
+
+    #[test]
+    fn the_json_says_what_a_program_needs() {
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&catalogue_json()).unwrap();
+        let find = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+        assert_eq!(
+            *find("stoch"),
+            serde_json::json!({
+                "name": "stoch",
+                "params": [
+                    {"name": "period", "default": 14, "min": 1, "max": 1000},
+                    {"name": "k", "default": 3, "min": 1, "max": 1000},
+                    {"name": "d", "default": 3, "min": 1, "max": 1000},
+                ],
+                "outputs": ["k", "d"],
+                "convention": "TA-Lib",
+                "source": "STOCH (SMA)",
+                "warmup": 17,
+                "converges": 18,
+            })
+        );
+        assert_eq!(find("vwap")["params"][0]["default"], "00:00");
+        assert_eq!(find("obv")["converges"], serde_json::Value::Null);
+        assert_eq!(find("sar@tv")["convention"], "TradingView");
+    }
 }

@@ -52,3 +52,27 @@ impl Period for VolumeRatio {
         self.period
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ratio(volume: &[f64]) -> Option<f64> {
+        let ones = vec![1.0; volume.len()];
+        VolumeRatio::new(3).next(Bars {
+            timestamps: &vec![0; volume.len()],
+            open: &ones,
+            high: &ones,
+            low: &ones,
+            close: &ones,
+            volume,
+        })
+    }
+
+    #[test]
+    fn the_newest_volume_is_part_of_its_average() {
+        assert_eq!(ratio(&[9.0, 1.0, 2.0, 3.0]), Some(1.5));
+        assert_eq!(ratio(&[2.0, 3.0]), None);
+        assert_eq!(ratio(&[0.0, 0.0, 0.0]), None);
+    }
+}

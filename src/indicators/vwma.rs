@@ -11,13 +11,13 @@ use super::slices::{sum_of, sum_over};
 pub const TALIB: Entry = Entry::new(
     "vwma",
     (Convention::TaLib, "VWMA"),
-    &[Param::period(20, 1)],
+    &[Param::period(20, 2)],
     VALUE,
     |p| p.bars(0) - 1,
     |p| Vwma::new(p.bars(0)).into(),
 );
 
-/// `Σ close · volume / Σ volume` over the last `n` bars; 0 when none of them traded.
+/// `Σ close · volume / Σ volume` over the last `n` bars; none when nothing traded.
 ///
 /// First value at bar `n − 1`. Windowed. Source: TA-Lib `VWMA`, TradingView `ta.vwma`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Vwma {
 }
 
 impl Vwma {
-    /// Over `period` bars (at least 1).
+    /// Over `period` bars (at least 2).
     #[must_use]
     pub const fn new(period: usize) -> Self {
         Self { period }
@@ -39,14 +39,9 @@ impl Next<Bars<'_>> for Vwma {
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let n = self.period;
-        bars.tail(n).map(|bars| {
-            let traded = sum_of(bars.volume, |v| v);
-            if traded > 0.0 {
-                sum_over(n, |i| bars.close[i] * bars.volume[i]) / traded
-            } else {
-                0.0
-            }
-        })
+        let bars = bars.tail(n)?;
+        let traded = sum_of(bars.volume, |v| v);
+        (traded > 0.0).then(|| sum_over(n, |i| bars.close[i] * bars.volume[i]) / traded)
     }
 }
 

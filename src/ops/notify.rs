@@ -46,11 +46,32 @@ impl Notifier {
     }
 
     /// The process is ready. To be called once.
-    pub fn ready(&mut self, status: &str) {
+    pub fn ready(&self, status: &str) {
         self.systemd(&format!("READY=1\nSTATUS={}", one_line(status)));
-        if let Some(mut node) = self.node.take() {
+        if let Some(mut node) = self.node.as_ref() {
             let told = node.write_all(b"\"ready\"\n");
             logged("PM2 cannot be told of readiness", told);
+        }
+    }
+
+    /// Tells of readiness once it is there, and of what is missing whenever it is not. Never
+    /// ends.
+    pub async fn readiness(&self, health: &Health) {
+        let mut changes = health.watch_ready();
+        let mut told = false;
+        loop {
+            let ready = *changes.borrow_and_update();
+            if !ready {
+                self.status(&format!("not ready: {}", health.missing().join("; ")));
+            } else if told {
+                self.status("ready");
+            } else {
+                tracing::info!("ready");
+                self.ready("ready");
+                told = true;
+            }
+            // `health` holds the sender, so the wait cannot fail
+            let _ = changes.changed().await;
         }
     }
 
@@ -68,7 +89,7 @@ impl Notifier {
     }
 
     /// Feeds systemd's watchdog, twice per its interval, for as long as every loop makes
-    /// progress. Ends at once where there is no watchdog.
+    /// progress, the drain included. Ends at once where there is no watchdog.
     pub async fn watchdog(&self, health: &Health) {
         let (Some(limit), Some(_)) = (self.watchdog, &self.systemd) else {
             return;
@@ -153,7 +174,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let systemd = UnixDatagram::bind(&path).unwrap();
-        let mut notifier =
+        let notifier =
             Notifier::new(|key| (key == "NOTIFY_SOCKET").then(|| path.display().to_string()));
         notifier.ready("all\nwell");
         assert_eq!(received(&systemd), "READY=1\nSTATUS=all well");
@@ -161,6 +182,43 @@ mod tests {
         assert_eq!(
             received(&systemd),
             "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=25000000"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn systemd_is_told_once_of_readiness_and_of_whatever_takes_it_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        let notifier =
+            Notifier::new(|key| (key == "NOTIFY_SOCKET").then(|| path.display().to_string()));
+        let health = Health::new();
+        let nats = health.component("nats", true);
+        nats.down("connecting");
+        health.started();
+        let following = async {
+            let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
+            pause().await;
+            nats.up("");
+            pause().await;
+            nats.down("gone");
+            pause().await;
+            nats.up("");
+            pause().await;
+        };
+        tokio::select! {
+            () = notifier.readiness(&health) => {}
+            () = following => {}
+        }
+        let told: [String; 4] = std::array::from_fn(|_| received(&systemd));
+        assert_eq!(
+            told,
+            [
+                "STATUS=not ready: nats: connecting",
+                "READY=1\nSTATUS=ready",
+                "STATUS=not ready: nats: gone",
+                "STATUS=ready",
+            ]
         );
     }
 
@@ -195,7 +253,7 @@ mod tests {
     fn pm2_is_told_over_the_inherited_channel() {
         let (mut parent, child) = UnixStream::pair().unwrap();
         let fd = child.as_raw_fd().to_string();
-        let mut notifier = Notifier::new(|key| (key == "NODE_CHANNEL_FD").then(|| fd.clone()));
+        let notifier = Notifier::new(|key| (key == "NODE_CHANNEL_FD").then(|| fd.clone()));
         notifier.ready("");
         drop((notifier, child));
         let mut text = String::new();
@@ -205,10 +263,10 @@ mod tests {
 
     #[test]
     fn without_a_supervisor_nothing_happens() {
-        let mut notifier = Notifier::new(|_| None);
+        let notifier = Notifier::new(|_| None);
         notifier.ready("x");
         notifier.stopping(Duration::ZERO);
-        let mut astray = Notifier::new(|key| (key == "NODE_CHANNEL_FD").then(|| "9999".to_owned()));
+        let astray = Notifier::new(|key| (key == "NODE_CHANNEL_FD").then(|| "9999".to_owned()));
         astray.ready("x");
     }
 }

@@ -3,7 +3,7 @@
 //! What a live run publishes for the same bars in the same order, this prints, byte for byte.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -78,7 +78,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Resul
 }
 
 impl<W: Write> Replay<'_, W> {
-    fn file(&mut self, path: &PathBuf, args: &ReplayArgs) -> Result<(), Error> {
+    fn file(&mut self, path: &Path, args: &ReplayArgs) -> Result<(), Error> {
         let defaults = Defaults {
             symbol: args.input.symbol.clone(),
             timeframe: args.input.timeframe,
@@ -107,7 +107,7 @@ impl<W: Write> Replay<'_, W> {
         Ok(())
     }
 
-    fn line(&mut self, path: &PathBuf, number: u64, payload: &[u8]) -> Result<(), Error> {
+    fn line(&mut self, path: &Path, number: u64, payload: &[u8]) -> Result<(), Error> {
         let (decoder, now) = (self.decoder, clock::now());
         let silent = Ok(SubjectParts::default());
         let mut outcome = Ok(());
@@ -125,7 +125,7 @@ impl<W: Write> Replay<'_, W> {
         outcome
     }
 
-    fn bar(&mut self, path: &PathBuf, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
+    fn bar(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
         let outcome = self.engine.on_bar(event, clock::now());
         if let Effect::Refused(refusal) = outcome.effect {
             return self.skip(path, number, &refusal.to_string());
@@ -147,7 +147,7 @@ impl<W: Write> Replay<'_, W> {
         }
     }
 
-    fn skip(&mut self, path: &PathBuf, number: u64, reason: &str) -> Result<(), Error> {
+    fn skip(&mut self, path: &Path, number: u64, reason: &str) -> Result<(), Error> {
         let told = format!("{}, line {number}: {reason}", path.display());
         if self.strict {
             return Err(Error::Data(told));

@@ -5,15 +5,21 @@
 #![allow(dead_code)] // each test file takes the parts it needs
 
 mod agent;
+mod market;
 mod server;
 mod signals;
 
 #[allow(unused_imports)]
 pub use agent::{Agent, Metrics, Response};
 #[allow(unused_imports)]
+pub use market::{
+    DAY_ONE, Flow, Market, assert_nothing_twice, assert_same, flat, publish, publish_with, replay,
+    replay_files, send, settled, when,
+};
+#[allow(unused_imports)]
 pub use server::{NatsServer, Options};
 #[allow(unused_imports)]
-pub use signals::{Collected, bars, collect_signals};
+pub use signals::{Collected, Received, bars, collect_signals};
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

@@ -94,6 +94,11 @@ impl Collected {
         self.messages()
     }
 
+    /// Waits until something comes, at most for `longest`; whether something came.
+    pub async fn wait_change(&self, longest: Duration) -> bool {
+        timeout(longest, self.arrived.notified()).await.is_ok()
+    }
+
     /// Waits until nothing has come for `quiet`, and returns all: for what must **not** come.
     pub async fn wait_quiet(&self, quiet: Duration) -> Vec<Received> {
         while timeout(quiet, self.arrived.notified()).await.is_ok() {}

@@ -55,15 +55,19 @@ impl Column {
 /// Columns that cannot be met to 1e-9: tolerance and reason.
 pub const LOOSER: &[(&str, f64, &str)] = &[
     ("linreg_slope_14", 1e-7, SLOPE),
+    ("linreg_slope_30", 1e-7, SLOPE),
     ("vwap_session_upper1", 1e-7, BANDS),
     ("vwap_session_lower1", 1e-7, BANDS),
 ];
 
-const SLOPE: &str = "TA-Lib's running sums lose up to 4e-8 of a slope near 0; ours is within \
-    1e-11 of the slope in exact arithmetic";
+const SLOPE: &str = "TA-Lib's running sums lose up to 4e-8 of a slope near 0, measured \
+    against the slope of the same doubles in rational arithmetic";
 
 const BANDS: &str = "the oracle takes the deviation from `Σ p²·v / Σ v − vwap²`, which leaves \
     up to 1e-8 of the price at the first bars of a session; ours is 0 there";
+
+/// Cells that are no value: the export plots a 0 where TradingView has no ATR yet.
+pub const IGNORED: &[(&str, &str)] = &[("ta.supertrend(3, 10).down", "2023-01-02T06:00:00Z")];
 
 /// Columns of functions that the catalogue does not have.
 pub const NOT_COVERED: &[&str] = &[

@@ -1,7 +1,7 @@
 //! Reading the sets, and running an indicator over one.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use technical_analysis_agent::indicators::{Bars, parse};
 use technical_analysis_agent::market::Timestamp;
@@ -19,15 +19,19 @@ pub struct Set {
     volume: Vec<f64>,
 }
 
-fn path(set: &str, file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data/oracle")
-        .join(set)
-        .join(file)
+/// The sets as they are kept here: small, so not every row of each.
+pub fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle")
 }
 
-fn read(set: &str, file: &str) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut reader = csv::Reader::from_path(path(set, file)).unwrap();
+/// The sets as they came, whole, where they lie beside the project.
+pub fn whole() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracle");
+    beside.is_dir().then_some(beside)
+}
+
+fn read(root: &Path, set: &str, file: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut reader = csv::Reader::from_path(root.join(set).join(file)).unwrap();
     let header = reader
         .headers()
         .unwrap()
@@ -42,8 +46,8 @@ fn read(set: &str, file: &str) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 impl Set {
-    pub fn read(set: &str) -> Self {
-        let (_, rows) = read(set, "ohlcv.csv");
+    pub fn read(root: &Path, set: &str) -> Self {
+        let (_, rows) = read(root, set, "ohlcv.csv");
         let column = |i: usize| rows.iter().map(|row| row[i].parse().unwrap()).collect();
         Self {
             rows: rows
@@ -139,8 +143,8 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn read(set: &str, file: &str) -> Self {
-        let (header, rows) = read(set, file);
+    pub fn read(root: &Path, set: &str, file: &str) -> Self {
+        let (header, rows) = read(root, set, file);
         Self { header, rows }
     }
 

@@ -9,14 +9,17 @@
 //! bar that came before it is worked off.
 
 mod answers;
+mod feeds;
 mod intake;
+mod leave;
 mod members;
+mod protocol;
 mod resume;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, SubscribeError, Subscriber};
@@ -25,16 +28,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::drain::{DrainError, drain_and_close, round_trip};
+use super::drain::{DrainError, round_trip};
 use super::link::Link;
 use crate::clock;
 use crate::config::Config;
-use crate::group::{Action, Direct, Handover, MemberId, Phase, Presence, SlotSet, Timing};
+use crate::group::{Handover, MemberId, Timing};
 use crate::ops::health::{Component, Health, Progress};
-use crate::ops::metrics::{ACQUIRED, Metrics, RELEASED};
+use crate::ops::metrics::Metrics;
 use crate::ops::query::Query;
 use crate::wire::SubjectPattern;
 
+use feeds::Feeds;
 use intake::Intake;
 use members::{GroupSubjects, Members};
 
@@ -80,55 +84,9 @@ pub enum CoreError {
     /// The server does not take a subscription.
     #[error("cannot subscribe: {0}")]
     Subscribe(#[from] SubscribeError),
-    /// The connection was lost while beginning.
-    #[error("cannot begin: {0}")]
-    Begin(DrainError),
     /// Not everything could be finished.
     #[error(transparent)]
     Drain(#[from] DrainError),
-}
-
-/// Market data, from all subscriptions.
-struct Feeds(Vec<(SubjectPattern, Subscriber)>);
-
-impl Feeds {
-    /// Takes what has arrived, at most `limit` messages, without waiting.
-    async fn gather(&mut self, into: &mut VecDeque<(usize, Message)>, limit: usize) {
-        let mut room = limit;
-        for (at, (_, feed)) in self.0.iter_mut().enumerate() {
-            // not subject to the scheduler's budget: "nothing there" must mean just that
-            unconstrained(std::future::poll_fn(|context| {
-                while room > 0
-                    && let Poll::Ready(Some(message)) = feed.poll_next_unpin(context)
-                {
-                    into.push_back((at, message));
-                    room -= 1;
-                }
-                Poll::Ready(())
-            }))
-            .await;
-        }
-    }
-
-    /// Waits for a message.
-    async fn next(&mut self) -> Option<(usize, Message)> {
-        std::future::poll_fn(|context| {
-            let mut open = false;
-            for (at, (_, feed)) in self.0.iter_mut().enumerate() {
-                match feed.poll_next_unpin(context) {
-                    Poll::Ready(Some(message)) => return Poll::Ready(Some((at, message))),
-                    Poll::Pending => open = true,
-                    Poll::Ready(None) => {}
-                }
-            }
-            if open {
-                Poll::Pending
-            } else {
-                Poll::Ready(None)
-            }
-        })
-        .await
-    }
 }
 
 struct Worker {
@@ -151,7 +109,8 @@ struct Worker {
     intake_health: Component,
     progress: Progress,
     started_at: crate::market::Timestamp,
-    bars_slow_since: Option<Instant>,
+    /// When the client last dropped messages.
+    dropped_at: Option<Instant>,
 }
 
 /// Works until told to stop, then drains: hands over what it holds, finishes every bar it has
@@ -186,15 +145,7 @@ impl Worker {
         let subjects = GroupSubjects::new(&config.group);
         let presences = client.subscribe(subjects.presence.clone()).await?;
         let direct = client.subscribe(subjects.direct(&me)).await?;
-        let asked = Instant::now();
-        round_trip(
-            client,
-            link,
-            tokio::time::Instant::now() + Duration::from_secs(10),
-        )
-        .await
-        .map_err(CoreError::Begin)?;
-        let round_trip_time = asked.elapsed();
+        let round_trip_time = settled(client, link, setup.stop.clone()).await;
         tracing::info!(
             subjects = ?config.subjects.iter().map(SubjectPattern::as_str).collect::<Vec<_>>(),
             round_trip_us = round_trip_time.as_micros(), "subscribed to market data"
@@ -231,7 +182,7 @@ impl Worker {
             intake_health,
             progress: health.progress("worker", STALL),
             started_at: clock::now(),
-            bars_slow_since: None,
+            dropped_at: None,
             setup,
         })
     }
@@ -246,7 +197,9 @@ impl Worker {
         loop {
             self.turn().await;
             if let Some(at) = deadline {
-                let released = self.members.handover.is_released();
+                // without a connection there is nobody to hand over to
+                let alone = !self.setup.link.is_connected();
+                let released = alone || self.members.handover.is_released();
                 if released || tokio::time::Instant::now() + LAST_FLUSH >= at {
                     return at;
                 }
@@ -375,254 +328,25 @@ impl Worker {
             self.intake.published(at.elapsed());
         }
     }
+}
 
-    fn tick(&mut self) {
-        if self.ticked.elapsed() < TICK {
-            return;
-        }
-        self.ticked = Instant::now();
-        let now = self.started.elapsed();
-        let link = self.setup.link.clone();
-        self.members.handover.on_link(now, link.is_connected());
-        self.members.handover.tick(now);
-        self.progress.idle();
-        self.intake.flush();
-        self.tell();
-        self.watch_slowness(link.slow_consumer_events());
-        self.forget_idle();
-    }
-
-    /// Metrics and health, as they stand.
-    fn tell(&mut self) {
-        let metrics = &self.setup.metrics;
-        let held = self.members.handover.holds().len();
-        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.series.set(gauge(self.intake.engine.len()));
-        metrics.partitions_owned.set(gauge(held));
-        metrics
-            .inflight_bars
-            .set(gauge(self.pending.len() + self.backlog.len()));
-        let members = self.members.handover.members().len();
-        match self.members.handover.phase() {
-            Phase::Active => match self.members.handover.differing_member() {
-                None => self.membership.up(format!("{members} members, {held} of 256 slots held")),
-                Some(other) => self.membership.degraded(format!(
-                    "{other} computes with another configuration: signals of the group are not uniform"
-                )),
-            },
-            Phase::Starting => self.membership.down("looking for the other members of the group"),
-            Phase::Syncing => self.membership.down("copying state from the other members"),
-            Phase::Leaving | Phase::Gone => self.membership.down("leaving the group"),
-        }
-    }
-
-    fn watch_slowness(&mut self, events: u64) {
-        let fresh = events.saturating_sub(self.slow_consumer_events);
-        if fresh > 0 {
-            self.slow_consumer_events = events;
-            self.setup.metrics.slow_consumer.inc_by(fresh);
-            self.bars_slow_since = Some(Instant::now());
-            self.intake_health.degraded("bars were dropped: this process is slower than its market data; add replicas or subjects");
-        } else if self
-            .bars_slow_since
-            .is_some_and(|at| at.elapsed() > Duration::from_secs(60))
-        {
-            self.bars_slow_since = None;
-            self.intake_health.up("subscribed");
-        }
-    }
-
-    fn forget_idle(&mut self) {
-        let Some(idle) = self.setup.config.series_idle else {
-            return;
-        };
-        if self.swept.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        self.swept = Instant::now();
-        let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
-        let since = clock::now().nanos().saturating_sub(idle);
-        let forgotten = self
-            .intake
-            .forget_idle(crate::market::Timestamp::from_nanos(since));
-        if forgotten > 0 {
-            tracing::info!(forgotten, "silent series were forgotten");
-        }
-    }
-
-    fn on_presence(&mut self, message: &Message) {
-        match serde_json::from_slice::<Presence>(&message.payload) {
-            Ok(presence) => {
-                let now = self.started.elapsed();
-                self.members.handover.on_presence(now, &presence);
-            }
-            Err(error) => tracing::debug!(%error, "presence cannot be read"),
-        }
-    }
-
-    /// Heeds what was said to this member, once every bar that came before it is worked off.
-    async fn on_direct(&mut self, messages: Vec<Message>) {
-        self.feeds.gather(&mut self.pending, usize::MAX).await;
-        while self.active && !self.pending.is_empty() {
-            self.work_off(BATCH).await;
-        }
-        for message in messages {
-            match postcard::from_bytes::<Direct>(&message.payload) {
-                Ok(said) => self.heed(said),
-                Err(error) => tracing::warn!(%error, "message of a member cannot be read"),
-            }
-            self.perform().await;
-            self.publish().await;
-        }
-    }
-
-    fn heed(&mut self, said: Direct) {
-        let now = self.started.elapsed();
-        let handover = &mut self.members.handover;
-        match said {
-            Direct::Offer { from, slots } => handover.on_offer(now, &from, slots),
-            Direct::Accept { from, slots } => handover.on_accept(now, &from, slots),
-            Direct::Grant {
-                from,
-                seq,
-                slots,
-                positions,
-            } => {
-                let mine = handover.on_grant(now, &from, seq, slots);
-                self.moved(ACQUIRED, mine);
-                self.members
-                    .inherit(&mut self.intake, slots, mine, &positions);
-            }
-            Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
-            Direct::State { from, series } => {
-                handover.on_progress(now, &from);
-                if handover.phase() == Phase::Syncing {
-                    self.members.restore(&mut self.intake, &series);
-                }
-            }
-            Direct::Synced { from, slots } => handover.on_synced(now, &from, slots),
-        }
-    }
-
-    /// Does what the protocol asks for.
-    async fn perform(&mut self) {
-        loop {
-            let actions = self.members.handover.take_actions();
-            if actions.is_empty() {
-                return;
-            }
-            for action in actions {
-                self.act(action).await;
+/// Returns once the server has taken the subscriptions, or it is time to stop; with the time
+/// there and back.
+async fn settled(
+    client: &Client,
+    link: &Link,
+    stop: watch::Receiver<Option<tokio::time::Instant>>,
+) -> Duration {
+    loop {
+        let asked = Instant::now();
+        let patience = tokio::time::Instant::now() + Duration::from_secs(5);
+        match round_trip(client, link, patience).await {
+            Ok(()) => return asked.elapsed(),
+            Err(_) if stop.borrow().is_some() => return asked.elapsed(),
+            Err(error) => {
+                tracing::warn!(%error, "the subscriptions are not confirmed; asking again");
             }
         }
-    }
-
-    async fn act(&mut self, action: Action) {
-        match action {
-            Action::Announce { hello } => {
-                let presence = self.members.handover.presence(hello);
-                self.members.announce(&presence).await;
-            }
-            Action::RequestSync { from, slots } => self.members.request_sync(&from, slots).await,
-            Action::Offer { to, slots } => self.members.offer(&to, slots).await,
-            Action::Accept { to, slots } => self.members.accept(&to, slots).await,
-            Action::Release { to, slots, seq } => {
-                self.publish().await;
-                self.moved(RELEASED, slots);
-                self.members.grant(&self.intake, &to, slots, seq).await;
-            }
-            Action::Take { slots } => {
-                self.moved(ACQUIRED, slots);
-                self.members.forget(&mut self.intake, slots);
-            }
-            Action::Drop { slots } => {
-                self.moved(RELEASED, slots);
-                self.members.forget(&mut self.intake, slots);
-            }
-            Action::Forget { slots } => self.members.forget(&mut self.intake, slots),
-            Action::Activate { cold } => self.activate(cold),
-            Action::Restart => {
-                tracing::warn!("was cut off from the group for too long; joining it anew");
-                self.active = false;
-                self.members.restart(&mut self.intake);
-            }
-        }
-    }
-
-    fn activate(&mut self, cold: bool) {
-        if cold {
-            tracing::warn!("no state could be copied from the other members; series start anew");
-        }
-        let members = self.members.handover.members().len();
-        tracing::info!(
-            members,
-            series = self.intake.engine.len(),
-            waiting = self.backlog.len(),
-            "joined the group"
-        );
-        self.active = true;
-        self.setup.health.started();
-        self.backlog.append(&mut self.pending);
-        self.pending = std::mem::take(&mut self.backlog);
-        let Some(mut resume) = self.members.take_copied() else {
-            return;
-        };
-        for (at, message) in &self.pending {
-            self.intake
-                .each_bar(message, &self.feeds.0[*at].0, |event| resume.scan(event));
-        }
-        resume.rewind();
-        self.intake.resume = Some(resume);
-    }
-
-    fn moved(&self, direction: &str, slots: SlotSet) {
-        if !slots.is_empty() {
-            let moves = &self.setup.metrics.partition_moves;
-            moves
-                .with_label_values(&[direction])
-                .inc_by(slots.len() as u64);
-            tracing::info!(direction, slots = slots.len(), "slots moved");
-        }
-    }
-
-    /// Finishes what was received, and ends the connection when all of it is confirmed.
-    async fn drain(mut self, deadline: tokio::time::Instant) -> Result<(), DrainError> {
-        let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
-        let finish = async {
-            for (_, feed) in &mut self.feeds.0 {
-                // fails only when the connection is gone, which the round trip tells
-                let _ = feed.unsubscribe().await;
-            }
-            round_trip(&client, &link, deadline).await?;
-            self.feeds.gather(&mut self.pending, usize::MAX).await;
-            self.active = true;
-            self.backlog.append(&mut self.pending);
-            self.pending = std::mem::take(&mut self.backlog);
-            while !self.pending.is_empty() {
-                self.work_off(BATCH).await;
-                self.progress.beat();
-            }
-            let farewell = self.members.handover.farewell();
-            self.members.announce(&farewell).await;
-            Ok(())
-        };
-        let finished = timeout(
-            deadline.saturating_duration_since(tokio::time::Instant::now()),
-            finish,
-        )
-        .await;
-        let left = self.pending.len() + self.backlog.len();
-        let outcome = match finished {
-            Ok(Ok(())) => drain_and_close(&client, &link, deadline).await,
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(DrainError::Unconfirmed(
-                "the time allowed for the drain has passed".into(),
-            )),
-        };
-        if left > 0 {
-            tracing::error!(messages = left, "messages received were not worked off");
-        }
-        outcome
     }
 }
 

@@ -1,0 +1,220 @@
+//! What a bar costs in the engine, by what is computed, kept and asked of it, and what it costs
+//! from the bytes of its message to the bytes of its signal.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use technical_analysis_agent::engine::{AnalysisConfig, Engine};
+use technical_analysis_agent::indicators::parse;
+use technical_analysis_agent::market::{Bar, BarEvent, SeriesKey, Timeframe, Timestamp};
+use technical_analysis_agent::tools::synthetic::Synthetic;
+use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
+use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
+
+const TYPICAL: &str = "atr(14),adx(14),stoch(14,3,3),supertrend(10,3),obv";
+const NOW: Timestamp = Timestamp::from_nanos(1_769_869_860_000_000_000);
+const SYMBOL: &str = "SYN1";
+/// Bars that are made up before they repeat, at later times.
+const WALK: u32 = 4_096;
+
+const fn decoder() -> Decoder {
+    Decoder::new(DecodeLimits {
+        max_payload_bytes: 262_144,
+        default_timeframe: Timeframe::MINUTE,
+    })
+}
+
+fn payloads() -> Vec<Vec<u8>> {
+    let walk = Synthetic {
+        symbols: 1,
+        bars: WALK,
+        seed: 1,
+        timeframe: Timeframe::MINUTE,
+        end: NOW,
+    };
+    let bars = walk.bars().expect("a few thousand minutes fit after 1970");
+    bars.map(|bar| bar.payload).collect()
+}
+
+/// The bars of [`payloads`].
+fn walk() -> Vec<Bar> {
+    let mut bars = Vec::new();
+    for payload in payloads() {
+        decoder().decode(&payload, &Ok(Default::default()), NOW, |element, _| {
+            bars.push(element.expect("a valid bar").bar);
+        });
+    }
+    bars
+}
+
+/// Bars without end: the walk again and again, a minute apart.
+struct Feed {
+    walk: Vec<Bar>,
+    sent: usize,
+}
+
+impl Feed {
+    fn new() -> Self {
+        Self {
+            walk: walk(),
+            sent: 0,
+        }
+    }
+
+    fn next(&mut self) -> Bar {
+        let mut bar = self.walk[self.sent % self.walk.len()];
+        self.sent += 1;
+        let minutes = i64::try_from(self.sent).expect("fewer bars than nanoseconds");
+        bar.timestamp = Timestamp::from_nanos(minutes * Timeframe::MINUTE.nanos());
+        bar
+    }
+}
+
+fn event(symbol: &str, bar: Bar, is_final: bool) -> BarEvent<'_> {
+    BarEvent {
+        symbol: Cow::Borrowed(symbol),
+        timeframe: Timeframe::MINUTE,
+        bar,
+        is_final,
+        source: Some(Cow::Borrowed("synthetic")),
+    }
+}
+
+fn config(window: usize, indicators: &str) -> Arc<AnalysisConfig> {
+    Arc::new(AnalysisConfig {
+        window,
+        indicators: parse(indicators).expect("indicators of the catalogue"),
+        ..AnalysisConfig::default()
+    })
+}
+
+/// An engine that knows one series with a full window, and what comes next.
+fn warm(config: &Arc<AnalysisConfig>) -> (Engine, Feed) {
+    let mut engine = Engine::new(Arc::clone(config), 100_000);
+    let mut feed = Feed::new();
+    for _ in 0..2 * config.window {
+        engine.on_bar(&event(SYMBOL, feed.next(), true), NOW);
+    }
+    (engine, feed)
+}
+
+fn one_series(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine");
+    group.throughput(Throughput::Elements(1));
+    for (name, window, indicators) in [
+        ("default/window_200", 200, ""),
+        ("default/window_1000", 1_000, ""),
+        ("typical/window_200", 200, TYPICAL),
+        ("typical/window_1000", 1_000, TYPICAL),
+    ] {
+        let (mut engine, mut feed) = warm(&config(window, indicators));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let bar = event(SYMBOL, feed.next(), true);
+                black_box(engine.on_bar(black_box(&bar), NOW).signal.is_some())
+            });
+        });
+    }
+    let (mut engine, mut feed) = warm(&config(200, ""));
+    let mut bar = feed.next();
+    engine.on_bar(&event(SYMBOL, bar, true), NOW);
+    group.bench_function("default/correction", |b| {
+        b.iter(|| {
+            bar.volume += 1.0;
+            let event = event(SYMBOL, bar, true);
+            black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
+        });
+    });
+    let forming = feed.next();
+    group.bench_function("default/forming", |b| {
+        b.iter(|| {
+            let event = event(SYMBOL, forming, false);
+            black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
+        });
+    });
+    group.finish();
+}
+
+/// Every bar finds its series gone from the caches of the processor.
+fn many_series(c: &mut Criterion) {
+    const SERIES: usize = 10_000;
+    let symbols: Vec<String> = (0..SERIES).map(|n| format!("SYN{n}")).collect();
+    let mut group = c.benchmark_group("engine");
+    group.throughput(Throughput::Elements(1));
+    for (name, indicators) in [("default", ""), ("typical", TYPICAL)] {
+        let config = config(200, indicators);
+        let mut engine = Engine::new(config, 100_000);
+        let mut feed = Feed::new();
+        for _ in 0..200 {
+            let bar = feed.next();
+            for symbol in &symbols {
+                engine.on_bar(&event(symbol, bar, true), NOW);
+            }
+        }
+        let (mut at, mut bar) = (0, feed.next());
+        group.bench_function(format!("{name}/series_{SERIES}"), |b| {
+            b.iter(|| {
+                if at == SERIES {
+                    (at, bar) = (0, feed.next());
+                }
+                let event = event(&symbols[at], bar, true);
+                at += 1;
+                black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
+            });
+        });
+    }
+    group.finish();
+}
+
+/// From a message to its signal. The goal is a microsecond without the headers, which are
+/// the connection's form and not ours.
+fn pipeline(c: &mut Criterion) {
+    let payloads = payloads();
+    let pattern: SubjectPattern = "raw.market_data.price.>".parse().expect("a pattern");
+    let headers = SignalHeaders::new("agent-1", "technical-analysis", "0.1.0");
+    let mut group = c.benchmark_group("pipeline");
+    group.throughput(Throughput::Elements(u64::from(WALK)));
+    for (name, indicators, with_headers) in [
+        ("default", "", false),
+        ("typical", TYPICAL, false),
+        ("default_with_headers", "", true),
+    ] {
+        let config = config(200, indicators);
+        let mut encoder = Encoder::new();
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || Engine::new(Arc::clone(&config), 100_000),
+                |engine| {
+                    for payload in &payloads {
+                        let parts = pattern.parts("raw.market_data.price.SYN1");
+                        decoder().decode(payload, &parts, NOW, |element, _| {
+                            let event = element.expect("a valid bar");
+                            let Some(signal) = engine.on_bar(&event, NOW).signal else {
+                                return;
+                            };
+                            if with_headers {
+                                let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
+                                let (at, revision) = (signal.timestamp, signal.revision);
+                                let id = message_id("technical-analysis", &key, at, revision);
+                                black_box(headers.build(Provenance {
+                                    message_id: Some(id),
+                                    input_seq: None,
+                                    latency_us: black_box(85),
+                                    traceparent: None,
+                                }));
+                            }
+                            black_box(encoder.signal(signal));
+                        });
+                    }
+                },
+                criterion::BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, one_series, many_series, pipeline);
+criterion_main!(benches);

@@ -1,0 +1,49 @@
+//! The last part of the life of the worker.
+
+use tokio::time::{Instant, timeout};
+
+use super::{BATCH, Worker};
+use crate::bus::drain::{DrainError, drain_and_close, round_trip};
+
+impl Worker {
+    /// Finishes what was received, and ends the connection when all of it is confirmed.
+    pub(super) async fn drain(mut self, deadline: Instant) -> Result<(), DrainError> {
+        let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
+        self.feeds.gather(&mut self.pending, usize::MAX).await;
+        if !link.is_connected() && self.pending.is_empty() && self.backlog.is_empty() {
+            tracing::warn!("the connection is down, and nothing is left to finish");
+            return Ok(());
+        }
+        let finish = async {
+            for (_, feed) in &mut self.feeds.0 {
+                // fails only when the connection is gone, which the round trip tells
+                let _ = feed.unsubscribe().await;
+            }
+            round_trip(&client, &link, deadline).await?;
+            self.feeds.gather(&mut self.pending, usize::MAX).await;
+            self.active = true;
+            self.backlog.append(&mut self.pending);
+            self.pending = std::mem::take(&mut self.backlog);
+            while !self.pending.is_empty() {
+                self.work_off(BATCH).await;
+                self.progress.beat();
+            }
+            let farewell = self.members.handover.farewell();
+            self.members.announce(&farewell).await;
+            Ok(())
+        };
+        let finished = timeout(deadline.saturating_duration_since(Instant::now()), finish).await;
+        let left = self.pending.len() + self.backlog.len();
+        let outcome = match finished {
+            Ok(Ok(())) => drain_and_close(&client, &link, deadline).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(DrainError::Unconfirmed(
+                "the time allowed for the drain has passed".into(),
+            )),
+        };
+        if left > 0 {
+            tracing::error!(messages = left, "messages received were not worked off");
+        }
+        outcome
+    }
+}

@@ -1,0 +1,144 @@
+//! The member's part in the group: hears what others say and does what the protocol asks for.
+
+use async_nats::Message;
+
+use super::{BATCH, Worker};
+use crate::group::{Action, Direct, Phase, Presence, SlotSet};
+use crate::ops::metrics::{ACQUIRED, RELEASED};
+
+impl Worker {
+    pub(super) fn on_presence(&mut self, message: &Message) {
+        match serde_json::from_slice::<Presence>(&message.payload) {
+            Ok(presence) => {
+                let now = self.started.elapsed();
+                self.members.handover.on_presence(now, &presence);
+            }
+            Err(error) => tracing::debug!(%error, "presence cannot be read"),
+        }
+    }
+
+    /// Heeds what was said to this member, once every bar that came before it is worked off.
+    pub(super) async fn on_direct(&mut self, messages: Vec<Message>) {
+        self.feeds.gather(&mut self.pending, usize::MAX).await;
+        while self.active && !self.pending.is_empty() {
+            self.work_off(BATCH).await;
+        }
+        for message in messages {
+            match postcard::from_bytes::<Direct>(&message.payload) {
+                Ok(said) => self.heed(said),
+                Err(error) => tracing::warn!(%error, "message of a member cannot be read"),
+            }
+            self.perform().await;
+            self.publish().await;
+        }
+    }
+
+    pub(super) fn heed(&mut self, said: Direct) {
+        let now = self.started.elapsed();
+        let handover = &mut self.members.handover;
+        match said {
+            Direct::Offer { from, slots } => handover.on_offer(now, &from, slots),
+            Direct::Accept { from, slots } => handover.on_accept(now, &from, slots),
+            Direct::Grant {
+                from,
+                seq,
+                slots,
+                positions,
+            } => {
+                let mine = handover.on_grant(now, &from, seq, slots);
+                self.moved(ACQUIRED, mine);
+                self.members
+                    .inherit(&mut self.intake, slots, mine, &positions);
+            }
+            Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
+            Direct::State { from, series } => {
+                handover.on_progress(now, &from);
+                if handover.phase() == Phase::Syncing {
+                    self.members.restore(&mut self.intake, &series);
+                }
+            }
+            Direct::Synced { from, slots } => handover.on_synced(now, &from, slots),
+        }
+    }
+
+    /// Does what the protocol asks for.
+    pub(super) async fn perform(&mut self) {
+        loop {
+            let actions = self.members.handover.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.act(action).await;
+            }
+        }
+    }
+
+    pub(super) async fn act(&mut self, action: Action) {
+        match action {
+            Action::Announce { hello } => {
+                let presence = self.members.handover.presence(hello);
+                self.members.announce(&presence).await;
+            }
+            Action::RequestSync { from, slots } => self.members.request_sync(&from, slots).await,
+            Action::Offer { to, slots } => self.members.offer(&to, slots).await,
+            Action::Accept { to, slots } => self.members.accept(&to, slots).await,
+            Action::Release { to, slots, seq } => {
+                self.publish().await;
+                self.moved(RELEASED, slots);
+                self.members.grant(&self.intake, &to, slots, seq).await;
+            }
+            Action::Take { slots } => {
+                self.moved(ACQUIRED, slots);
+                self.members.forget(&mut self.intake, slots);
+            }
+            Action::Drop { slots } => {
+                self.moved(RELEASED, slots);
+                self.members.forget(&mut self.intake, slots);
+            }
+            Action::Forget { slots } => self.members.forget(&mut self.intake, slots),
+            Action::Activate { cold } => self.activate(cold),
+            Action::Restart => {
+                tracing::warn!("was cut off from the group for too long; joining it anew");
+                self.active = false;
+                self.members.restart(&mut self.intake);
+            }
+        }
+    }
+
+    pub(super) fn activate(&mut self, cold: bool) {
+        if cold {
+            tracing::warn!("no state could be copied from the other members; series start anew");
+        }
+        let members = self.members.handover.members().len();
+        tracing::info!(
+            members,
+            series = self.intake.engine.len(),
+            waiting = self.backlog.len(),
+            "joined the group"
+        );
+        self.active = true;
+        self.setup.health.started();
+        self.backlog.append(&mut self.pending);
+        self.pending = std::mem::take(&mut self.backlog);
+        let Some(mut resume) = self.members.take_copied() else {
+            return;
+        };
+        for (at, message) in &self.pending {
+            self.intake
+                .each_bar(message, &self.feeds.0[*at].0, |event| resume.scan(event));
+        }
+        resume.rewind();
+        self.intake.resume = Some(resume);
+    }
+
+    pub(super) fn moved(&self, direction: &str, slots: SlotSet) {
+        if !slots.is_empty() {
+            let moves = &self.setup.metrics.partition_moves;
+            moves
+                .with_label_values(&[direction])
+                .inc_by(slots.len() as u64);
+            tracing::info!(direction, slots = slots.len(), "slots moved");
+        }
+    }
+}

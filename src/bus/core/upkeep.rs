@@ -1,0 +1,102 @@
+//! What time asks for: the protocol's clock, health, metrics, forgetting.
+
+use std::time::{Duration, Instant};
+
+use super::{TICK, Worker};
+use crate::bus::Link;
+use crate::clock;
+use crate::group::Phase;
+use crate::market::Timestamp;
+
+/// How long dropped bars weigh on health.
+const DROPS_REMEMBERED: Duration = Duration::from_secs(60);
+/// How often silent series are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Worker {
+    pub(super) fn tick(&mut self) {
+        if self.ticked.elapsed() < TICK {
+            return;
+        }
+        self.ticked = Instant::now();
+        let now = self.started.elapsed();
+        let link = self.setup.link.clone();
+        self.members.handover.on_link(now, link.is_connected());
+        self.members.handover.tick(now);
+        self.progress.idle();
+        self.intake.flush();
+        self.tell();
+        self.watch_intake(&link);
+        self.forget_idle();
+    }
+
+    /// Metrics and health, as they stand.
+    pub(super) fn tell(&mut self) {
+        let metrics = &self.setup.metrics;
+        let held = self.members.handover.holds().len();
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        metrics.series.set(gauge(self.intake.engine.len()));
+        metrics.partitions_owned.set(gauge(held));
+        metrics
+            .inflight_bars
+            .set(gauge(self.pending.len() + self.backlog.len()));
+        let members = self.members.handover.members().len();
+        match self.members.handover.phase() {
+            Phase::Active => match self.members.handover.differing_member() {
+                None => self.membership.up(format!("{members} members, {held} of 256 slots held")),
+                Some(other) => self.membership.degraded(format!(
+                    "{other} computes with another configuration: signals of the group are not uniform"
+                )),
+            },
+            Phase::Starting => self.membership.down("looking for the other members of the group"),
+            Phase::Syncing => self.membership.down("copying state from the other members"),
+            Phase::Leaving | Phase::Gone => self.membership.down("leaving the group"),
+        }
+    }
+
+    /// Whether market data gets in and signals get out.
+    pub(super) fn watch_intake(&mut self, link: &Link) {
+        let events = link.slow_consumer_events();
+        let fresh = events.saturating_sub(self.slow_consumer_events);
+        if fresh > 0 {
+            self.slow_consumer_events = events;
+            self.setup.metrics.slow_consumer.inc_by(fresh);
+            self.dropped_at = Some(Instant::now());
+        }
+        if self
+            .dropped_at
+            .is_some_and(|at| at.elapsed() > DROPS_REMEMBERED)
+        {
+            self.dropped_at = None;
+        }
+        let denials = link.denials();
+        if !denials.is_empty() {
+            let denials = denials.join("; ");
+            self.intake_health
+                .down(format!("the NATS server does not allow it: {denials}"));
+        } else if self.dropped_at.is_some() {
+            self.intake_health.degraded(
+                "bars were dropped within the last minute: this process is slower than its market \
+                 data; give it more CPU, fewer indicators or fewer subjects",
+            );
+        } else {
+            self.intake_health.up("subscribed");
+        }
+    }
+
+    pub(super) fn forget_idle(&mut self) {
+        let Some(idle) = self.setup.config.series_idle else {
+            return;
+        };
+        if self.swept.elapsed() < SWEEP {
+            return;
+        }
+        self.swept = Instant::now();
+        let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
+        let since = clock::now().nanos().saturating_sub(idle);
+        let forgotten = self.intake.forget_idle(Timestamp::from_nanos(since));
+        if forgotten > 0 {
+            tracing::info!(forgotten, "silent series were forgotten");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is allocated per bar once a series is known: nothing in the engine, and from the bytes
+//! of a message to those of its signal nothing but the payload.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
+use technical_analysis_agent::indicators::{catalogue, parse};
+use technical_analysis_agent::market::{Bar, BarEvent, Timeframe, Timestamp};
+use technical_analysis_agent::tools::synthetic::Synthetic;
+use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
+
+const NOW: Timestamp = Timestamp::from_nanos(1_769_869_860_000_000_000);
+const WINDOW: usize = 200;
+/// Past it, every buffer has its size.
+const WARM: usize = 3 * WINDOW;
+/// Enough for the window to be slid back several times.
+const BARS: u32 = 2_000;
+
+fn payloads() -> Vec<Vec<u8>> {
+    let walk = Synthetic {
+        symbols: 1,
+        bars: BARS,
+        seed: 7,
+        timeframe: Timeframe::MINUTE,
+        end: NOW,
+    };
+    walk.bars().unwrap().map(|bar| bar.payload).collect()
+}
+
+const fn decoder() -> Decoder {
+    Decoder::new(DecodeLimits {
+        max_payload_bytes: 262_144,
+        default_timeframe: Timeframe::MINUTE,
+    })
+}
+
+fn bars() -> Vec<Bar> {
+    let mut bars = Vec::new();
+    for payload in payloads() {
+        decoder().decode(&payload, &Ok(Default::default()), NOW, |element, _| {
+            bars.push(element.unwrap().bar);
+        });
+    }
+    bars
+}
+
+fn event(bar: Bar, is_final: bool) -> BarEvent<'static> {
+    BarEvent {
+        symbol: Cow::Borrowed("SYN1"),
+        timeframe: Timeframe::MINUTE,
+        bar,
+        is_final,
+        source: Some(Cow::Borrowed("synthetic")),
+    }
+}
+
+fn config(indicators: &str) -> Arc<AnalysisConfig> {
+    Arc::new(AnalysisConfig {
+        window: WINDOW,
+        indicators: parse(indicators).unwrap(),
+        ..AnalysisConfig::default()
+    })
+}
+
+/// Every indicator there is, those with values of their own to remember among them.
+fn whole_catalogue() -> String {
+    let names: Vec<&str> = catalogue().iter().map(|entry| entry.name).collect();
+    names.join(",")
+}
+
+/// Allocations of `engine` on `event`, which must have `effect`.
+fn cost(engine: &mut Engine, event: &BarEvent<'_>, effect: Effect) -> u64 {
+    let mut seen = None;
+    let counted = measure(|| seen = Some(engine.on_bar(event, NOW).effect));
+    assert_eq!(seen, Some(effect));
+    counted.count_total
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = measure(|| drop(std::hint::black_box(vec![0u8; 100])));
+    assert_eq!((counted.count_total, counted.bytes_total), (1, 100));
+}
+
+#[test]
+fn a_bar_of_a_known_series_allocates_nothing_in_the_engine() {
+    for indicators in ["", &whole_catalogue()] {
+        let mut engine = Engine::new(config(indicators), 10);
+        let bars = bars();
+        let mut spoke = 0;
+        for (at, bar) in bars.iter().enumerate() {
+            let appended = cost(&mut engine, &event(*bar, true), Effect::Appended);
+            let mut corrected = *bar;
+            corrected.volume += 1.0;
+            let mut forming = *bar;
+            forming.timestamp =
+                Timestamp::from_nanos(bar.timestamp.nanos() + Timeframe::MINUTE.nanos());
+            let newest = bar.timestamp;
+            let late = event(bars[at.saturating_sub(1)], true);
+            let costs = [
+                appended,
+                cost(&mut engine, &event(corrected, true), Effect::Corrected),
+                cost(&mut engine, &event(corrected, true), Effect::Duplicate),
+                cost(&mut engine, &event(forming, false), Effect::Forming),
+                if at == 0 {
+                    0
+                } else {
+                    let refused = Effect::Refused(Refusal::Late { newest });
+                    cost(&mut engine, &late, refused)
+                },
+            ];
+            if at >= WARM {
+                assert_eq!(
+                    costs, [0; 5],
+                    "bar {at} with further indicators: {indicators:?}"
+                );
+                spoke += 1;
+            }
+        }
+        assert_eq!(spoke, bars.len() - WARM);
+    }
+}
+
+#[test]
+fn from_message_to_signal_only_the_payload_is_allocated() {
+    for indicators in ["", &whole_catalogue()] {
+        let mut engine = Engine::new(config(indicators), 10);
+        let mut encoder = Encoder::new();
+        let pattern: SubjectPattern = "raw.market_data.price.>".parse().unwrap();
+        let decoder = decoder();
+        for (at, payload) in payloads().iter().enumerate() {
+            let mut signal = None;
+            let counted = measure(|| {
+                let parts = pattern.parts("raw.market_data.price.SYN1");
+                decoder.decode(payload, &parts, NOW, |element, _| {
+                    let event = element.unwrap();
+                    signal = engine
+                        .on_bar(&event, NOW)
+                        .signal
+                        .map(|signal| encoder.signal(signal));
+                });
+            });
+            if at >= WARM {
+                let bytes = signal.expect("a signal for every bar").len() as u64;
+                assert_eq!(
+                    (counted.count_total, counted.bytes_total),
+                    (1, bytes),
+                    "bar {at} with further indicators: {indicators:?}"
+                );
+            }
+        }
+    }
+}
