@@ -147,7 +147,8 @@ build_with_network() {
     docker build -q "${arguments[@]}" "$@" >/dev/null
 }
 
-# The agent's image, built from the repository as it is; the name is left in AGENT_IMAGE.
+# The agent's image, built from the repository as it is; the name is left in AGENT_IMAGE, what
+# it is told to be built from in BUILD_GIT (given, a commit that changed nothing costs nothing).
 # One that is named there already is used as it is.
 agent_image() {
     [[ -n ${AGENT_IMAGE:-} ]] && return
@@ -156,7 +157,7 @@ agent_image() {
     arguments+=(--build-arg "RUST_IMAGE=$IMAGE")
     base_image distroless
     arguments+=(--build-arg "RUNTIME_IMAGE=$IMAGE")
-    BUILD_GIT=$(git -C "$ROOT" describe --always --dirty --tags 2>/dev/null || echo unknown)
+    BUILD_GIT=${BUILD_GIT:-$(git -C "$ROOT" describe --always --dirty --tags 2>/dev/null || echo unknown)}
     arguments+=(--build-arg "BUILD_GIT=$BUILD_GIT")
     export AGENT_IMAGE=technical-analysis-agent:deploy-test
     say "building $AGENT_IMAGE (minutes, unless its layers are there)"

