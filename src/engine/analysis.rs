@@ -41,13 +41,13 @@ pub(super) struct State {
 impl Clone for State {
     fn clone(&self) -> Self {
         Self {
-            rsi: self.rsi.clone(),
-            macd: self.macd.clone(),
-            bollinger: self.bollinger.clone(),
-            sma_short: self.sma_short.clone(),
-            sma_long: self.sma_long.clone(),
-            ema_short: self.ema_short.clone(),
-            ema_long: self.ema_long.clone(),
+            rsi: self.rsi,
+            macd: self.macd,
+            bollinger: self.bollinger,
+            sma_short: self.sma_short,
+            sma_long: self.sma_long,
+            ema_short: self.ema_short,
+            ema_long: self.ema_long,
             further: self.further.clone(),
             levels: self.levels,
             gap: self.gap,
