@@ -66,7 +66,14 @@ impl Ring {
     /// The newest bar.
     #[must_use]
     pub fn newest(&self) -> Option<Bar> {
-        (!self.is_empty()).then(|| self.bars().bar())
+        Some(Bar {
+            timestamp: Timestamp::from_nanos(*self.timestamps.last()?),
+            open: *self.open.last()?,
+            high: *self.high.last()?,
+            low: *self.low.last()?,
+            close: *self.close.last()?,
+            volume: *self.volume.last()?,
+        })
     }
 
     /// The window, oldest bar first.

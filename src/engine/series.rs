@@ -221,12 +221,13 @@ impl Series {
 
     /// Bars that should lie between the newest and one at `at`.
     pub(super) fn missing_before(&self, at: Timestamp) -> u64 {
-        let Some(newest) = self.ring.newest() else {
-            return 0;
-        };
-        let apart = i128::from(at.nanos()) - i128::from(newest.timestamp.nanos());
-        let steps = apart / i128::from(self.key.timeframe.nanos());
-        u64::try_from(steps - 1).unwrap_or(0)
+        match self.ring.newest() {
+            Some(newest) if newest.timestamp < at => {
+                let apart = at.nanos().abs_diff(newest.timestamp.nanos());
+                (apart / self.key.timeframe.nanos().unsigned_abs()).saturating_sub(1)
+            }
+            _ => 0,
+        }
     }
 
     /// Keeps the text of a source that names itself again and again just once.

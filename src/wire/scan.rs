@@ -78,12 +78,13 @@ impl<'a> Scan<'a> {
     #[inline]
     fn text(&mut self) -> Option<&'a str> {
         let from = self.at;
-        let bytes = &self.text.as_bytes()[from..];
-        let length = bytes
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-        self.at += length + 1;
-        (bytes[length] == b'"').then(|| &self.text[from..from + length])
+        loop {
+            match self.next()? {
+                b'"' => return Some(&self.text[from..self.at - 1]),
+                b'\\' | 0..0x20 => return None,
+                _ => {}
+            }
+        }
     }
 
     fn value(&mut self) -> Option<Scalar<'a>> {
