@@ -48,6 +48,8 @@ const BACKLOG: usize = 262_144;
 const STALL: Duration = Duration::from_secs(15);
 /// How long others get to answer a newcomer, besides three times the way there and back.
 const SETTLE: Duration = Duration::from_millis(40);
+/// How long the server may take to answer before it is asked again.
+const ANSWER: Duration = Duration::from_secs(2);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,7 @@ pub enum CoreError {
     /// The server does not take a subscription.
     #[error("cannot subscribe: {0}")]
     Subscribe(#[from] SubscribeError),
-    /// The connection was lost while beginning.
+    /// The connection ended while beginning.
     #[error("cannot begin: {0}")]
     Begin(DrainError),
     /// Not everything could be finished.
@@ -160,14 +162,17 @@ struct Worker {
 /// # Errors
 /// When it cannot begin, or the drain is not clean by the deadline.
 pub async fn run(setup: Setup) -> Result<(), CoreError> {
-    let mut worker = Worker::begin(setup).await?;
+    let Some(mut worker) = Worker::begin(setup).await? else {
+        return Ok(());
+    };
     let deadline = worker.serve().await;
     worker.drain(deadline).await?;
     Ok(())
 }
 
 impl Worker {
-    async fn begin(setup: Setup) -> Result<Self, CoreError> {
+    /// Subscribes; nothing when the time to stop came first.
+    async fn begin(setup: Setup) -> Result<Option<Self>, CoreError> {
         let Setup {
             config,
             client,
@@ -186,15 +191,10 @@ impl Worker {
         let subjects = GroupSubjects::new(&config.group);
         let presences = client.subscribe(subjects.presence.clone()).await?;
         let direct = client.subscribe(subjects.direct(&me)).await?;
-        let asked = Instant::now();
-        round_trip(
-            client,
-            link,
-            tokio::time::Instant::now() + Duration::from_secs(10),
-        )
-        .await
-        .map_err(CoreError::Begin)?;
-        let round_trip_time = asked.elapsed();
+        let mut stop = setup.stop.clone();
+        let Some(round_trip_time) = subscribed(client, link, &mut stop).await? else {
+            return Ok(None);
+        };
         tracing::info!(
             subjects = ?config.subjects.iter().map(SubjectPattern::as_str).collect::<Vec<_>>(),
             round_trip_us = round_trip_time.as_micros(), "subscribed to market data"
@@ -214,7 +214,7 @@ impl Worker {
             Duration::ZERO,
         );
         let now = Instant::now();
-        Ok(Self {
+        Ok(Some(Self {
             intake: Intake::new(config, setup.metrics.clone()),
             members: Members::new(handover, subjects, me, client.clone()),
             feeds: Feeds(feeds),
@@ -233,7 +233,7 @@ impl Worker {
             started_at: clock::now(),
             bars_slow_since: None,
             setup,
-        })
+        }))
     }
 
     /// Until the time to drain has come and everything held is another's or nobody is there.
@@ -626,6 +626,27 @@ impl Worker {
             tracing::error!(messages = left, "messages received were not worked off");
         }
         outcome
+    }
+}
+
+/// Returns the way there and back once the server has taken the subscriptions; nothing when the
+/// time to stop came first. A server that went away meanwhile is waited for, as at any time.
+async fn subscribed(
+    client: &Client,
+    link: &Link,
+    stop: &mut watch::Receiver<Option<tokio::time::Instant>>,
+) -> Result<Option<Duration>, CoreError> {
+    loop {
+        let asked = Instant::now();
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        tokio::select! {
+            answer = round_trip(client, link, deadline) => match answer {
+                Ok(()) => return Ok(Some(asked.elapsed())),
+                Err(error) if link.state().closed => return Err(CoreError::Begin(error)),
+                Err(error) => tracing::warn!(%error, "subscribing takes long; asking again"),
+            },
+            _ = stop.wait_for(Option::is_some) => return Ok(None),
+        }
     }
 }
 
