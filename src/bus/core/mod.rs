@@ -286,9 +286,7 @@ impl Worker {
 
     /// One turn: what has arrived, in the order that matters.
     async fn turn(&mut self) {
-        while let Some(Some(message)) = self.presences.next().now_or_never() {
-            self.on_presence(&message);
-        }
+        self.hear();
         let mut direct = Vec::new();
         while let Some(Some(message)) = unconstrained(self.direct.next()).now_or_never() {
             direct.push(message);
@@ -452,6 +450,28 @@ impl Worker {
         }
     }
 
+    /// Heeds the presences that have arrived.
+    fn hear(&mut self) {
+        while let Some(Some(message)) = self.presences.next().now_or_never() {
+            self.on_presence(&message);
+        }
+    }
+
+    /// Waits for `future`, and meanwhile hears and says what a member must: one that does not
+    /// hear itself takes itself for replaced, and publishes nothing more.
+    async fn present<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                output = future.as_mut() => return output,
+                Some(message) = self.presences.next() => self.on_presence(&message),
+                () = sleep(TICK) => {}
+            }
+            self.tick();
+            self.perform().await;
+        }
+    }
+
     fn on_presence(&mut self, message: &Message) {
         match serde_json::from_slice::<Presence>(&message.payload) {
             Ok(presence) => {
@@ -592,7 +612,7 @@ impl Worker {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
         let finish = async {
             // unsubscribing throws away what is still on its way here: first all of it must come
-            round_trip(&client, &link, deadline).await?;
+            self.present(round_trip(&client, &link, deadline)).await?;
             for (_, feed) in &mut self.feeds.0 {
                 // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
@@ -602,6 +622,7 @@ impl Worker {
             self.backlog.append(&mut self.pending);
             self.pending = std::mem::take(&mut self.backlog);
             while !self.pending.is_empty() {
+                self.hear();
                 self.work_off(BATCH).await;
                 self.progress.beat();
             }
