@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+
 use crate::common::{
     Agent, NatsServer, assert_nothing_twice, assert_same, collect_signals, flat, free_port, replay,
     send, settled, until,
@@ -117,4 +120,53 @@ async fn an_agent_that_starts_before_its_broker_waits_alive() {
     let signals = collect_signals(&client, "insight.technical.>").await;
     send(&client, &flat("A", 0, 10.0)).await;
     assert_eq!(signals.wait_for(1).await[0].json()["close"], 10.0);
+}
+
+/// Passes everything on to `server` until the agent subscribes, then ends that connection; every
+/// later one is left alone.
+async fn cut_at_the_first_subscription(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (mut agent, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+            if connection > 0 {
+                tokio::spawn(async move { copy_bidirectional(&mut agent, &mut server).await });
+                continue;
+            }
+            let (mut from_agent, mut to_agent) = agent.split();
+            let (mut from_server, mut to_server) = server.split();
+            let until_subscribed = async {
+                let mut bytes = [0; 4096];
+                loop {
+                    let read = from_agent.read(&mut bytes).await.unwrap();
+                    let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
+                    if read == 0 || text.contains("SUB raw.market_data") {
+                        return;
+                    }
+                    to_server.write_all(&bytes[..read]).await.unwrap();
+                }
+            };
+            tokio::select! {
+                () = until_subscribed => {}
+                _ = copy(&mut from_server, &mut to_agent) => {}
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_lost_while_the_agent_begins_is_waited_for() {
+    let server = NatsServer::plain();
+    let port = cut_at_the_first_subscription(server.port()).await;
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut agent = Agent::start(every_bar(&url, "one"));
+    agent.wait_ready();
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    send(&client, &flat("A", 0, 10.0)).await;
+    assert_eq!(signals.wait_for(1).await[0].json()["close"], 10.0);
+    assert!(agent.metrics().get("technical_nats_reconnects_total") >= Some(1.0));
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, free_port, signal, until};
+use super::{PATIENCE, free_port, freeze, signal, until};
 
 /// An agent in a directory and environment of its own, killed when dropped.
 pub struct Agent {
@@ -187,7 +187,7 @@ impl Agent {
 
     /// Freezes it, as a long pause of its machine would.
     pub fn freeze(&self) {
-        signal(&self.process, "STOP");
+        freeze(&self.process);
     }
 
     pub fn thaw(&self) {

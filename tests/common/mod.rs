@@ -74,3 +74,14 @@ fn signal(child: &Child, signal: &str) {
         .expect("the `kill` command");
     assert!(status.success(), "kill -{signal} {}", child.id());
 }
+
+/// Stops a process that we started, and returns once it stands still.
+fn freeze(child: &Child) {
+    signal(child, "STOP");
+    until("the process to stand still", || {
+        let mut ps = Command::new("ps");
+        let ps = ps.args(["-o", "state=", "-p", &child.id().to_string()]);
+        let state = ps.output().expect("the `ps` command").stdout;
+        state.starts_with(b"T").then_some(())
+    });
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, free_port, signal, until};
+use super::{PATIENCE, free_port, freeze, signal, until};
 
 const OLDEST: (u32, u32) = (2, 12);
 
@@ -130,7 +130,7 @@ impl NatsServer {
 
     /// Freezes it: its sockets stay open and answer nothing.
     pub fn freeze(&self) {
-        signal(self.process(), "STOP");
+        freeze(self.process());
     }
 
     /// Lets it run on.

@@ -374,3 +374,7 @@ fn observe(local: &mut LocalMetrics, signal: &Signal, now: Timestamp) {
         rsi = signal.rsi, trend = ?signal.trend_signal, "signal"
     );
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

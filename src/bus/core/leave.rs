@@ -16,7 +16,7 @@ impl Worker {
         }
         let finish = async {
             // unsubscribing throws away what is still on its way here: first all of it must come
-            round_trip(&client, &link, deadline).await?;
+            self.present(round_trip(&client, &link, deadline)).await?;
             for (_, feed) in &mut self.feeds.0 {
                 // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
@@ -26,6 +26,7 @@ impl Worker {
             self.backlog.append(&mut self.pending);
             self.pending = std::mem::take(&mut self.backlog);
             while !self.pending.is_empty() {
+                self.hear();
                 self.work_off(BATCH).await;
                 self.progress.beat();
             }

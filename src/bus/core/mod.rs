@@ -52,6 +52,8 @@ const BACKLOG: usize = 262_144;
 const STALL: Duration = Duration::from_secs(15);
 /// How long others get to answer a newcomer, besides three times the way there and back.
 const SETTLE: Duration = Duration::from_millis(40);
+/// How long the server may take to answer before it is asked again.
+const ANSWER: Duration = Duration::from_secs(2);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -84,6 +86,9 @@ pub enum CoreError {
     /// The server does not take a subscription.
     #[error("cannot subscribe: {0}")]
     Subscribe(#[from] SubscribeError),
+    /// The connection ended while beginning.
+    #[error("cannot begin: {0}")]
+    Begin(DrainError),
     /// Not everything could be finished.
     #[error(transparent)]
     Drain(#[from] DrainError),
@@ -119,14 +124,17 @@ struct Worker {
 /// # Errors
 /// When it cannot begin, or the drain is not clean by the deadline.
 pub async fn run(setup: Setup) -> Result<(), CoreError> {
-    let mut worker = Worker::begin(setup).await?;
+    let Some(mut worker) = Worker::begin(setup).await? else {
+        return Ok(());
+    };
     let deadline = worker.serve().await;
     worker.drain(deadline).await?;
     Ok(())
 }
 
 impl Worker {
-    async fn begin(setup: Setup) -> Result<Self, CoreError> {
+    /// Subscribes; nothing when the time to stop came first.
+    async fn begin(setup: Setup) -> Result<Option<Self>, CoreError> {
         let Setup {
             config,
             client,
@@ -145,7 +153,10 @@ impl Worker {
         let subjects = GroupSubjects::new(&config.group);
         let presences = client.subscribe(subjects.presence.clone()).await?;
         let direct = client.subscribe(subjects.direct(&me)).await?;
-        let round_trip_time = settled(client, link, setup.stop.clone()).await;
+        let mut stop = setup.stop.clone();
+        let Some(round_trip_time) = subscribed(client, link, &mut stop).await? else {
+            return Ok(None);
+        };
         tracing::info!(
             subjects = ?config.subjects.iter().map(SubjectPattern::as_str).collect::<Vec<_>>(),
             round_trip_us = round_trip_time.as_micros(), "subscribed to market data"
@@ -165,7 +176,7 @@ impl Worker {
             Duration::ZERO,
         );
         let now = Instant::now();
-        Ok(Self {
+        Ok(Some(Self {
             intake: Intake::new(config, setup.metrics.clone()),
             members: Members::new(handover, subjects, me, client.clone()),
             feeds: Feeds(feeds),
@@ -184,7 +195,7 @@ impl Worker {
             started_at: clock::now(),
             dropped_at: None,
             setup,
-        })
+        }))
     }
 
     /// Until the time to drain has come and everything held is another's or nobody is there.
@@ -239,9 +250,7 @@ impl Worker {
 
     /// One turn: what has arrived, in the order that matters.
     async fn turn(&mut self) {
-        while let Some(Some(message)) = self.presences.next().now_or_never() {
-            self.on_presence(&message);
-        }
+        self.hear();
         let mut direct = Vec::new();
         while let Some(Some(message)) = unconstrained(self.direct.next()).now_or_never() {
             direct.push(message);
@@ -332,22 +341,23 @@ impl Worker {
     }
 }
 
-/// Returns once the server has taken the subscriptions, or it is time to stop; with the time
-/// there and back.
-async fn settled(
+/// Returns the way there and back once the server has taken the subscriptions; nothing when the
+/// time to stop came first. A server that went away meanwhile is waited for, as at any time.
+async fn subscribed(
     client: &Client,
     link: &Link,
-    stop: watch::Receiver<Option<tokio::time::Instant>>,
-) -> Duration {
+    stop: &mut watch::Receiver<Option<tokio::time::Instant>>,
+) -> Result<Option<Duration>, CoreError> {
     loop {
         let asked = Instant::now();
-        let patience = tokio::time::Instant::now() + Duration::from_secs(5);
-        match round_trip(client, link, patience).await {
-            Ok(()) => return asked.elapsed(),
-            Err(_) if stop.borrow().is_some() => return asked.elapsed(),
-            Err(error) => {
-                tracing::warn!(%error, "the subscriptions are not confirmed; asking again");
-            }
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        tokio::select! {
+            answer = round_trip(client, link, deadline) => match answer {
+                Ok(()) => return Ok(Some(asked.elapsed())),
+                Err(error) if link.state().closed => return Err(CoreError::Begin(error)),
+                Err(error) => tracing::warn!(%error, "subscribing takes long; asking again"),
+            },
+            _ = stop.wait_for(Option::is_some) => return Ok(None),
         }
     }
 }

@@ -1,12 +1,38 @@
 //! The member's part in the group: hears what others say and does what the protocol asks for.
 
-use async_nats::Message;
+use std::pin::pin;
 
-use super::{BATCH, Worker};
+use async_nats::Message;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::sleep;
+
+use super::{BATCH, TICK, Worker};
 use crate::group::{Action, Direct, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
 impl Worker {
+    /// Heeds the presences that have arrived.
+    pub(super) fn hear(&mut self) {
+        while let Some(Some(message)) = self.presences.next().now_or_never() {
+            self.on_presence(&message);
+        }
+    }
+
+    /// Waits for `future`, and meanwhile hears and says what a member must: one that does not
+    /// hear itself takes itself for replaced, and publishes nothing more.
+    pub(super) async fn present<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                output = future.as_mut() => return output,
+                Some(message) = self.presences.next() => self.on_presence(&message),
+                () = sleep(TICK) => {}
+            }
+            self.tick();
+            self.perform().await;
+        }
+    }
+
     pub(super) fn on_presence(&mut self, message: &Message) {
         match serde_json::from_slice::<Presence>(&message.payload) {
             Ok(presence) => {

@@ -1,0 +1,151 @@
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use super::*;
+use crate::config::Environment;
+use crate::engine::Alert;
+use crate::ops::metrics::Build;
+
+/// A member alone, with an indicator further than the default ones.
+struct Alone;
+
+impl Environment for Alone {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        [
+            ("TECHNICAL_INDICATORS", "atr(3)"),
+            ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
+            ("TECHNICAL_AGENT_NAME", "one"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into()
+    }
+
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn host(&self) -> String {
+        "host".to_owned()
+    }
+
+    fn pid(&self) -> u32 {
+        1
+    }
+}
+
+fn metrics() -> Arc<Metrics> {
+    let reasons = Reason::ALL.map(Reason::name).to_vec().leak();
+    let alerts = Alert::ALL.map(Alert::name).to_vec().leak();
+    let build = Build {
+        version: "",
+        git: "",
+        rustc: "",
+    };
+    Arc::new(Metrics::new(reasons, alerts, build))
+}
+
+struct Rig {
+    intake: Intake,
+    pattern: SubjectPattern,
+}
+
+impl Rig {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        let config = Config::load(&Alone).unwrap();
+        Self {
+            intake: Intake::new(&config, metrics),
+            pattern: config.subjects[0].clone(),
+        }
+    }
+
+    /// What is to be published about a message: subject, reason of a dead letter, payload.
+    fn take(&mut self, payload: &str) -> Vec<(String, Option<String>, String)> {
+        let message = Message {
+            subject: "raw.market_data.price".into(),
+            reply: None,
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            headers: None,
+            status: None,
+            description: None,
+            length: payload.len(),
+        };
+        let duty = Duty {
+            holds: SlotSet::ALL,
+            keeps: SlotSet::EMPTY,
+        };
+        self.intake
+            .take(&message, &self.pattern, clock::now(), duty);
+        let outbox = std::mem::take(&mut self.intake.outbox).into_iter();
+        outbox
+            .map(|outgoing| {
+                let reason = outgoing.headers.get("Ta-Reason");
+                (
+                    outgoing.subject.to_string(),
+                    reason.map(ToString::to_string),
+                    String::from_utf8(outgoing.payload.to_vec()).unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+fn bar(minute: u64, close: f64) -> String {
+    let timestamp = 1_704_067_200 + 60 * minute;
+    format!(r#"{{"symbol":"A","timestamp":{timestamp},"price":{close}}}"#)
+}
+
+#[test]
+fn a_panic_costs_the_message_it_came_with_and_no_more() {
+    let metrics = metrics();
+    let mut rig = Rig::new(Arc::clone(&metrics));
+    let mut undisturbed = Rig::new(self::metrics());
+    for minute in 0..5 {
+        let expected = undisturbed.take(&bar(minute, 10.0));
+        assert_eq!(rig.take(&bar(minute, 10.0)), expected);
+    }
+
+    // an append, a correction, a forming bar
+    rig.intake.engine.poison();
+    let forming = bar(5, 98.0).replace('}', r#","final":false}"#);
+    for doomed in [bar(5, 99.0), bar(4, 99.0), forming] {
+        let refused = (
+            "dead.technical".to_owned(),
+            Some("poison".to_owned()),
+            doomed.clone(),
+        );
+        assert_eq!(rig.take(&doomed), [refused]);
+    }
+    rig.intake.engine.heal();
+
+    for minute in 5..10 {
+        let expected = undisturbed.take(&bar(minute, 10.0 + minute as f64));
+        assert_eq!(expected[0].0, "insight.technical.A.1m");
+        assert_eq!(rig.take(&bar(minute, 10.0 + minute as f64)), expected);
+    }
+    rig.intake.flush();
+    assert_eq!(metrics.panics.get(), 3);
+    let refused = |reason| metrics.bars_rejected.with_label_values(&[reason]).get();
+    assert_eq!(refused("poison"), 3);
+    assert_eq!(metrics.messages_received.get(), 13);
+    assert_eq!(metrics.bars_received.get(), 10);
+}
+
+#[test]
+fn the_elements_before_a_panic_stand_and_the_whole_message_is_kept() {
+    let mut rig = Rig::new(metrics());
+    rig.take(&bar(0, 10.0));
+    rig.intake.engine.poison();
+    // a duplicate takes no computing, so it is not what panics
+    let array = format!("[{},{}]", bar(0, 10.0), bar(1, 11.0));
+    let refused = (
+        "dead.technical".to_owned(),
+        Some("poison".to_owned()),
+        array.clone(),
+    );
+    assert_eq!(rig.take(&array), [refused]);
+    rig.intake.engine.heal();
+    let said = rig.take(&array);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].2.contains(r#""close":11.0"#), "{}", said[0].2);
+}
