@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 use super::health::Health;
 
+/// What the process may take, once its drain is over, to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How old the word on what is missing may be.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -90,11 +92,12 @@ impl Notifier {
         self.systemd(&format!("STATUS={}", one_line(status)));
     }
 
-    /// It is about to stop, and needs at most `within` for that.
+    /// It is about to stop, and needs at most `within` for that. systemd is asked for a
+    /// little more: to be cut short is to be reported by the process, not by a kill.
     pub fn stopping(&self, within: Duration) {
         self.systemd(&format!(
             "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={}",
-            within.as_micros()
+            (within + LAST_WORDS).as_micros()
         ));
     }
 
@@ -191,7 +194,7 @@ mod tests {
         notifier.stopping(Duration::from_secs(25));
         assert_eq!(
             received(&systemd),
-            "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=25000000"
+            "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=30000000"
         );
     }
 
