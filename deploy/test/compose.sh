@@ -35,7 +35,7 @@ metric() {
 }
 feed() {
     docker run --rm --network "${project}_default" -e NATS_URL=nats://nats:4222 \
-        -v "$scratch:/parts:ro" "$AGENT_IMAGE" feed --json "$@" >>"$scratch/feed.log" ||
+        -v "$scratch:/parts:ro" "$AGENT_IMAGE" feed --json "$@" >>"$scratch/feed.log" 2>&1 ||
         fail "feed $*: $(tail -n 3 "$scratch/feed.log")"
 }
 
@@ -99,7 +99,7 @@ say "second fifth fed to three"
 while_fed() { if kill -0 "$feeding" 2>/dev/null; then echo "while bars flow"; else echo "the bars were over before"; fi; }
 
 # Scaling down and up: one leaves in order, and comes back.
-feed --rate 20 /parts/3.csv &
+feed --rate 40 /parts/3.csv &
 feeding=$!
 sleep 1
 docker stop "${agents[0]}" >/dev/null
@@ -111,7 +111,7 @@ say "it came back ($(while_fed))"
 wait "$feeding" || fail "the feed broke"
 
 # The upgrade, as docs/deployment/docker.md has it.
-feed --rate 12 /parts/4.csv &
+feed --rate 16 /parts/4.csv &
 feeding=$!
 compose up -d --wait --wait-timeout 180 --no-recreate --scale technical-analysis=6 >"$scratch/up.log" 2>&1 ||
     fail "six: $(tail -n 5 "$scratch/up.log")"
