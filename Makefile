@@ -43,6 +43,14 @@ status-technical: ## how the background agents are (NAME= for one)
 stop-technical: ## stop the background agents, draining (NAME= for one)
 	@scripts/stop_agent.sh $(if $(NAME),--name "$(NAME)",--all)
 
+.PHONY: install-systemd
+install-systemd: build ## install the binary and the systemd units (as root; DESTDIR= for packages)
+	@deploy/systemd/install.sh install
+
+.PHONY: uninstall-systemd
+uninstall-systemd: ## stop and remove them; settings and logs stay
+	@deploy/systemd/install.sh uninstall
+
 ##@ work on it
 
 .PHONY: test

@@ -89,7 +89,9 @@ class Processes:
         raise Failed(f"{name} ended with exit code {process.returncode}:\n{self.log_end(name)}")
 
     def feed(self, binary, path, rate):
-        return self.start("feed", [binary, "feed", str(path), "--rate", str(rate)])
+        # its report is shown: nothing but that and what goes wrong
+        return self.start("feed", [binary, "feed", str(path), "--rate", str(rate)],
+                          {"LOG_LEVEL": "WARN"})
 
     def get(self, name, path):
         """The body of a 200 answer, else None."""

@@ -26,8 +26,9 @@ is where the agent runs (`technical-analysis-agent --help` lists the variables).
 
 Exit codes: 0 started and ready (in the foreground: the agent's own) · 1 that name runs
 already, its HTTP_ADDR is taken, or the agent did not become ready in time (it is stopped
-again) · 64 bad command line · 69 NATS cannot be reached · 75 somebody else is starting or stopping that name ·
-78 bad configuration · otherwise the exit code of the agent that ended while starting.
+again) · 64 bad command line · 69 NATS cannot be reached · 75 somebody else is starting or
+stopping that name · 78 bad configuration · otherwise the exit code of the agent that ended
+while starting.
 TEXT
 }
 

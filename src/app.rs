@@ -56,6 +56,9 @@ const ALERTS: [&str; Alert::ALL.len()] = {
 /// What the worker's thread gets beyond the deadline to say how it went.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// Signals closer together than this are one, sent twice.
+const ONE_SIGNAL: Duration = Duration::from_millis(200);
+
 /// A configured agent.
 pub struct Application {
     config: Arc<Config>,
@@ -139,6 +142,7 @@ impl Application {
         let watchdog = tokio::spawn(supervise(notifier, self.health.clone(), stop.subscribe()));
 
         let mut deadline = None;
+        let mut stopping_since = Instant::now();
         let outcome = loop {
             let over = async {
                 match deadline {
@@ -151,9 +155,13 @@ impl Application {
                     Ended::Broken(anyhow::anyhow!("the worker ended without a word; the log has its panic"))
                 }),
                 signal = signals.next() => {
-                    if deadline.is_some() {
-                        return Err(Error::DrainCut("a second signal came".to_owned()));
+                    match deadline {
+                        None => {}
+                        // a signal to a process and to its group is one signal
+                        Some(_) if stopping_since.elapsed() < ONE_SIGNAL => continue,
+                        Some(_) => return Err(self.cut("a second signal came")),
                     }
+                    stopping_since = Instant::now();
                     tracing::info!(signal, timeout_s = self.config.shutdown_timeout.as_secs_f64(), "stopping");
                     deadline = Some(self.begin_drain(&stop));
                 }
@@ -162,7 +170,7 @@ impl Application {
                     deadline = Some(self.begin_drain(&stop));
                 }
                 () = over => {
-                    return Err(Error::DrainCut("SHUTDOWN_TIMEOUT has passed".to_owned()));
+                    return Err(self.cut("SHUTDOWN_TIMEOUT has passed"));
                 }
             }
         };
@@ -182,6 +190,14 @@ impl Application {
             Ended::Worker(error) => Err(Error::Internal(error.into())),
             Ended::Broken(error) => Err(Error::Internal(error)),
         }
+    }
+
+    /// What a drain leaves behind when it is cut.
+    fn cut(&self, why: &str) -> Error {
+        let left = self.metrics.inflight_bars.get();
+        Error::DrainCut(format!(
+            "{why}; {left} messages that were received are not finished"
+        ))
     }
 
     fn begin_drain(&self, stop: &watch::Sender<Option<Instant>>) -> Instant {

@@ -55,6 +55,8 @@ pub struct InputArgs {
 
 /// Arguments of `replay`.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(after_help = "The analysis is configured as for `run`: see \
+    technical-analysis-agent --help.")]
 pub struct ReplayArgs {
     /// Files of bars, read one after another; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -69,6 +71,10 @@ pub struct ReplayArgs {
 
 /// Arguments of `feed`.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Bars go to the server that NATS_URL names, under the first of \
+    TECHNICAL_SUBJECTS that has a wildcard, else under the first."
+)]
 pub struct FeedArgs {
     /// Files of bars, published one after another; `-` is standard input
     #[arg(
@@ -95,7 +101,13 @@ pub struct FeedArgs {
     #[arg(long, value_name = "S", default_value_t = 1, conflicts_with = "files")]
     pub seed: u64,
     /// Bars per second; 0 is as fast as possible
-    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = rate)]
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 0.0,
+        value_parser = rate,
+        allow_negative_numbers = true
+    )]
     pub rate: f64,
     /// Report as JSON
     #[arg(long)]

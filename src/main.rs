@@ -55,10 +55,11 @@ fn run_agent() -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     let logs = logs::start(&config.logs, &config.agent_name, Stream::Stdout)?;
     let outcome = Application::new(config, &ProcessEnvironment).run(&logs.control());
-    if let Err(error) = &outcome {
+    // the log is where the end of an agent is looked for
+    Ok(outcome.unwrap_or_else(|error| {
         tracing::error!(exit_code = error.exit().code(), "{error}");
-    }
-    outcome
+        error.exit()
+    }))
 }
 
 fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {

@@ -17,7 +17,7 @@
 //! The caller must have worked off every bar that arrived before a message when it hands that
 //! message in. Must not know: the network, the engine, the clock; time is handed in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -188,6 +188,11 @@ pub struct Handover {
     announced: Duration,
     /// When a presence of this member last came back to it.
     echoed: Duration,
+    /// What was said and has not come back yet: number and time.
+    said: VecDeque<(u64, Duration)>,
+    /// When the newest presence that has come back was said: all that the others said before
+    /// has been heard.
+    proven: Duration,
     /// The first presence of the current start, and when one since came back.
     started_seq: u64,
     settling: Option<Duration>,
@@ -195,6 +200,9 @@ pub struct Handover {
     activated: Duration,
     actions: Vec<Action>,
 }
+
+/// Presences that may be under way; of more, the oldest prove nothing.
+const SAID_MAX: usize = 256;
 
 /// Requests for state that may fail before a member goes without.
 const SYNC_ATTEMPTS: u32 = 3;
@@ -229,6 +237,8 @@ impl Handover {
             unlinked_at: now,
             announced: now,
             echoed: now,
+            said: VecDeque::new(),
+            proven: now,
             started_seq: 1,
             settling: None,
             activated: now,
@@ -313,22 +323,26 @@ impl Handover {
         if !self.linked {
             return;
         }
-        let unheard = now.saturating_sub(self.echoed);
-        if self.phase != Phase::Starting && unheard * 6 > self.timing.silence * 5 {
+        if self.was_away(now) {
             self.restart(now);
             return;
         }
-        // one that does not even hear itself cannot tell who is dead
-        let hears = unheard * 2 < self.timing.heartbeat * 3;
-        let silent = |peer: &Peer| hears && now.saturating_sub(peer.heard) > self.timing.silence;
+        let silence = self.timing.silence;
+        // one that has just been deaf itself cannot tell who is dead: it speaks, and once that
+        // has come back it has heard whatever the silent one said before
         let dead: Vec<MemberId> = self
             .peers
             .iter()
-            .filter(|(_, peer)| silent(peer))
+            .filter(|(_, peer)| self.proven.saturating_sub(peer.heard) > silence)
             .map(|(id, _)| id.clone())
             .collect();
         for id in dead {
             self.bury(&id);
+        }
+        let asks = now.saturating_sub(self.announced) >= self.timing.heartbeat / 10;
+        let silent = |peer: &Peer| now.saturating_sub(peer.heard) > silence;
+        if asks && self.peers.values().any(silent) {
+            self.announce(now, self.phase == Phase::Starting);
         }
         if now.saturating_sub(self.announced) >= self.timing.heartbeat {
             self.announce(now, self.phase == Phase::Starting);
@@ -491,16 +505,37 @@ impl Handover {
     }
 
     fn on_echo(&mut self, now: Duration, seq: u64) {
+        // what comes back only now may have waited here through a freeze: the others heard it
+        // when it was said
+        let was_away = self.was_away(now);
         self.echoed = now;
+        while let Some((_, at)) = self.said.front().copied().filter(|(said, _)| *said <= seq) {
+            self.proven = at;
+            self.said.pop_front();
+        }
+        if was_away {
+            self.restart(now);
+            return;
+        }
         if self.phase == Phase::Starting && seq >= self.started_seq && self.settling.is_none() {
             self.settling = Some(now);
         }
         self.evaluate(now);
     }
 
+    /// Whether this member has not heard itself for so long that the others may bury it.
+    fn was_away(&self, now: Duration) -> bool {
+        let unheard = now.saturating_sub(self.echoed);
+        self.phase != Phase::Starting && unheard * 6 > self.timing.silence * 5
+    }
+
     fn announce(&mut self, now: Duration, hello: bool) {
         self.seq += 1;
         self.announced = now;
+        self.said.push_back((self.seq, now));
+        if self.said.len() > SAID_MAX {
+            self.said.pop_front();
+        }
         // one presence says it all
         self.actions
             .retain(|a| !matches!(a, Action::Announce { hello: h } if !h || hello));
@@ -769,5 +804,7 @@ impl Handover {
     }
 }
 
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ pub const TRADINGVIEW: Entry = Entry::new(
 )
 .fading(|p| 18 * p.bars(0).max(p.bars(1)));
 
-/// Wilder's mean of [`super::Dx`]. Range 0…100.
+/// Wilder's mean of DX. Range 0…100.
 ///
 /// Seeded with the mean of the first `n` DX; first value at bar `2n − 1`. A bar at which
 /// nothing has moved leaves it as it is. Source: TA-Lib `ADX`. TradingView's `ta.dmi` smooths

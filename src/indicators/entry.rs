@@ -188,7 +188,7 @@ pub struct Entry {
     pub name: &'static str,
     /// Its parameters.
     pub params: &'static [Param],
-    /// The names of its outputs; [`VALUE`] for a single one.
+    /// The names of its outputs; `value` for a single one.
     pub outputs: &'static [&'static str],
     /// Whose definition it follows.
     pub convention: Convention,

@@ -11,7 +11,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -172,8 +173,23 @@ pub fn start(config: &LogConfig, agent: &str, stream: Stream) -> Result<Logs, Lo
     })
 }
 
+/// For people: no module names, which say nothing to whoever does not know the code.
 fn text(writer: NonBlocking, colours: bool) -> Output {
-    fmt::layer().with_ansi(colours).with_writer(writer).boxed()
+    fmt::layer()
+        .with_timer(Milliseconds)
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(writer)
+        .boxed()
+}
+
+/// The time of a line for people, UTC.
+struct Milliseconds;
+
+impl FormatTime for Milliseconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{:.3}", jiff::Timestamp::now())
+    }
 }
 
 fn json(writer: NonBlocking, agent: &str) -> Output {

@@ -8,7 +8,12 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::health::Health;
+
+/// How old the word on what is missing may be.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The supervisor, as far as there is one.
 #[derive(Debug)]
@@ -58,20 +63,25 @@ impl Notifier {
     /// ends.
     pub async fn readiness(&self, health: &Health) {
         let mut changes = health.watch_ready();
-        let mut told = false;
+        let (mut ready_told, mut told) = (false, String::new());
         loop {
             let ready = *changes.borrow_and_update();
-            if !ready {
-                self.status(&format!("not ready: {}", health.missing().join("; ")));
-            } else if told {
-                self.status("ready");
+            let status = if ready {
+                "ready".to_owned()
             } else {
+                format!("not ready: {}", health.missing().join("; "))
+            };
+            if ready && !ready_told {
                 tracing::info!("ready");
-                self.ready("ready");
-                told = true;
+                self.ready(&status);
+                ready_told = true;
+            } else if status != told {
+                self.status(&status);
             }
-            // `health` holds the sender, so the wait cannot fail
-            let _ = changes.changed().await;
+            told = status;
+            // what is missing changes without readiness doing so; a change of readiness ends
+            // the pause, and `health` holds the sender, so waiting for one cannot fail
+            let _ = timeout(STATUS_INTERVAL, changes.changed()).await;
         }
     }
 
@@ -199,6 +209,8 @@ mod tests {
         let following = async {
             let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
             pause().await;
+            nats.down("refused");
+            tokio::time::sleep(STATUS_INTERVAL).await;
             nats.up("");
             pause().await;
             nats.down("gone");
@@ -210,11 +222,12 @@ mod tests {
             () = notifier.readiness(&health) => {}
             () = following => {}
         }
-        let told: [String; 4] = std::array::from_fn(|_| received(&systemd));
+        let told: [String; 5] = std::array::from_fn(|_| received(&systemd));
         assert_eq!(
             told,
             [
                 "STATUS=not ready: nats: connecting",
+                "STATUS=not ready: nats: refused",
                 "READY=1\nSTATUS=ready",
                 "STATUS=not ready: nats: gone",
                 "STATUS=ready",

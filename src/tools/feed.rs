@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::bus::{Link, round_trip};
@@ -216,12 +216,17 @@ async fn stream_of(client: &Client, pattern: &str) -> Option<String> {
 
 fn progress_bar(total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "{bar:40} {pos}/{len} bars  {per_sec}  {eta} left",
-        None => "{spinner} {pos} bars  {per_sec}",
+        Some(_) => "{bar:40} {pos}/{len} bars  {rate}/s  {eta} left",
+        None => "{spinner} {pos} bars  {rate}/s",
     };
     let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // a display that cannot be written to shows nothing
+    let _ = write!(out, "{:.0}", state.per_sec());
 }

@@ -10,6 +10,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan;
+
 /// What a market-data object may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -171,13 +173,31 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When `text` is no JSON.
     pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        match serde_json::from_str(text) {
-            Ok(Quick {
-                fields,
-                overruled: false,
-            }) => Ok(fields),
-            _ => serde_json::from_str(text).map(|Careful(fields)| fields),
+        match Self::everyday(text) {
+            Some(fields) => Ok(fields),
+            None => serde_json::from_str(text).map(|Careful(fields)| fields),
         }
+    }
+
+    /// Fields read in one pass. It knows the JSON that [`scan`] knows, and it has forgotten the
+    /// alias that should count when a name before it is taken back by a later `null`: all else
+    /// is left to [`Careful`].
+    fn everyday(text: &'a str) -> Option<Self> {
+        let mut fields = Self::NONE;
+        let mut overruled = false;
+        scan::entries(text, |key, value| {
+            let Some((field, rank)) = Field::of(key) else {
+                return;
+            };
+            let slot = &mut fields.slots[field as usize];
+            if value == Scalar::Absent {
+                overruled |= slot.rank == rank;
+            } else if rank <= slot.rank {
+                slot.rank = rank;
+                slot.value = value;
+            }
+        })?;
+        (!overruled).then_some(fields)
     }
 
     pub(super) fn slot(&self, field: Field) -> &Slot<'a> {
@@ -199,52 +219,6 @@ impl<'a> Fields<'a> {
             && !self.has(Field::Open)
             && !self.has(Field::High)
             && !self.has(Field::Low)
-    }
-}
-
-/// Fields read in one pass, each value as it comes. It cannot read what `serde_json` has no
-/// value for (`1e400`, lone surrogates), and it has forgotten the alias that should count
-/// when a name before it is taken back by a later `null`: both are left to [`Careful`].
-struct Quick<'a> {
-    fields: Fields<'a>,
-    overruled: bool,
-}
-
-impl<'de> Deserialize<'de> for Quick<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Quick<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Quick<'de>, A::Error> {
-                let mut quick = Quick {
-                    fields: Fields::NONE,
-                    overruled: false,
-                };
-                while let Some(Key(key)) = map.next_key()? {
-                    let Some((field, rank)) = key else {
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    let value = map.next_value::<Scalar<'de>>()?;
-                    let slot = &mut quick.fields.slots[field as usize];
-                    if value == Scalar::Absent {
-                        quick.overruled |= slot.rank == rank;
-                    } else if rank <= slot.rank {
-                        slot.rank = rank;
-                        slot.value = value;
-                    }
-                }
-                Ok(quick)
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -448,24 +422,65 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_everyday_object_is_read_in_one_pass() {
+        for json in [
+            r#"{"symbol":"BTCUSDT","timeframe":"1m","timestamp":"2026-01-31T14:30:00Z","open":67123.45,"high":67180.02,"low":67101.9,"close":67155.31,"volume":12.84513}"#,
+            r#" { "s" : "é/€" , "t":1769869800000, "o":"67.1","c":0.1, "x":true, "v":null,"n":0 } "#,
+        ] {
+            assert!(Fields::everyday(json).is_some(), "{json}");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            proptest::sample::select(vec![
+                "null", "true", "false", "[1]", "{}", "", "-1.5", "nul"
+            ])
+            .prop_map(str::to_owned),
+            "[0-9]{1,21}",
+            "[0-9]{1,12}\\.[0-9]{0,12}([eE][+-]?[0-9]{1,3})?",
+            "\"[a-z0-9/é\\\\\"\u{1}\u{7f} ]{0,4}\"",
+        ]
+    }
+
     proptest! {
+        /// What is read in one pass is JSON, and says the same.
         #[test]
         fn both_ways_of_reading_agree(
             entries in proptest::collection::vec(
                 (
-                    proptest::sample::select(vec!["close", "c", "price", "s", "sym", "x", "other"]),
-                    proptest::sample::select(vec!["null", "1", "2.5", "\"a\"", "true", "[]"]),
+                    proptest::sample::select(
+                        vec!["close", "c", "price", "s", "sym", "x", "other", "\\u0063", "a\"b"]),
+                    any_value(),
                 ),
-                0..8,
-            )
+                0..6,
+            ),
+            space in "[ \t\n\r]{0,2}",
+            (at, other) in (any::<proptest::sample::Index>(), "[ -~]?"),
         ) {
-            let entries: Vec<_> = entries.iter().map(|(k, v)| format!("{k:?}:{v}")).collect();
-            let json = format!("{{{}}}", entries.join(","));
-            let quick: Quick = serde_json::from_str(&json).unwrap();
-            let Careful(careful) = serde_json::from_str(&json).unwrap();
-            if !quick.overruled {
-                prop_assert_eq!(quick.fields, careful, "{}", json);
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| format!("{space}\"{key}\"{space}:{space}{value}{space}"))
+                .collect();
+            let whole = format!("{space}{{{}}}{space}", entries.join(","));
+            let mut damaged: Vec<char> = whole.chars().collect();
+            let at = at.index(damaged.len());
+            damaged.splice(at..=at, other.chars());
+            for json in [whole, damaged.into_iter().collect()] {
+                if let Some(fields) = Fields::everyday(&json) {
+                    let careful = serde_json::from_str(&json).map(|Careful(fields)| fields);
+                    prop_assert_eq!(Ok(fields), careful.map_err(|e| e.to_string()), "{}", json);
+                }
             }
+        }
+
+        /// The standard library reads numbers by another algorithm.
+        #[test]
+        fn a_number_is_the_nearest_double(number in "(0|[1-9][0-9]{0,9})\\.[0-9]{1,14}") {
+            let json = format!("{{\"open\":{number}}}");
+            let expected = Scalar::Number(number.parse().unwrap());
+            prop_assert_eq!(value(&json, Field::Open), expected);
         }
     }
 }

@@ -54,7 +54,10 @@ pub fn message_id(group: &str, series: &SeriesKey, opened: Timestamp, revision: 
     let mut id = String::with_capacity(group.len() + series.symbol.as_str().len() + 40);
     for part in [group, series.symbol.as_str()] {
         // the formatting machinery costs more than the rest of an id together
-        if part.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if part
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
             id.push_str(part);
         } else {
             id.extend(token(part));
@@ -64,7 +67,7 @@ pub fn message_id(group: &str, series: &SeriesKey, opened: Timestamp, revision: 
     id.push_str(series.timeframe.text().as_str());
     for number in [opened.nanos(), i64::from(revision)] {
         id.push('.');
-        id.push_str(&number.to_string());
+        id.push_str(itoa::Buffer::new().format(number));
     }
     id
 }

@@ -8,6 +8,7 @@ mod encode;
 mod fields;
 pub mod headers;
 mod reason;
+mod scan;
 pub mod schema;
 mod subject;
 

@@ -6,8 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod broker;
+mod dead_letters;
+mod drain;
 mod group;
 mod input;
+mod ops;
 mod path;
 mod start;
 

@@ -120,6 +120,24 @@ impl Agent {
         Some(Response { status, body })
     }
 
+    /// `POST path` with a bearer token, if any.
+    pub fn post(&self, path: &str, token: Option<&str>, body: &str) -> Response {
+        let http = ureq::Agent::new_with_config(
+            ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(PATIENCE))
+                .build(),
+        );
+        let mut request = http.post(format!("{}{path}", self.http));
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.send(body).expect("an answer");
+        let status = response.status().as_u16();
+        let body = response.body_mut().read_to_string().expect("a body");
+        Response { status, body }
+    }
+
     /// Its metrics now.
     pub fn metrics(&self) -> Metrics {
         Metrics::parse(&self.get("/metrics").body)

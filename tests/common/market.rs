@@ -129,7 +129,7 @@ pub async fn send(client: &Client, payload: &Value) {
     let text = |name: &str| payload[name].as_str().expect("a text").to_owned();
     let subject = format!(
         "raw.market_data.price.{}.{}",
-        text("symbol"),
+        text("symbol").replace('.', "%2E"),
         text("timeframe")
     );
     publish(client, &subject, &payload.to_string()).await;

@@ -56,6 +56,19 @@ impl NatsServer {
         Self::start(Options::default())
     }
 
+    /// A plain server on this port, once it is free.
+    pub fn on_port(port: u16) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let mut server = Self {
+            process: None,
+            port,
+            home,
+            options: Options::default(),
+        };
+        server.restart();
+        server
+    }
+
     /// A server with JetStream.
     pub fn jetstream() -> Self {
         Self::start(Options {

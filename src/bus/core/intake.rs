@@ -210,9 +210,11 @@ impl Intake {
         }
         let started = Instant::now();
         let outcome = self.engine.on_bar(event, envelope.now);
+        // one reading serves what the engine took and the latency
+        let finished = Instant::now();
         self.local
             .engine_seconds
-            .observe(started.elapsed().as_secs_f64());
+            .observe((finished - started).as_secs_f64());
         match outcome.effect {
             Effect::Refused(declined) => {
                 let refusal = Refusal {
@@ -268,7 +270,7 @@ impl Intake {
             } else {
                 route.forming.clone()
             },
-            headers: provenance(&self.headers, &self.group, signal, envelope),
+            headers: provenance(&self.headers, &self.group, signal, envelope, finished),
             payload: self.encoder.signal(signal),
             received: Some(envelope.received),
         };
@@ -339,6 +341,7 @@ fn provenance(
     group: &str,
     signal: &Signal,
     envelope: &Envelope<'_>,
+    now: Instant,
 ) -> HeaderMap {
     let id = || {
         let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
@@ -347,7 +350,7 @@ fn provenance(
     headers.build(Provenance {
         message_id: signal.is_final.then(id),
         input_seq: None,
-        latency_us: u64::try_from(envelope.received.elapsed().as_micros()).unwrap_or(u64::MAX),
+        latency_us: u64::try_from((now - envelope.received).as_micros()).unwrap_or(u64::MAX),
         traceparent: traceparent(envelope.message),
     })
 }

@@ -15,11 +15,12 @@ impl Worker {
             return Ok(());
         }
         let finish = async {
+            // unsubscribing throws away what is still on its way here: first all of it must come
+            round_trip(&client, &link, deadline).await?;
             for (_, feed) in &mut self.feeds.0 {
-                // fails only when the connection is gone, which the round trip tells
+                // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
             }
-            round_trip(&client, &link, deadline).await?;
             self.feeds.gather(&mut self.pending, usize::MAX).await;
             self.active = true;
             self.backlog.append(&mut self.pending);

@@ -196,6 +196,13 @@ impl Worker {
         let mut deadline = None;
         loop {
             self.turn().await;
+            // here, not only where it waits: an agent with more to do than it can never waits
+            if deadline.is_none() {
+                deadline = *stop.borrow_and_update();
+                if deadline.is_some() {
+                    self.leave();
+                }
+            }
             if let Some(at) = deadline {
                 // without a connection there is nobody to hand over to
                 let alone = !self.setup.link.is_connected();
@@ -219,12 +226,7 @@ impl Worker {
                         sleep(TICK).await;
                     }
                 }
-                Ok(()) = stop.changed(), if deadline.is_none() => {
-                    deadline = *stop.borrow_and_update();
-                    if deadline.is_some() {
-                        self.leave();
-                    }
-                }
+                Ok(()) = stop.changed(), if deadline.is_none() => {}
             }
         }
     }

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# scripts/start_agent.sh and stop_agent.sh as a user types them: three agents at once, each with
+# its own log, pid file and port; status; a stop that drains; the forced stop of a hung one.
+# shellcheck source=deploy/test/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=deploy/test/agent.sh
+. "$(dirname "${BASH_SOURCE[0]}")/agent.sh"
+
+{ [[ -r /proc/self/stat ]] && command -v flock && command -v setsid; } >/dev/null ||
+    skip "background agents need Linux with flock and setsid"
+dir=$(mktemp -d)
+at_exit "rm -rf '$dir'"
+start_nats "$dir/nats"
+export TECHNICAL_AGENT_BIN=$AGENT AGENT_RUN_DIR=$dir/run AGENT_LOG_DIR=$dir/logs
+start=$ROOT/scripts/start_agent.sh stop=$ROOT/scripts/stop_agent.sh
+at_exit "'$stop' --all --timeout 1"
+
+names=(one two three) waiting=()
+for name in "${names[@]}"; do
+    "$start" --name "$name" --background 2>"$dir/$name.out" &
+    waiting+=($!)
+done
+for job in "${waiting[@]}"; do
+    wait "$job" || fail "an agent did not start: $(cat "$dir"/*.out)"
+done
+"$stop" --status >"$dir/status" || fail "not every agent is ready: $(<"$dir/status")"
+[[ $(grep -cE ' ready$' "$dir/status") == 3 ]] || fail "not three ready: $(<"$dir/status")"
+[[ $(sed -n 's/^url=//p' "$dir"/run/*.info | sort -u | wc -l) == 3 ]] || fail "two share a port"
+say "three started at once, each ready, with its own log, pid file and port"
+
+"$start" --name one --background 2>/dev/null && fail "a name that runs was started again"
+say "a name that runs is not started twice"
+
+pid_of() { head -n 1 "$dir/run/$1.pid"; }
+kill -KILL "$(pid_of two)"
+until_true 5 grep -q '^two .*not running' <("$stop" --status) || true
+"$stop" --status --name two >"$dir/status" && fail "a killed agent is said to run: $(<"$dir/status")"
+"$start" --name two --background 2>/dev/null || fail "a killed agent cannot be started again"
+say "after kill -9: status says so, and it starts again"
+
+feed_bars || fail "bars cannot be published"
+"$stop" --name one 2>"$dir/stop" || fail "stop: $(<"$dir/stop")"
+grep -q 'everything received was finished' "$dir/logs/one.log" || fail "one did not drain"
+say "stop: drained"
+
+kill -STOP "$(pid_of two)"
+code=0
+"$stop" --all --timeout 10 2>"$dir/stop" || code=$?
+((code == 1)) || fail "the stop of a hung agent ended with $code, not 1: $(<"$dir/stop")"
+grep -q '^two: .*killing' "$dir/stop" || fail "the hung agent was not killed: $(<"$dir/stop")"
+grep -q 'everything received was finished' "$dir/logs/three.log" || fail "three did not drain: $(tail -n 5 "$dir/logs/three.log")"
+code=0
+"$stop" --status >"$dir/status" || code=$?
+((code == 3)) || fail "something still runs: $(<"$dir/status")"
+compgen -G "$dir/run/*.pid" >/dev/null && fail "a pid file is left"
+say "stop of all: one hung and was killed (exit code 1), the other drained; nothing is left"
+say "passed"

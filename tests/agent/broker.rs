@@ -1,0 +1,120 @@
+//! The broker dies, comes back, or is not there yet: the agent lives on and works again by itself.
+
+use std::time::Duration;
+
+use crate::common::{
+    Agent, NatsServer, assert_nothing_twice, assert_same, collect_signals, flat, free_port, replay,
+    send, settled, until,
+};
+use crate::{client, every_bar, ready_agent};
+
+fn wait_status(agent: &Agent, path: &str, status: u16) {
+    until(&format!("{path} to be {status}"), || {
+        (agent.get(path).status == status).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_survives_a_killed_broker_and_goes_on_where_it_was() {
+    let mut server = NatsServer::plain();
+    let agent = ready_agent(&server, "one", &[]);
+    let mut sent = Vec::new();
+    let mut came = Vec::new();
+    for half in 0..2 {
+        let client = client(&server).await;
+        let signals = collect_signals(&client, "insight.technical.>").await;
+        for minute in half * 30..half * 30 + 30 {
+            let bar = flat("A", minute, 10.0 + (minute % 7) as f64);
+            send(&client, &bar).await;
+            sent.push(bar.to_string());
+        }
+        came.extend(settled(&signals, 30).await);
+        if half == 0 {
+            server.kill();
+            wait_status(&agent, "/readyz", 503);
+            assert_eq!(agent.get("/livez").status, 200);
+            assert_eq!(agent.get("/startupz").status, 200);
+            let health = agent.get("/health");
+            assert_eq!(health.status, 503);
+            assert!(health.body.contains("nats"), "{}", health.body);
+            assert_eq!(agent.metrics().get("technical_nats_connected"), Some(0.0));
+            // longer than the silence after which a member must take itself for replaced
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            assert_eq!(agent.get("/livez").status, 200);
+            server.restart();
+            wait_status(&agent, "/readyz", 200);
+        }
+    }
+    assert_same(
+        &came,
+        &replay(&sent, &[("TECHNICAL_MIN_BARS_REQUIRED", "1")]),
+    );
+    assert_nothing_twice(&came);
+    let metrics = agent.metrics();
+    assert!(metrics.get("technical_nats_reconnects_total") >= Some(1.0));
+    assert_eq!(metrics.get("technical_nats_connected"), Some(1.0));
+    assert_eq!(metrics.get("technical_ready"), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_agrees_anew_after_its_broker_came_back() {
+    let mut server = NatsServer::plain();
+    let agents = ["a", "b", "c"].map(|name| ready_agent(&server, name, &[]));
+    server.kill();
+    for agent in &agents {
+        wait_status(agent, "/readyz", 503);
+    }
+    server.restart();
+    for agent in &agents {
+        wait_status(agent, "/readyz", 200);
+    }
+    let owned = || {
+        let of = |agent: &Agent| agent.get("/status").json()["owned_partitions"].as_u64();
+        agents.iter().map(of).sum::<Option<u64>>()
+    };
+    let members = || {
+        let of = |agent: &Agent| {
+            agent.get("/status").json()["members"]
+                .as_array()
+                .map(Vec::len)
+        };
+        agents.iter().all(|agent| of(agent) == Some(3))
+    };
+    until("the slots to be divided", || {
+        (members() && owned() == Some(256)).then_some(())
+    });
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let mut sent = Vec::new();
+    for minute in 0..5 {
+        for symbol in 0..40 {
+            let bar = flat(&format!("S{symbol}"), minute, 10.0);
+            send(&client, &bar).await;
+            sent.push(bar.to_string());
+        }
+    }
+    let came = settled(&signals, sent.len()).await;
+    assert_same(
+        &came,
+        &replay(&sent, &[("TECHNICAL_MIN_BARS_REQUIRED", "1")]),
+    );
+    assert_nothing_twice(&came);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_starts_before_its_broker_waits_alive() {
+    let port = free_port();
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut agent = Agent::start(every_bar(&url, "one"));
+    agent.wait_log("operations endpoint listens");
+    assert_eq!(agent.get("/livez").status, 200);
+    assert_eq!(agent.get("/readyz").status, 503);
+    assert_eq!(agent.get("/startupz").status, 503);
+    let server = NatsServer::on_port(port);
+    agent.wait_ready();
+    assert_eq!(agent.get("/startupz").status, 200);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    send(&client, &flat("A", 0, 10.0)).await;
+    assert_eq!(signals.wait_for(1).await[0].json()["close"], 10.0);
+}

@@ -1,0 +1,215 @@
+//! Refused input: counted, kept whole with the reason, and no harm to anything else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::{
+    Market, NatsServer, Received, assert_same, collect_signals, flat, publish, replay, send,
+    settled, until,
+};
+use crate::{client, ready_agent};
+
+/// Subject, payload and reason of input that is refused, for every reason that input can give
+/// but `late` and `too_many_series`, which take a state.
+fn refusals() -> Vec<(&'static str, String, &'static str)> {
+    const BARE: &str = "raw.market_data.price";
+    const OF_A: &str = "raw.market_data.price.A.1m";
+    let with = |field: &str, value: serde_json::Value| {
+        let mut bar = flat("A", 0, 10.0);
+        bar[field] = value;
+        bar.to_string()
+    };
+    let without = |field: &str| {
+        let mut bar = flat("A", 0, 10.0);
+        bar.as_object_mut().unwrap().remove(field);
+        bar.to_string()
+    };
+    vec![
+        (BARE, "{\"symbol\":\"A\"".to_owned(), "not_json"),
+        (BARE, String::new(), "not_json"),
+        (BARE, "42".to_owned(), "wrong_type"),
+        (BARE, with("open", json!([1])), "wrong_type"),
+        (BARE, without("symbol"), "missing_field"),
+        (BARE, without("timestamp"), "missing_field"),
+        (BARE, without("close"), "missing_field"),
+        (BARE, with("high", json!("ten")), "bad_number"),
+        (BARE, with("close", json!("NaN")), "bad_price"),
+        (BARE, with("low", json!(0)), "bad_price"),
+        (BARE, with("open", json!(-3)), "bad_price"),
+        (BARE, with("high", json!(9)), "bad_range"),
+        (BARE, with("low", json!(11)), "bad_range"),
+        (BARE, with("volume", json!(-1)), "bad_volume"),
+        (BARE, with("timestamp", json!("yesterday")), "bad_timestamp"),
+        (
+            BARE,
+            with("timestamp", json!("2200-01-01T00:00:00Z")),
+            "future",
+        ),
+        (BARE, with("symbol", json!("")), "bad_symbol"),
+        (BARE, with("symbol", json!("S".repeat(65))), "bad_symbol"),
+        (BARE, with("timeframe", json!("7y")), "bad_timeframe"),
+        (OF_A, with("symbol", json!("B")), "mismatch"),
+        (OF_A, with("timeframe", json!("5m")), "mismatch"),
+        (BARE, "[]".to_owned(), "empty"),
+    ]
+}
+
+fn by_payload(letters: &[Received]) -> BTreeMap<(String, String), Vec<&Received>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for letter in letters {
+        let payload = String::from_utf8(letter.payload.to_vec()).unwrap();
+        let subject = letter.header("Ta-Subject").unwrap().to_owned();
+        found.entry((subject, payload)).or_default().push(letter);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_three_keeps_each_refusal_once_and_whole() {
+    let server = NatsServer::plain();
+    let agents = ["a", "b", "c"].map(|name| ready_agent(&server, name, &[]));
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let refusals = refusals();
+    for (subject, payload, _) in &refusals {
+        publish(&client, subject, payload).await;
+    }
+    letters.wait_for(refusals.len()).await;
+    let letters = letters.wait_quiet(Duration::from_millis(400)).await;
+    let found = by_payload(&letters);
+    for (subject, payload, reason) in &refusals {
+        let of = found
+            .get(&((*subject).to_owned(), payload.clone()))
+            .unwrap_or_else(|| panic!("no dead letter of {payload} on {subject}"));
+        assert_eq!(of.len(), 1, "{payload}");
+        assert_eq!(of[0].header("Ta-Reason"), Some(*reason), "{payload}");
+        assert!(!of[0].header("Ta-Detail").unwrap().is_empty(), "{payload}");
+        let agent = of[0].header("Ta-Agent").unwrap();
+        assert!(["a", "b", "c"].contains(&agent));
+        assert_eq!(of[0].header("Ta-Truncated"), None);
+    }
+    assert_eq!(letters.len(), refusals.len());
+    // every member counts what it refused, one wrote each letter
+    let mut written = 0.0;
+    for agent in &agents {
+        let metrics = agent.metrics();
+        let refused = metrics.sum("technical_bars_rejected_total");
+        assert_eq!(refused, refusals.len() as f64);
+        let of = |reason| {
+            metrics.get(&format!(
+                "technical_bars_rejected_total{{reason=\"{reason}\"}}"
+            ))
+        };
+        assert_eq!(of("bad_price"), Some(3.0));
+        assert_eq!(of("poison"), Some(0.0));
+        assert_eq!(metrics.get("technical_panics_total"), Some(0.0));
+        written += metrics.sum("technical_dead_letters_total");
+    }
+    assert_eq!(written, refusals.len() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_over_the_limit_is_cut_and_says_so() {
+    let server = NatsServer::plain();
+    let _agent = ready_agent(&server, "one", &[("TECHNICAL_MAX_PAYLOAD_BYTES", "100000")]);
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let padded = |length: usize| {
+        let bar = flat("A", 0, 10.0).to_string();
+        let padding = " ".repeat(length - bar.len());
+        format!("{bar}{padding}")
+    };
+    publish(&client, "raw.market_data.price", &padded(100_001)).await;
+    publish(&client, "raw.market_data.price", &padded(100_000)).await;
+    assert_eq!(signals.wait_for(1).await.len(), 1);
+    let letters = letters.messages();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].header("Ta-Reason"), Some("too_large"));
+    assert_eq!(letters[0].header("Ta-Truncated"), Some("true"));
+    assert_eq!(letters[0].payload, padded(100_001)[..65_536].as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_beyond_the_limit_is_refused_and_the_others_go_on() {
+    let server = NatsServer::plain();
+    let agent = ready_agent(&server, "one", &[("TECHNICAL_MAX_SERIES", "2")]);
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    for symbol in ["A", "B", "C", "A"] {
+        let minute = signals.len() as u64;
+        send(&client, &flat(symbol, minute, 10.0)).await;
+        if symbol == "C" {
+            letters.wait_for(1).await;
+        } else {
+            signals
+                .wait_for(signals.len().max(minute as usize + 1))
+                .await;
+        }
+    }
+    let letter = &letters.messages()[0];
+    assert_eq!(letter.header("Ta-Reason"), Some("too_many_series"));
+    assert_eq!(letter.json()["symbol"], "C");
+    let series = || agent.metrics().get("technical_series");
+    until("two series", || (series() == Some(2.0)).then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifth_of_nonsense_costs_the_rest_nothing_and_does_not_flood_the_log() {
+    const BARS: usize = 4_000;
+    let server = NatsServer::plain();
+    let agent = ready_agent(&server, "one", &[]);
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let mut market = Market::new(20);
+    let mut sent = Vec::new();
+    let mut bad = 0;
+    for at in 0..BARS {
+        let (subject, payload) = market.next();
+        if at % 4 == 0 {
+            let cut = &payload[..payload.len() - 1 - at % 40];
+            client
+                .publish(subject.clone(), cut.to_owned().into())
+                .await
+                .unwrap();
+            bad += 1;
+        }
+        client
+            .publish(subject, payload.clone().into())
+            .await
+            .unwrap();
+        sent.push(payload);
+    }
+    let came = settled(&signals, BARS).await;
+    assert_same(
+        &came,
+        &replay(&sent, &[("TECHNICAL_MIN_BARS_REQUIRED", "1")]),
+    );
+    assert_eq!(letters.wait_for(bad).await.len(), bad);
+
+    // one line per reason per ten seconds, and what was held back is counted in the next
+    let told: Vec<(f64, String)> = agent
+        .logs()
+        .iter()
+        .filter(|line| line["message"] == "market data was refused")
+        .map(|line| {
+            assert_eq!(line["level"], "WARN");
+            let timestamp = line["timestamp"].as_str().unwrap();
+            let (_, clock) = timestamp.trim_end_matches('Z').split_once('T').unwrap();
+            let parts: Vec<f64> = clock.split(':').map(|part| part.parse().unwrap()).collect();
+            let at = parts[0] * 3_600.0 + parts[1] * 60.0 + parts[2];
+            (at, line["reason"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert!(!told.is_empty());
+    for (at, reason) in &told {
+        let close = told
+            .iter()
+            .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.9);
+        assert_eq!(close.count(), 1, "{told:?}");
+    }
+}
