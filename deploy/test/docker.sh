@@ -7,6 +7,7 @@
 . "$ROOT/deploy/test/engine-docker.sh"
 # shellcheck source=deploy/test/base-images.sh
 . "$ROOT/deploy/test/base-images.sh"
+need curl
 
 readonly OURS_AT_MOST=$((25 * 1000 * 1000)) run=ta-image-test-$$
 given=${AGENT_IMAGE:-}

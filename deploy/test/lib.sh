@@ -22,6 +22,14 @@ fail() {
     exit 1
 }
 
+# need TOOL…: what the test itself works with.
+need() {
+    local tool
+    for tool; do
+        command -v "$tool" >/dev/null || skip "needs $tool"
+    done
+}
+
 # Commands given to `at_exit` run when the test ends, however it ends, the last one first.
 cleanups=()
 at_exit() { cleanups=("$*" "${cleanups[@]}"); }

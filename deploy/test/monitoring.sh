@@ -6,16 +6,16 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=deploy/test/debian.sh
 . "$ROOT/deploy/test/debian.sh"
+need python3 curl
 
 tools=$ROOT/target/deploy-test/prometheus
-if command -v promtool prometheus >/dev/null; then
+if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
     tools=
 elif [[ ! -x $tools/usr/bin/prometheus ]]; then
     may_install || skip "promtool and prometheus are not installed, and may not be from here"
     packages "$tools" prometheus || skip "apt-get has no prometheus here"
 fi
 PATH=${tools:+$tools/usr/bin:}$PATH
-command -v python3 curl >/dev/null || skip "needs python3 and curl"
 
 cd "$ROOT/deploy/monitoring" || exit
 scratch=$(mktemp -d)

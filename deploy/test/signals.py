@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from demo import in_series_order, merged_bars  # noqa: E402
 from demo_nats import Subscriber  # noqa: E402
 
-PER_SERIES = 200
+PER_SERIES = 300
 
 
 def bars(directory, parts):

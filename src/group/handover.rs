@@ -668,7 +668,8 @@ impl Handover {
             .elders()
             .map(|(id, peer)| (id.clone(), peer.claims.difference(self.warm)))
             .filter(|(_, slots)| !slots.is_empty())
-            .max_by_key(|(_, slots)| slots.len());
+            .max_by_key(|(_, slots)| slots.len())
+            .or_else(|| self.unclaimed_state());
         match wanted {
             Some((from, slots)) if self.failures < SYNC_ATTEMPTS => {
                 self.actions.push(Action::RequestSync {
@@ -680,6 +681,20 @@ impl Handover {
             Some(_) => self.activate(now, true),
             None => self.activate(now, self.warm.is_empty()),
         }
+    }
+
+    /// Slots that nobody claims, for what a killed member held belongs to no one until it is
+    /// missed, and who has their state all the same: whoever has served for longest.
+    fn unclaimed_state(&self) -> Option<(MemberId, SlotSet)> {
+        let slots = SlotSet::ALL.difference(self.warm);
+        let serving = |peer: &Peer| peer.phase == Phase::Active;
+        let oldest = self
+            .elders()
+            .filter(|(_, peer)| serving(peer))
+            .max_by_key(|(_, peer)| peer.age);
+        oldest
+            .filter(|_| !slots.is_empty())
+            .map(|(id, _)| (id.clone(), slots))
     }
 
     /// Offers every slot that ought to be another's.
@@ -789,5 +804,7 @@ impl Handover {
     }
 }
 
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;
