@@ -1,0 +1,126 @@
+//! The words of the protocol: phases, waits, and what a member has to do.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::message::MemberId;
+use crate::group::slots::SlotSet;
+
+/// How far a member has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Listens who else is there.
+    Starting,
+    /// Copies state from those who are.
+    Syncing,
+    /// Computes everything and publishes what it holds.
+    Active,
+    /// Hands everything over.
+    Leaving,
+    /// Said with the last breath.
+    Gone,
+}
+
+/// How long the protocol waits for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between presences when nothing changes.
+    pub heartbeat: Duration,
+    /// A member not heard for so long is dead.
+    pub silence: Duration,
+    /// How long a starting member listens for others.
+    pub settle: Duration,
+    /// How long a grant may be under way before its slot counts as nobody's.
+    pub orphan: Duration,
+    /// How long an offer or a request may go unanswered.
+    pub patience: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(1),
+            silence: Duration::from_secs(3),
+            settle: Duration::from_millis(50),
+            orphan: Duration::from_millis(300),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the caller has to do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Tell everyone where this member stands.
+    Announce {
+        /// Ask them to do the same.
+        hello: bool,
+    },
+    /// Ask `from` for the state of `slots`.
+    RequestSync {
+        /// Who holds them.
+        from: MemberId,
+        /// What is wanted.
+        slots: SlotSet,
+    },
+    /// Offer `slots` to `to`.
+    Offer {
+        /// The heir.
+        to: MemberId,
+        /// What is offered.
+        slots: SlotSet,
+    },
+    /// Keep the signals of `slots` from the next bar on, then accept them from `to`.
+    Accept {
+        /// The holder.
+        to: MemberId,
+        /// What is accepted.
+        slots: SlotSet,
+    },
+    /// Publish `slots` no more and grant them to `to` with their positions.
+    Release {
+        /// The heir.
+        to: MemberId,
+        /// What is released.
+        slots: SlotSet,
+        /// The number of the grant.
+        seq: u64,
+    },
+    /// Publish `slots` from the next bar on; nobody else does.
+    Take {
+        /// What is taken.
+        slots: SlotSet,
+    },
+    /// Publish `slots` no more; somebody else does.
+    Drop {
+        /// What is dropped.
+        slots: SlotSet,
+    },
+    /// Throw away what was kept of `slots`; no grant will come.
+    Forget {
+        /// What is forgotten.
+        slots: SlotSet,
+    },
+    /// Everything is known: work off the bars that have waited.
+    Activate {
+        /// Whether no state could be had from members that have it.
+        cold: bool,
+    },
+    /// This member was away for too long: let bars wait until the next [`Action::Activate`].
+    Restart,
+}
+
+/// What is known of one member.
+#[derive(Debug, Clone)]
+pub struct MemberView {
+    /// Which.
+    pub id: MemberId,
+    /// The agent's name.
+    pub name: String,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Slots it publishes for.
+    pub slots: usize,
+}

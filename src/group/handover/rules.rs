@@ -1,0 +1,232 @@
+//! The rules: what follows from what is known, whenever something new is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Action, Handover, Peer, Phase, SYNC_ATTEMPTS, Sync};
+use crate::group::message::MemberId;
+use crate::group::slots::{SlotSet, rendezvous};
+
+impl Handover {
+    pub(super) fn evaluate(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Starting => {
+                let heard_for = self.settling.map(|since| now.saturating_sub(since));
+                if heard_for.is_some_and(|time| time >= self.timing.settle) {
+                    self.settle(now);
+                }
+            }
+            Phase::Syncing => self.synchronize(now),
+            Phase::Active => {
+                if self.is_usurper(now) {
+                    self.restart(now);
+                    return;
+                }
+                self.offer(now);
+                self.resolve_conflicts(now);
+                self.take_unclaimed(now);
+                self.give_up_waiting(now);
+            }
+            Phase::Leaving => {
+                self.offer(now);
+                self.give_up_waiting(now);
+            }
+            Phase::Gone => {}
+        }
+    }
+
+    /// Those whose state can be copied.
+    pub(super) fn elders(&self) -> impl Iterator<Item = (&MemberId, &Peer)> {
+        self.peers.iter().filter(|(_, peer)| {
+            matches!(peer.phase, Phase::Active | Phase::Leaving)
+                && peer.fingerprint == self.fingerprint
+        })
+    }
+
+    pub(super) fn claimed(&self) -> SlotSet {
+        let claims = self.peers.values().map(|peer| peer.claims);
+        claims.fold(SlotSet::EMPTY, SlotSet::union)
+    }
+
+    /// Members in one of `phases`, with this one when `me`.
+    pub(super) fn members_in(&self, phases: &[Phase], me: bool) -> Vec<MemberId> {
+        let peers = self.peers.iter().filter(|(_, p)| phases.contains(&p.phase));
+        peers
+            .map(|(id, _)| id.clone())
+            .chain(me.then(|| self.me.clone()))
+            .collect()
+    }
+
+    /// Enough was heard: copy the state of those who serve, or be the first to serve.
+    pub(super) fn settle(&mut self, now: Duration) {
+        if self.elders().any(|(_, peer)| !peer.claims.is_empty()) {
+            self.phase = Phase::Syncing;
+            self.announce(now, false);
+            self.synchronize(now);
+            return;
+        }
+        // of several that start together one goes first, and the others copy from it; one that
+        // is copying already will go before
+        let copying = self.peers.values().any(|peer| peer.phase == Phase::Syncing);
+        let starting = self.members_in(&[Phase::Starting], true);
+        if !copying && starting.iter().min() == Some(&self.me) {
+            self.holds = SlotSet::ALL.difference(self.claimed());
+            self.activate(now, false);
+            self.actions.push(Action::Take { slots: self.holds });
+        }
+    }
+
+    pub(super) fn activate(&mut self, now: Duration, cold: bool) {
+        self.phase = Phase::Active;
+        self.activated = now;
+        self.actions.push(Action::Activate { cold });
+        self.announce(now, false);
+    }
+
+    pub(super) fn synchronize(&mut self, now: Duration) {
+        if let Some(sync) = &self.sync {
+            if now.saturating_sub(sync.heard) <= self.timing.patience {
+                return;
+            }
+            self.sync = None;
+            self.failures += 1;
+        }
+        let wanted = self
+            .elders()
+            .map(|(id, peer)| (id.clone(), peer.claims.difference(self.warm)))
+            .filter(|(_, slots)| !slots.is_empty())
+            .max_by_key(|(_, slots)| slots.len())
+            .or_else(|| self.unclaimed_state());
+        match wanted {
+            Some((from, slots)) if self.failures < SYNC_ATTEMPTS => {
+                self.actions.push(Action::RequestSync {
+                    from: from.clone(),
+                    slots,
+                });
+                self.sync = Some(Sync { from, heard: now });
+            }
+            Some(_) => self.activate(now, true),
+            None => self.activate(now, self.warm.is_empty()),
+        }
+    }
+
+    /// Slots that nobody claims, for what a killed member held belongs to no one until it is
+    /// missed, and who has their state all the same: whoever has served for longest.
+    pub(super) fn unclaimed_state(&self) -> Option<(MemberId, SlotSet)> {
+        let slots = SlotSet::ALL.difference(self.warm);
+        let serving = |peer: &Peer| peer.phase == Phase::Active;
+        let oldest = self
+            .elders()
+            .filter(|(_, peer)| serving(peer))
+            .max_by_key(|(_, peer)| peer.age);
+        oldest
+            .filter(|_| !slots.is_empty())
+            .map(|(id, _)| (id.clone(), slots))
+    }
+
+    /// Offers every slot that ought to be another's.
+    pub(super) fn offer(&mut self, now: Duration) {
+        let heirs = self.members_in(&[Phase::Active], self.phase == Phase::Active);
+        let mut due: BTreeMap<MemberId, SlotSet> = BTreeMap::new();
+        for slot in self.holds.iter() {
+            if let Some(heir) = rendezvous(slot, &heirs).filter(|heir| **heir != self.me) {
+                due.entry(heir.clone()).or_default().insert(slot);
+            }
+        }
+        self.offered.retain(|heir, _| due.contains_key(heir));
+        for (to, slots) in due {
+            let standing = self.offered.get(&to);
+            let fresh = standing.is_some_and(|(offered, at)| {
+                *offered == slots && now.saturating_sub(*at) < self.timing.heartbeat
+            });
+            if !fresh {
+                self.offered.insert(to.clone(), (slots, now));
+                self.actions.push(Action::Offer { to, slots });
+            }
+        }
+    }
+
+    /// Whether this member began to serve just now and did not hear in time of one that has
+    /// served for longer, whose state it should have copied.
+    pub(super) fn is_usurper(&self, now: Duration) -> bool {
+        let age = now.saturating_sub(self.activated);
+        age < self.timing.patience
+            && self.elders().any(|(_, peer)| {
+                self.believes(peer, now)
+                    && peer.age > age
+                    && !peer.claims.intersection(self.holds).is_empty()
+            })
+    }
+
+    /// What a member claims when it is first heard may be out of date: one that comes back from
+    /// a freeze or a cut finds that out within moments, and gives its claims up itself.
+    pub(super) fn believes(&self, peer: &Peer, now: Duration) -> bool {
+        now.saturating_sub(peer.since) * 2 > self.timing.silence
+    }
+
+    /// Of two that hold a slot, the one it falls to keeps it.
+    pub(super) fn resolve_conflicts(&mut self, now: Duration) {
+        let members = self.members_in(&[Phase::Active], true);
+        let claims = self.peers.values().filter(|peer| self.believes(peer, now));
+        let claims = claims.map(|peer| peer.claims);
+        let lost: SlotSet = self
+            .holds
+            .intersection(claims.fold(SlotSet::EMPTY, SlotSet::union))
+            .iter()
+            .filter(|slot| rendezvous(*slot, &members) != Some(&self.me))
+            .collect();
+        self.drop_slots(lost);
+    }
+
+    /// Takes slots that nobody holds and that fall to this member.
+    pub(super) fn take_unclaimed(&mut self, now: Duration) {
+        let members = self.members_in(&[Phase::Active, Phase::Syncing, Phase::Starting], true);
+        let free = SlotSet::ALL
+            .difference(self.claimed())
+            .difference(self.holds);
+        self.unclaimed.retain(|slot, _| free.contains(*slot));
+        let mut taken = SlotSet::EMPTY;
+        for slot in free.iter() {
+            let since = *self.unclaimed.entry(slot).or_insert(now);
+            // one that has not listened for long does not know everyone who may hold it
+            let waited =
+                now.saturating_sub(since) >= self.timing.orphan && self.knows_everyone(now);
+            let granted = self.accepted.contains_key(&slot);
+            let nobodys = self.forfeit.contains(slot) || (waited && !granted);
+            if nobodys && rendezvous(slot, &members) == Some(&self.me) {
+                taken.insert(slot);
+            }
+        }
+        if taken.is_empty() {
+            return;
+        }
+        for slot in taken.iter() {
+            self.unclaimed.remove(&slot);
+            self.accepted.remove(&slot);
+        }
+        self.forfeit = self.forfeit.difference(taken);
+        self.holds = self.holds.union(taken);
+        self.actions.push(Action::Take { slots: taken });
+        self.announce(now, false);
+    }
+
+    pub(super) fn knows_everyone(&self, now: Duration) -> bool {
+        let listening = self.settling.map(|since| now.saturating_sub(since));
+        listening.is_some_and(|time| time > self.timing.silence)
+    }
+
+    pub(super) fn give_up_waiting(&mut self, now: Duration) {
+        let patience = self.timing.patience;
+        let late = |at: &Duration| now.saturating_sub(*at) > patience;
+        let slots: SlotSet = self
+            .accepted
+            .iter()
+            .filter(|(_, at)| late(at))
+            .map(|(slot, _)| *slot)
+            .collect();
+        if !slots.is_empty() {
+            self.accepted.retain(|slot, _| !slots.contains(*slot));
+            self.actions.push(Action::Forget { slots });
+        }
+    }
+}
