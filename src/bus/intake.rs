@@ -355,8 +355,9 @@ impl Intake {
             None => Slot::of(refusal.payload),
         };
         if envelope.duty.holds.contains(slot) {
-            let (headers, payload) = self.dead_letters
-                .build(refusal, subject, envelope.arrival.input_seq);
+            let (headers, payload) =
+                self.dead_letters
+                    .build(refusal, subject, envelope.arrival.input_seq);
             self.outbox.push(Outgoing {
                 subject: self.dead_letter_subject.clone(),
                 headers,

@@ -14,5 +14,5 @@ mod setup;
 pub use connect::{ConnectError, Sizing, connect};
 pub use drain::{DrainError, drain_and_close, round_trip};
 pub use link::{Link, LinkState, ServerView};
-pub use setup::Setup;
 pub use service::{ServiceApi, ServiceError};
+pub use setup::Setup;

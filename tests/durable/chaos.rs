@@ -95,5 +95,8 @@ async fn chaos() {
     );
     let healed = Instant::now();
     settle(&js, bars, SYMBOLS as u64).await;
-    println!("all signals there and right after {:.1} s", healed.elapsed().as_secs_f64());
+    println!(
+        "all signals there and right after {:.1} s",
+        healed.elapsed().as_secs_f64()
+    );
 }

@@ -71,7 +71,13 @@ async fn a_server_that_was_killed_is_gone_on_with() {
     // and it goes on by itself
     for symbol in 0..SYMBOLS {
         let subject = format!("raw.market_data.price.S{symbol}.1m");
-        store(&js, &subject, &bar(symbol, 1_000_000).to_string(), &format!("last-{symbol}")).await;
+        store(
+            &js,
+            &subject,
+            &bar(symbol, 1_000_000).to_string(),
+            &format!("last-{symbol}"),
+        )
+        .await;
     }
     settle(&js, bars + SYMBOLS as u64, SYMBOLS as u64).await;
 }
@@ -89,7 +95,13 @@ async fn a_graceful_restart_continues_to_the_byte_in_every_shape_of_subject() {
     ];
     for n in 0..30 {
         for (symbol, subject) in shapes.iter().enumerate() {
-            store(&js, subject, &bar(symbol, n).to_string(), &format!("{symbol}-{n}")).await;
+            store(
+                &js,
+                subject,
+                &bar(symbol, n).to_string(),
+                &format!("{symbol}-{n}"),
+            )
+            .await;
         }
         if n == 14 {
             running.sigterm();
@@ -112,7 +124,13 @@ async fn control_two_owners_without_a_common_fence_are_found_out() {
     ];
     agents.iter_mut().for_each(super::Agent::wait_ready);
     for n in 0..MIN_BARS as u64 + 1 {
-        store(&js, "raw.market_data.price.S1.1m", &bar(1, n).to_string(), &n.to_string()).await;
+        store(
+            &js,
+            "raw.market_data.price.S1.1m",
+            &bar(1, n).to_string(),
+            &n.to_string(),
+        )
+        .await;
     }
     let mut found = Vec::new();
     for _ in 0..100 {

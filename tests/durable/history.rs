@@ -60,14 +60,21 @@ type Key = (String, String, String, u64);
 fn key(signal: &Value) -> Key {
     let text = |name: &str| signal[name].as_str().unwrap_or_default().to_owned();
     let revision = signal["revision"].as_u64().unwrap_or(u64::MAX);
-    (text("symbol"), text("timeframe"), text("timestamp"), revision)
+    (
+        text("symbol"),
+        text("timeframe"),
+        text("timestamp"),
+        revision,
+    )
 }
 
 /// Everything that is wrong with `signals`, given what `replay` makes of the same bars.
 pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
     let read = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
-    let expected: BTreeMap<Key, &Vec<u8>> =
-        replayed.iter().map(|line| (key(&read(line)), line)).collect();
+    let expected: BTreeMap<Key, &Vec<u8>> = replayed
+        .iter()
+        .map(|line| (key(&read(line)), line))
+        .collect();
     let mut faults = Vec::new();
     let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
     let mut newest: BTreeMap<(String, String), (String, u64)> = BTreeMap::new();
@@ -137,9 +144,13 @@ pub async fn judge(js: &Context) -> Vec<String> {
         .iter()
         .filter(|bar| serde_json::from_slice::<Value>(&bar.payload).is_err())
         .count();
-    let letters = contents(js, "TECHNICAL_SIGNALS", "dead.technical").await.len();
+    let letters = contents(js, "TECHNICAL_SIGNALS", "dead.technical")
+        .await
+        .len();
     if letters != refused {
-        faults.push(format!("{letters} dead letters for {refused} refused messages"));
+        faults.push(format!(
+            "{letters} dead letters for {refused} refused messages"
+        ));
     }
     faults
 }
@@ -178,7 +189,12 @@ fn line(symbol: &str, minute: u32, revision: u32) -> Vec<u8> {
 /// A judge that finds nothing proves nothing.
 #[test]
 fn every_kind_of_fault_is_found() {
-    let good = vec![line("A", 1, 0), line("B", 1, 0), line("A", 2, 0), line("A", 2, 1)];
+    let good = vec![
+        line("A", 1, 0),
+        line("B", 1, 0),
+        line("A", 2, 0),
+        line("A", 2, 1),
+    ];
     assert_eq!(faults(&good, &good), [""; 0]);
     let mut altered = good.clone();
     let last = altered[3].len() - 1;
@@ -190,7 +206,12 @@ fn every_kind_of_fault_is_found() {
         ("no bar", [good.clone(), vec![line("C", 1, 0)]].concat()),
         (
             "out of order",
-            vec![good[2].clone(), good[1].clone(), good[0].clone(), good[3].clone()],
+            vec![
+                good[2].clone(),
+                good[1].clone(),
+                good[0].clone(),
+                good[3].clone(),
+            ],
         ),
     ];
     for (what, signals) in cases {

@@ -17,17 +17,41 @@ async fn bars_that_a_stream_stores_already_are_read_from_it_and_it_is_left_alone
         ..Config::default()
     };
     js.create_stream(config).await.expect("a stream");
-    let before = js.get_stream("MARKET").await.unwrap().cached_info().config.clone();
+    let before = js
+        .get_stream("MARKET")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     for n in 0..10 {
-        store(&js, "raw.market_data.price.S0.1m", &bar(0, n).to_string(), &n.to_string()).await;
+        store(
+            &js,
+            "raw.market_data.price.S0.1m",
+            &bar(0, n).to_string(),
+            &n.to_string(),
+        )
+        .await;
     }
     let mut running = agent(&server, &[]);
     running.wait_ready();
     for n in 10..20 {
-        store(&js, "raw.market_data.price.S0.1m", &bar(0, n).to_string(), &n.to_string()).await;
+        store(
+            &js,
+            "raw.market_data.price.S0.1m",
+            &bar(0, n).to_string(),
+            &n.to_string(),
+        )
+        .await;
     }
     settle(&js, 20, 1).await;
-    let after = js.get_stream("MARKET").await.unwrap().cached_info().config.clone();
+    let after = js
+        .get_stream("MARKET")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     assert_eq!(before, after);
 }
 
@@ -62,7 +86,10 @@ async fn other_settings_are_told_of_with_the_command_and_not_changed() {
     );
     second.wait_ready();
     let line = second.wait_log("other settings than configured");
-    assert_eq!(line["command"], "nats stream edit TECHNICAL_SIGNALS --max-age=3600s");
+    assert_eq!(
+        line["command"],
+        "nats stream edit TECHNICAL_SIGNALS --max-age=3600s"
+    );
     second.wait_log("another number of partitions");
     let info = js.get_stream("TECHNICAL_SIGNALS").await.unwrap();
     let week = std::time::Duration::from_secs(604_800);
@@ -85,7 +112,10 @@ async fn a_damaged_checkpoint_is_told_of_and_made_anew_from_the_stream() {
     settle(&js, 20, 1).await;
     running.sigterm();
     assert_eq!(running.wait_exit(), 0);
-    let saved = js.get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS").await.unwrap();
+    let saved = js
+        .get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS")
+        .await
+        .unwrap();
     let mut damaged = 0;
     for unit in 0..9 {
         let name = format!("technical-analysis.{unit}");

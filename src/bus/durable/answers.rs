@@ -182,8 +182,10 @@ impl Partition {
         match query {
             Query::ListSeries { limit, reply, .. } => {
                 let engine = &self.intake.engine;
-                let all: BTreeMap<&SeriesKey, &Series> =
-                    engine.iter().map(|(_, series)| (series.key(), series)).collect();
+                let all: BTreeMap<&SeriesKey, &Series> = engine
+                    .iter()
+                    .map(|(_, series)| (series.key(), series))
+                    .collect();
                 let series = all.into_values().take(limit).map(summary).collect();
                 let _ = reply.send(SeriesPage {
                     total: engine.len(),

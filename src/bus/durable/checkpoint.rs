@@ -90,8 +90,7 @@ pub(super) fn restore(
     if checksum != xxh3_64(&bytes[HEADER..]).to_le_bytes() {
         return Err(Unusable::Damaged);
     }
-    let content: Content =
-        postcard::from_bytes(&bytes[HEADER..]).map_err(|_| Unusable::Damaged)?;
+    let content: Content = postcard::from_bytes(&bytes[HEADER..]).map_err(|_| Unusable::Damaged)?;
     if content.fingerprint != engine.config().fingerprint() {
         return Err(Unusable::Configuration);
     }
@@ -200,7 +199,10 @@ mod tests {
     #[test]
     fn what_is_foreign_is_told_apart() {
         let bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-        assert_eq!(restore(&bytes, "other", &mut empty()), Err(Unusable::Origin));
+        assert_eq!(
+            restore(&bytes, "other", &mut empty()),
+            Err(Unusable::Origin)
+        );
         let other = AnalysisConfig {
             rsi_period: 15,
             ..AnalysisConfig::default()

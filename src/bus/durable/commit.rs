@@ -131,7 +131,10 @@ pub(super) async fn write(
                 .map_err(|error| failed(&error))?;
         }
         headers.insert(BATCH_ID.clone(), id.as_str());
-        headers.insert(BATCH_SEQUENCE.clone(), HeaderValue::from(outgoing.len() + 1));
+        headers.insert(
+            BATCH_SEQUENCE.clone(),
+            HeaderValue::from(outgoing.len() + 1),
+        );
         headers.insert(BATCH_COMMIT.clone(), "1");
         Request::new().headers(headers)
     };
@@ -144,11 +147,14 @@ pub(super) async fn write(
     let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| failed(&error))?;
     match ack.error {
         None if ack.seq > 0 => Ok(ack.seq),
-        None => Err(CommitError::Failed("the server's answer has no sequence".to_owned())),
+        None => Err(CommitError::Failed(
+            "the server's answer has no sequence".to_owned(),
+        )),
         Some(error)
             if matches!(
                 error.error_code(),
-                ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
+                ErrorCode::STREAM_WRONG_LAST_SEQUENCE
+                    | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
             ) =>
         {
             Err(CommitError::Fenced)

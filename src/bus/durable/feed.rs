@@ -101,7 +101,9 @@ impl Feed {
 
     /// Tells the server that it is over, as a courtesy.
     pub async fn close(self) {
-        let deleted = self.js.delete_consumer_from_stream(&self.name, &self.stream);
+        let deleted = self
+            .js
+            .delete_consumer_from_stream(&self.name, &self.stream);
         let _ = tokio::time::timeout(Duration::from_secs(1), deleted).await;
     }
 

@@ -43,8 +43,8 @@ use crate::ops::metrics::{ACQUIRED, Metrics, RELEASED};
 
 use partition::{End, Gauges, Order};
 use records::{ReadError, Records};
-use streams::Streams;
 pub use streams::SetupError;
+use streams::Streams;
 
 const TICK: Duration = Duration::from_millis(50);
 /// The table is read this often even if nobody seems to have written to it.
@@ -469,7 +469,9 @@ impl Coordinator {
         let run = self.runs;
         let (orders, receiver) = mpsc::channel(64);
         let gauges = Arc::new(Gauges::default());
-        gauges.beat.store(self.common.uptime_ms(), Ordering::Relaxed);
+        gauges
+            .beat
+            .store(self.common.uptime_ms(), Ordering::Relaxed);
         let work = partition::run(
             Arc::clone(&self.common),
             unit,
@@ -550,7 +552,12 @@ impl Coordinator {
                 let failures = self.failures.entry(unit).or_insert(0);
                 *failures += 1;
                 if *failures == 1 || failures.is_multiple_of(20) {
-                    tracing::warn!(unit, reason, failures, "partition cannot go on; loading it again");
+                    tracing::warn!(
+                        unit,
+                        reason,
+                        failures,
+                        "partition cannot go on; loading it again"
+                    );
                 }
                 backoff(*failures).min(Duration::from_secs(2))
             }
@@ -611,7 +618,10 @@ impl Coordinator {
     }
 
     fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
-        self.running.values().map(|running| of(&running.gauges)).sum()
+        self.running
+            .values()
+            .map(|running| of(&running.gauges))
+            .sum()
     }
 
     /// When the newest bar was stored.

@@ -385,7 +385,11 @@ impl Partition {
             origin,
             // everything before it is done, also what gave nothing
             seq: seq - 1,
-            part: if end > begun { end - begun + skipped } else { skipped },
+            part: if end > begun {
+                end - begun + skipped
+            } else {
+                skipped
+            },
         }
     }
 
@@ -448,7 +452,9 @@ impl Partition {
             self.intake.forget_idle(Timestamp::from_nanos(since));
         }
         // a marker must not age out of its stream while its partition is silent
-        if self.marker.is_some() && self.marked.elapsed() > self.common.config.durable.signals_max_age / 4 {
+        if self.marker.is_some()
+            && self.marked.elapsed() > self.common.config.durable.signals_max_age / 4
+        {
             let position = Position {
                 origin: self.place.origin.clone(),
                 seq: self.taken.max(self.silent_until),

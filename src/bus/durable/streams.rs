@@ -336,7 +336,9 @@ async fn checkpoints(
         return Ok(store);
     }
     let made = js.create_object_store(config).await;
-    made.map_err(|error| SetupError::Unavailable(format!("cannot make the bucket {bucket}: {error}")))
+    made.map_err(|error| {
+        SetupError::Unavailable(format!("cannot make the bucket {bucket}: {error}"))
+    })
 }
 
 /// The streams that capture `subjects` and are not our own.
@@ -397,10 +399,7 @@ fn verify(wanted: &StreamConfig, actual: &StreamConfig) -> Result<(), SetupError
             "subject transform",
             wanted.subject_transform == actual.subject_transform,
         ),
-        (
-            "sources",
-            same_sources(wanted, actual),
-        ),
+        ("sources", same_sources(wanted, actual)),
         (
             "atomic batches",
             actual.allow_atomic_publish || !wanted.allow_atomic_publish,
@@ -468,7 +467,12 @@ fn same_sources(wanted: &StreamConfig, actual: &StreamConfig) -> bool {
             .sources
             .iter()
             .flatten()
-            .map(|s| format!("{} {:?} {:?}", s.name, s.filter_subject, s.subject_transforms))
+            .map(|s| {
+                format!(
+                    "{} {:?} {:?}",
+                    s.name, s.filter_subject, s.subject_transforms
+                )
+            })
             .collect();
         sources.sort();
         sources
