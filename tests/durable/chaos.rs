@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::agent;
 use crate::common::{Agent, NatsServer};
 use crate::feeder::{Feeder, connect};
-use crate::history::settle;
+use crate::history::{settle, waits};
 
 const SYMBOLS: usize = 16;
 

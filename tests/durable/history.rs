@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Stored {
-    pub subject: String,
+    pub seq: u64,
+    /// Nanoseconds since 1970.
+    pub at: i128,
     pub headers: HeaderMap,
     pub payload: Vec<u8>,
 }
@@ -41,9 +43,11 @@ pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
     let mut messages = consumer.messages().await.expect("its messages");
     while let Some(message) = messages.next().await {
         let message = message.expect("a message");
-        let left = message.info().expect("where it stands").pending;
+        let info = message.info().expect("where it stands");
+        let left = info.pending;
         all.push(Stored {
-            subject: message.subject.to_string(),
+            seq: info.stream_sequence,
+            at: info.published.unix_timestamp_nanos(),
             headers: message.headers.clone().unwrap_or_default(),
             payload: message.payload.to_vec(),
         });
@@ -177,6 +181,26 @@ pub async fn settle(js: &Context, bars: u64, symbols: u64) {
     assert!(faults.is_empty(), "{} faults: {shown:#?}", faults.len());
     let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await.len() as u64;
     assert_eq!(stored, expected, "one signal per bar from the fifth on");
+}
+
+/// How long the bars of the stream of bars waited for their signals: the median and the longest.
+pub async fn waits(js: &Context) -> (Duration, Duration) {
+    let bars = contents(js, "TECHNICAL_BARS", ">").await;
+    let stored: BTreeMap<u64, i128> = bars.iter().map(|bar| (bar.seq, bar.at)).collect();
+    let mut waits: Vec<i128> = contents(js, "TECHNICAL_SIGNALS", "insight.>")
+        .await
+        .iter()
+        .filter_map(|signal| {
+            let seq = signal.headers.get("Ta-Input-Seq")?.as_str().parse().ok()?;
+            Some(signal.at - stored.get(&seq)?)
+        })
+        .collect();
+    waits.sort_unstable();
+    let wait = |nanos: Option<&i128>| {
+        let nanos = nanos.map_or(0, |nanos| u64::try_from(*nanos).unwrap_or(0));
+        Duration::from_nanos(nanos)
+    };
+    (wait(waits.get(waits.len() / 2)), wait(waits.last()))
 }
 
 fn line(symbol: &str, minute: u32, revision: u32) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::agent;
 use crate::common::{Agent, NatsServer, until};
 use crate::feeder::{Feeder, connect};
-use crate::history::settle;
+use crate::history::{settle, waits};
 
 /// Partitions and the one for subjects without a symbol.
 const UNITS: u64 = 9;
@@ -52,6 +52,10 @@ async fn partitions_follow_the_members_and_no_more_of_them_than_must() {
     assert!((moves(&first, "released") - 6.0).abs() < 0.5);
     let (bars, _) = feeder.stop().await;
     settle(&js, bars, 12).await;
+    let (median, longest) = waits(&js).await;
+    println!(
+        "from bar to signal while 1 member became 3 and then 2: median {median:.1?}, longest {longest:.1?}"
+    );
     let log = first.get("/status").json();
     assert_eq!(log["delivery"], "durable");
 }

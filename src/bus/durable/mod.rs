@@ -55,8 +55,12 @@ const UPLOADS: usize = 2;
 const STALL: Duration = Duration::from_secs(15);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// Times that the table is not there before everything is made anew.
+/// Times that the table is not there, or that a partition fails, before the streams are looked at
+/// again and made where they are missing.
 const MISSES: usize = 3;
+const FAILURES: usize = 10;
+/// As is done when signals cannot be stored for this long.
+const UNSTORABLE: Duration = Duration::from_secs(15);
 
 /// Why durable delivery could not end well.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +129,7 @@ struct Coordinator {
     /// Whether the table was read.
     seen: bool,
     misses: usize,
+    failing_since: Option<Instant>,
     running: HashMap<u32, Running>,
     tasks: JoinSet<(u32, u64, End)>,
     /// Partitions that are to be started again, and when.
@@ -182,7 +187,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
             leases?;
             return Ok(closed?);
         }
-        tracing::warn!("what durable delivery rests on is gone; making it anew");
+        tracing::warn!("storing or reading has failed for long; looking at the streams anew");
     }
 }
 
@@ -248,6 +253,7 @@ impl Coordinator {
             table: Table::default(),
             seen: false,
             misses: 0,
+            failing_since: None,
             running: HashMap::new(),
             tasks: JoinSet::new(),
             again: BTreeMap::new(),
@@ -285,7 +291,7 @@ impl Coordinator {
                     return deadline;
                 }
             }
-            if self.misses >= MISSES {
+            if self.is_lost() && deadline.is_none() {
                 return None;
             }
             tokio::select! {
@@ -318,6 +324,16 @@ impl Coordinator {
             }
             self.look();
         }
+    }
+
+    /// Whether what this rests on may not be there any more.
+    fn is_lost(&self) -> bool {
+        let failures = self.failures.values().max().copied().unwrap_or(0);
+        let unstorable = self
+            .failing_since
+            .is_some_and(|at| at.elapsed() > UNSTORABLE);
+        self.common.link.is_connected()
+            && (self.misses >= MISSES || failures >= FAILURES || unstorable)
     }
 
     async fn changes(&self) -> Option<Subscriber> {
@@ -548,6 +564,10 @@ impl Coordinator {
                 self.read_at = None;
                 Duration::from_millis(100)
             }
+            End::Failed(reason) if !self.common.link.is_connected() => {
+                tracing::debug!(unit, reason, "partition waits for the connection");
+                Duration::from_millis(500)
+            }
             End::Failed(reason) => {
                 let failures = self.failures.entry(unit).or_insert(0);
                 *failures += 1;
@@ -580,6 +600,7 @@ impl Coordinator {
                 self.start(unit);
             }
         }
+        self.forgive();
         self.restart_stalled();
         self.report();
     }
@@ -606,6 +627,15 @@ impl Coordinator {
                 running.task.abort();
             }
         }
+    }
+
+    /// Forgives partitions that work again.
+    fn forgive(&mut self) {
+        let running = &self.running;
+        self.failures.retain(|unit, _| {
+            let works = |running: &Running| running.gauges.recovered.load(Ordering::Relaxed);
+            !running.get(unit).is_some_and(works)
+        });
     }
 
     fn is_settled(&self) -> bool {
@@ -659,6 +689,11 @@ impl Coordinator {
         let failing = self.running.values().filter(|r| failing(r)).count();
         metrics.circuit_open.set(i64::from(failing > 0));
         let units = self.common.streams.units.len();
+        if failing == 0 {
+            self.failing_since = None;
+        } else if self.failing_since.is_none() {
+            self.failing_since = Some(Instant::now());
+        }
         if failing > 0 {
             self.intake.down(format!(
                 "signals of {failing} partitions cannot be stored; reading waits for it"

@@ -189,6 +189,8 @@ impl Partition {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = false;
+        let mut link = self.common.link.watch();
+        link.mark_unchanged();
         loop {
             self.beat();
             if stopping && self.saving.is_none() {
@@ -216,6 +218,12 @@ impl Partition {
                     Ok(problem) => reopen = problem,
                     Err(end) => return end,
                 },
+                Ok(()) = link.changed() => {
+                    if link.borrow_and_update().connected {
+                        // what was on its way is lost, and the consumer may be
+                        reopen = Some("connected again".to_owned());
+                    }
+                }
                 outcome = saved(&mut self.saving) => self.on_saved(outcome),
                 _ = ticks.tick() => {
                     if let Err(end) = self.tick().await {

@@ -121,7 +121,8 @@ async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Stre
     let partitions = recorded_partitions(js, durable).await?;
     let layout = Layout::new(&config.subjects, partitions);
     let main = durable.bars_stream.as_str();
-    let second = format!("{main}_IN");
+    // a server recovers streams by name, and a source that is not there yet is tried again late
+    let second = format!("IN_{main}");
     let bare = format!("{main}_BARE");
     let own = [main, &second, &bare];
 
