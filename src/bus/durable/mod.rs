@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber, jetstream};
 use futures_util::StreamExt as _;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -41,6 +41,7 @@ use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
 use crate::ops::metrics::{ACQUIRED, Metrics, RELEASED};
 
+use commit::Committer;
 use partition::{End, Gauges, Order};
 use records::{ReadError, Records};
 pub use streams::SetupError;
@@ -80,7 +81,7 @@ struct Common {
     instance: String,
     streams: Streams,
     refused: Refused,
-    publishing: Mutex<()>,
+    committer: Committer,
     uploads: Semaphore,
     started: Instant,
 }
@@ -242,7 +243,7 @@ impl Coordinator {
                 instance: setup.instance.clone(),
                 streams,
                 refused: Intake::refused(),
-                publishing: Mutex::new(()),
+                committer: Committer::start(setup.client.clone()),
                 uploads: Semaphore::new(UPLOADS),
                 started,
             }),

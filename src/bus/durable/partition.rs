@@ -7,6 +7,7 @@
 //! More is read only when the last batch is stored: batches form by themselves under load, and an
 //! idle partition commits a single bar at once.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::checkpoint::{self, Snapshot};
-use super::commit::{self, CommitError, Marker, Position, Stored};
+use super::commit::{self, CommitError, Marker, Position, Stored, Wanted};
 use super::feed::{Delivery, Feed};
 use super::layout::Layout;
 use super::streams::{Unit, marker_subject};
@@ -353,7 +354,7 @@ impl Partition {
                 .publish_with_headers(one.subject, one.headers, one.payload)
                 .await;
         }
-        let outgoing = std::mem::take(&mut self.outgoing);
+        let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
         let ends = std::mem::take(&mut self.ends);
         let inflight = outgoing.len() as u64;
         self.gauges.inflight.store(inflight, Ordering::Relaxed);
@@ -361,7 +362,7 @@ impl Partition {
         while from < outgoing.len() {
             let to = batch_end(&outgoing, from);
             let position = self.position_at(&ends, to);
-            self.store(position, &outgoing[from..to]).await?;
+            self.store(position, &outgoing, from..to).await?;
             for one in &outgoing[from..to] {
                 match one.received {
                     Some(received) => self.intake.published(received.elapsed()),
@@ -401,7 +402,12 @@ impl Partition {
         }
     }
 
-    async fn store(&mut self, position: Position, batch: &[Outgoing]) -> Result<(), End> {
+    async fn store(
+        &mut self,
+        position: Position,
+        outgoing: &Arc<Vec<Outgoing>>,
+        range: Range<usize>,
+    ) -> Result<(), End> {
         let marker = Marker {
             position,
             owner: self.common.instance.clone(),
@@ -410,8 +416,14 @@ impl Partition {
         let mut attempt = 0;
         loop {
             self.beat();
-            let outcome =
-                commit::write(&self.common, &self.subject, expected, &marker, batch).await;
+            let wanted = Wanted {
+                subject: self.subject.clone(),
+                expected,
+                marker: marker.clone(),
+                outgoing: Arc::clone(outgoing),
+                range: range.clone(),
+            };
+            let outcome = self.common.committer.commit(wanted).await;
             let problem = match outcome {
                 Ok(revision) => {
                     self.marker = Some(Stored { marker, revision });
@@ -430,7 +442,7 @@ impl Partition {
                 }
                 Ok(_) | Err(_) => {}
             }
-            if let CommitError::Failed(reason) = &problem {
+            if let CommitError::Failed(reason) | CommitError::Refused(reason) = &problem {
                 attempt += 1;
                 self.common.metrics.publish_errors.inc();
                 if !self.gauges.failing.swap(true, Ordering::Relaxed) {
@@ -469,7 +481,7 @@ impl Partition {
                 part: self.skip,
             };
             if self.taken >= self.silent_until {
-                self.store(position, &[]).await?;
+                self.store(position, &Arc::default(), 0..0).await?;
             }
         }
         let pause = self.common.config.durable.checkpoint.max(self.save_pause);
