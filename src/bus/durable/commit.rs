@@ -179,7 +179,15 @@ impl Committer {
 
 async fn commit_together(client: &Client, together: Vec<(Wanted, Answer)>) {
     let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
-    match write(client, &wanted).await {
+    let began = std::time::Instant::now();
+    let outcome = write(client, &wanted).await;
+    tracing::debug!(
+        partitions = wanted.len(),
+        messages = wanted.iter().map(|one| one.messages()).sum::<usize>(),
+        took_us = began.elapsed().as_micros(),
+        "commit"
+    );
+    match outcome {
         Ok(revisions) => {
             for ((_, answer), revision) in together.into_iter().zip(revisions) {
                 // a partition that was dropped meanwhile does not wait for it
