@@ -57,6 +57,11 @@ uninstall-systemd: ## stop and remove them; settings and logs stay
 test: ## every test, the broker ones against a real nats-server
 	$(WITH_NATS) && $(CARGO) test --workspace
 
+.PHONY: chaos
+chaos: ## durable delivery under random faults, then checked (SEED=1 MINUTES=1)
+	$(WITH_NATS) && CHAOS_SEED=$(or $(SEED),1) CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
+		$(CARGO) test --test durable chaos::chaos -- --nocapture
+
 .PHONY: check
 check: ## formatting, lints, documentation, scripts, tests
 	$(CARGO) fmt --all --check

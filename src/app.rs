@@ -19,7 +19,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::bus::core::{self, CoreError};
-use crate::bus::{ConnectError, Link, ServiceApi, Sizing, connect};
+use crate::bus::durable::{self, DurableError};
+use crate::bus::{ConnectError, Link, ServiceApi, Setup, Sizing, connect};
 use crate::config::{Config, Delivery, Environment};
 use crate::engine::Alert;
 use crate::error::{Error, Exit};
@@ -72,6 +73,7 @@ enum Ended {
     Stopped,
     Unreachable(ConnectError),
     Worker(CoreError),
+    Durable(DurableError),
     Broken(anyhow::Error),
 }
 
@@ -115,18 +117,11 @@ impl Application {
             version = VERSION,
             git = GIT,
             group = config.group,
-            delivery = "core",
+            delivery = ?config.delivery,
             fingerprint = format!("{:016x}", config.analysis.fingerprint()),
             configuration = config.summary(),
             "technical-analysis-agent starts"
         );
-        if config.delivery == Delivery::Auto {
-            tracing::warn!(
-                "delivery is core: bars published while no member listens, and those of a killed \
-                 member until it is replaced (3 s), give no signal; set TECHNICAL_DELIVERY=core to \
-                 accept that without this warning"
-            );
-        }
     }
 
     async fn live(self, logs: &LogControl) -> Result<Exit, Error> {
@@ -188,6 +183,7 @@ impl Application {
             Ended::Unreachable(error) => Err(error.into()),
             Ended::Worker(CoreError::Drain(error)) => Err(Error::DrainCut(error.to_string())),
             Ended::Worker(error) => Err(Error::Internal(error.into())),
+            Ended::Durable(DurableError::Drain(error)) => Err(Error::DrainCut(error.to_string())),
             Ended::Broken(error) => Err(Error::Internal(error)),
         }
     }
@@ -228,6 +224,7 @@ impl Application {
             admin: Arc::new(Controls {
                 logs: logs.clone(),
                 stop: Arc::clone(asked),
+                queries: queries.clone(),
             }),
             admin_token: token.map(|token| Arc::from(token.reveal())),
         };
@@ -249,7 +246,7 @@ impl Application {
             let ended = match runtime {
                 Ok(runtime) => runtime.block_on(async {
                     let link = Link::new();
-                    let setup = |client| core::Setup {
+                    let setup = |client| Setup {
                         config: Arc::clone(&config),
                         client,
                         link: Arc::clone(&link),
@@ -292,7 +289,7 @@ async fn work(
     health: &Health,
     queries: &Queries,
     mut stop: watch::Receiver<Option<Instant>>,
-    setup: impl FnOnce(async_nats::Client) -> core::Setup,
+    setup: impl FnOnce(async_nats::Client) -> Setup,
 ) -> Ended {
     let component = health.component("nats", true);
     component.down("connecting");
@@ -320,7 +317,7 @@ async fn work(
         config.agent_name.clone(),
         queries.clone(),
     ));
-    let mut working = std::pin::pin!(core::run(setup(client)));
+    let mut working = std::pin::pin!(deliver(setup(client)));
     let outcome = tokio::select! {
         outcome = &mut working => outcome,
         _ = stop.wait_for(Option::is_some) => {
@@ -337,9 +334,60 @@ async fn work(
         }
     };
     observer.abort();
-    match outcome {
-        Ok(()) => Ended::Stopped,
-        Err(error) => Ended::Worker(error),
+    outcome
+}
+
+/// Works in the delivery that is configured, or that the server allows for.
+async fn deliver(setup: Setup) -> Ended {
+    let durable = match setup.config.delivery {
+        Delivery::Durable => true,
+        Delivery::Core => false,
+        Delivery::Auto => match durable_offered(&setup).await {
+            Some(offered) => offered,
+            // stopped before it was known; nothing was received
+            None => return Ended::Stopped,
+        },
+    };
+    if durable {
+        tracing::info!("delivery is durable");
+        match durable::run(setup).await {
+            Ok(()) => Ended::Stopped,
+            Err(error) => Ended::Durable(error),
+        }
+    } else {
+        tracing::info!("delivery is core");
+        match core::run(setup).await {
+            Ok(()) => Ended::Stopped,
+            Err(error) => Ended::Worker(error),
+        }
+    }
+}
+
+/// Whether the server can deliver durably. What may pass by itself is waited for: members of a
+/// group that deliver in different ways would both publish.
+async fn durable_offered(setup: &Setup) -> Option<bool> {
+    let intake = setup.health.component("intake", true);
+    let mut stop = setup.stop.clone();
+    loop {
+        let asked = durable::offered(&setup.client, &setup.link, &setup.config);
+        let offered = tokio::select! {
+            offered = asked => offered,
+            _ = stop.wait_for(Option::is_some) => return None,
+        };
+        match offered {
+            Ok(()) => return Some(true),
+            Err(error) if error.is_lasting() => {
+                tracing::warn!(
+                    %error,
+                    "delivery is core, not durable: bars published while no member listens, and \
+                     those of a killed member until it is replaced (3 s), give no signal; set \
+                     TECHNICAL_DELIVERY=core to accept that without this warning"
+                );
+                return Some(false);
+            }
+            Err(error) => intake.down(error.to_string()),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -415,6 +463,7 @@ async fn supervise(notifier: Notifier, health: Health, mut stop: watch::Receiver
 struct Controls {
     logs: LogControl,
     stop: Arc<Notify>,
+    queries: Queries,
 }
 
 impl Admin for Controls {
@@ -429,7 +478,10 @@ impl Admin for Controls {
     }
 
     fn checkpoint(&self) -> BoxFuture<'static, Checkpoint> {
-        let why = "core delivery keeps its state in memory and writes no checkpoints";
-        Box::pin(std::future::ready(Checkpoint::Unsupported(why.to_owned())))
+        let queries = self.queries.clone();
+        Box::pin(async move {
+            let outcome = queries.checkpoint().await;
+            outcome.unwrap_or_else(|error| Checkpoint::Failed(error.to_string()))
+        })
     }
 }

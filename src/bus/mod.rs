@@ -5,10 +5,14 @@ mod connect;
 pub mod core;
 mod credentials;
 mod drain;
+pub mod durable;
+mod intake;
 mod link;
 mod service;
+mod setup;
 
 pub use connect::{ConnectError, Sizing, connect};
 pub use drain::{DrainError, drain_and_close, round_trip};
 pub use link::{Link, LinkState, ServerView};
 pub use service::{ServiceApi, ServiceError};
+pub use setup::Setup;

@@ -88,6 +88,7 @@ async fn replica(
                         SeriesAnswer::Unknown { owner: owned }
                     }));
                 }
+                Query::Checkpoint { reply } => drop(reply),
             }
         }
     });

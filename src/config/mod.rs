@@ -162,7 +162,7 @@ impl Config {
         let agent_name = check
             .read_optional(&field!(raw.technical_agent_name), name)
             .unwrap_or_else(|| default_agent_name(&group, environment));
-        let delivery = check.read(&field!(raw.technical_delivery), delivery);
+        let delivery = check.read(&field!(raw.technical_delivery), one_of(DELIVERIES));
         let nats = nats::read(raw, check, environment);
         let logs = LogConfig {
             filter: check.read(&field!(raw.log_level), |text| {
@@ -223,18 +223,6 @@ const DELIVERIES: &[(&str, Delivery)] = &[
     ("core", Delivery::Core),
     ("durable", Delivery::Durable),
 ];
-
-fn delivery(text: &str) -> Result<Delivery, String> {
-    let delivery = one_of(DELIVERIES)(text)?;
-    if delivery == Delivery::Durable {
-        return Err(
-            "durable delivery is not available in this version yet; use core, or auto, which \
-             means core until then"
-                .to_owned(),
-        );
-    }
-    Ok(delivery)
-}
 
 fn http_addr(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {

@@ -5,12 +5,16 @@
 //! slot passes from one member to the next without a signal lost or doubled: a pure state
 //! machine that is told what was heard and what time it is, and answers with what to send.
 //!
+//! In durable delivery the shares are partitions of a stream, and [`Leases`] decides who has which.
+//!
 //! Must not know: NATS, the engine, clocks.
 
 mod handover;
+mod lease;
 mod message;
 mod slots;
 
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
+pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
 pub use message::{Direct, MemberId, Position, Presence};
 pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

@@ -11,10 +11,14 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::http::Checkpoint;
 use crate::market::{Bar, SeriesKey, Timestamp};
 
 /// How long an answer is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long checkpoints are waited for.
+const SAVING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Questions that may wait to be read.
 const CAPACITY: usize = 64;
@@ -44,6 +48,11 @@ pub enum Query {
         window: bool,
         /// The answer.
         reply: oneshot::Sender<SeriesAnswer>,
+    },
+    /// Write checkpoints of everything that is owned.
+    Checkpoint {
+        /// What came of it.
+        reply: oneshot::Sender<Checkpoint>,
     },
 }
 
@@ -99,8 +108,25 @@ impl Queries {
         self.ask(|reply| Query::Series { key, window, reply }).await
     }
 
+    /// Writes checkpoints of everything that is owned.
+    ///
+    /// # Errors
+    /// When the worker does not answer.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, Unanswered> {
+        self.ask_for(SAVING_PATIENCE, |reply| Query::Checkpoint { reply })
+            .await
+    }
+
     async fn ask<T>(
         &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, Unanswered> {
+        self.ask_for(PATIENCE, query).await
+    }
+
+    async fn ask_for<T>(
+        &self,
+        patience: Duration,
         query: impl FnOnce(oneshot::Sender<T>) -> Query,
     ) -> Result<T, Unanswered> {
         let (reply, answer) = oneshot::channel();
@@ -110,7 +136,7 @@ impl Queries {
                 mpsc::error::TrySendError::Full(_) => Unanswered::Busy,
                 mpsc::error::TrySendError::Closed(_) => Unanswered::Stopped,
             })?;
-        match timeout(PATIENCE, answer).await {
+        match timeout(patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(Unanswered::Stopped),
             Err(_) => Err(Unanswered::Busy),

@@ -8,6 +8,7 @@ use super::Worker;
 use crate::engine::{Series, SeriesId};
 use crate::group::{MemberView, Phase, SLOTS, Slot};
 use crate::market::SeriesKey;
+use crate::ops::http::Checkpoint;
 use crate::ops::process::ProcessUsage;
 use crate::ops::query::{
     AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary,
@@ -27,6 +28,10 @@ impl Worker {
                 reply,
             } => drop(reply.send(self.list(offset, limit))),
             Query::Series { key, window, reply } => drop(reply.send(self.series(&key, window))),
+            Query::Checkpoint { reply } => {
+                let why = "core delivery keeps its state in memory and writes no checkpoints";
+                drop(reply.send(Checkpoint::Unsupported(why.to_owned())));
+            }
         }
     }
 

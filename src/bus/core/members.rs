@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use async_nats::{Client, Subject};
 use hashbrown::HashMap;
 
-use super::intake::{Duty, Intake};
 use super::resume::Resume;
+use crate::bus::intake::{Duty, Intake};
 use crate::engine::{SeriesId, SeriesSnapshot};
 use crate::group::{Direct, Handover, MemberId, Position, Presence, Slot, SlotSet};
 use crate::wire::token;

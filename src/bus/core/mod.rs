@@ -10,7 +10,6 @@
 
 mod answers;
 mod feeds;
-mod intake;
 mod leave;
 mod members;
 mod protocol;
@@ -19,27 +18,26 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::drain::{DrainError, round_trip};
+use super::intake::{Arrival, Intake};
 use super::link::Link;
+use super::setup::Setup;
 use crate::clock;
-use crate::config::Config;
 use crate::group::{Handover, MemberId, Timing};
-use crate::ops::health::{Component, Health, Progress};
-use crate::ops::metrics::Metrics;
-use crate::ops::query::Query;
+use crate::ops::health::{Component, Progress};
 use crate::wire::SubjectPattern;
 
+pub(in crate::bus) use resume::Resume;
+
 use feeds::Feeds;
-use intake::Intake;
 use members::{GroupSubjects, Members};
 
 /// Messages worked off before anything else gets its turn.
@@ -56,29 +54,6 @@ const SETTLE: Duration = Duration::from_millis(40);
 const ANSWER: Duration = Duration::from_secs(2);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-
-/// What the worker works with.
-#[derive(Debug)]
-pub struct Setup {
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// The connection.
-    pub client: Client,
-    /// Its state.
-    pub link: Arc<Link>,
-    /// Unique to this run.
-    pub instance: String,
-    /// The machine.
-    pub host: String,
-    /// Where counts go.
-    pub metrics: Arc<Metrics>,
-    /// Where condition is told.
-    pub health: Health,
-    /// Questions from outside.
-    pub queries: mpsc::Receiver<Query>,
-    /// Says when to stop, and until when the drain may last.
-    pub stop: watch::Receiver<Option<tokio::time::Instant>>,
-}
 
 /// Why the worker could not begin or end well.
 #[derive(Debug, thiserror::Error)]
@@ -291,7 +266,8 @@ impl Worker {
         let now = clock::now();
         let batch = self.pending.len().min(limit);
         for (at, message) in self.pending.drain(..batch) {
-            self.intake.take(&message, &self.feeds.0[at].0, now, duty);
+            let arrival = Arrival::plain(&message, now);
+            self.intake.take(arrival, &self.feeds.0[at].0, duty);
         }
         if batch > 0 {
             self.progress.busy();

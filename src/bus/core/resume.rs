@@ -30,7 +30,7 @@ struct Copied {
 
 /// Which of the bars that waited are in copied state.
 #[derive(Debug, Default)]
-pub(super) struct Resume {
+pub(in crate::bus) struct Resume {
     series: HashMap<SeriesKey, Copied>,
 }
 

@@ -170,6 +170,7 @@ async fn answer(mut questions: mpsc::Receiver<Query>) {
                     SeriesAnswer::Unknown { owner: true }
                 }));
             }
+            Query::Checkpoint { reply } => drop(reply),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Rig {
             keeps: SlotSet::EMPTY,
         };
         self.intake
-            .take(&message, &self.pattern, clock::now(), duty);
+            .take(Arrival::plain(&message, clock::now()), &self.pattern, duty);
         let outbox = std::mem::take(&mut self.intake.outbox).into_iter();
         outbox
             .map(|outgoing| {

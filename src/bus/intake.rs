@@ -1,14 +1,15 @@
-//! From a message to what is to be published about it. Synchronous, and no panic leaves it.
+//! From a message to what is to be published about it, whatever carries it there and back.
+//! Synchronous, and no panic leaves it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::header::HeaderValue;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 
-use super::resume::Resume;
+use super::core::Resume;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Effect, Engine, Refusal as Declined, SeriesId, Signal};
@@ -33,6 +34,8 @@ pub(super) struct Outgoing {
     pub payload: Bytes,
     /// When the bar of a signal was received; nothing for a dead letter.
     pub received: Option<Instant>,
+    /// Whether it is about a bar that is still forming: not worth keeping.
+    pub forming: bool,
 }
 
 /// A final signal that another member publishes, kept in case its slot is handed over.
@@ -61,11 +64,38 @@ struct Route {
     forming: Subject,
 }
 
+/// A message, and what is known of how it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival<'a> {
+    pub subject: &'a str,
+    pub payload: &'a [u8],
+    pub headers: Option<&'a HeaderMap>,
+    /// Its place in the stream it was stored in.
+    pub input_seq: Option<u64>,
+    /// When it came.
+    pub now: Timestamp,
+}
+
+impl<'a> Arrival<'a> {
+    /// One that came as it was published.
+    pub fn plain(message: &'a Message, now: Timestamp) -> Self {
+        Self {
+            subject: &message.subject,
+            payload: &message.payload,
+            headers: message.headers.as_ref(),
+            input_seq: None,
+            now,
+        }
+    }
+}
+
+/// Refusals spoken of, by reason. All intakes of a process share it.
+pub(super) type Refused = Arc<Mutex<Throttle<Reason>>>;
+
 /// The message an element came in.
 struct Envelope<'a> {
-    message: &'a Message,
+    arrival: Arrival<'a>,
     received: Instant,
-    now: Timestamp,
     duty: Duty,
 }
 
@@ -87,7 +117,9 @@ pub(super) struct Intake {
     routes: Vec<Option<Route>>,
     metrics: Arc<Metrics>,
     local: LocalMetrics,
-    refused: Throttle<Reason>,
+    refused: Refused,
+    /// A series silent for longer begins anew with its next bar.
+    idle: Option<i64>,
 }
 
 impl Intake {
@@ -112,33 +144,45 @@ impl Intake {
             routes: Vec::new(),
             local: metrics.local(),
             metrics,
-            refused: Throttle::new(WARN_EVERY),
+            refused: Self::refused(),
+            idle: None,
         }
+    }
+
+    /// Speaks of refusals together with others.
+    pub fn sharing(mut self, refused: &Refused) -> Self {
+        self.refused = Arc::clone(refused);
+        self
+    }
+
+    /// What several intakes speak of refusals through.
+    pub fn refused() -> Refused {
+        Arc::new(Mutex::new(Throttle::new(WARN_EVERY)))
+    }
+
+    /// Lets a series that was silent for `idle` begin anew with its next bar, whenever it was
+    /// swept: what is published then depends on the bars alone.
+    pub fn forgetting(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
+        self
     }
 
     /// Works off one message; what is to be published is in the outbox afterwards. Should the
     /// engine panic, the message is refused as poison and nothing else is lost.
-    pub fn take(
-        &mut self,
-        message: &Message,
-        pattern: &SubjectPattern,
-        now: Timestamp,
-        duty: Duty,
-    ) {
+    pub fn take(&mut self, arrival: Arrival<'_>, pattern: &SubjectPattern, duty: Duty) {
         let envelope = Envelope {
-            message,
+            arrival,
             received: Instant::now(),
-            now,
             duty,
         };
         self.local.messages_received.inc();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let parts = pattern.parts(&message.subject);
+            let parts = pattern.parts(arrival.subject);
             let decoder = self.decoder;
             decoder.decode(
-                &message.payload,
+                arrival.payload,
                 &parts,
-                now,
+                arrival.now,
                 |element, bytes| match element {
                     Ok(event) => self.bar(&event, bytes, &envelope),
                     Err(refusal) => self.refuse(&refusal, &envelope),
@@ -151,7 +195,7 @@ impl Intake {
             let refusal = Refusal {
                 reason: Reason::Poison,
                 detail: "the agent panicked on this message; its log has the backtrace".into(),
-                payload: &message.payload,
+                payload: arrival.payload,
                 symbol: None,
             };
             self.refuse(&refusal, &envelope);
@@ -178,7 +222,8 @@ impl Intake {
     /// Shows what was counted, and speaks of refusals that were held back.
     pub fn flush(&mut self) {
         self.local.flush();
-        for (reason, count) in self.refused.due(Instant::now()) {
+        let due = lock(&self.refused).due(Instant::now());
+        for (reason, count) in due {
             tracing::warn!(reason = reason.name(), count, "market data was refused");
         }
     }
@@ -195,7 +240,9 @@ impl Intake {
     pub fn forget_idle(&mut self, since: Timestamp) -> usize {
         let forgotten = self.engine.forget_idle(since);
         for id in &forgotten {
-            self.routes[id.index()] = None;
+            if let Some(route) = self.routes.get_mut(id.index()) {
+                *route = None;
+            }
         }
         forgotten.len()
     }
@@ -208,8 +255,9 @@ impl Intake {
         {
             return;
         }
+        self.forget_if_idle(event, envelope.arrival.now);
         let started = Instant::now();
-        let outcome = self.engine.on_bar(event, envelope.now);
+        let outcome = self.engine.on_bar(event, envelope.arrival.now);
         // one reading serves what the engine took and the latency
         let finished = Instant::now();
         self.local
@@ -238,7 +286,7 @@ impl Intake {
             Effect::Appended | Effect::Forming => {}
         }
         self.local.bars_received.inc();
-        self.last_processed = Some(envelope.now);
+        self.last_processed = Some(envelope.arrival.now);
         tracing::debug!(
             symbol = %event.symbol, timeframe = %event.timeframe, timestamp = %event.bar.timestamp,
             close = event.bar.close, effect = ?outcome.effect, "bar"
@@ -273,9 +321,10 @@ impl Intake {
             headers: provenance(&self.headers, &self.group, signal, envelope, finished),
             payload: self.encoder.signal(signal),
             received: Some(envelope.received),
+            forming: !signal.is_final,
         };
         if holds {
-            observe(&mut self.local, signal, envelope.now);
+            observe(&mut self.local, signal, clock::now());
             self.outbox.push(outgoing);
         } else {
             self.kept.push(Kept {
@@ -295,8 +344,9 @@ impl Intake {
             .bars_rejected
             .with_label_values(&[reason.name()])
             .inc();
-        let subject = envelope.message.subject.as_str();
-        if let Some(count) = self.refused.allow(reason, envelope.received) {
+        let subject = envelope.arrival.subject;
+        let spoken = lock(&self.refused).allow(reason, envelope.received);
+        if let Some(count) = spoken {
             tracing::warn!(
                 reason = reason.name(), count, subject, detail = %refusal.detail,
                 "market data was refused"
@@ -307,15 +357,39 @@ impl Intake {
             None => Slot::of(refusal.payload),
         };
         if envelope.duty.holds.contains(slot) {
-            let (headers, payload) = self.dead_letters.build(refusal, subject, None);
+            let (headers, payload) =
+                self.dead_letters
+                    .build(refusal, subject, envelope.arrival.input_seq);
             self.outbox.push(Outgoing {
                 subject: self.dead_letter_subject.clone(),
                 headers,
                 payload: Bytes::copy_from_slice(payload),
                 received: None,
+                forming: false,
             });
         }
     }
+
+    fn forget_if_idle(&mut self, event: &BarEvent<'_>, now: Timestamp) {
+        let Some(idle) = self.idle else {
+            return;
+        };
+        let silent = |touched: Timestamp| now.nanos().saturating_sub(touched.nanos()) > idle;
+        let found = self.engine.find(&event.symbol, event.timeframe);
+        if let Some((id, series)) = found
+            && silent(series.touched())
+        {
+            self.engine.forget(id);
+            if let Some(route) = self.routes.get_mut(id.index()) {
+                *route = None;
+            }
+        }
+    }
+}
+
+fn lock(refused: &Refused) -> std::sync::MutexGuard<'_, Throttle<Reason>> {
+    // a count half taken is no harm
+    refused.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The route of a series, made when it is first needed.
@@ -349,14 +423,14 @@ fn provenance(
     };
     headers.build(Provenance {
         message_id: signal.is_final.then(id),
-        input_seq: None,
+        input_seq: envelope.arrival.input_seq,
         latency_us: u64::try_from((now - envelope.received).as_micros()).unwrap_or(u64::MAX),
-        traceparent: traceparent(envelope.message),
+        traceparent: envelope.arrival.headers.and_then(traceparent),
     })
 }
 
-fn traceparent(message: &Message) -> Option<&HeaderValue> {
-    message.headers.as_ref()?.get(TRACEPARENT)
+fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(TRACEPARENT)
 }
 
 fn observe(local: &mut LocalMetrics, signal: &Signal, now: Timestamp) {

@@ -1,0 +1,236 @@
+//! Answers to questions from outside: what the coordinator knows, and what it asks the partitions.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::partition::{Order, Partition};
+use super::{Coordinator, clock_of};
+use crate::engine::{Series, SeriesId};
+use crate::market::SeriesKey;
+use crate::ops::http::Checkpoint;
+use crate::ops::process::ProcessUsage;
+use crate::ops::query::{
+    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary,
+    StatusReport, WindowBar,
+};
+use crate::version::{GIT, VERSION};
+use crate::wire::encode_signal;
+
+impl Coordinator {
+    /// Answers, or has it answered; whoever asked may have gone, which is no fault.
+    pub(super) fn answer(&mut self, query: Query) {
+        match query {
+            Query::Status { reply } => drop(reply.send(self.status())),
+            Query::ListSeries {
+                offset,
+                limit,
+                reply,
+            } => self.list(offset, limit, reply),
+            Query::Series { key, window, reply } => self.series(key, window, reply),
+            Query::Checkpoint { reply } => self.checkpoint(reply),
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        let common = &self.common;
+        let config = &common.config;
+        let owned = self.leases.owned();
+        let units = common.streams.units.len();
+        let member = |(id, record): (&crate::group::MemberId, &crate::group::MemberRecord)| {
+            let count = owned.get(id).copied().unwrap_or(0);
+            #[allow(clippy::cast_precision_loss)]
+            let share = f64::from(count) / units as f64;
+            MemberStatus {
+                agent: record.name.clone(),
+                instance: id.to_string(),
+                state: if record.leaving {
+                    AgentState::Draining
+                } else {
+                    AgentState::Active
+                },
+                owned_share: share,
+            }
+        };
+        let last = self.newest();
+        StatusReport {
+            agent: config.agent_name.clone(),
+            instance: common.instance.clone(),
+            group: config.group.clone(),
+            version: VERSION.to_owned(),
+            git: GIT.to_owned(),
+            delivery: "durable".to_owned(),
+            state: if self.leases.is_leaving() {
+                AgentState::Draining
+            } else if self.is_settled() {
+                AgentState::Active
+            } else {
+                AgentState::Syncing
+            },
+            host: self.host.clone(),
+            pid: std::process::id(),
+            started_at: self.started_at,
+            uptime_seconds: common.started.elapsed().as_secs_f64(),
+            config_fingerprint: format!("{:016x}", config.analysis.fingerprint()),
+            members: self.table.members.iter().map(member).collect(),
+            owned_partitions: self.leases.held().count() as u64,
+            series: self.sum(|gauges| gauges.series.load(Ordering::Relaxed)),
+            bars_received: common.metrics.bars_received.get(),
+            signals_published: common.metrics.signals_published.get(),
+            last_processed: clock_of(last),
+            lag_bars: self.sum(|gauges| gauges.lag.load(Ordering::Relaxed)),
+            resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
+        }
+    }
+
+    /// Asks every partition for its first `offset + limit` series, and puts them in order.
+    fn list(&self, offset: usize, limit: usize, reply: oneshot::Sender<SeriesPage>) {
+        let asked: Vec<_> = self
+            .running
+            .values()
+            .filter_map(|running| {
+                let (reply, answer) = oneshot::channel();
+                let query = Query::ListSeries {
+                    offset: 0,
+                    limit: offset.saturating_add(limit),
+                    reply,
+                };
+                running.orders.try_send(Order::Ask(query)).ok()?;
+                Some(answer)
+            })
+            .collect();
+        tokio::spawn(async move {
+            let mut total = 0;
+            let mut all = Vec::new();
+            for answer in asked {
+                if let Ok(page) = answer.await {
+                    total += page.total;
+                    all.extend(page.series);
+                }
+            }
+            all.sort_by(|a: &SeriesSummary, b| {
+                (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe))
+            });
+            let _ = reply.send(SeriesPage {
+                total,
+                offset,
+                series: all.into_iter().skip(offset).take(limit).collect(),
+            });
+        });
+    }
+
+    /// Asks every partition: which one has a symbol, only the server's hash says.
+    fn series(&self, key: SeriesKey, window: bool, reply: oneshot::Sender<SeriesAnswer>) {
+        let asked: Vec<_> = self
+            .running
+            .values()
+            .filter_map(|running| {
+                let (reply, answer) = oneshot::channel();
+                let query = Query::Series {
+                    key: key.clone(),
+                    window,
+                    reply,
+                };
+                running.orders.try_send(Order::Ask(query)).ok()?;
+                Some(answer)
+            })
+            .collect();
+        tokio::spawn(async move {
+            for answer in asked {
+                if let Ok(known @ SeriesAnswer::Known(_)) = answer.await {
+                    let _ = reply.send(known);
+                    return;
+                }
+            }
+            let _ = reply.send(SeriesAnswer::Unknown { owner: false });
+        });
+    }
+
+    fn checkpoint(&self, reply: oneshot::Sender<Checkpoint>) {
+        let asked: Vec<_> = self
+            .running
+            .values()
+            .filter_map(|running| {
+                let (reply, written) = oneshot::channel();
+                running.orders.try_send(Order::Save(reply)).ok()?;
+                Some(written)
+            })
+            .collect();
+        tokio::spawn(async move {
+            let mut partitions = 0;
+            let mut problem = None;
+            for written in asked {
+                match written.await {
+                    Ok(Ok(())) => partitions += 1,
+                    Ok(Err(reason)) => problem = Some(reason),
+                    // it was handed over, with a checkpoint
+                    Err(_) => {}
+                }
+            }
+            let _ = reply.send(match problem {
+                None => Checkpoint::Written { partitions },
+                Some(reason) => Checkpoint::Failed(reason),
+            });
+        });
+    }
+}
+
+impl Partition {
+    pub(super) fn answer(&mut self, query: Query) {
+        match query {
+            Query::ListSeries { limit, reply, .. } => {
+                let engine = &self.intake.engine;
+                let all: BTreeMap<&SeriesKey, &Series> = engine
+                    .iter()
+                    .map(|(_, series)| (series.key(), series))
+                    .collect();
+                let series = all.into_values().take(limit).map(summary).collect();
+                let _ = reply.send(SeriesPage {
+                    total: engine.len(),
+                    offset: 0,
+                    series,
+                });
+            }
+            Query::Series { key, window, reply } => {
+                let found = self.intake.engine.find(key.symbol.as_str(), key.timeframe);
+                let Some((id, series)) = found else {
+                    let _ = reply.send(SeriesAnswer::Unknown { owner: false });
+                    return;
+                };
+                let bars = || series.ring().iter().map(WindowBar::from).collect();
+                let window = window.then(bars);
+                let summary = summary(series);
+                let _ = reply.send(SeriesAnswer::Known(Box::new(SeriesDetail {
+                    summary,
+                    signal: self.latest_signal(id),
+                    window,
+                })));
+            }
+            // these are the coordinator's to answer
+            Query::Status { .. } | Query::Checkpoint { .. } => {}
+        }
+    }
+
+    /// The signal of the newest bar, once the series has bars enough to speak.
+    fn latest_signal(&mut self, id: SeriesId) -> Option<Box<RawValue>> {
+        let enough = self.common.config.analysis.min_bars;
+        if self.intake.engine.get(id)?.ring().len() < enough {
+            return None;
+        }
+        let mut json = Vec::new();
+        encode_signal(self.intake.engine.latest(id)?, &mut json);
+        RawValue::from_string(String::from_utf8(json).ok()?).ok()
+    }
+}
+
+fn summary(series: &Series) -> SeriesSummary {
+    SeriesSummary {
+        symbol: series.key().symbol.to_string(),
+        timeframe: series.key().timeframe.to_string(),
+        bars: series.ring().len(),
+        last_timestamp: series.position().map(|(timestamp, _)| timestamp),
+        owned: true,
+    }
+}

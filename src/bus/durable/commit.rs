@@ -1,0 +1,285 @@
+//! The commit: what comes of some bars and the position those bars stand for, stored together or
+//! not at all.
+//!
+//! The signals, the dead letters and one commit marker go to the stream as an atomic batch. The
+//! marker says up to where the partition's bars are done, and is accepted only if the partition's
+//! marker is still the one that this owner wrote or found: that is the fence. It replaces the one
+//! before it, so a partition has one marker.
+//!
+//! A commit that was not answered may have happened. What is true then is what the marker says.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::header::{HeaderName, HeaderValue};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::{Client, HeaderMap, Request, Subject};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Common;
+use crate::bus::intake::Outgoing;
+
+/// Messages in a batch besides the marker; the server takes 1,000.
+pub(super) const BATCH: usize = 999;
+/// Bytes in a batch, so that a run of large dead letters does not become one.
+pub(super) const BATCH_BYTES: usize = 4 << 20;
+
+const ANSWER: Duration = Duration::from_secs(5);
+/// Partitions that may wait for their turn.
+const QUEUE: usize = 1_024;
+
+static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
+static EXPECTED: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
+static ROLLUP: HeaderName = HeaderName::from_static("Nats-Rollup");
+
+/// How far a partition's bars are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Which stream the sequence is of.
+    pub origin: String,
+    /// The last message of which everything is published.
+    pub seq: u64,
+    /// How much of the message after it is published: a message of many bars may need more than
+    /// one batch.
+    pub part: usize,
+}
+
+/// What a marker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Marker {
+    #[serde(flatten)]
+    pub position: Position,
+    /// The run of the process that wrote it.
+    pub owner: String,
+}
+
+/// A marker as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub marker: Marker,
+    /// Its sequence in the stream of signals.
+    pub revision: u64,
+}
+
+/// Why a commit has no good end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    /// The marker is another than expected.
+    #[error("the marker of the partition has changed")]
+    Fenced,
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The server says nothing, or it was not reached.
+    #[error("{0}")]
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Reads the marker on `subject` from the leader of the stream.
+pub(super) async fn read(common: &Common, subject: &str) -> Result<Option<Stored>, String> {
+    let stream = common
+        .js
+        .get_stream_no_info(&common.streams.signals)
+        .await
+        .map_err(|error| error.to_string())?;
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => {
+            let marker = serde_json::from_slice(&message.payload)
+                .map_err(|error| format!("the marker on {subject} cannot be read: {error}"))?;
+            Ok(Some(Stored {
+                marker,
+                revision: message.sequence,
+            }))
+        }
+        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(format!("cannot read the marker on {subject}: {error}")),
+    }
+}
+
+/// What one partition wants stored.
+pub(super) struct Wanted {
+    pub subject: Subject,
+    /// The revision that the marker must still have; 0 for none.
+    pub expected: u64,
+    pub marker: Marker,
+    pub outgoing: Arc<Vec<Outgoing>>,
+    pub range: Range<usize>,
+}
+
+impl Wanted {
+    fn messages(&self) -> usize {
+        self.range.len() + 1
+    }
+
+    fn bytes(&self) -> usize {
+        let batch = &self.outgoing[self.range.clone()];
+        batch.iter().map(|one| one.payload.len()).sum()
+    }
+}
+
+type Answer = oneshot::Sender<Result<u64, CommitError>>;
+
+/// Commits for all partitions of the process. A server takes some milliseconds for an atomic
+/// batch, however small, and one after the other; so what several partitions want stored while a
+/// batch is under way goes into the next one together.
+#[derive(Clone)]
+pub(super) struct Committer(mpsc::Sender<(Wanted, Answer)>);
+
+impl Committer {
+    /// Begins; ends when nobody has it any more.
+    pub fn start(client: Client) -> Self {
+        let (sender, mut wanted) = mpsc::channel::<(Wanted, Answer)>(QUEUE);
+        tokio::spawn(async move {
+            let mut left = None;
+            loop {
+                let first = match left.take() {
+                    Some(first) => first,
+                    None => match wanted.recv().await {
+                        Some(first) => first,
+                        None => return,
+                    },
+                };
+                let (mut messages, mut bytes) = (first.0.messages(), first.0.bytes());
+                let mut together = vec![first];
+                while let Ok(next) = wanted.try_recv() {
+                    messages += next.0.messages();
+                    bytes += next.0.bytes();
+                    if messages > BATCH + 1 || bytes > BATCH_BYTES {
+                        left = Some(next);
+                        break;
+                    }
+                    together.push(next);
+                }
+                commit_together(&client, together).await;
+            }
+        });
+        Self(sender)
+    }
+
+    /// Stores what is wanted, or nothing of it; returns the marker's new revision.
+    pub async fn commit(&self, wanted: Wanted) -> Result<u64, CommitError> {
+        let (answer, outcome) = oneshot::channel();
+        let gone = |_| CommitError::Failed("the committer has ended".to_owned());
+        self.0.send((wanted, answer)).await.map_err(|_| gone(()))?;
+        outcome.await.map_err(|_| gone(()))?
+    }
+}
+
+async fn commit_together(client: &Client, together: Vec<(Wanted, Answer)>) {
+    let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
+    let began = std::time::Instant::now();
+    let outcome = write(client, &wanted).await;
+    tracing::debug!(
+        partitions = wanted.len(),
+        messages = wanted.iter().map(|one| one.messages()).sum::<usize>(),
+        took_us = began.elapsed().as_micros(),
+        "commit"
+    );
+    match outcome {
+        Ok(revisions) => {
+            for ((_, answer), revision) in together.into_iter().zip(revisions) {
+                // a partition that was dropped meanwhile does not wait for it
+                let _ = answer.send(Ok(revision));
+            }
+        }
+        // one of them has lost its partition, or holds what the server does not take: each for
+        // itself, then
+        Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
+            for (wanted, answer) in together {
+                let outcome = write(client, &[&wanted]).await;
+                let _ = answer.send(outcome.map(|revisions| revisions[0]));
+            }
+        }
+        Err(error) => {
+            for (_, answer) in together {
+                let _ = answer.send(Err(match &error {
+                    CommitError::Fenced => CommitError::Fenced,
+                    CommitError::Refused(reason) => CommitError::Refused(reason.clone()),
+                    CommitError::Failed(reason) => CommitError::Failed(reason.clone()),
+                }));
+            }
+        }
+    }
+}
+
+/// Stores everything as one batch; the new revisions of the markers.
+async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
+    let failed = |error: &dyn std::fmt::Display| CommitError::Failed(error.to_string());
+    let total: usize = wanted.iter().map(|one| one.messages()).sum();
+    let id = (total > 1).then(|| nuid::next().to_string());
+    let number = |headers: &mut HeaderMap, at: usize| {
+        if let Some(id) = &id {
+            headers.insert(BATCH_ID.clone(), id.as_str());
+            headers.insert(BATCH_SEQUENCE.clone(), HeaderValue::from(at));
+        }
+    };
+    let mut at = 0;
+    let mut markers = Vec::with_capacity(wanted.len());
+    let mut acknowledged = None;
+    for one in wanted {
+        for signal in &one.outgoing[one.range.clone()] {
+            at += 1;
+            let mut headers = signal.headers.clone();
+            number(&mut headers, at);
+            client
+                .publish_with_headers(signal.subject.clone(), headers, signal.payload.clone())
+                .await
+                .map_err(|error| failed(&error))?;
+        }
+        at += 1;
+        let payload = serde_json::to_vec(&one.marker).map_err(|error| failed(&error))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED.clone(), HeaderValue::from(one.expected));
+        headers.insert(ROLLUP.clone(), "sub");
+        number(&mut headers, at);
+        markers.push(at);
+        if at < total {
+            client
+                .publish_with_headers(one.subject.clone(), headers, payload.into())
+                .await
+                .map_err(|error| failed(&error))?;
+            continue;
+        }
+        if id.is_some() {
+            headers.insert(BATCH_COMMIT.clone(), "1");
+        }
+        let request = Request::new()
+            .headers(headers)
+            .payload(payload.into())
+            .timeout(Some(ANSWER));
+        let answer = client.send_request(one.subject.clone(), request).await;
+        acknowledged = Some(answer.map_err(|error| failed(&error))?);
+    }
+    let answer = acknowledged.ok_or_else(|| failed(&"nothing to commit"))?;
+    let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| failed(&error))?;
+    match ack.error {
+        // a batch is stored without a gap, and the answer names its last message
+        None if ack.seq >= total as u64 => {
+            let revision = |at: &usize| ack.seq - (total - at) as u64;
+            Ok(markers.iter().map(revision).collect())
+        }
+        None => Err(failed(&"the answer of the server names no message")),
+        Some(error)
+            if matches!(
+                error.error_code(),
+                ErrorCode::STREAM_WRONG_LAST_SEQUENCE
+                    | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
+            ) =>
+        {
+            Err(CommitError::Fenced)
+        }
+        Some(error) => Err(CommitError::Refused(error.to_string())),
+    }
+}

@@ -1,0 +1,134 @@
+//! The bars of one partition, in order and without a gap.
+//!
+//! A pull consumer of its own with one filter and no acknowledgements: where reading goes on is
+//! known from the marker. What the server sends while the connection is down is lost, so every
+//! delivery is counted, and the consumer is made anew where one is missing.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{Context, Message};
+use futures_util::StreamExt as _;
+
+use super::streams::Unit;
+
+/// Messages asked for at a time; what is not yet worked off waits here, and no more is asked for.
+const REQUEST: usize = 512;
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const EXPIRES: Duration = Duration::from_secs(20);
+/// A consumer that nobody reads from is forgotten by the server.
+const INACTIVE: Duration = Duration::from_secs(30);
+
+pub(super) struct Feed {
+    messages: pull::Stream,
+    name: String,
+    stream: String,
+    js: Context,
+    /// Deliveries so far.
+    delivered: u64,
+    /// Messages that were there when it was opened.
+    pub pending: u64,
+}
+
+/// A stored message and where it stands.
+pub(super) struct Delivery {
+    pub message: Message,
+    pub seq: u64,
+    /// When it was stored, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// Messages of the partition after it.
+    pub pending: u64,
+}
+
+impl Feed {
+    /// Reads `unit` from the message `start` on.
+    pub async fn open(js: &Context, unit: &Unit, start: u64) -> Result<Self, String> {
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: start.max(1),
+            },
+            ack_policy: AckPolicy::None,
+            filter_subject: unit.filter.clone(),
+            inactive_threshold: INACTIVE,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer: PullConsumer = js
+            .create_consumer_on_stream(config, &unit.stream)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (pending, name) = {
+            let info = consumer.cached_info();
+            (info.num_pending, info.name.clone())
+        };
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(REQUEST)
+            .heartbeat(HEARTBEAT)
+            .expires(EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            messages,
+            name,
+            stream: unit.stream.clone(),
+            js: js.clone(),
+            delivered: 0,
+            pending,
+        })
+    }
+
+    /// Waits for the next message. After an error nothing more comes: open another.
+    pub async fn next(&mut self) -> Result<Delivery, String> {
+        let next = self.messages.next().await;
+        self.count(next)
+    }
+
+    /// The next message if it is there already.
+    pub async fn ready(&mut self) -> Option<Result<Delivery, String>> {
+        let next = tokio::task::unconstrained(std::future::poll_fn(|context| {
+            match self.messages.poll_next_unpin(context) {
+                Poll::Ready(next) => Poll::Ready(Some(next)),
+                Poll::Pending => Poll::Ready(None),
+            }
+        }))
+        .await?;
+        Some(self.count(next))
+    }
+
+    /// Tells the server that it is over, as a courtesy.
+    pub async fn close(self) {
+        let deleted = self
+            .js
+            .delete_consumer_from_stream(&self.name, &self.stream);
+        let _ = tokio::time::timeout(Duration::from_secs(1), deleted).await;
+    }
+
+    fn count(
+        &mut self,
+        next: Option<Result<Message, pull::MessagesError>>,
+    ) -> Result<Delivery, String> {
+        let message = next
+            .ok_or("the consumer has ended")?
+            .map_err(|error| error.to_string())?;
+        let info = message.info().map_err(|error| error.to_string())?;
+        self.delivered += 1;
+        if info.consumer_sequence != self.delivered {
+            return Err(format!(
+                "delivery {} came where {} was expected",
+                info.consumer_sequence, self.delivered
+            ));
+        }
+        let stored_at = i64::try_from(info.published.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+        let (seq, pending) = (info.stream_sequence, info.pending);
+        Ok(Delivery {
+            seq,
+            stored_at,
+            pending,
+            message,
+        })
+    }
+}

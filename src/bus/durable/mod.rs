@@ -1,0 +1,763 @@
+//! Durable delivery over `JetStream`: nothing lost, nothing twice.
+//!
+//! Bars are stored in a stream whose subjects are divided into partitions; the members of a group
+//! divide the partitions among themselves by leases ([`crate::group::Leases`]). Each partition is a
+//! task that reads its bars in order and commits what comes of them together with how far it has
+//! read ([`commit`]). Whoever takes a partition over starts from its checkpoint and its marker.
+//!
+//! This module is the coordinator: it keeps the lease, starts and stops the tasks, and starts one
+//! again whose commit was refused or that failed. Nothing that happens to it can make a signal
+//! appear twice or not at all, because only the commit decides about that.
+
+mod answers;
+mod checkpoint;
+mod commit;
+mod feed;
+mod layout;
+mod partition;
+mod records;
+mod streams;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, Subscriber, jetstream};
+use futures_util::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::backoff::backoff;
+use super::drain::{DrainError, drain_and_close};
+use super::intake::{Intake, Refused};
+use super::link::Link;
+use super::setup::Setup;
+use crate::clock;
+use crate::config::Config;
+use crate::group::{Leases, MemberId, Step, Table};
+use crate::market::Timestamp;
+use crate::ops::health::{Component, Progress};
+use crate::ops::metrics::{ACQUIRED, Metrics, RELEASED};
+
+use commit::Committer;
+use partition::{End, Gauges, Order};
+use records::{ReadError, Records};
+pub use streams::SetupError;
+use streams::Streams;
+
+const TICK: Duration = Duration::from_millis(50);
+/// The table is read this often even if nobody seems to have written to it.
+const READ_EVERY: Duration = Duration::from_millis(500);
+/// Checkpoints written at a time.
+const UPLOADS: usize = 2;
+/// A partition that does nothing for this long, while connected, is started again.
+const STALL: Duration = Duration::from_secs(15);
+/// What a drain keeps back for the last flush.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// Times that the table is not there, or that a partition fails, before the streams are looked at
+/// again and made where they are missing.
+const MISSES: usize = 3;
+const FAILURES: usize = 10;
+/// As is done when signals cannot be stored for this long.
+const UNSTORABLE: Duration = Duration::from_secs(15);
+
+/// Why durable delivery could not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum DurableError {
+    /// Not everything could be finished in time.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+}
+
+/// What the partitions share.
+struct Common {
+    config: Arc<Config>,
+    client: Client,
+    js: jetstream::Context,
+    link: Arc<Link>,
+    metrics: Arc<Metrics>,
+    instance: String,
+    streams: Streams,
+    refused: Refused,
+    committer: Committer,
+    uploads: Semaphore,
+    started: Instant,
+}
+
+impl Common {
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The name of a partition's checkpoint.
+fn saved_name(group: &str, unit: u32) -> String {
+    format!("{}.{unit}", layout::key(group))
+}
+
+fn clock_of(nanos: u64) -> Option<Timestamp> {
+    let nanos = i64::try_from(nanos).ok()?;
+    (nanos > 0).then(|| Timestamp::from_nanos(nanos))
+}
+
+/// A partition at work.
+struct Running {
+    orders: mpsc::Sender<Order>,
+    gauges: Arc<Gauges>,
+    task: AbortHandle,
+    run: u64,
+    stopping: bool,
+}
+
+/// What has come of something that was begun.
+enum Done {
+    Read(Result<Table, ReadError>),
+    Announced(Result<(), String>),
+    Acquired(u32, Result<Option<u64>, String>),
+    Released(u32, Result<Option<u64>, String>),
+}
+
+struct Coordinator {
+    common: Arc<Common>,
+    host: String,
+    started_at: Timestamp,
+    me: MemberId,
+    records: Records,
+    leases: Leases,
+    table: Table,
+    /// Whether the table was read.
+    seen: bool,
+    misses: usize,
+    failing_since: Option<Instant>,
+    running: HashMap<u32, Running>,
+    tasks: JoinSet<(u32, u64, End)>,
+    /// Partitions that are to be started again, and when.
+    again: BTreeMap<u32, Instant>,
+    /// How often in a row.
+    failures: HashMap<u32, usize>,
+    runs: u64,
+    begun: JoinSet<Done>,
+    reading: bool,
+    read_at: Option<Instant>,
+    announcing: bool,
+    announced_at: Option<Instant>,
+    membership: Component,
+    intake: Component,
+    progress: Progress,
+    health: crate::ops::health::Health,
+}
+
+/// Whether the server can do what durable delivery takes; makes what is missing there.
+///
+/// # Errors
+/// Why it cannot.
+pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
+    let js = jetstream::new(client.clone());
+    streams::prepare(&js, link, config).await.map(|_| ())
+}
+
+/// Works until told to stop, then gives up what it owns and closes the connection.
+///
+/// # Errors
+/// When the drain is not clean by the deadline.
+pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
+    let mut stop = setup.stop.clone();
+    let started = Instant::now();
+    let started_at = clock::now();
+    loop {
+        let streams = tokio::select! {
+            streams = prepared(&setup) => streams,
+            deadline = stopped(&mut stop) => {
+                return Ok(drain_and_close(&setup.client, &setup.link, deadline).await?);
+            }
+        };
+        let mut coordinator = Coordinator::new(&setup, streams, started, started_at);
+        if let Some(deadline) = coordinator.serve(&mut setup).await {
+            let left = coordinator.leases.held().count();
+            let leases = coordinator.end(deadline).await;
+            drop(coordinator);
+            let closed = drain_and_close(&setup.client, &setup.link, deadline).await;
+            if left > 0 {
+                tracing::error!(
+                    partitions = left,
+                    "partitions were not given up in time; their leases expire"
+                );
+            }
+            leases?;
+            return Ok(closed?);
+        }
+        tracing::warn!("storing or reading has failed for long; looking at the streams anew");
+    }
+}
+
+/// Makes what is missing, for as long as it takes.
+async fn prepared(setup: &Setup) -> Streams {
+    let js = jetstream::new(setup.client.clone());
+    let component = setup.health.component("intake", true);
+    let mut told = None;
+    let mut attempt = 0;
+    loop {
+        match streams::prepare(&js, &setup.link, &setup.config).await {
+            Ok(streams) => return streams,
+            Err(error) => {
+                component.down(error.to_string());
+                if told.as_ref() != Some(&error) {
+                    tracing::error!(%error, "durable delivery cannot begin; trying again for ever");
+                    told = Some(error);
+                }
+            }
+        }
+        attempt += 1;
+        sleep(backoff(attempt)).await;
+    }
+}
+
+impl Coordinator {
+    fn new(setup: &Setup, streams: Streams, started: Instant, started_at: Timestamp) -> Self {
+        let config = &setup.config;
+        let me = MemberId::new(setup.instance.clone());
+        let units = u32::try_from(streams.units.len()).unwrap_or(u32::MAX);
+        let records = Records::new(
+            setup.client.clone(),
+            &streams.leases,
+            &config.group,
+            &config.agent_name,
+        );
+        let intake = setup.health.component("intake", true);
+        intake.up(format!(
+            "{units} partitions of {}",
+            config.durable.bars_stream
+        ));
+        let membership = setup.health.component("membership", true);
+        membership.down("reading the table of members");
+        Self {
+            leases: Leases::new(me.clone(), units, config.durable.lease),
+            common: Arc::new(Common {
+                config: Arc::clone(config),
+                client: setup.client.clone(),
+                js: jetstream::new(setup.client.clone()),
+                link: Arc::clone(&setup.link),
+                metrics: Arc::clone(&setup.metrics),
+                instance: setup.instance.clone(),
+                streams,
+                refused: Intake::refused(),
+                committer: Committer::start(setup.client.clone()),
+                uploads: Semaphore::new(UPLOADS),
+                started,
+            }),
+            host: setup.host.clone(),
+            started_at,
+            me,
+            records,
+            table: Table::default(),
+            seen: false,
+            misses: 0,
+            failing_since: None,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            again: BTreeMap::new(),
+            failures: HashMap::new(),
+            runs: 0,
+            begun: JoinSet::new(),
+            reading: false,
+            read_at: None,
+            announcing: false,
+            announced_at: None,
+            membership,
+            intake,
+            progress: setup.health.progress("worker", STALL),
+            health: setup.health.clone(),
+        }
+    }
+
+    /// Until told to stop and everything is given up, or the deadline is near; nothing when the
+    /// streams are gone.
+    async fn serve(&mut self, setup: &mut Setup) -> Option<tokio::time::Instant> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = self.changes().await;
+        let mut stop = setup.stop.clone();
+        let mut link = setup.link.watch();
+        let mut deadline = *stop.borrow_and_update();
+        if deadline.is_some() {
+            self.leave();
+        }
+        self.announce();
+        loop {
+            if let Some(at) = deadline {
+                let over = tokio::time::Instant::now() + LAST_FLUSH >= at;
+                if over || (self.leases.is_idle() && self.running.is_empty()) {
+                    return deadline;
+                }
+            }
+            if self.is_lost() && deadline.is_none() {
+                return None;
+            }
+            tokio::select! {
+                Some(done) = self.begun.join_next() => {
+                    if let Ok(done) = done {
+                        self.on_done(done);
+                    }
+                }
+                Some(ended) = self.tasks.join_next_with_id() => self.on_ended(ended),
+                Some(_) = next(&mut changes) => {
+                    // one look for all that was written meanwhile
+                    self.read_at = None;
+                }
+                Some(query) = setup.queries.recv() => self.answer(query),
+                changed = link.changed() => {
+                    if changed.is_err() {
+                        sleep(TICK).await;
+                    }
+                    // after an outage every record may have expired
+                    self.announced_at = None;
+                    self.read_at = None;
+                }
+                Ok(()) = stop.changed(), if deadline.is_none() => {
+                    deadline = *stop.borrow_and_update();
+                    if deadline.is_some() {
+                        self.leave();
+                    }
+                }
+                _ = ticks.tick() => self.tick(),
+            }
+            self.look();
+        }
+    }
+
+    /// Whether what this rests on may not be there any more.
+    fn is_lost(&self) -> bool {
+        let failures = self.failures.values().max().copied().unwrap_or(0);
+        let unstorable = self
+            .failing_since
+            .is_some_and(|at| at.elapsed() > UNSTORABLE);
+        self.common.link.is_connected()
+            && (self.misses >= MISSES || failures >= FAILURES || unstorable)
+    }
+
+    async fn changes(&self) -> Option<Subscriber> {
+        match self.records.changes().await {
+            Ok(changes) => Some(changes),
+            Err(error) => {
+                tracing::debug!(%error, "changes of leases are only seen by reading");
+                None
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        tracing::info!("draining: giving up partitions");
+        self.membership.down("leaving the group");
+        self.leases.leave();
+        self.announced_at = None;
+        let steps = self.leases.observe(self.now(), &self.table);
+        self.perform(steps);
+    }
+
+    fn now(&self) -> Duration {
+        self.common.started.elapsed()
+    }
+
+    /// Reads the table and renews the own record when that is due.
+    fn look(&mut self) {
+        let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
+        if !self.reading && due(self.read_at, READ_EVERY) {
+            self.reading = true;
+            self.read_at = Some(Instant::now());
+            let records = self.records.clone();
+            self.begun
+                .spawn(async move { Done::Read(records.read().await) });
+        }
+        if !self.announcing && due(self.announced_at, self.common.config.durable.lease / 3) {
+            self.announce();
+        }
+    }
+
+    fn announce(&mut self) {
+        self.announcing = true;
+        self.announced_at = Some(Instant::now());
+        let (records, me) = (self.records.clone(), self.me.clone());
+        let leaving = self.leases.is_leaving();
+        let fingerprint = self.common.config.analysis.fingerprint();
+        let lease = self.common.config.durable.lease;
+        self.begun.spawn(async move {
+            Done::Announced(records.announce(&me, leaving, fingerprint, lease).await)
+        });
+    }
+
+    fn on_done(&mut self, done: Done) {
+        let steps = match done {
+            Done::Read(Ok(table)) => {
+                self.reading = false;
+                self.misses = 0;
+                self.table = table;
+                // others must count on this member before it counts on itself
+                self.seen |= self.table.members.contains_key(&self.me);
+                if self.seen {
+                    self.leases.observe(self.now(), &self.table)
+                } else {
+                    Vec::new()
+                }
+            }
+            Done::Read(Err(error)) => {
+                self.reading = false;
+                if error == ReadError::Missing && self.common.link.is_connected() {
+                    self.misses += 1;
+                }
+                tracing::debug!(%error, "the table of members cannot be read");
+                Vec::new()
+            }
+            Done::Announced(outcome) => {
+                self.announcing = false;
+                if let Err(error) = outcome {
+                    tracing::debug!(error, "the member's record cannot be renewed");
+                    let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
+                    self.announced_at = soon.or(self.announced_at);
+                } else if !self.seen {
+                    self.read_at = None;
+                }
+                Vec::new()
+            }
+            Done::Acquired(unit, outcome) => {
+                let revision = outcome.unwrap_or_else(|error| {
+                    tracing::debug!(unit, error, "lease cannot be written");
+                    None
+                });
+                self.leases.acquired(unit, revision)
+            }
+            Done::Released(unit, outcome) => {
+                let revision = outcome.unwrap_or_else(|error| {
+                    tracing::debug!(unit, error, "lease cannot be written");
+                    None
+                });
+                self.leases.released(unit, revision);
+                Vec::new()
+            }
+        };
+        self.perform(steps);
+    }
+
+    fn perform(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            let records = self.records.clone();
+            match step {
+                Step::Acquire { unit, revision } => {
+                    let me = self.me.clone();
+                    self.begun.spawn(async move {
+                        Done::Acquired(unit, records.swap(unit, revision, Some(me)).await)
+                    });
+                }
+                Step::Release { unit, revision } => {
+                    self.begun.spawn(async move {
+                        Done::Released(unit, records.swap(unit, revision, None).await)
+                    });
+                }
+                Step::Start { unit } => {
+                    self.moved(ACQUIRED);
+                    self.failures.remove(&unit);
+                    self.start(unit);
+                }
+                Step::Stop { unit } => {
+                    self.moved(RELEASED);
+                    self.stop(unit);
+                }
+                Step::Drop { unit } => {
+                    tracing::info!(unit, "the partition is another member's now");
+                    self.moved(RELEASED);
+                    self.again.remove(&unit);
+                    if let Some(running) = self.running.remove(&unit) {
+                        running.task.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    fn moved(&self, direction: &str) {
+        let moves = &self.common.metrics.partition_moves;
+        moves.with_label_values(&[direction]).inc();
+    }
+
+    fn start(&mut self, unit: u32) {
+        self.again.remove(&unit);
+        self.runs += 1;
+        let run = self.runs;
+        let (orders, receiver) = mpsc::channel(64);
+        let gauges = Arc::new(Gauges::default());
+        gauges
+            .beat
+            .store(self.common.uptime_ms(), Ordering::Relaxed);
+        let work = partition::run(
+            Arc::clone(&self.common),
+            unit,
+            Arc::clone(&gauges),
+            receiver,
+        );
+        let task = self.tasks.spawn(async move { (unit, run, work.await) });
+        let running = Running {
+            orders,
+            gauges,
+            task,
+            run,
+            stopping: false,
+        };
+        if let Some(before) = self.running.insert(unit, running) {
+            before.task.abort();
+        }
+    }
+
+    fn stop(&mut self, unit: u32) {
+        self.again.remove(&unit);
+        match self.running.get_mut(&unit) {
+            Some(running) => {
+                running.stopping = true;
+                // room is there but for a flood of questions; then it ends without a checkpoint
+                if running.orders.try_send(Order::Stop).is_err() {
+                    running.task.abort();
+                }
+            }
+            None => {
+                let steps = self.leases.stopped(unit);
+                self.perform(steps);
+            }
+        }
+    }
+
+    fn on_ended(
+        &mut self,
+        ended: Result<(tokio::task::Id, (u32, u64, End)), tokio::task::JoinError>,
+    ) {
+        let (unit, end) = match ended {
+            Ok((_, (unit, run, end))) => match self.running.get(&unit) {
+                Some(running) if running.run == run => (unit, end),
+                _ => return,
+            },
+            Err(error) => {
+                let of = |running: &Running| running.task.id() == error.id();
+                let found = self.running.iter().find(|(_, running)| of(running));
+                let Some(unit) = found.map(|(unit, _)| *unit) else {
+                    return;
+                };
+                if error.is_panic() {
+                    self.common.metrics.panics.inc();
+                }
+                (unit, End::Failed(error.to_string()))
+            }
+        };
+        let Some(running) = self.running.remove(&unit) else {
+            return;
+        };
+        if running.stopping {
+            let steps = self.leases.stopped(unit);
+            self.perform(steps);
+            return;
+        }
+        let wait = match end {
+            End::Stopped => Duration::ZERO,
+            End::Fenced => {
+                tracing::info!(
+                    unit,
+                    "another member has committed to this partition; loading it again if it is \
+                     still this one's"
+                );
+                self.read_at = None;
+                Duration::from_millis(100)
+            }
+            End::Failed(reason) if !self.common.link.is_connected() => {
+                tracing::debug!(unit, reason, "partition waits for the connection");
+                Duration::from_millis(500)
+            }
+            End::Failed(reason) => {
+                let failures = self.failures.entry(unit).or_insert(0);
+                *failures += 1;
+                if *failures == 1 || failures.is_multiple_of(20) {
+                    tracing::warn!(
+                        unit,
+                        reason,
+                        failures,
+                        "partition cannot go on; loading it again"
+                    );
+                }
+                backoff(*failures).min(Duration::from_secs(2))
+            }
+        };
+        self.again.insert(unit, Instant::now() + wait);
+    }
+
+    fn tick(&mut self) {
+        self.progress.idle();
+        let now = Instant::now();
+        let due: Vec<u32> = self
+            .again
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in due {
+            self.again.remove(&unit);
+            if self.leases.holds(unit) {
+                self.start(unit);
+            }
+        }
+        self.forgive();
+        self.restart_stalled();
+        self.report();
+    }
+
+    /// Starts partitions again that neither work nor wait as they should.
+    fn restart_stalled(&mut self) {
+        if !self.common.link.is_connected() {
+            return;
+        }
+        let now = self.common.uptime_ms();
+        let limit = u64::try_from(STALL.as_millis()).unwrap_or(u64::MAX);
+        let stalled: Vec<u32> = self
+            .running
+            .iter()
+            .filter(|(_, running)| {
+                now.saturating_sub(running.gauges.beat.load(Ordering::Relaxed)) > limit
+            })
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in stalled {
+            tracing::warn!(unit, "partition makes no progress; loading it again");
+            if let Some(running) = self.running.get(&unit) {
+                running.gauges.beat.store(now, Ordering::Relaxed);
+                running.task.abort();
+            }
+        }
+    }
+
+    /// Forgives partitions that work again.
+    fn forgive(&mut self) {
+        let running = &self.running;
+        self.failures.retain(|unit, _| {
+            let works = |running: &Running| running.gauges.recovered.load(Ordering::Relaxed);
+            !running.get(unit).is_some_and(works)
+        });
+    }
+
+    fn is_settled(&self) -> bool {
+        let at_work = |unit| {
+            self.running
+                .get(&unit)
+                .is_some_and(|running| running.gauges.recovered.load(Ordering::Relaxed))
+        };
+        self.seen && self.leases.is_settled() && self.leases.held().all(at_work)
+    }
+
+    fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
+        self.running
+            .values()
+            .map(|running| of(&running.gauges))
+            .sum()
+    }
+
+    /// When the newest bar was stored.
+    fn newest(&self) -> u64 {
+        let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
+        self.running.values().map(at).max().unwrap_or(0)
+    }
+
+    /// Metrics and health, as they stand.
+    fn report(&mut self) {
+        let metrics = &self.common.metrics;
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let held = self.leases.held().count();
+        metrics.partitions_owned.set(gauge(held as u64));
+        metrics
+            .series
+            .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
+        metrics
+            .consumer_lag_bars
+            .set(gauge(self.sum(|g| g.lag.load(Ordering::Relaxed))));
+        metrics
+            .inflight_bars
+            .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
+        let unsaved = |running: &Running| match running.gauges.unsaved.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(since),
+        };
+        let oldest = self.running.values().filter_map(unsaved).min();
+        #[allow(clippy::cast_precision_loss)]
+        let age = oldest.map_or(0.0, |since| {
+            self.common.uptime_ms().saturating_sub(since) as f64 / 1_000.0
+        });
+        metrics.checkpoint_age_seconds.set(age);
+        let failing = |running: &Running| running.gauges.failing.load(Ordering::Relaxed);
+        let failing = self.running.values().filter(|r| failing(r)).count();
+        metrics.circuit_open.set(i64::from(failing > 0));
+        let units = self.common.streams.units.len();
+        if failing == 0 {
+            self.failing_since = None;
+        } else if self.failing_since.is_none() {
+            self.failing_since = Some(Instant::now());
+        }
+        if failing > 0 {
+            self.intake.down(format!(
+                "signals of {failing} partitions cannot be stored; reading waits for it"
+            ));
+        } else {
+            let stream = &self.common.config.durable.bars_stream;
+            self.intake.up(format!("{units} partitions of {stream}"));
+        }
+        if self.leases.is_leaving() {
+            return;
+        }
+        if self.is_settled() {
+            let members = self.table.members.len();
+            self.membership.up(format!(
+                "{members} members, {held} of {units} partitions owned"
+            ));
+            if !self.health.is_started() {
+                tracing::info!(members, partitions = held, "joined the group");
+                self.health.started();
+            }
+        } else if !self.health.is_started() {
+            self.membership
+                .down(format!("taking partitions over, {held} of {units} so far"));
+        } else if self.common.link.is_connected() {
+            self.membership
+                .degraded(format!("partitions are moving, {held} of {units} owned"));
+        }
+    }
+
+    /// Says farewell, so that nobody waits for the record to expire.
+    async fn end(&mut self, deadline: tokio::time::Instant) -> Result<(), DrainError> {
+        self.tasks.abort_all();
+        self.begun.abort_all();
+        let farewell = self.records.announce(
+            &self.me,
+            true,
+            self.common.config.analysis.fingerprint(),
+            Duration::from_secs(1),
+        );
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let _ = timeout(left.min(LAST_FLUSH), farewell).await;
+        if self.leases.held().count() == 0 {
+            return Ok(());
+        }
+        Err(DrainError::Unconfirmed(
+            "partitions could not be given up in the time allowed".to_owned(),
+        ))
+    }
+}
+
+/// Returns when it is time to stop, with the time by which that must be done.
+async fn stopped(
+    stop: &mut tokio::sync::watch::Receiver<Option<tokio::time::Instant>>,
+) -> tokio::time::Instant {
+    match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => deadline.unwrap_or_else(tokio::time::Instant::now),
+        Err(_) => tokio::time::Instant::now(),
+    }
+}
+
+async fn next(changes: &mut Option<Subscriber>) -> Option<async_nats::Message> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
+}

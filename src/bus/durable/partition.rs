@@ -1,0 +1,621 @@
+//! One owned partition: reads its bars, computes, commits.
+//!
+//! The state is a function of the bars in the stream's order, and the time a bar came is the time
+//! it was stored. So state is rebuilt by reading bars again: those up to the marker silently, as
+//! what comes of them is stored already.
+//!
+//! More is read only when the last batch is stored: batches form by themselves under load, and an
+//! idle partition commits a single bar at once.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_nats::Subject;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::checkpoint::{self, Snapshot};
+use super::commit::{self, CommitError, Marker, Position, Stored, Wanted};
+use super::feed::{Delivery, Feed};
+use super::layout::Layout;
+use super::streams::{Unit, marker_subject};
+use super::{Common, saved_name};
+use crate::bus::backoff::backoff;
+use crate::bus::intake::{Arrival, Duty, Intake, Outgoing};
+use crate::group::SlotSet;
+use crate::market::Timestamp;
+use crate::ops::query::Query;
+
+/// Messages worked off before they are committed.
+const BATCH: usize = 256;
+const TICK: Duration = Duration::from_millis(250);
+/// Tries to read a checkpoint before it counts as damaged.
+const READS: usize = 3;
+/// Writing checkpoints takes at most this share of the time.
+const SAVING_SHARE: u32 = 10;
+
+const SILENT: Duty = Duty {
+    holds: SlotSet::EMPTY,
+    keeps: SlotSet::EMPTY,
+};
+const SPEAKING: Duty = Duty {
+    holds: SlotSet::ALL,
+    keeps: SlotSet::EMPTY,
+};
+
+/// What a partition is told.
+pub(super) enum Order {
+    /// Checkpoint, finish, end.
+    Stop,
+    /// Checkpoint now, and say when it is written.
+    Save(oneshot::Sender<Result<(), String>>),
+    /// Answer about the series.
+    Ask(Query),
+}
+
+/// How work on a partition ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As ordered.
+    Stopped,
+    /// Another has committed since: what is in memory here is worth nothing.
+    Fenced,
+    /// It cannot go on from here.
+    Failed(String),
+}
+
+/// What others see of a partition at work.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    pub series: AtomicU64,
+    pub lag: AtomicU64,
+    pub inflight: AtomicU64,
+    /// Nanoseconds since 1970 at which the newest bar was stored; 0 before the first.
+    pub last_processed: AtomicU64,
+    /// Milliseconds since the process began; something was done, if only waiting in order.
+    pub beat: AtomicU64,
+    /// As `beat`: when what is not in a checkpoint began; 0 when everything is.
+    pub unsaved: AtomicU64,
+    pub recovered: AtomicBool,
+    pub failing: AtomicBool,
+}
+
+pub(super) struct Partition {
+    pub(super) common: Arc<Common>,
+    pub(super) intake: Intake,
+    unit: u32,
+    place: Unit,
+    subject: Subject,
+    gauges: Arc<Gauges>,
+    marker: Option<Stored>,
+    marked: Instant,
+    /// The last message taken in.
+    taken: u64,
+    /// Messages up to this one are published already.
+    silent_until: u64,
+    /// As is this much of the one after.
+    skip: usize,
+    outgoing: Vec<Outgoing>,
+    /// About bars that are still forming: sent and not stored.
+    forming: Vec<Outgoing>,
+    /// By message: its sequence, where its part of `outgoing` ends, and what was skipped of it.
+    ends: Vec<(u64, usize, usize)>,
+    unsaved: bool,
+    saving: Option<JoinHandle<Result<(), String>>>,
+    saved: Instant,
+    save_pause: Duration,
+    waiting: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Works on a partition until told to stop or something is wrong.
+pub(super) async fn run(
+    common: Arc<Common>,
+    unit: u32,
+    gauges: Arc<Gauges>,
+    mut orders: mpsc::Receiver<Order>,
+) -> End {
+    let began = Instant::now();
+    let mut partition = match Partition::load(common, unit, gauges).await {
+        Ok(partition) => partition,
+        Err(reason) => return End::Failed(reason),
+    };
+    tracing::debug!(
+        unit,
+        series = partition.intake.engine.len(),
+        from = partition.taken,
+        silent_until = partition.silent_until,
+        took_ms = began.elapsed().as_millis(),
+        "partition loaded"
+    );
+    partition.serve(&mut orders).await
+}
+
+impl Partition {
+    async fn load(common: Arc<Common>, unit: u32, gauges: Arc<Gauges>) -> Result<Self, String> {
+        let place = common.streams.units[unit as usize].clone();
+        let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
+        let found = commit::read(&common, &subject).await?;
+        let config = &common.config;
+        let mut intake = Intake::new(config, Arc::clone(&common.metrics))
+            .sharing(&common.refused)
+            .forgetting(config.series_idle);
+        let taken = restore(&common, unit, &place, &mut intake).await?;
+        let done = found.as_ref().map(|stored| &stored.marker.position);
+        let done = done.filter(|position| {
+            let ours = position.origin == place.origin;
+            if !ours {
+                tracing::warn!(
+                    unit,
+                    stream = place.stream,
+                    "the stream of bars was made anew since the last commit; it is read from its \
+                     beginning"
+                );
+            }
+            ours
+        });
+        let (seq, part) = done.map_or((0, 0), |position| (position.seq, position.part));
+        let now = Instant::now();
+        Ok(Self {
+            // bars after the marker that are in the checkpoint gave nothing to publish
+            silent_until: seq.max(taken),
+            skip: if taken > seq { 0 } else { part },
+            subject: subject.into(),
+            marker: found,
+            common,
+            intake,
+            unit,
+            place,
+            gauges,
+            marked: now,
+            taken,
+            outgoing: Vec::new(),
+            forming: Vec::new(),
+            ends: Vec::new(),
+            unsaved: false,
+            saving: None,
+            saved: now,
+            save_pause: Duration::ZERO,
+            waiting: Vec::new(),
+        })
+    }
+
+    async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
+        let mut feed = match self.open().await {
+            Ok(feed) => feed,
+            Err(reason) => return End::Failed(reason),
+        };
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = false;
+        let mut link = self.common.link.watch();
+        link.mark_unchanged();
+        loop {
+            self.beat();
+            if stopping && self.saving.is_none() {
+                self.intake.flush();
+                feed.close().await;
+                return End::Stopped;
+            }
+            let mut reopen = None;
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Stop) => {
+                        stopping = true;
+                        if self.unsaved {
+                            self.save();
+                        }
+                    }
+                    Some(Order::Save(reply)) => {
+                        self.waiting.push(reply);
+                        self.save();
+                    }
+                    Some(Order::Ask(query)) => self.answer(query),
+                    None => return End::Stopped,
+                },
+                first = feed.next() => match self.work_off(first, &mut feed).await {
+                    Ok(problem) => reopen = problem,
+                    Err(end) => return end,
+                },
+                Ok(()) = link.changed() => {
+                    if link.borrow_and_update().connected {
+                        // what was on its way is lost, and the consumer may be
+                        reopen = Some("connected again".to_owned());
+                    }
+                }
+                outcome = saved(&mut self.saving) => self.on_saved(outcome),
+                _ = ticks.tick() => {
+                    if let Err(end) = self.tick().await {
+                        return end;
+                    }
+                }
+            }
+            if let Some(problem) = reopen {
+                tracing::debug!(unit = self.unit, problem, "reading again");
+                feed = match self.reopen().await {
+                    Ok(feed) => feed,
+                    Err(reason) => return End::Failed(reason),
+                };
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<Feed, String> {
+        let feed = Feed::open(&self.common.js, &self.place, self.taken + 1).await?;
+        if feed.pending == 0 || self.taken >= self.silent_until {
+            self.gauges.recovered.store(true, Ordering::Relaxed);
+        }
+        self.gauges.lag.store(feed.pending, Ordering::Relaxed);
+        Ok(feed)
+    }
+
+    async fn reopen(&mut self) -> Result<Feed, String> {
+        let mut attempt = 0;
+        loop {
+            self.beat();
+            match self.open().await {
+                Ok(feed) => return Ok(feed),
+                // it may be the connection, which comes back by itself
+                Err(reason) if attempt >= 8 => return Err(reason),
+                Err(_) => attempt += 1,
+            }
+            sleep(backoff(attempt).min(Duration::from_millis(500))).await;
+        }
+    }
+
+    /// Works off a message and those that are there already. What is wrong with the feed, if
+    /// anything, is told when everything before it is committed.
+    async fn work_off(
+        &mut self,
+        first: Result<Delivery, String>,
+        feed: &mut Feed,
+    ) -> Result<Option<String>, End> {
+        let mut next = Some(first);
+        let mut problem = None;
+        let mut lag = 0;
+        for _ in 0..BATCH {
+            match next.take() {
+                Some(Ok(delivery)) => {
+                    lag = delivery.pending;
+                    self.take(&delivery);
+                }
+                Some(Err(told)) => {
+                    problem = Some(told);
+                    break;
+                }
+                None => break,
+            }
+            if self.outgoing.len() >= commit::BATCH {
+                break;
+            }
+            next = feed.ready().await;
+        }
+        if let Some(Ok(delivery)) = &next {
+            lag = delivery.pending;
+            self.take(delivery);
+        } else if let Some(Err(told)) = next {
+            problem = Some(told);
+        }
+        self.commit().await?;
+        self.gauges.lag.store(lag, Ordering::Relaxed);
+        let series = self.intake.engine.len() as u64;
+        self.gauges.series.store(series, Ordering::Relaxed);
+        if self.taken >= self.silent_until {
+            self.gauges.recovered.store(true, Ordering::Relaxed);
+        }
+        Ok(problem)
+    }
+
+    fn take(&mut self, delivery: &Delivery) {
+        let seq = delivery.seq;
+        if seq <= self.taken {
+            return;
+        }
+        let silent = seq <= self.silent_until;
+        let subject = Layout::original(&delivery.message.subject);
+        let arrival = Arrival {
+            subject,
+            payload: &delivery.message.payload,
+            headers: delivery.message.headers.as_ref(),
+            input_seq: Some(seq),
+            now: Timestamp::from_nanos(delivery.stored_at),
+        };
+        let pattern = self.common.streams.layout.pattern(subject);
+        let duty = if silent { SILENT } else { SPEAKING };
+        self.intake.take(arrival, pattern, duty);
+        self.taken = seq;
+        self.mark_unsaved();
+        let at = u64::try_from(delivery.stored_at).unwrap_or(0);
+        self.gauges.last_processed.store(at, Ordering::Relaxed);
+        if silent {
+            self.intake.outbox.clear();
+            return;
+        }
+        let before = self.outgoing.len();
+        let skip = std::mem::take(&mut self.skip);
+        let (forming, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.intake.outbox)
+            .into_iter()
+            .partition(|one| one.forming);
+        self.outgoing.extend(lasting.into_iter().skip(skip));
+        if self.outgoing.len() > before {
+            self.ends.push((seq, self.outgoing.len(), skip));
+        }
+        self.forming.extend(forming);
+    }
+
+    /// Stores what is to be published, with the position it stands for.
+    async fn commit(&mut self) -> Result<(), End> {
+        for one in std::mem::take(&mut self.forming) {
+            let client = &self.common.client;
+            // worth nothing later, so not tried again
+            let _ = client
+                .publish_with_headers(one.subject, one.headers, one.payload)
+                .await;
+        }
+        let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
+        let ends = std::mem::take(&mut self.ends);
+        let inflight = outgoing.len() as u64;
+        self.gauges.inflight.store(inflight, Ordering::Relaxed);
+        let mut from = 0;
+        while from < outgoing.len() {
+            let to = batch_end(&outgoing, from);
+            let position = self.position_at(&ends, to);
+            self.store(position, &outgoing, from..to).await?;
+            for one in &outgoing[from..to] {
+                match one.received {
+                    Some(received) => self.intake.published(received.elapsed()),
+                    None => self.common.metrics.dead_letters.inc(),
+                }
+            }
+            from = to;
+        }
+        self.gauges.inflight.store(0, Ordering::Relaxed);
+        self.intake.flush();
+        Ok(())
+    }
+
+    /// What is done once the first `end` of what is outgoing are stored.
+    fn position_at(&self, ends: &[(u64, usize, usize)], end: usize) -> Position {
+        let origin = self.place.origin.clone();
+        let whole = ends.iter().take_while(|(_, at, _)| *at <= end).count();
+        if whole == ends.len() {
+            // also what came after and gave nothing
+            return Position {
+                origin,
+                seq: self.taken,
+                part: 0,
+            };
+        }
+        let (seq, _, skipped) = ends[whole];
+        let begun = if whole == 0 { 0 } else { ends[whole - 1].1 };
+        Position {
+            origin,
+            // everything before it is done, also what gave nothing
+            seq: seq - 1,
+            part: if end > begun {
+                end - begun + skipped
+            } else {
+                skipped
+            },
+        }
+    }
+
+    async fn store(
+        &mut self,
+        position: Position,
+        outgoing: &Arc<Vec<Outgoing>>,
+        range: Range<usize>,
+    ) -> Result<(), End> {
+        let marker = Marker {
+            position,
+            owner: self.common.instance.clone(),
+        };
+        let expected = self.marker.as_ref().map_or(0, |stored| stored.revision);
+        let mut attempt = 0;
+        loop {
+            self.beat();
+            let wanted = Wanted {
+                subject: self.subject.clone(),
+                expected,
+                marker: marker.clone(),
+                outgoing: Arc::clone(outgoing),
+                range: range.clone(),
+            };
+            let outcome = self.common.committer.commit(wanted).await;
+            let problem = match outcome {
+                Ok(revision) => {
+                    self.marker = Some(Stored { marker, revision });
+                    break;
+                }
+                Err(error) => error,
+            };
+            // it may have been stored without our hearing of it
+            match commit::read(&self.common, &self.subject).await {
+                Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
+                    self.marker = Some(stored);
+                    break;
+                }
+                Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => {
+                    return Err(End::Fenced);
+                }
+                Ok(_) | Err(_) => {}
+            }
+            if let CommitError::Failed(reason) | CommitError::Refused(reason) = &problem {
+                attempt += 1;
+                self.common.metrics.publish_errors.inc();
+                if !self.gauges.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        unit = self.unit,
+                        reason,
+                        "signals cannot be stored; trying again, and reading no further until then"
+                    );
+                }
+            }
+            sleep(backoff(attempt.max(1)).min(Duration::from_secs(1))).await;
+        }
+        if self.gauges.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(unit = self.unit, "signals can be stored again");
+        }
+        self.marked = Instant::now();
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), End> {
+        self.intake.flush();
+        if let Some(idle) = self.common.config.series_idle {
+            // by the time of the stream, so that no bar still to be read is forgotten for
+            let last = self.gauges.last_processed.load(Ordering::Relaxed);
+            let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
+            let since = i64::try_from(last).unwrap_or(i64::MAX).saturating_sub(idle);
+            self.intake.forget_idle(Timestamp::from_nanos(since));
+        }
+        // a marker must not age out of its stream while its partition is silent
+        if self.marker.is_some()
+            && self.marked.elapsed() > self.common.config.durable.signals_max_age / 4
+        {
+            let position = Position {
+                origin: self.place.origin.clone(),
+                seq: self.taken.max(self.silent_until),
+                part: self.skip,
+            };
+            if self.taken >= self.silent_until {
+                self.store(position, &Arc::default(), 0..0).await?;
+            }
+        }
+        let pause = self.common.config.durable.checkpoint.max(self.save_pause);
+        if self.unsaved && self.saved.elapsed() >= pause {
+            self.save();
+        }
+        Ok(())
+    }
+
+    /// Begins to write a checkpoint, unless one is being written or the state is still behind
+    /// what it would replace.
+    fn save(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
+        if self.taken < self.silent_until {
+            self.tell(&Err("the partition is still being recovered".to_owned()));
+            return;
+        }
+        let position = Position {
+            origin: self.place.origin.clone(),
+            seq: self.taken,
+            part: 0,
+        };
+        let snapshot = Snapshot::take(&self.intake.engine, position);
+        self.unsaved = false;
+        self.gauges.unsaved.store(0, Ordering::Relaxed);
+        self.saved = Instant::now();
+        let common = Arc::clone(&self.common);
+        let name = saved_name(&common.config.group, self.unit);
+        self.saving = Some(tokio::spawn(async move {
+            let _turn = common.uploads.acquire().await;
+            let encoded = tokio::task::spawn_blocking(|| snapshot.encode()).await;
+            let bytes = encoded
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            checkpoint::write(&common.streams.checkpoints, &name, bytes).await
+        }));
+    }
+
+    fn on_saved(&mut self, outcome: Result<(), String>) {
+        self.saving = None;
+        match &outcome {
+            Ok(()) => {
+                self.common.metrics.checkpoints.inc();
+                self.save_pause = self.saved.elapsed() * SAVING_SHARE;
+            }
+            Err(reason) => {
+                tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
+                self.mark_unsaved();
+            }
+        }
+        self.tell(&outcome);
+    }
+
+    fn tell(&mut self, outcome: &Result<(), String>) {
+        for reply in self.waiting.drain(..) {
+            // whoever asked may have gone
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    fn mark_unsaved(&mut self) {
+        if !self.unsaved {
+            self.unsaved = true;
+            let now = self.common.uptime_ms().max(1);
+            self.gauges.unsaved.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn beat(&self) {
+        let now = self.common.uptime_ms();
+        self.gauges.beat.store(now, Ordering::Relaxed);
+    }
+}
+
+/// Where a batch that begins at `from` ends.
+fn batch_end(outgoing: &[Outgoing], from: usize) -> usize {
+    let mut bytes = 0;
+    let most = outgoing.len().min(from + commit::BATCH);
+    (from..most)
+        .find(|at| {
+            bytes += outgoing[*at].payload.len();
+            bytes > commit::BATCH_BYTES && *at > from
+        })
+        .unwrap_or(most)
+}
+
+async fn saved(saving: &mut Option<JoinHandle<Result<(), String>>>) -> Result<(), String> {
+    match saving {
+        Some(task) => task.await.unwrap_or_else(|error| Err(error.to_string())),
+        None => std::future::pending().await,
+    }
+}
+
+/// Restores the checkpoint, if there is one that can be continued; the last message in it.
+async fn restore(
+    common: &Common,
+    unit: u32,
+    place: &Unit,
+    intake: &mut Intake,
+) -> Result<u64, String> {
+    let name = saved_name(&common.config.group, unit);
+    let mut problem = String::new();
+    for attempt in 1..=READS {
+        match checkpoint::read(&common.streams.checkpoints, &name).await {
+            Ok(None) => return Ok(0),
+            Ok(Some(bytes)) => {
+                match checkpoint::restore(&bytes, &place.origin, &mut intake.engine) {
+                    Ok(position) => return Ok(position.seq),
+                    Err(unusable) => {
+                        problem = unusable.to_string();
+                        // what was restored before the damage was found
+                        let engine = crate::engine::Engine::new(
+                            Arc::clone(intake.engine.config()),
+                            common.config.max_series,
+                        );
+                        intake.engine = engine;
+                        break;
+                    }
+                }
+            }
+            Err(error) => problem = error,
+        }
+        if !common.link.is_connected() {
+            return Err(problem);
+        }
+        sleep(backoff(attempt)).await;
+    }
+    tracing::warn!(
+        unit,
+        problem,
+        "the checkpoint cannot be continued; state is computed anew from the bars that the stream \
+         retains"
+    );
+    Ok(0)
+}

@@ -1,0 +1,205 @@
+//! The group's table of members and leases, in a key-value bucket.
+//!
+//! A member's record carries a time to live, which each renewal states anew (a `KV` update would
+//! drop it). Leases have none and change by compare-and-set. The table is read as a whole; that
+//! it may be a moment old is allowed for by whoever reads it.
+
+use std::time::Duration;
+
+use async_nats::header::{HeaderName, HeaderValue};
+use async_nats::jetstream::ErrorCode;
+use async_nats::{Client, HeaderMap, Request, Subscriber};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::layout::key;
+use crate::group::{LeaseRecord, MemberId, MemberRecord, Table};
+
+const ANSWER: Duration = Duration::from_secs(3);
+
+static EXPECTED: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
+static TTL: HeaderName = HeaderName::from_static("Nats-TTL");
+
+#[derive(Serialize, Deserialize)]
+struct Member {
+    agent: String,
+    leaving: bool,
+    fingerprint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Lease {
+    owner: Option<MemberId>,
+    /// For people.
+    agent: String,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Why the table cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ReadError {
+    /// Nobody keeps it.
+    #[error("the bucket of members and leases is not there")]
+    Missing,
+    /// It may be there, but nobody answered.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Records {
+    client: Client,
+    bucket: String,
+    /// Before the name of a record.
+    prefix: String,
+    agent: String,
+}
+
+impl Records {
+    pub fn new(client: Client, bucket: &str, group: &str, agent: &str) -> Self {
+        Self {
+            client,
+            prefix: format!("$KV.{bucket}.{}.", key(group)),
+            bucket: bucket.to_owned(),
+            agent: agent.to_owned(),
+        }
+    }
+
+    /// Everything that is written, as it is written: a hint to read the table, no more.
+    pub async fn changes(&self) -> Result<Subscriber, async_nats::SubscribeError> {
+        self.client.subscribe(format!("{}>", self.prefix)).await
+    }
+
+    pub async fn read(&self) -> Result<Table, ReadError> {
+        let unanswered = |error: &dyn std::fmt::Display| ReadError::Unanswered(error.to_string());
+        let inbox = self.client.new_inbox();
+        let mut answers = self
+            .client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| unanswered(&error))?;
+        let request = serde_json::json!({ "multi_last": [format!("{}>", self.prefix)] });
+        let subject = format!("$JS.API.DIRECT.GET.KV_{}", self.bucket);
+        self.client
+            .publish_with_reply(subject, inbox, request.to_string().into())
+            .await
+            .map_err(|error| unanswered(&error))?;
+        let mut table = Table::default();
+        loop {
+            let answer = timeout(ANSWER, answers.next())
+                .await
+                .map_err(|_| unanswered(&"the table of members is not answered for"))?
+                .ok_or_else(|| unanswered(&"the connection is closed"))?;
+            match answer.status.map(|status| status.as_u16()) {
+                None | Some(200) => {}
+                // the end, or nothing there
+                Some(204 | 404) => return Ok(table),
+                Some(503) => return Err(ReadError::Missing),
+                Some(status) => return Err(unanswered(&format!("status {status}"))),
+            }
+            let headers = answer.headers.unwrap_or_default();
+            let text = |name: &str| headers.get(name).map(HeaderValue::as_str);
+            let revision = text("Nats-Sequence").and_then(|text| text.parse().ok());
+            if let (Some(subject), Some(revision)) = (text("Nats-Subject"), revision) {
+                self.take(subject, revision, &answer.payload, &mut table);
+            }
+        }
+    }
+
+    fn take(&self, subject: &str, revision: u64, payload: &[u8], table: &mut Table) {
+        let name = subject.strip_prefix(&self.prefix).unwrap_or_default();
+        if let Some(id) = name.strip_prefix("member.")
+            && let Ok(member) = serde_json::from_slice::<Member>(payload)
+        {
+            let record = MemberRecord {
+                name: member.agent,
+                leaving: member.leaving,
+                fingerprint: u64::from_str_radix(&member.fingerprint, 16).unwrap_or_default(),
+            };
+            table.members.insert(MemberId::new(id), record);
+        } else if let Some(Ok(unit)) = name.strip_prefix("lease.").map(str::parse) {
+            // what cannot be read is nobody's
+            let lease = serde_json::from_slice::<Lease>(payload).ok();
+            let owner = lease.and_then(|lease| lease.owner);
+            table.leases.insert(unit, LeaseRecord { owner, revision });
+        }
+    }
+
+    /// Renews `me`'s record, to expire after `ttl` (whole seconds).
+    pub async fn announce(
+        &self,
+        me: &MemberId,
+        leaving: bool,
+        fingerprint: u64,
+        ttl: Duration,
+    ) -> Result<(), String> {
+        let member = Member {
+            agent: self.agent.clone(),
+            leaving,
+            fingerprint: format!("{fingerprint:016x}"),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(TTL.clone(), format!("{}s", ttl.as_secs().max(1)));
+        self.write(&format!("member.{me}"), &member, headers)
+            .await?
+            .map(|_| ())
+            .ok_or_else(|| "the record was refused".to_owned())
+    }
+
+    /// Writes the owner of a partition if its lease has this revision (0 for none); the new
+    /// revision, or nothing when it had another.
+    pub async fn swap(
+        &self,
+        unit: u32,
+        revision: u64,
+        owner: Option<MemberId>,
+    ) -> Result<Option<u64>, String> {
+        let lease = Lease {
+            owner,
+            agent: self.agent.clone(),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED.clone(), HeaderValue::from(revision));
+        self.write(&format!("lease.{unit}"), &lease, headers).await
+    }
+
+    async fn write(
+        &self,
+        name: &str,
+        value: &impl Serialize,
+        headers: HeaderMap,
+    ) -> Result<Option<u64>, String> {
+        let told = |error: &dyn std::fmt::Display| error.to_string();
+        let payload = serde_json::to_vec(value).map_err(|error| told(&error))?;
+        let request = Request::new()
+            .headers(headers)
+            .payload(payload.into())
+            .timeout(Some(ANSWER));
+        let answer = self
+            .client
+            .send_request(format!("{}{name}", self.prefix), request)
+            .await
+            .map_err(|error| told(&error))?;
+        let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| told(&error))?;
+        match ack.error {
+            None => Ok(Some(ack.seq)),
+            Some(error)
+                if matches!(
+                    error.error_code(),
+                    ErrorCode::STREAM_WRONG_LAST_SEQUENCE
+                        | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
+                ) =>
+            {
+                Ok(None)
+            }
+            Some(error) => Err(told(&error)),
+        }
+    }
+}

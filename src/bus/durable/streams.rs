@@ -1,0 +1,522 @@
+//! The streams and buckets of durable delivery: made where they are missing, verified where they
+//! are there, never altered.
+//!
+//! What an existing stream must be (its subjects, partitions, atomic batches) and is not, is an
+//! error; what it may be (retention, replicas, storage) and is not as configured, is a warning with
+//! the command that would change it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{
+    Config as StreamConfig, Source, StorageType, SubjectTransform,
+};
+use async_nats::jetstream::{Context, ErrorCode, object_store};
+use serde::Deserialize;
+
+use super::layout::Layout;
+use crate::bus::link::Link;
+use crate::config::{Config, DurableConfig, Storage};
+
+/// The oldest server that has what a commit needs.
+const OLDEST: (u32, u32) = (2, 12);
+/// Metadata of the stream of bars: how many partitions its subjects are divided into.
+const PARTITIONS: &str = "technical.partitions";
+/// Copies of a signal are kept out by the commit, not by their message id.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// Why durable delivery cannot begin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// No `JetStream`, for this server or account.
+    #[error("JetStream is not enabled for this server or account: {0}")]
+    NoJetStream(String),
+    /// The server lacks atomic batches.
+    #[error("nats-server {0} is too old: atomic batches need 2.12 or newer")]
+    TooOld(String),
+    /// The user may not do what it takes.
+    #[error("the NATS user lacks a permission: {0}")]
+    Denied(String),
+    /// Something that is there stands in the way.
+    #[error("{0}")]
+    Conflict(String),
+    /// It may go better next time.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl SetupError {
+    /// Whether trying again can help only after somebody has changed something.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// One partition and where its bars are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub stream: String,
+    /// Identifies the stream: one made anew under the same name counts from the beginning.
+    pub origin: String,
+    /// Nothing when the whole stream is the partition.
+    pub filter: String,
+}
+
+/// What there is to work with.
+#[derive(Clone)]
+pub(super) struct Streams {
+    pub units: Vec<Unit>,
+    pub layout: Layout,
+    pub signals: String,
+    pub leases: String,
+    pub checkpoints: object_store::ObjectStore,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+}
+
+/// The subject pattern of commit markers in the stream `signals`.
+fn marker_subjects(signals: &str) -> String {
+    format!("commit.{signals}.>")
+}
+
+/// The subject of one partition's commit marker.
+pub(super) fn marker_subject(signals: &str, group: &str, unit: u32) -> String {
+    format!("commit.{signals}.{}.{unit}", super::layout::key(group))
+}
+
+/// Finds or makes everything.
+///
+/// # Errors
+/// What stands in the way, or that the server did not answer.
+pub(super) async fn prepare(
+    js: &Context,
+    link: &Link,
+    config: &Config,
+) -> Result<Streams, SetupError> {
+    tokio::select! {
+        outcome = find_or_make(js, link, config) => outcome.map_err(|error| match error {
+            // it has JetStream, which is not up yet
+            SetupError::NoJetStream(told) if link.server().is_some_and(|s| s.jetstream) => {
+                SetupError::Unavailable(told)
+            }
+            error => error,
+        }),
+        () = link.refused("$JS.API.") => {
+            Err(SetupError::Denied(link.last_error().unwrap_or_default()))
+        }
+    }
+}
+
+async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Streams, SetupError> {
+    can_serve(link)?;
+    let durable = &config.durable;
+    let partitions = recorded_partitions(js, durable).await?;
+    let layout = Layout::new(&config.subjects, partitions);
+    let main = durable.bars_stream.as_str();
+    // a server recovers streams by name, and a source that is not there yet is tried again late
+    let second = format!("IN_{main}");
+    let bare = format!("{main}_BARE");
+    let own = [main, &second, &bare];
+
+    let mut bars = bars_config(durable, main);
+    bars.max_messages_per_subject = i64::try_from(durable.bars_per_series).unwrap_or(i64::MAX);
+    bars.metadata = HashMap::from([(PARTITIONS.to_owned(), partitions.to_string())]);
+    let mut captured = bars_config(durable, &second);
+    captured.max_messages_per_subject = bars.max_messages_per_subject;
+    let mut sources = Vec::new();
+    for shape in &layout.shapes {
+        let transform = SubjectTransform {
+            source: shape.subjects.clone(),
+            destination: shape.stored.clone(),
+        };
+        let foreign = covering(js, &shape.subjects, &own).await?;
+        if foreign.is_empty() && bars.subjects.is_empty() {
+            bars.subjects.push(shape.subjects.clone());
+            bars.subject_transform = Some(transform);
+            continue;
+        }
+        let from = if foreign.is_empty() {
+            captured.subjects.push(shape.subjects.clone());
+            vec![second.clone()]
+        } else {
+            foreign
+        };
+        sources.extend(from.into_iter().map(|name| Source {
+            name,
+            subject_transforms: vec![transform.clone()],
+            ..Source::default()
+        }));
+    }
+    bars.sources = (!sources.is_empty()).then_some(sources);
+    if !captured.subjects.is_empty() {
+        ensure(js, captured).await?;
+    }
+    let mut units = Vec::new();
+    if !layout.shapes.is_empty() {
+        let origin = ensure(js, bars).await?;
+        units.extend((0..partitions).map(|partition| Unit {
+            stream: main.to_owned(),
+            origin: origin.clone(),
+            filter: super::layout::filter(partition),
+        }));
+    }
+    if let Some(config) = bare_config(js, durable, &bare, &layout, &own).await? {
+        let origin = ensure(js, config).await?;
+        units.push(Unit {
+            stream: bare,
+            origin,
+            filter: String::new(),
+        });
+    }
+    ensure(js, signals_config(config)).await?;
+    let leases = format!("{}_GROUPS", durable.signals_stream);
+    ensure(js, leases_config(durable, &leases)).await?;
+    let checkpoints = checkpoints(js, durable).await?;
+    Ok(Streams {
+        units,
+        layout,
+        signals: durable.signals_stream.clone(),
+        leases,
+        checkpoints,
+    })
+}
+
+fn can_serve(link: &Link) -> Result<(), SetupError> {
+    let Some(server) = link.server() else {
+        return Err(SetupError::Unavailable("not connected".to_owned()));
+    };
+    let mut parts = server.version.split('.').map_while(|p| p.parse().ok());
+    if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < OLDEST {
+        return Err(SetupError::TooOld(server.version));
+    }
+    Ok(())
+}
+
+/// How many partitions there are: as recorded when the stream was made.
+async fn recorded_partitions(js: &Context, durable: &DurableConfig) -> Result<u32, SetupError> {
+    let wanted = u32::try_from(durable.partitions).unwrap_or(u32::MAX);
+    let name = &durable.bars_stream;
+    let Some(existing) = existing(js, name).await? else {
+        return Ok(wanted);
+    };
+    let recorded = existing.config.metadata.get(PARTITIONS);
+    let Some(recorded) = recorded.and_then(|text| text.parse().ok()) else {
+        return Err(SetupError::Conflict(format!(
+            "the stream {name} is there and was not made for this; set TECHNICAL_BARS_STREAM to a \
+             name of its own (bars that {name} stores are then read from it)"
+        )));
+    };
+    if recorded != wanted {
+        tracing::warn!(
+            stream = name,
+            recorded,
+            wanted,
+            "the stream has another number of partitions than TECHNICAL_PARTITIONS; that of the \
+             stream is used, as it is fixed when the stream is made"
+        );
+    }
+    Ok(recorded)
+}
+
+async fn bare_config(
+    js: &Context,
+    durable: &DurableConfig,
+    name: &str,
+    layout: &Layout,
+    own: &[&str],
+) -> Result<Option<StreamConfig>, SetupError> {
+    if layout.bare.is_empty() {
+        return Ok(None);
+    }
+    // all series share the subject, so a bound per subject would drop bars that were never read
+    let mut config = bars_config(durable, name);
+    let mut sources = Vec::new();
+    for subject in &layout.bare {
+        let foreign = covering(js, subject, own).await?;
+        if foreign.is_empty() {
+            config.subjects.push(subject.clone());
+        }
+        sources.extend(foreign.into_iter().map(|name| Source {
+            name,
+            filter_subject: Some(subject.clone()),
+            ..Source::default()
+        }));
+    }
+    config.sources = (!sources.is_empty()).then_some(sources);
+    Ok(Some(config))
+}
+
+fn bars_config(durable: &DurableConfig, name: &str) -> StreamConfig {
+    StreamConfig {
+        name: name.to_owned(),
+        description: Some("bars, as technical-analysis-agent reads them".to_owned()),
+        max_age: durable.bars_max_age,
+        max_bytes: bytes(durable.bars_max_bytes),
+        max_messages_per_subject: -1,
+        duplicate_window: Duration::from_secs(120).min(durable.bars_max_age),
+        ..common(durable)
+    }
+}
+
+fn signals_config(config: &Config) -> StreamConfig {
+    let durable = &config.durable;
+    StreamConfig {
+        name: durable.signals_stream.clone(),
+        description: Some("signals, dead letters and how far their bars were read".to_owned()),
+        subjects: vec![
+            config.publish_subject.pattern().as_str().to_owned(),
+            config.dead_letter_subject.clone(),
+            marker_subjects(&durable.signals_stream),
+        ],
+        max_age: durable.signals_max_age,
+        max_bytes: bytes(durable.signals_max_bytes),
+        duplicate_window: DUPLICATE_WINDOW.min(durable.signals_max_age),
+        allow_atomic_publish: true,
+        allow_rollup: true,
+        ..common(durable)
+    }
+}
+
+fn leases_config(durable: &DurableConfig, bucket: &str) -> StreamConfig {
+    StreamConfig {
+        name: format!("KV_{bucket}"),
+        description: Some("members of groups and what they own".to_owned()),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        max_messages_per_subject: 1,
+        max_bytes: -1,
+        discard: async_nats::jetstream::stream::DiscardPolicy::New,
+        allow_direct: true,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_message_ttl: true,
+        ..common(durable)
+    }
+}
+
+fn common(durable: &DurableConfig) -> StreamConfig {
+    StreamConfig {
+        storage: storage(durable),
+        num_replicas: durable.replicas,
+        ..StreamConfig::default()
+    }
+}
+
+fn storage(durable: &DurableConfig) -> StorageType {
+    match durable.storage {
+        Storage::File => StorageType::File,
+        Storage::Memory => StorageType::Memory,
+    }
+}
+
+fn bytes(bound: Option<u64>) -> i64 {
+    bound.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
+async fn checkpoints(
+    js: &Context,
+    durable: &DurableConfig,
+) -> Result<object_store::ObjectStore, SetupError> {
+    let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
+    let config = object_store::Config {
+        bucket: bucket.clone(),
+        description: Some("state of series, to start from".to_owned()),
+        storage: storage(durable),
+        num_replicas: durable.replicas,
+        max_bytes: -1,
+        ..object_store::Config::default()
+    };
+    if let Ok(store) = js.get_object_store(&bucket).await {
+        return Ok(store);
+    }
+    let made = js.create_object_store(config).await;
+    made.map_err(|error| {
+        SetupError::Unavailable(format!("cannot make the bucket {bucket}: {error}"))
+    })
+}
+
+/// The streams that capture `subjects` and are not our own.
+async fn covering(js: &Context, subjects: &str, own: &[&str]) -> Result<Vec<String>, SetupError> {
+    let request = serde_json::json!({ "subject": subjects });
+    let answer: Response<Names> = js
+        .request("STREAM.NAMES", &request)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    match answer {
+        Response::Ok(names) => Ok(names
+            .streams
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| !own.contains(&name.as_str()))
+            .collect()),
+        Response::Err { error } => Err(refused(&error)),
+    }
+}
+
+async fn existing(
+    js: &Context,
+    name: &str,
+) -> Result<Option<async_nats::jetstream::stream::Info>, SetupError> {
+    let answer: Response<async_nats::jetstream::stream::Info> = js
+        .request(format!("STREAM.INFO.{name}"), &())
+        .await
+        .map_err(|error| unanswered(&error))?;
+    match answer {
+        Response::Ok(info) => Ok(Some(info)),
+        Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+        Response::Err { error } => Err(refused(&error)),
+    }
+}
+
+/// Makes the stream unless it is there, and says what identifies it.
+async fn ensure(js: &Context, config: StreamConfig) -> Result<String, SetupError> {
+    let name = config.name.clone();
+    if let Some(existing) = existing(js, &name).await? {
+        verify(&config, &existing.config)?;
+        return Ok(existing.created.to_string());
+    }
+    match js.create_stream(config.clone()).await {
+        Ok(stream) => {
+            tracing::info!(stream = name, subjects = ?config.subjects, "stream made");
+            Ok(stream.cached_info().created.to_string())
+        }
+        Err(error) => Err(not_made(&config, &error)),
+    }
+}
+
+/// What an existing stream must be; what it should be is only told.
+fn verify(wanted: &StreamConfig, actual: &StreamConfig) -> Result<(), SetupError> {
+    let name = &wanted.name;
+    let must = [
+        ("subjects", sorted(wanted) == sorted(actual)),
+        (
+            "subject transform",
+            wanted.subject_transform == actual.subject_transform,
+        ),
+        ("sources", same_sources(wanted, actual)),
+        (
+            "atomic batches",
+            actual.allow_atomic_publish || !wanted.allow_atomic_publish,
+        ),
+        ("rollup", actual.allow_rollup || !wanted.allow_rollup),
+        (
+            "message TTL",
+            actual.allow_message_ttl || !wanted.allow_message_ttl,
+        ),
+    ];
+    if let Some((what, _)) = must.iter().find(|(_, same)| !same) {
+        return Err(SetupError::Conflict(format!(
+            "the stream {name} is there with other {what} than configured; use another stream \
+             name, or look at it with `nats stream info {name}` and change or remove it"
+        )));
+    }
+    let mut options = String::new();
+    let mut option = |differs: bool, text: String| {
+        if differs {
+            let _ = write!(options, " {text}");
+        }
+    };
+    option(
+        wanted.max_age != actual.max_age,
+        format!("--max-age={}s", wanted.max_age.as_secs()),
+    );
+    option(
+        wanted.max_bytes != actual.max_bytes,
+        format!("--max-bytes={}", wanted.max_bytes),
+    );
+    option(
+        wanted.max_messages_per_subject.max(0) != actual.max_messages_per_subject.max(0),
+        format!("--max-msgs-per-subject={}", wanted.max_messages_per_subject),
+    );
+    option(
+        wanted.num_replicas != actual.num_replicas,
+        format!("--replicas={}", wanted.num_replicas),
+    );
+    if !options.is_empty() {
+        tracing::warn!(
+            stream = name,
+            command = format!("nats stream edit {name}{options}"),
+            "the stream is there with other settings than configured, and is left as it is"
+        );
+    }
+    if wanted.storage != actual.storage {
+        tracing::warn!(
+            stream = name,
+            storage = ?actual.storage,
+            "the stream is stored otherwise than configured, which is fixed when it is made"
+        );
+    }
+    Ok(())
+}
+
+fn sorted(config: &StreamConfig) -> Vec<&String> {
+    let mut subjects: Vec<&String> = config.subjects.iter().collect();
+    subjects.sort();
+    subjects
+}
+
+fn same_sources(wanted: &StreamConfig, actual: &StreamConfig) -> bool {
+    let key = |config: &StreamConfig| {
+        let mut sources: Vec<String> = config
+            .sources
+            .iter()
+            .flatten()
+            .map(|s| {
+                format!(
+                    "{} {:?} {:?}",
+                    s.name, s.filter_subject, s.subject_transforms
+                )
+            })
+            .collect();
+        sources.sort();
+        sources
+    };
+    key(wanted) == key(actual)
+}
+
+fn not_made(config: &StreamConfig, error: &CreateStreamError) -> SetupError {
+    let name = &config.name;
+    if let CreateStreamErrorKind::JetStream(error) = error.kind() {
+        if error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP {
+            let subjects = config.subjects.join(", ");
+            return SetupError::Conflict(format!(
+                "another stream captures some of the subjects {subjects}, so {name} cannot be made; \
+                 find it with `nats stream find --subject='{}'`",
+                config.subjects.first().map_or("", String::as_str)
+            ));
+        }
+        return match refused(&error) {
+            SetupError::Unavailable(told) => {
+                SetupError::Unavailable(format!("cannot make the stream {name}: {told}"))
+            }
+            other => other,
+        };
+    }
+    SetupError::Unavailable(format!("cannot make the stream {name}: {error}"))
+}
+
+fn refused(error: &async_nats::jetstream::Error) -> SetupError {
+    match error.error_code() {
+        ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+            SetupError::NoJetStream(error.to_string())
+        }
+        _ => SetupError::Unavailable(error.to_string()),
+    }
+}
+
+fn unanswered(error: &async_nats::jetstream::context::RequestError) -> SetupError {
+    use async_nats::jetstream::context::RequestErrorKind;
+    match error.kind() {
+        RequestErrorKind::NoResponders => {
+            SetupError::NoJetStream("nobody answers JetStream requests".to_owned())
+        }
+        _ => SetupError::Unavailable(format!("JetStream does not answer: {error}")),
+    }
+}

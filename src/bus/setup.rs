@@ -1,0 +1,35 @@
+//! What a worker is handed, whichever delivery it works for.
+
+use std::sync::Arc;
+
+use async_nats::Client;
+use tokio::sync::{mpsc, watch};
+
+use super::link::Link;
+use crate::config::Config;
+use crate::ops::health::Health;
+use crate::ops::metrics::Metrics;
+use crate::ops::query::Query;
+
+/// What the worker works with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The connection.
+    pub client: Client,
+    /// Its state.
+    pub link: Arc<Link>,
+    /// Unique to this run.
+    pub instance: String,
+    /// The machine.
+    pub host: String,
+    /// Where counts go.
+    pub metrics: Arc<Metrics>,
+    /// Where condition is told.
+    pub health: Health,
+    /// Questions from outside.
+    pub queries: mpsc::Receiver<Query>,
+    /// Says when to stop, and until when the drain may last.
+    pub stop: watch::Receiver<Option<tokio::time::Instant>>,
+}

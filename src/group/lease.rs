@@ -1,0 +1,419 @@
+//! Which member owns which partition in durable delivery: leases on records that all can read.
+//!
+//! A pure state machine. It is shown the whole table of members and leases again and again, and
+//! answers with what to do; nothing is concluded from a message that might have been lost. A
+//! lease changes by compare-and-set on its revision, so of two members that want a partition one
+//! gets it. A member whose record expired has died: its leases are free after a grace, which is
+//! there for the moment after an outage in which every record has expired and all are about to
+//! come back.
+//!
+//! Every member computes the same division: all members have the fair share, rounded down or up;
+//! who has more already keeps the rounded-up ones; what is free goes to a member below its share,
+//! by rendezvous hashing. So a change of membership moves only what it must, without a leader.
+//!
+//! That two members may for a while both think they own a partition (one was paused, or cannot
+//! reach the table) is expected here and made harmless by the commit, which is fenced.
+//!
+//! Must not know: NATS, the engine, clocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::MemberId;
+
+/// A member as the table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Its name, for people.
+    pub name: String,
+    /// Whether it gives everything up.
+    pub leaving: bool,
+    /// The fingerprint of its configuration.
+    pub fingerprint: u64,
+}
+
+/// A lease as the table has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeaseRecord {
+    /// Who owns the partition.
+    pub owner: Option<MemberId>,
+    /// The revision of the record; 0 when there is none.
+    pub revision: u64,
+}
+
+/// Everything the members of a group know of each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Those whose record has not expired.
+    pub members: BTreeMap<MemberId, MemberRecord>,
+    /// By partition; one that nobody ever owned is not there.
+    pub leases: BTreeMap<u32, LeaseRecord>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Write this member into the lease if its revision is still this, and say how that went
+    /// ([`Leases::acquired`]).
+    Acquire {
+        /// The partition.
+        unit: u32,
+        /// The revision to replace.
+        revision: u64,
+    },
+    /// The partition is owned: work on it.
+    Start {
+        /// The partition.
+        unit: u32,
+    },
+    /// Finish work on the partition in good order, then say so ([`Leases::stopped`]).
+    Stop {
+        /// The partition.
+        unit: u32,
+    },
+    /// Write that nobody owns the lease if its revision is still this, and say how that went
+    /// ([`Leases::released`]).
+    Release {
+        /// The partition.
+        unit: u32,
+        /// The revision to replace.
+        revision: u64,
+    },
+    /// The partition is another's: stop at once.
+    Drop {
+        /// The partition.
+        unit: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Acquiring,
+    Held(u64),
+    Stopping(u64),
+    Releasing(u64),
+}
+
+/// One member's part in the division of the partitions.
+#[derive(Debug)]
+pub struct Leases {
+    me: MemberId,
+    units: u32,
+    grace: Duration,
+    patience: Duration,
+    leaving: bool,
+    settled: bool,
+    holds: BTreeMap<u32, Hold>,
+    /// The newest that is known of each lease.
+    known: BTreeMap<u32, LeaseRecord>,
+    /// Owners without a record, since when.
+    absent: BTreeMap<MemberId, Duration>,
+    /// Partitions that nobody owns, since when.
+    free: BTreeMap<u32, Duration>,
+}
+
+impl Leases {
+    /// The part of `me` where `units` partitions are divided and a silent member's record
+    /// expires after `lease`.
+    #[must_use]
+    pub fn new(me: MemberId, units: u32, lease: Duration) -> Self {
+        Self {
+            me,
+            units,
+            grace: lease / 3,
+            patience: lease,
+            leaving: false,
+            settled: false,
+            holds: BTreeMap::new(),
+            known: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            free: BTreeMap::new(),
+        }
+    }
+
+    /// From now on gives up everything and takes nothing.
+    pub const fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether this member leaves.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Whether the last look at the table left this member nothing to take.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether nothing is held and nothing under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.holds.is_empty()
+    }
+
+    /// The partitions whose lease this member has, those that it is giving up included.
+    pub fn held(&self) -> impl Iterator<Item = u32> + '_ {
+        let held = |hold: &Hold| *hold != Hold::Acquiring;
+        let holds = self.holds.iter().filter(move |(_, hold)| held(hold));
+        holds.map(|(unit, _)| *unit)
+    }
+
+    /// Whether the partition is to be worked on.
+    #[must_use]
+    pub fn holds(&self, unit: u32) -> bool {
+        matches!(
+            self.holds.get(&unit),
+            Some(Hold::Held(_) | Hold::Stopping(_))
+        )
+    }
+
+    /// How many partitions each member owns.
+    #[must_use]
+    pub fn owned(&self) -> BTreeMap<MemberId, u32> {
+        let mut owned = BTreeMap::new();
+        for owner in self.known.values().filter_map(|lease| lease.owner.as_ref()) {
+            *owned.entry(owner.clone()).or_insert(0) += 1;
+        }
+        owned
+    }
+
+    /// Takes in the table as it was read at `now`, and says what to do about it.
+    pub fn observe(&mut self, now: Duration, table: &Table) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (unit, lease) in &table.leases {
+            let known = self.known.entry(*unit).or_default();
+            // an older look that arrives late says nothing new
+            if lease.revision >= known.revision {
+                known.clone_from(lease);
+            }
+        }
+        self.reconcile(&mut steps);
+        self.absent
+            .retain(|member, _| !table.members.contains_key(member));
+        let free = self.free_units(now, table);
+        self.divide(now, table, &free, &mut steps);
+        steps
+    }
+
+    /// How an acquisition went: the new revision of the lease, or nothing when it was refused or
+    /// its outcome is not known.
+    pub fn acquired(&mut self, unit: u32, revision: Option<u64>) -> Vec<Step> {
+        if self.holds.get(&unit) != Some(&Hold::Acquiring) {
+            return Vec::new();
+        }
+        let Some(revision) = revision else {
+            self.holds.remove(&unit);
+            return Vec::new();
+        };
+        self.holds.insert(unit, Hold::Held(revision));
+        let owner = Some(self.me.clone());
+        self.known.insert(unit, LeaseRecord { owner, revision });
+        vec![Step::Start { unit }]
+    }
+
+    /// Work on a partition has ended as [`Step::Stop`] asked.
+    pub fn stopped(&mut self, unit: u32) -> Vec<Step> {
+        match self.holds.get(&unit) {
+            Some(&Hold::Stopping(revision)) => {
+                self.holds.insert(unit, Hold::Releasing(revision));
+                vec![Step::Release { unit, revision }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// How a release went: the new revision of the lease, or nothing when it was refused or its
+    /// outcome is not known.
+    pub fn released(&mut self, unit: u32, revision: Option<u64>) {
+        if matches!(self.holds.get(&unit), Some(Hold::Releasing(_))) {
+            self.holds.remove(&unit);
+        }
+        if let Some(revision) = revision {
+            let owner = None;
+            self.known.insert(unit, LeaseRecord { owner, revision });
+        }
+    }
+
+    /// Brings what is held in line with what is known.
+    fn reconcile(&mut self, steps: &mut Vec<Step>) {
+        for (unit, lease) in &self.known {
+            let mine = lease.owner.as_ref() == Some(&self.me);
+            match self.holds.get(unit) {
+                Some(Hold::Held(revision) | Hold::Stopping(revision))
+                    if lease.revision > *revision && !mine =>
+                {
+                    self.holds.remove(unit);
+                    steps.push(Step::Drop { unit: *unit });
+                }
+                Some(Hold::Releasing(revision)) if lease.revision > *revision && !mine => {
+                    self.holds.remove(unit);
+                }
+                // an acquisition whose outcome was lost
+                None if mine => {
+                    self.holds.insert(*unit, Hold::Held(lease.revision));
+                    steps.push(Step::Start { unit: *unit });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The partitions that nobody owns any more.
+    fn free_units(&mut self, now: Duration, table: &Table) -> BTreeSet<u32> {
+        let mut free = BTreeSet::new();
+        for unit in 0..self.units {
+            let owner = self.known.get(&unit).and_then(|lease| lease.owner.as_ref());
+            let is_free = match owner {
+                None => true,
+                Some(owner) if *owner == self.me || table.members.contains_key(owner) => false,
+                Some(owner) => {
+                    let since = *self.absent.entry(owner.clone()).or_insert(now);
+                    now.saturating_sub(since) >= self.grace
+                }
+            };
+            if is_free {
+                free.insert(unit);
+            }
+        }
+        self.free.retain(|unit, _| free.contains(unit));
+        for unit in &free {
+            self.free.entry(*unit).or_insert(now);
+        }
+        free
+    }
+
+    fn divide(
+        &mut self,
+        now: Duration,
+        table: &Table,
+        free: &BTreeSet<u32>,
+        steps: &mut Vec<Step>,
+    ) {
+        let me = self.me.clone();
+        let mut counts: BTreeMap<&MemberId, u32> = table
+            .members
+            .iter()
+            .filter(|(_, record)| !record.leaving)
+            .map(|(member, _)| (member, 0))
+            .collect();
+        if self.leaving {
+            counts.remove(&me);
+        } else {
+            // this member may not be in the table yet, or not any more
+            counts.entry(&me).or_insert(0);
+        }
+        for (unit, lease) in &self.known {
+            if let Some(owner) = &lease.owner
+                && !free.contains(unit)
+                && let Some(count) = counts.get_mut(owner)
+            {
+                *count += 1;
+            }
+        }
+        let shares = shares(self.units, &counts);
+        let mine = counts.get(&me).copied().unwrap_or(0);
+        let share = shares.get(&me).copied().unwrap_or(0);
+        let going = self.count(|hold| matches!(hold, Hold::Stopping(_) | Hold::Releasing(_)));
+        let surplus = if self.leaving {
+            self.units
+        } else {
+            mine.saturating_sub(share).saturating_sub(going)
+        };
+        let stops = self.give_up(surplus);
+        steps.extend(stops);
+
+        let mut wanting: BTreeMap<&MemberId, u32> = shares
+            .iter()
+            .map(|(member, share)| (*member, share.saturating_sub(counts[member])))
+            .filter(|(_, missing)| *missing > 0)
+            .collect();
+        let ceiling = shares.values().max().copied().unwrap_or(0);
+        let mut taken = mine + self.count(|hold| *hold == Hold::Acquiring);
+        self.settled = true;
+        for unit in free {
+            let chosen = wanting
+                .keys()
+                .max_by_key(|member| weight(member, *unit))
+                .map(|member| (*member).clone());
+            if let Some(chosen) = &chosen
+                && let Some(missing) = wanting.get_mut(chosen)
+            {
+                *missing -= 1;
+                if *missing == 0 {
+                    wanting.remove(chosen);
+                }
+            }
+            let waited = now.saturating_sub(self.free[unit]);
+            let neglected = waited > self.patience && !self.leaving && taken < ceiling;
+            if chosen.as_ref() != Some(&me) && !neglected {
+                continue;
+            }
+            self.settled = false;
+            if self.holds.contains_key(unit) {
+                continue;
+            }
+            taken += 1;
+            self.holds.insert(*unit, Hold::Acquiring);
+            let revision = self.known.get(unit).map_or(0, |lease| lease.revision);
+            steps.push(Step::Acquire {
+                unit: *unit,
+                revision,
+            });
+        }
+    }
+
+    fn count(&self, which: impl Fn(&Hold) -> bool) -> u32 {
+        let count = self.holds.values().filter(|hold| which(hold)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Gives up the `surplus` partitions that this member has the least claim to.
+    fn give_up(&mut self, surplus: u32) -> Vec<Step> {
+        let mut held: Vec<(u32, u64)> = self
+            .holds
+            .iter()
+            .filter_map(|(unit, hold)| match hold {
+                Hold::Held(revision) => Some((*unit, *revision)),
+                _ => None,
+            })
+            .collect();
+        held.sort_by_key(|(unit, _)| weight(&self.me, *unit));
+        held.truncate(surplus as usize);
+        for (unit, revision) in &held {
+            self.holds.insert(*unit, Hold::Stopping(*revision));
+        }
+        held.into_iter()
+            .map(|(unit, _)| Step::Stop { unit })
+            .collect()
+    }
+}
+
+/// How many partitions each member should have, given how many it has: those with the most keep
+/// what does not divide evenly.
+fn shares<'a>(units: u32, counts: &BTreeMap<&'a MemberId, u32>) -> BTreeMap<&'a MemberId, u32> {
+    let members = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+    if members == 0 {
+        return BTreeMap::new();
+    }
+    let mut ranked: Vec<(&MemberId, u32)> = counts.iter().map(|(m, n)| (*m, *n)).collect();
+    ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let rounded_up = (units % members) as usize;
+    let share = |at: usize| units / members + u32::from(at < rounded_up);
+    ranked
+        .into_iter()
+        .enumerate()
+        .map(|(at, (member, _))| (member, share(at)))
+        .collect()
+}
+
+fn weight(member: &MemberId, unit: u32) -> u64 {
+    xxh3_64_with_seed(member.as_ref().as_bytes(), u64::from(unit))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! A source of bars that stores each one, whatever happens to the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, Context};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::common::NatsServer;
+
+/// What was stored.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub bars: AtomicU64,
+    pub malformed: AtomicU64,
+}
+
+pub struct Feeder {
+    stop: Arc<AtomicBool>,
+    pub counts: Arc<Counts>,
+    task: JoinHandle<()>,
+}
+
+/// A client that survives the server's restarts.
+pub async fn connect(server: &NatsServer) -> Context {
+    let client = async_nats::ConnectOptions::new()
+        .reconnect_delay_callback(|_| Duration::from_millis(50))
+        .connect(server.url())
+        .await
+        .expect("a connection");
+    jetstream::new(client)
+}
+
+/// The bar number `n` of symbol number `symbol`: a price that wanders.
+pub fn bar(symbol: usize, n: u64) -> serde_json::Value {
+    #[allow(clippy::cast_precision_loss)]
+    let wave = ((n * 37 + symbol as u64 * 11) % 101) as f64 / 10.0;
+    let close = 100.0 + wave;
+    json!({
+        "symbol": format!("S{symbol}"), "timeframe": "1m", "timestamp": 1_700_000_000 + 60 * n,
+        "open": close - 0.5, "high": close + 1.25, "low": close - 1.5, "close": close,
+        "volume": 10 + n % 7,
+    })
+}
+
+/// Stores one message, once, however often it takes to be told so.
+pub async fn store(js: &Context, subject: &str, payload: &str, id: &str) {
+    loop {
+        let message = PublishMessage::build()
+            .payload(payload.to_owned().into())
+            .message_id(id);
+        let sent = js.send_publish(subject.to_owned(), message).await;
+        if let Ok(ack) = sent
+            && let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), ack).await
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+impl Feeder {
+    /// Feeds bars of `symbols` in turn, one per `pause`, every fifth message malformed.
+    pub fn start(js: Context, symbols: usize, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts = Arc::new(Counts::default());
+        let task = tokio::spawn({
+            let (stop, counts) = (Arc::clone(&stop), Arc::clone(&counts));
+            async move {
+                let mut n = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    for symbol in 0..symbols {
+                        let subject = format!("raw.market_data.price.S{symbol}.1m");
+                        let id = format!("{symbol}-{n}");
+                        store(&js, &subject, &bar(symbol, n).to_string(), &id).await;
+                        counts.bars.fetch_add(1, Ordering::Relaxed);
+                        if (n as usize + symbol).is_multiple_of(4) {
+                            let bad = format!("{{\"symbol\":\"S{symbol}\",\"n\":{n}");
+                            store(&js, &subject, &bad, &format!("bad-{id}")).await;
+                            counts.malformed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        tokio::time::sleep(pause).await;
+                    }
+                    n += 1;
+                }
+            }
+        });
+        Self { stop, counts, task }
+    }
+
+    /// Feeds to the end of a round; how many bars and how many malformed messages are stored.
+    pub async fn stop(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("the feeder ends");
+        (
+            self.counts.bars.load(Ordering::Relaxed),
+            self.counts.malformed.load(Ordering::Relaxed),
+        )
+    }
+}

@@ -1,0 +1,41 @@
+//! Durable delivery against real servers and real processes that are killed, frozen and scaled.
+//!
+//! What is promised is judged by what the streams contain in the end ([`history`]), never by what
+//! an agent says of itself.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod chaos;
+mod faults;
+mod feeder;
+mod history;
+mod ownership;
+mod setup;
+
+use common::{Agent, NatsServer};
+
+/// Small enough for a test to see every part of it.
+pub const MIN_BARS: usize = 5;
+
+/// Starts an agent whose leases last 2 s, with these variables besides.
+pub fn agent(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
+    let url = server.url();
+    let mut variables = vec![
+        ("NATS_URL", url.as_str()),
+        ("TECHNICAL_DELIVERY", "durable"),
+        ("TECHNICAL_PARTITIONS", "8"),
+        ("TECHNICAL_LEASE_SECS", "2"),
+        ("TECHNICAL_CHECKPOINT_SECS", "1"),
+    ];
+    variables.extend_from_slice(ANALYSIS);
+    variables.extend_from_slice(more);
+    Agent::start(variables)
+}
+
+/// The configuration that decides about payloads, for agents and replay alike.
+pub const ANALYSIS: &[(&str, &str)] = &[
+    ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
+    ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
+    ("TECHNICAL_INDICATORS", "atr(14)"),
+];

@@ -1,0 +1,81 @@
+//! Who owns what as members come and go.
+
+use std::time::Duration;
+
+use crate::agent;
+use crate::common::{Agent, NatsServer, until};
+use crate::feeder::{Feeder, connect};
+use crate::history::{settle, waits};
+
+/// Partitions and the one for subjects without a symbol.
+const UNITS: u64 = 9;
+
+fn owned(agent: &Agent) -> Option<u64> {
+    agent.try_get("/status")?.json()["owned_partitions"].as_u64()
+}
+
+/// Waits until all is owned and no member has more than one above the fair share.
+fn balanced(agents: &[&Agent]) -> Vec<u64> {
+    let fair = UNITS / agents.len() as u64;
+    until("an even division", || {
+        let counts: Vec<u64> = agents.iter().filter_map(|agent| owned(agent)).collect();
+        let even = counts.iter().all(|n| (fair..=fair + 1).contains(n));
+        (even && counts.len() == agents.len() && counts.iter().sum::<u64>() == UNITS)
+            .then_some(counts)
+    })
+}
+
+fn moves(agent: &Agent, direction: &str) -> f64 {
+    let sample = format!("technical_partition_moves_total{{direction=\"{direction}\"}}");
+    agent.metrics().get(&sample).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_follow_the_members_and_no_more_of_them_than_must() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut first = agent(&server, &[]);
+    first.wait_ready();
+    assert_eq!(balanced(&[&first]), [9]);
+    let feeder = Feeder::start(js.clone(), 12, Duration::from_millis(1));
+    let mut second = agent(&server, &[]);
+    let mut third = agent(&server, &[]);
+    second.wait_ready();
+    third.wait_ready();
+    balanced(&[&first, &second, &third]);
+    // two joined at once: what the first gave up is what the others have, give or take what
+    // passed between those two before both were known
+    assert!((moves(&first, "released") - 6.0).abs() < 0.5);
+    third.sigterm();
+    assert_eq!(third.wait_exit(), 0);
+    balanced(&[&first, &second]);
+    assert!((moves(&first, "released") - 6.0).abs() < 0.5);
+    let (bars, _) = feeder.stop().await;
+    settle(&js, bars, 12).await;
+    let (median, longest) = waits(&js).await;
+    println!(
+        "from bar to signal while 1 member became 3 and then 2: median {median:.1?}, longest {longest:.1?}"
+    );
+    let log = first.get("/status").json();
+    assert_eq!(log["delivery"], "durable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_is_told_of_by_its_owner() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut running = agent(&server, &[("HTTP_ADMIN_TOKEN", "t")]);
+    running.wait_ready();
+    for n in 0..8 {
+        let payload = crate::feeder::bar(3, n).to_string();
+        let id = n.to_string();
+        crate::feeder::store(&js, "raw.market_data.price.S3.1m", &payload, &id).await;
+    }
+    let detail = until("the series", || {
+        let response = running.try_get("/series/S3/1m")?;
+        (response.status == 200 && response.json()["bars"] == 8).then(|| response.json())
+    });
+    assert_eq!(detail["owned"], true);
+    assert_eq!(running.get("/series").json()["total"], 1);
+    assert_eq!(running.get("/series/S4/1m").status, 404);
+}

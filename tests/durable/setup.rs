@@ -1,0 +1,136 @@
+//! Streams that are there before the agent, and servers that cannot.
+
+use async_nats::jetstream::stream::Config;
+
+use crate::common::{NatsServer, until};
+use crate::feeder::{bar, connect, store};
+use crate::history::settle;
+use crate::{Agent, agent};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bars_that_a_stream_stores_already_are_read_from_it_and_it_is_left_alone() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let config = Config {
+        name: "MARKET".to_owned(),
+        subjects: vec!["raw.>".to_owned()],
+        ..Config::default()
+    };
+    js.create_stream(config).await.expect("a stream");
+    let before = js
+        .get_stream("MARKET")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    for n in 0..10 {
+        store(
+            &js,
+            "raw.market_data.price.S0.1m",
+            &bar(0, n).to_string(),
+            &n.to_string(),
+        )
+        .await;
+    }
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    for n in 10..20 {
+        store(
+            &js,
+            "raw.market_data.price.S0.1m",
+            &bar(0, n).to_string(),
+            &n.to_string(),
+        )
+        .await;
+    }
+    settle(&js, 20, 1).await;
+    let after = js
+        .get_stream("MARKET")
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    assert_eq!(before, after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jetstream_makes_auto_core_and_durable_wait() {
+    let server = NatsServer::plain();
+    let url = server.url();
+    let mut auto = Agent::start([("NATS_URL", url.as_str())]);
+    auto.wait_ready();
+    assert_eq!(auto.get("/status").json()["delivery"], "core");
+    auto.wait_log("delivery is core, not durable");
+    let waiting = agent(&server, &[]);
+    waiting.wait_log("durable delivery cannot begin");
+    assert_eq!(waiting.get("/readyz").status, 503);
+    assert_eq!(waiting.get("/livez").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_settings_are_told_of_with_the_command_and_not_changed() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut first = agent(&server, &[]);
+    first.wait_ready();
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    let mut second = agent(
+        &server,
+        &[
+            ("TECHNICAL_SIGNALS_MAX_AGE_SECS", "3600"),
+            ("TECHNICAL_PARTITIONS", "16"),
+        ],
+    );
+    second.wait_ready();
+    let line = second.wait_log("other settings than configured");
+    assert_eq!(
+        line["command"],
+        "nats stream edit TECHNICAL_SIGNALS --max-age=3600s"
+    );
+    second.wait_log("another number of partitions");
+    let info = js.get_stream("TECHNICAL_SIGNALS").await.unwrap();
+    let week = std::time::Duration::from_secs(604_800);
+    assert_eq!(info.cached_info().config.max_age, week);
+    until("nine partitions", || {
+        (second.get("/status").json()["owned_partitions"] == 9).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_checkpoint_is_told_of_and_made_anew_from_the_stream() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    let subject = "raw.market_data.price.S0.1m";
+    for n in 0..20 {
+        store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
+    }
+    settle(&js, 20, 1).await;
+    running.sigterm();
+    assert_eq!(running.wait_exit(), 0);
+    let saved = js
+        .get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS")
+        .await
+        .unwrap();
+    let mut damaged = 0;
+    for unit in 0..9 {
+        let name = format!("technical-analysis.{unit}");
+        if saved.info(&name).await.is_ok() {
+            let mut rubbish: &[u8] = b"TACKPT\0\x01rubbish and more of it";
+            saved.put(name.as_str(), &mut rubbish).await.unwrap();
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1, "only one partition had bars");
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    running.wait_log("the checkpoint cannot be continued");
+    for n in 20..25 {
+        store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
+    }
+    settle(&js, 25, 1).await;
+}
