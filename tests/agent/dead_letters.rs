@@ -129,7 +129,7 @@ async fn a_payload_over_the_limit_is_cut_and_says_so() {
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("Ta-Reason"), Some("too_large"));
     assert_eq!(letters[0].header("Ta-Truncated"), Some("true"));
-    assert_eq!(letters[0].payload, padded(100_001)[..65_536].as_bytes());
+    assert_eq!(letters[0].payload, padded(100_001).as_bytes()[..65_536]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
