@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::common::{
-    Market, NatsServer, Received, assert_same, collect_signals, flat, publish, replay, send,
+    Agent, Market, NatsServer, Received, assert_same, collect_signals, flat, publish, replay, send,
     settled, until,
 };
 use crate::{client, ready_agent};
@@ -56,6 +56,15 @@ fn refusals() -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
+/// Ready is not yet settled: what is refused while slots pass is not what is tested here.
+fn wait_divided(agents: &[Agent]) {
+    until("the slots to be divided", || {
+        let held = |agent: &Agent| agent.get("/status").json()["owned_partitions"].as_u64();
+        let held: Vec<u64> = agents.iter().filter_map(held).collect();
+        (held.iter().sum::<u64>() == 256 && !held.contains(&0)).then_some(())
+    });
+}
+
 fn by_payload(letters: &[Received]) -> BTreeMap<(String, String), Vec<&Received>> {
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for letter in letters {
@@ -72,6 +81,7 @@ async fn a_group_of_three_keeps_each_refusal_once_and_whole() {
     let agents = ["a", "b", "c"].map(|name| ready_agent(&server, name, &[]));
     let client = client(&server).await;
     let letters = collect_signals(&client, "dead.technical").await;
+    wait_divided(&agents);
     let refusals = refusals();
     for (subject, payload, _) in &refusals {
         publish(&client, subject, payload).await;
@@ -108,6 +118,36 @@ async fn a_group_of_three_keeps_each_refusal_once_and_whole() {
         written += metrics.sum("technical_dead_letters_total");
     }
     assert_eq!(written, refusals.len() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_bar_is_kept_by_the_owner_of_its_series_alone() {
+    let server = NatsServer::plain();
+    let agents = ["a", "b", "c"].map(|name| ready_agent(&server, name, &[]));
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    wait_divided(&agents);
+    for symbol in 0..20 {
+        let symbol = format!("S{symbol}");
+        send(&client, &flat(&symbol, 1, 10.0)).await;
+        send(&client, &flat(&symbol, 0, 10.0)).await;
+    }
+    letters.wait_for(20).await;
+    let owners: BTreeMap<String, String> = signals.wait_for(20).await.iter().map(by).collect();
+    let kept = letters.wait_quiet(Duration::from_millis(400)).await;
+    assert_eq!(kept.len(), 20);
+    for letter in &kept {
+        assert_eq!(letter.header("Ta-Reason"), Some("late"));
+        let (symbol, agent) = by(letter);
+        assert_eq!(owners[&symbol], agent, "{symbol}");
+    }
+}
+
+/// Of which symbol, and by whom.
+fn by(message: &Received) -> (String, String) {
+    let symbol = message.json()["symbol"].as_str().unwrap().to_owned();
+    (symbol, message.header("Ta-Agent").unwrap().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

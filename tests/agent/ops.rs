@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::common::{Agent, NatsServer, collect_signals, flat, send, until, until_async};
 use crate::{client, every_bar, ready_agent};
 
-/// Contracts §6: name, and how many samples there are from the start on, by labels.
+/// Contracts §6, all there from the start; of those with a label, some value of it.
 const METRICS: [&str; 35] = [
     "technical_messages_received_total",
     "technical_bars_received_total",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub struct Agent {
     home: TempDir,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What an HTTP request got.
@@ -66,14 +68,15 @@ impl Agent {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the agent starts");
-        let stdout = lines_of(process.stdout.take().expect("a pipe"));
-        let stderr = lines_of(process.stderr.take().expect("a pipe"));
+        let (stdout, of_stdout) = lines_of(process.stdout.take().expect("a pipe"));
+        let (stderr, of_stderr) = lines_of(process.stderr.take().expect("a pipe"));
         Self {
             process,
             http,
             home,
             stdout,
             stderr,
+            readers: vec![of_stdout, of_stderr],
         }
     }
 
@@ -200,7 +203,7 @@ impl Agent {
         let _ = self.process.wait();
     }
 
-    /// Waits for its end and returns the exit code.
+    /// Waits for its end and returns the exit code; all that it printed has been read then.
     pub fn wait_exit(&mut self) -> i32 {
         let start = Instant::now();
         let status = until("the agent's exit", || {
@@ -211,6 +214,9 @@ impl Agent {
             );
             self.process.try_wait().expect("a child process")
         });
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no reader panics");
+        }
         status
             .code()
             .unwrap_or_else(|| panic!("the agent was killed: {status}"))
@@ -226,15 +232,17 @@ impl Drop for Agent {
     }
 }
 
-fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+fn lines_of(
+    pipe: impl std::io::Read + Send + 'static,
+) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&lines);
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             into.lock().expect("no reader panics").push(line);
         }
     });
-    lines
+    (lines, reader)
 }
 
 /// Prometheus text, by sample: name and labels as written.
