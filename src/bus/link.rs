@@ -172,6 +172,17 @@ impl Link {
         let _ = self.watch().wait_for(condition).await;
     }
 
+    /// What comes of `asking`, or nothing when the connection is lost or made meanwhile: the answer
+    /// may then never come.
+    pub(super) async fn unless_lost<F: Future>(&self, asking: F) -> Option<F::Output> {
+        let mut changes = self.watch();
+        changes.mark_unchanged();
+        tokio::select! {
+            answer = asking => Some(answer),
+            _ = changes.changed() => None,
+        }
+    }
+
     /// Returns when the server has refused something that involves `subject`.
     pub(super) async fn refused(&self, subject: &str) {
         let mut errors = self.server_error.subscribe();

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Common;
 use crate::bus::intake::Outgoing;
+use crate::bus::link::Link;
 
 /// Messages in a batch besides the marker; the server takes 1,000.
 pub(super) const BATCH: usize = 999;
@@ -94,7 +95,9 @@ pub(super) async fn read(common: &Common, subject: &str) -> Result<Option<Stored
         .get_stream_no_info(&common.streams.signals)
         .await
         .map_err(|error| error.to_string())?;
-    match stream.get_last_raw_message_by_subject(subject).await {
+    let asked = stream.get_last_raw_message_by_subject(subject);
+    let found = common.link.unless_lost(asked).await;
+    match found.ok_or("the connection was lost meanwhile")? {
         Ok(message) => {
             let marker = serde_json::from_slice(&message.payload)
                 .map_err(|error| format!("the marker on {subject} cannot be read: {error}"))?;
@@ -139,7 +142,7 @@ pub(super) struct Committer(mpsc::Sender<(Wanted, Answer)>);
 
 impl Committer {
     /// Begins; ends when nobody has it any more.
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: Client, link: Arc<Link>) -> Self {
         let (sender, mut wanted) = mpsc::channel::<(Wanted, Answer)>(QUEUE);
         tokio::spawn(async move {
             let mut left = None;
@@ -162,7 +165,7 @@ impl Committer {
                     }
                     together.push(next);
                 }
-                commit_together(&client, together).await;
+                commit_together(&client, &link, together).await;
             }
         });
         Self(sender)
@@ -177,10 +180,10 @@ impl Committer {
     }
 }
 
-async fn commit_together(client: &Client, together: Vec<(Wanted, Answer)>) {
+async fn commit_together(client: &Client, link: &Link, together: Vec<(Wanted, Answer)>) {
     let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
     let began = std::time::Instant::now();
-    let outcome = write(client, &wanted).await;
+    let outcome = write_or_lose(client, link, &wanted).await;
     tracing::debug!(
         partitions = wanted.len(),
         messages = wanted.iter().map(|one| one.messages()).sum::<usize>(),
@@ -198,7 +201,7 @@ async fn commit_together(client: &Client, together: Vec<(Wanted, Answer)>) {
         // itself, then
         Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
             for (wanted, answer) in together {
-                let outcome = write(client, &[&wanted]).await;
+                let outcome = write_or_lose(client, link, &[&wanted]).await;
                 let _ = answer.send(outcome.map(|revisions| revisions[0]));
             }
         }
@@ -212,6 +215,19 @@ async fn commit_together(client: &Client, together: Vec<(Wanted, Answer)>) {
             }
         }
     }
+}
+
+async fn write_or_lose(
+    client: &Client,
+    link: &Link,
+    wanted: &[&Wanted],
+) -> Result<Vec<u64>, CommitError> {
+    let outcome = link.unless_lost(write(client, wanted)).await;
+    outcome.unwrap_or_else(|| {
+        Err(CommitError::Failed(
+            "the connection was lost meanwhile".to_owned(),
+        ))
+    })
 }
 
 /// Stores everything as one batch; the new revisions of the markers.

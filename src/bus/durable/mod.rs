@@ -243,7 +243,7 @@ impl Coordinator {
                 instance: setup.instance.clone(),
                 streams,
                 refused: Intake::refused(),
-                committer: Committer::start(setup.client.clone()),
+                committer: Committer::start(setup.client.clone(), Arc::clone(&setup.link)),
                 uploads: Semaphore::new(UPLOADS),
                 started,
             }),
@@ -311,7 +311,10 @@ impl Coordinator {
                     if changed.is_err() {
                         sleep(TICK).await;
                     }
-                    // after an outage every record may have expired
+                    // after an outage every record may have expired, and what was asked for before
+                    // it is not answered
+                    self.reading = false;
+                    self.announcing = false;
                     self.announced_at = None;
                     self.read_at = None;
                 }

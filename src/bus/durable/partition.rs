@@ -243,7 +243,9 @@ impl Partition {
     }
 
     async fn open(&mut self) -> Result<Feed, String> {
-        let feed = Feed::open(&self.common.js, &self.place, self.taken + 1).await?;
+        let opening = Feed::open(&self.common.js, &self.place, self.taken + 1);
+        let opened = self.common.link.unless_lost(opening).await;
+        let feed = opened.ok_or("the connection was lost meanwhile")??;
         if feed.pending == 0 || self.taken >= self.silent_until {
             self.gauges.recovered.store(true, Ordering::Relaxed);
         }
