@@ -47,7 +47,7 @@ fn a_bad_configuration_exits_78_with_every_violation() {
     .unwrap();
     let variables = [
         ("TECHNICAL_RSI_PERIOD", "many"),
-        ("TECHNICAL_DELIVERY", "durable"),
+        ("TECHNICAL_DELIVERY", "doubtful"),
         ("NATS_PASSWORD", "hunter2"),
     ];
     for arguments in [&["config"][..], &["config", "--json"], &["run"], &[]] {
@@ -58,7 +58,7 @@ fn a_bad_configuration_exits_78_with_every_violation() {
             "has 5 errors",
             "TECHNICAL_RSI_PERIOD=many (environment)",
             "TECHNICAL_BB_STD=-1 (.env)",
-            "TECHNICAL_DELIVERY=durable",
+            "TECHNICAL_DELIVERY=doubtful",
             "NATS_USER (not set)",
             ".env line 2",
         ] {

@@ -77,14 +77,6 @@ const REFUSED: &[(Variables, &[&str])] = &[
         &["TECHNICAL_AGENT_NAME", "printable"],
     ),
     (
-        &[("TECHNICAL_DELIVERY", "durable")],
-        &[
-            "TECHNICAL_DELIVERY=durable",
-            "not available in this version yet",
-            "core",
-        ],
-    ),
-    (
         &[("TECHNICAL_DELIVERY", "fast")],
         &["TECHNICAL_DELIVERY=fast", "auto, core, durable"],
     ),

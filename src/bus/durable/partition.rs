@@ -7,6 +7,8 @@
 //! More is read only when the last batch is stored: batches form by themselves under load, and an
 //! idle partition commits a single bar at once.
 
+mod saving;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,17 +19,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::checkpoint::{self, Snapshot};
+use super::Common;
 use super::commit::{self, CommitError, Marker, Position, Stored, Wanted};
 use super::feed::{Delivery, Feed};
 use super::layout::Layout;
 use super::streams::{Unit, marker_subject};
-use super::{Common, saved_name};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::{Arrival, Duty, Intake, Outgoing};
 use crate::group::SlotSet;
 use crate::market::Timestamp;
 use crate::ops::query::Query;
+use saving::{restore, saved};
 
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
@@ -493,67 +495,6 @@ impl Partition {
         Ok(())
     }
 
-    /// Begins to write a checkpoint, unless one is being written or the state is still behind
-    /// what it would replace.
-    fn save(&mut self) {
-        if self.saving.is_some() {
-            return;
-        }
-        if self.taken < self.silent_until {
-            self.tell(&Err("the partition is still being recovered".to_owned()));
-            return;
-        }
-        let position = Position {
-            origin: self.place.origin.clone(),
-            seq: self.taken,
-            part: 0,
-        };
-        let snapshot = Snapshot::take(&self.intake.engine, position);
-        self.unsaved = false;
-        self.gauges.unsaved.store(0, Ordering::Relaxed);
-        self.saved = Instant::now();
-        let common = Arc::clone(&self.common);
-        let name = saved_name(&common.config.group, self.unit);
-        self.saving = Some(tokio::spawn(async move {
-            let _turn = common.uploads.acquire().await;
-            let encoded = tokio::task::spawn_blocking(|| snapshot.encode()).await;
-            let bytes = encoded
-                .map_err(|error| error.to_string())?
-                .map_err(|error| error.to_string())?;
-            checkpoint::write(&common.streams.checkpoints, &name, bytes).await
-        }));
-    }
-
-    fn on_saved(&mut self, outcome: Result<(), String>) {
-        self.saving = None;
-        match &outcome {
-            Ok(()) => {
-                self.common.metrics.checkpoints.inc();
-                self.save_pause = self.saved.elapsed() * SAVING_SHARE;
-            }
-            Err(reason) => {
-                tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
-                self.mark_unsaved();
-            }
-        }
-        self.tell(&outcome);
-    }
-
-    fn tell(&mut self, outcome: &Result<(), String>) {
-        for reply in self.waiting.drain(..) {
-            // whoever asked may have gone
-            let _ = reply.send(outcome.clone());
-        }
-    }
-
-    fn mark_unsaved(&mut self) {
-        if !self.unsaved {
-            self.unsaved = true;
-            let now = self.common.uptime_ms().max(1);
-            self.gauges.unsaved.store(now, Ordering::Relaxed);
-        }
-    }
-
     fn beat(&self) {
         let now = self.common.uptime_ms();
         self.gauges.beat.store(now, Ordering::Relaxed);
@@ -570,54 +511,4 @@ fn batch_end(outgoing: &[Outgoing], from: usize) -> usize {
             bytes > commit::BATCH_BYTES && *at > from
         })
         .unwrap_or(most)
-}
-
-async fn saved(saving: &mut Option<JoinHandle<Result<(), String>>>) -> Result<(), String> {
-    match saving {
-        Some(task) => task.await.unwrap_or_else(|error| Err(error.to_string())),
-        None => std::future::pending().await,
-    }
-}
-
-/// Restores the checkpoint, if there is one that can be continued; the last message in it.
-async fn restore(
-    common: &Common,
-    unit: u32,
-    place: &Unit,
-    intake: &mut Intake,
-) -> Result<u64, String> {
-    let name = saved_name(&common.config.group, unit);
-    let mut problem = String::new();
-    for attempt in 1..=READS {
-        match checkpoint::read(&common.streams.checkpoints, &name).await {
-            Ok(None) => return Ok(0),
-            Ok(Some(bytes)) => {
-                match checkpoint::restore(&bytes, &place.origin, &mut intake.engine) {
-                    Ok(position) => return Ok(position.seq),
-                    Err(unusable) => {
-                        problem = unusable.to_string();
-                        // what was restored before the damage was found
-                        let engine = crate::engine::Engine::new(
-                            Arc::clone(intake.engine.config()),
-                            common.config.max_series,
-                        );
-                        intake.engine = engine;
-                        break;
-                    }
-                }
-            }
-            Err(error) => problem = error,
-        }
-        if !common.link.is_connected() {
-            return Err(problem);
-        }
-        sleep(backoff(attempt)).await;
-    }
-    tracing::warn!(
-        unit,
-        problem,
-        "the checkpoint cannot be continued; state is computed anew from the bars that the stream \
-         retains"
-    );
-    Ok(0)
 }

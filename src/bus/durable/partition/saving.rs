@@ -1,0 +1,131 @@
+//! Checkpoints of a partition at work, and the start from one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::super::checkpoint::{self, Snapshot};
+use super::super::commit::Position;
+use super::super::streams::Unit;
+use super::super::{Common, saved_name};
+use super::{Partition, READS, SAVING_SHARE};
+use crate::bus::backoff::backoff;
+use crate::bus::intake::Intake;
+
+impl Partition {
+    /// Begins to write a checkpoint, unless one is being written or the state is still behind
+    /// what it would replace.
+    pub(super) fn save(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
+        if self.taken < self.silent_until {
+            self.tell(&Err("the partition is still being recovered".to_owned()));
+            return;
+        }
+        let position = Position {
+            origin: self.place.origin.clone(),
+            seq: self.taken,
+            part: 0,
+        };
+        let snapshot = Snapshot::take(&self.intake.engine, position);
+        self.unsaved = false;
+        self.gauges.unsaved.store(0, Ordering::Relaxed);
+        self.saved = Instant::now();
+        let common = Arc::clone(&self.common);
+        let name = saved_name(&common.config.group, self.unit);
+        self.saving = Some(tokio::spawn(async move {
+            let _turn = common.uploads.acquire().await;
+            let encoded = tokio::task::spawn_blocking(|| snapshot.encode()).await;
+            let bytes = encoded
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            checkpoint::write(&common.streams.checkpoints, &name, bytes).await
+        }));
+    }
+
+    pub(super) fn on_saved(&mut self, outcome: Result<(), String>) {
+        self.saving = None;
+        match &outcome {
+            Ok(()) => {
+                self.common.metrics.checkpoints.inc();
+                self.save_pause = self.saved.elapsed() * SAVING_SHARE;
+            }
+            Err(reason) => {
+                tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
+                self.mark_unsaved();
+            }
+        }
+        self.tell(&outcome);
+    }
+
+    pub(super) fn tell(&mut self, outcome: &Result<(), String>) {
+        for reply in self.waiting.drain(..) {
+            // whoever asked may have gone
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
+    pub(super) fn mark_unsaved(&mut self) {
+        if !self.unsaved {
+            self.unsaved = true;
+            let now = self.common.uptime_ms().max(1);
+            self.gauges.unsaved.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+pub(super) async fn saved(
+    saving: &mut Option<JoinHandle<Result<(), String>>>,
+) -> Result<(), String> {
+    match saving {
+        Some(task) => task.await.unwrap_or_else(|error| Err(error.to_string())),
+        None => std::future::pending().await,
+    }
+}
+
+/// Restores the checkpoint, if there is one that can be continued; the last message in it.
+pub(super) async fn restore(
+    common: &Common,
+    unit: u32,
+    place: &Unit,
+    intake: &mut Intake,
+) -> Result<u64, String> {
+    let name = saved_name(&common.config.group, unit);
+    let mut problem = String::new();
+    for attempt in 1..=READS {
+        match checkpoint::read(&common.streams.checkpoints, &name).await {
+            Ok(None) => return Ok(0),
+            Ok(Some(bytes)) => {
+                match checkpoint::restore(&bytes, &place.origin, &mut intake.engine) {
+                    Ok(position) => return Ok(position.seq),
+                    Err(unusable) => {
+                        problem = unusable.to_string();
+                        // what was restored before the damage was found
+                        let engine = crate::engine::Engine::new(
+                            Arc::clone(intake.engine.config()),
+                            common.config.max_series,
+                        );
+                        intake.engine = engine;
+                        break;
+                    }
+                }
+            }
+            Err(error) => problem = error,
+        }
+        if !common.link.is_connected() {
+            return Err(problem);
+        }
+        sleep(backoff(attempt)).await;
+    }
+    tracing::warn!(
+        unit,
+        problem,
+        "the checkpoint cannot be continued; state is computed anew from the bars that the stream \
+         retains"
+    );
+    Ok(0)
+}

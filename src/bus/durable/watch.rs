@@ -1,0 +1,148 @@
+//! What the coordinator does every tick: starts again what failed or stalls, and tells metrics and
+//! health how things stand.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::partition::Gauges;
+use super::{Coordinator, Running, STALL};
+
+impl Coordinator {
+    pub(super) fn tick(&mut self) {
+        self.progress.idle();
+        let now = Instant::now();
+        let due: Vec<u32> = self
+            .again
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in due {
+            self.again.remove(&unit);
+            if self.leases.holds(unit) {
+                self.start(unit);
+            }
+        }
+        self.forgive();
+        self.restart_stalled();
+        self.report();
+    }
+
+    /// Starts partitions again that neither work nor wait as they should.
+    fn restart_stalled(&mut self) {
+        if !self.common.link.is_connected() {
+            return;
+        }
+        let now = self.common.uptime_ms();
+        let limit = u64::try_from(STALL.as_millis()).unwrap_or(u64::MAX);
+        let stalled: Vec<u32> = self
+            .running
+            .iter()
+            .filter(|(_, running)| {
+                now.saturating_sub(running.gauges.beat.load(Ordering::Relaxed)) > limit
+            })
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in stalled {
+            tracing::warn!(unit, "partition makes no progress; loading it again");
+            if let Some(running) = self.running.get(&unit) {
+                running.gauges.beat.store(now, Ordering::Relaxed);
+                running.task.abort();
+            }
+        }
+    }
+
+    /// Forgives partitions that work again.
+    fn forgive(&mut self) {
+        let running = &self.running;
+        self.failures.retain(|unit, _| {
+            let works = |running: &Running| running.gauges.recovered.load(Ordering::Relaxed);
+            !running.get(unit).is_some_and(works)
+        });
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        let at_work = |unit| {
+            self.running
+                .get(&unit)
+                .is_some_and(|running| running.gauges.recovered.load(Ordering::Relaxed))
+        };
+        self.seen && self.leases.is_settled() && self.leases.held().all(at_work)
+    }
+
+    pub(super) fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
+        self.running
+            .values()
+            .map(|running| of(&running.gauges))
+            .sum()
+    }
+
+    /// When the newest bar was stored.
+    pub(super) fn newest(&self) -> u64 {
+        let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
+        self.running.values().map(at).max().unwrap_or(0)
+    }
+
+    /// Metrics and health, as they stand.
+    fn report(&mut self) {
+        let metrics = &self.common.metrics;
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let held = self.leases.held().count();
+        metrics.partitions_owned.set(gauge(held as u64));
+        metrics
+            .series
+            .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
+        metrics
+            .consumer_lag_bars
+            .set(gauge(self.sum(|g| g.lag.load(Ordering::Relaxed))));
+        metrics
+            .inflight_bars
+            .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
+        let unsaved = |running: &Running| match running.gauges.unsaved.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(since),
+        };
+        let oldest = self.running.values().filter_map(unsaved).min();
+        #[allow(clippy::cast_precision_loss)]
+        let age = oldest.map_or(0.0, |since| {
+            self.common.uptime_ms().saturating_sub(since) as f64 / 1_000.0
+        });
+        metrics.checkpoint_age_seconds.set(age);
+        let failing = |running: &Running| running.gauges.failing.load(Ordering::Relaxed);
+        let failing = self.running.values().filter(|r| failing(r)).count();
+        metrics.circuit_open.set(i64::from(failing > 0));
+        let units = self.common.streams.units.len();
+        if failing == 0 {
+            self.failing_since = None;
+        } else if self.failing_since.is_none() {
+            self.failing_since = Some(Instant::now());
+        }
+        if failing > 0 {
+            self.intake.down(format!(
+                "signals of {failing} partitions cannot be stored; reading waits for it"
+            ));
+        } else {
+            let stream = &self.common.config.durable.bars_stream;
+            self.intake.up(format!("{units} partitions of {stream}"));
+        }
+        if self.leases.is_leaving() {
+            return;
+        }
+        if self.is_settled() {
+            let members = self.table.members.len();
+            self.membership.up(format!(
+                "{members} members, {held} of {units} partitions owned"
+            ));
+            if !self.health.is_started() {
+                tracing::info!(members, partitions = held, "joined the group");
+                self.health.started();
+            }
+        } else if !self.health.is_started() {
+            self.membership
+                .down(format!("taking partitions over, {held} of {units} so far"));
+        } else if self.common.link.is_connected() {
+            self.membership
+                .degraded(format!("partitions are moving, {held} of {units} owned"));
+        }
+    }
+}
