@@ -57,8 +57,8 @@ const ALERTS: [&str; Alert::ALL.len()] = {
 /// What the worker's thread gets beyond the deadline to say how it went.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Signals closer together than this are one, sent twice.
-const ONE_SIGNAL: Duration = Duration::from_millis(200);
+/// Signals closer together than this are one, sent to the process and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(20);
 
 /// A configured agent.
 pub struct Application {

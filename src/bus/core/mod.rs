@@ -134,7 +134,7 @@ impl Worker {
         };
         tracing::info!(
             subjects = ?config.subjects.iter().map(SubjectPattern::as_str).collect::<Vec<_>>(),
-            round_trip_us = round_trip_time.as_micros(), "subscribed to market data"
+            round_trip_us = round_trip_time.as_secs_f64() * 1e6, "subscribed to market data"
         );
         intake_health.up("subscribed");
         membership.down("looking for the other members of the group");
