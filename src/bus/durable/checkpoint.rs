@@ -8,6 +8,7 @@
 use std::io::Cursor;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commit::Position;
@@ -15,6 +16,8 @@ use crate::engine::{Engine, SeriesSnapshot};
 
 /// First bytes: what it is, and in which version of the format.
 const MAGIC: &[u8; 8] = b"TACKPT\0\x01";
+/// For all of it to arrive.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 const HEADER: usize = MAGIC.len() + 8;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -115,9 +118,10 @@ pub(super) async fn read(
         Err(error) => return Err(error.to_string()),
     };
     let mut bytes = Vec::with_capacity(object.info().size);
-    object
-        .read_to_end(&mut bytes)
+    // one that is replaced while it is read does not come to its end
+    timeout(PATIENCE, object.read_to_end(&mut bytes))
         .await
+        .map_err(|_| "it could not be read to its end in time".to_owned())?
         .map_err(|error| error.to_string())?;
     Ok(Some(bytes))
 }
