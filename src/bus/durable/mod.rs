@@ -3,7 +3,7 @@
 //! Bars are stored in a stream whose subjects are divided into partitions; the members of a group
 //! divide the partitions among themselves by leases ([`crate::group::Leases`]). Each partition is a
 //! task that reads its bars in order and commits what comes of them together with how far it has
-//! read ([`commit`]). Whoever takes a partition over starts from its checkpoint and its marker.
+//! read (`commit`). Whoever takes a partition over starts from its checkpoint and its marker.
 //!
 //! This module is the coordinator: it keeps the lease, starts and stops the tasks, and starts one
 //! again whose commit was refused or that failed. Nothing that happens to it can make a signal
