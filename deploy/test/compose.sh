@@ -160,6 +160,8 @@ scraped() {
 until_true 60 scraped || fail "Prometheus does not see three agents"
 say "profile monitoring: Prometheus finds and scrapes all three (Grafana is not part of this test)"
 
+# what was fed above is stored, and the same bars again would give no second signal
+compose "${profiles[@]}" down --volumes --timeout 30 >/dev/null 2>&1
 FEED_RATE=200 compose --profile demo up -d live-view feed >"$scratch/up.log" 2>&1 ||
     fail "profile demo: $(tail -n 5 "$scratch/up.log")"
 shown() { compose --profile demo logs --no-log-prefix live-view 2>/dev/null | grep -c ' AAPL '; }
