@@ -14,14 +14,15 @@ mod checkpoint;
 mod commit;
 mod feed;
 mod layout;
+mod leasing;
 mod partition;
 mod records;
 mod streams;
+mod tasks;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber, jetstream};
@@ -37,10 +38,10 @@ use super::link::Link;
 use super::setup::Setup;
 use crate::clock;
 use crate::config::Config;
-use crate::group::{Leases, MemberId, Step, Table};
+use crate::group::{Leases, MemberId, Table};
 use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
-use crate::ops::metrics::{ACQUIRED, Metrics, RELEASED};
+use crate::ops::metrics::Metrics;
 
 use commit::Committer;
 use partition::{End, Gauges, Order};
@@ -362,232 +363,6 @@ impl Coordinator {
 
     fn now(&self) -> Duration {
         self.common.started.elapsed()
-    }
-
-    /// Reads the table and renews the own record when that is due.
-    fn look(&mut self) {
-        let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
-        if !self.reading && due(self.read_at, READ_EVERY) {
-            self.reading = true;
-            self.read_at = Some(Instant::now());
-            let records = self.records.clone();
-            self.begun
-                .spawn(async move { Done::Read(records.read().await) });
-        }
-        if !self.announcing && due(self.announced_at, self.common.config.durable.lease / 3) {
-            self.announce();
-        }
-    }
-
-    fn announce(&mut self) {
-        self.announcing = true;
-        self.announced_at = Some(Instant::now());
-        let (records, me) = (self.records.clone(), self.me.clone());
-        let leaving = self.leases.is_leaving();
-        let fingerprint = self.common.config.analysis.fingerprint();
-        let lease = self.common.config.durable.lease;
-        self.begun.spawn(async move {
-            Done::Announced(records.announce(&me, leaving, fingerprint, lease).await)
-        });
-    }
-
-    fn on_done(&mut self, done: Done) {
-        let steps = match done {
-            Done::Read(Ok(table)) => {
-                self.reading = false;
-                self.misses = 0;
-                self.table = table;
-                // others must count on this member before it counts on itself
-                self.seen |= self.table.members.contains_key(&self.me);
-                if self.seen {
-                    self.leases.observe(self.now(), &self.table)
-                } else {
-                    Vec::new()
-                }
-            }
-            Done::Read(Err(error)) => {
-                self.reading = false;
-                if error == ReadError::Missing && self.common.link.is_connected() {
-                    self.misses += 1;
-                }
-                tracing::debug!(%error, "the table of members cannot be read");
-                Vec::new()
-            }
-            Done::Announced(outcome) => {
-                self.announcing = false;
-                if let Err(error) = outcome {
-                    tracing::debug!(error, "the member's record cannot be renewed");
-                    let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
-                    self.announced_at = soon.or(self.announced_at);
-                } else if !self.seen {
-                    self.read_at = None;
-                }
-                Vec::new()
-            }
-            Done::Acquired(unit, outcome) => {
-                let revision = outcome.unwrap_or_else(|error| {
-                    tracing::debug!(unit, error, "lease cannot be written");
-                    None
-                });
-                self.leases.acquired(unit, revision)
-            }
-            Done::Released(unit, outcome) => {
-                let revision = outcome.unwrap_or_else(|error| {
-                    tracing::debug!(unit, error, "lease cannot be written");
-                    None
-                });
-                self.leases.released(unit, revision);
-                Vec::new()
-            }
-        };
-        self.perform(steps);
-    }
-
-    fn perform(&mut self, steps: Vec<Step>) {
-        for step in steps {
-            let records = self.records.clone();
-            match step {
-                Step::Acquire { unit, revision } => {
-                    let me = self.me.clone();
-                    self.begun.spawn(async move {
-                        Done::Acquired(unit, records.swap(unit, revision, Some(me)).await)
-                    });
-                }
-                Step::Release { unit, revision } => {
-                    self.begun.spawn(async move {
-                        Done::Released(unit, records.swap(unit, revision, None).await)
-                    });
-                }
-                Step::Start { unit } => {
-                    self.moved(ACQUIRED);
-                    self.failures.remove(&unit);
-                    self.start(unit);
-                }
-                Step::Stop { unit } => {
-                    self.moved(RELEASED);
-                    self.stop(unit);
-                }
-                Step::Drop { unit } => {
-                    tracing::info!(unit, "the partition is another member's now");
-                    self.moved(RELEASED);
-                    self.again.remove(&unit);
-                    if let Some(running) = self.running.remove(&unit) {
-                        running.task.abort();
-                    }
-                }
-            }
-        }
-    }
-
-    fn moved(&self, direction: &str) {
-        let moves = &self.common.metrics.partition_moves;
-        moves.with_label_values(&[direction]).inc();
-    }
-
-    fn start(&mut self, unit: u32) {
-        self.again.remove(&unit);
-        self.runs += 1;
-        let run = self.runs;
-        let (orders, receiver) = mpsc::channel(64);
-        let gauges = Arc::new(Gauges::default());
-        gauges
-            .beat
-            .store(self.common.uptime_ms(), Ordering::Relaxed);
-        let work = partition::run(
-            Arc::clone(&self.common),
-            unit,
-            Arc::clone(&gauges),
-            receiver,
-        );
-        let task = self.tasks.spawn(async move { (unit, run, work.await) });
-        let running = Running {
-            orders,
-            gauges,
-            task,
-            run,
-            stopping: false,
-        };
-        if let Some(before) = self.running.insert(unit, running) {
-            before.task.abort();
-        }
-    }
-
-    fn stop(&mut self, unit: u32) {
-        self.again.remove(&unit);
-        match self.running.get_mut(&unit) {
-            Some(running) => {
-                running.stopping = true;
-                // room is there but for a flood of questions; then it ends without a checkpoint
-                if running.orders.try_send(Order::Stop).is_err() {
-                    running.task.abort();
-                }
-            }
-            None => {
-                let steps = self.leases.stopped(unit);
-                self.perform(steps);
-            }
-        }
-    }
-
-    fn on_ended(
-        &mut self,
-        ended: Result<(tokio::task::Id, (u32, u64, End)), tokio::task::JoinError>,
-    ) {
-        let (unit, end) = match ended {
-            Ok((_, (unit, run, end))) => match self.running.get(&unit) {
-                Some(running) if running.run == run => (unit, end),
-                _ => return,
-            },
-            Err(error) => {
-                let of = |running: &Running| running.task.id() == error.id();
-                let found = self.running.iter().find(|(_, running)| of(running));
-                let Some(unit) = found.map(|(unit, _)| *unit) else {
-                    return;
-                };
-                if error.is_panic() {
-                    self.common.metrics.panics.inc();
-                }
-                (unit, End::Failed(error.to_string()))
-            }
-        };
-        let Some(running) = self.running.remove(&unit) else {
-            return;
-        };
-        if running.stopping {
-            let steps = self.leases.stopped(unit);
-            self.perform(steps);
-            return;
-        }
-        let wait = match end {
-            End::Stopped => Duration::ZERO,
-            End::Fenced => {
-                tracing::info!(
-                    unit,
-                    "another member has committed to this partition; loading it again if it is \
-                     still this one's"
-                );
-                self.read_at = None;
-                Duration::from_millis(100)
-            }
-            End::Failed(reason) if !self.common.link.is_connected() => {
-                tracing::debug!(unit, reason, "partition waits for the connection");
-                Duration::from_millis(500)
-            }
-            End::Failed(reason) => {
-                let failures = self.failures.entry(unit).or_insert(0);
-                *failures += 1;
-                if *failures == 1 || failures.is_multiple_of(20) {
-                    tracing::warn!(
-                        unit,
-                        reason,
-                        failures,
-                        "partition cannot go on; loading it again"
-                    );
-                }
-                backoff(*failures).min(Duration::from_secs(2))
-            }
-        };
-        self.again.insert(unit, Instant::now() + wait);
     }
 
     /// Says farewell, so that nobody waits for the record to expire.

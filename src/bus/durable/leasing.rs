@@ -1,0 +1,131 @@
+//! The coordinator's dealings with the table of members and leases: reads it, renews its own
+//! record, and does what the protocol answers.
+
+use std::time::{Duration, Instant};
+
+use super::records::ReadError;
+use super::{Coordinator, Done, READ_EVERY};
+use crate::group::Step;
+use crate::ops::metrics::{ACQUIRED, RELEASED};
+
+impl Coordinator {
+    /// Reads the table and renews the own record when that is due.
+    pub(super) fn look(&mut self) {
+        let due = |at: Option<Instant>, every: Duration| at.is_none_or(|at| at.elapsed() >= every);
+        if !self.reading && due(self.read_at, READ_EVERY) {
+            self.reading = true;
+            self.read_at = Some(Instant::now());
+            let records = self.records.clone();
+            self.begun
+                .spawn(async move { Done::Read(records.read().await) });
+        }
+        if !self.announcing && due(self.announced_at, self.common.config.durable.lease / 3) {
+            self.announce();
+        }
+    }
+
+    pub(super) fn announce(&mut self) {
+        self.announcing = true;
+        self.announced_at = Some(Instant::now());
+        let (records, me) = (self.records.clone(), self.me.clone());
+        let leaving = self.leases.is_leaving();
+        let fingerprint = self.common.config.analysis.fingerprint();
+        let lease = self.common.config.durable.lease;
+        self.begun.spawn(async move {
+            Done::Announced(records.announce(&me, leaving, fingerprint, lease).await)
+        });
+    }
+
+    pub(super) fn on_done(&mut self, done: Done) {
+        let steps = match done {
+            Done::Read(Ok(table)) => {
+                self.reading = false;
+                self.misses = 0;
+                self.table = table;
+                // others must count on this member before it counts on itself
+                self.seen |= self.table.members.contains_key(&self.me);
+                if self.seen {
+                    self.leases.observe(self.now(), &self.table)
+                } else {
+                    Vec::new()
+                }
+            }
+            Done::Read(Err(error)) => {
+                self.reading = false;
+                if error == ReadError::Missing && self.common.link.is_connected() {
+                    self.misses += 1;
+                }
+                tracing::debug!(%error, "the table of members cannot be read");
+                Vec::new()
+            }
+            Done::Announced(outcome) => {
+                self.announcing = false;
+                if let Err(error) = outcome {
+                    tracing::debug!(error, "the member's record cannot be renewed");
+                    let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
+                    self.announced_at = soon.or(self.announced_at);
+                } else if !self.seen {
+                    self.read_at = None;
+                }
+                Vec::new()
+            }
+            Done::Acquired(unit, outcome) => {
+                let revision = outcome.unwrap_or_else(|error| {
+                    tracing::debug!(unit, error, "lease cannot be written");
+                    None
+                });
+                self.leases.acquired(unit, revision)
+            }
+            Done::Released(unit, outcome) => {
+                let revision = outcome.unwrap_or_else(|error| {
+                    tracing::debug!(unit, error, "lease cannot be written");
+                    None
+                });
+                self.leases.released(unit, revision);
+                Vec::new()
+            }
+        };
+        self.perform(steps);
+    }
+
+    pub(super) fn perform(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            let records = self.records.clone();
+            match step {
+                Step::Acquire { unit, revision } => {
+                    let me = self.me.clone();
+                    self.begun.spawn(async move {
+                        Done::Acquired(unit, records.swap(unit, revision, Some(me)).await)
+                    });
+                }
+                Step::Release { unit, revision } => {
+                    self.begun.spawn(async move {
+                        Done::Released(unit, records.swap(unit, revision, None).await)
+                    });
+                }
+                Step::Start { unit } => {
+                    self.moved(ACQUIRED);
+                    self.failures.remove(&unit);
+                    self.start(unit);
+                }
+                Step::Stop { unit } => {
+                    self.moved(RELEASED);
+                    self.stop(unit);
+                }
+                Step::Drop { unit } => {
+                    tracing::info!(unit, "the partition is another member's now");
+                    self.moved(RELEASED);
+                    self.again.remove(&unit);
+                    if let Some(running) = self.running.remove(&unit) {
+                        running.task.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn moved(&self, direction: &str) {
+        let moves = &self.common.metrics.partition_moves;
+        moves.with_label_values(&[direction]).inc();
+    }
+}

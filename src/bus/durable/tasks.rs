@@ -1,0 +1,120 @@
+//! The life of the partitions' tasks: started, stopped, and started again when they fail or are
+//! refused.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::partition::{self, End, Gauges, Order};
+use super::{Coordinator, Running};
+use crate::bus::backoff::backoff;
+
+impl Coordinator {
+    pub(super) fn start(&mut self, unit: u32) {
+        self.again.remove(&unit);
+        self.runs += 1;
+        let run = self.runs;
+        let (orders, receiver) = mpsc::channel(64);
+        let gauges = Arc::new(Gauges::default());
+        gauges
+            .beat
+            .store(self.common.uptime_ms(), Ordering::Relaxed);
+        let work = partition::run(
+            Arc::clone(&self.common),
+            unit,
+            Arc::clone(&gauges),
+            receiver,
+        );
+        let task = self.tasks.spawn(async move { (unit, run, work.await) });
+        let running = Running {
+            orders,
+            gauges,
+            task,
+            run,
+            stopping: false,
+        };
+        if let Some(before) = self.running.insert(unit, running) {
+            before.task.abort();
+        }
+    }
+
+    pub(super) fn stop(&mut self, unit: u32) {
+        self.again.remove(&unit);
+        match self.running.get_mut(&unit) {
+            Some(running) => {
+                running.stopping = true;
+                // room is there but for a flood of questions; then it ends without a checkpoint
+                if running.orders.try_send(Order::Stop).is_err() {
+                    running.task.abort();
+                }
+            }
+            None => {
+                let steps = self.leases.stopped(unit);
+                self.perform(steps);
+            }
+        }
+    }
+
+    pub(super) fn on_ended(
+        &mut self,
+        ended: Result<(tokio::task::Id, (u32, u64, End)), tokio::task::JoinError>,
+    ) {
+        let (unit, end) = match ended {
+            Ok((_, (unit, run, end))) => match self.running.get(&unit) {
+                Some(running) if running.run == run => (unit, end),
+                _ => return,
+            },
+            Err(error) => {
+                let of = |running: &Running| running.task.id() == error.id();
+                let found = self.running.iter().find(|(_, running)| of(running));
+                let Some(unit) = found.map(|(unit, _)| *unit) else {
+                    return;
+                };
+                if error.is_panic() {
+                    self.common.metrics.panics.inc();
+                }
+                (unit, End::Failed(error.to_string()))
+            }
+        };
+        let Some(running) = self.running.remove(&unit) else {
+            return;
+        };
+        if running.stopping {
+            let steps = self.leases.stopped(unit);
+            self.perform(steps);
+            return;
+        }
+        let wait = match end {
+            End::Stopped => Duration::ZERO,
+            End::Fenced => {
+                tracing::info!(
+                    unit,
+                    "another member has committed to this partition; loading it again if it is \
+                     still this one's"
+                );
+                self.read_at = None;
+                Duration::from_millis(100)
+            }
+            End::Failed(reason) if !self.common.link.is_connected() => {
+                tracing::debug!(unit, reason, "partition waits for the connection");
+                Duration::from_millis(500)
+            }
+            End::Failed(reason) => {
+                let failures = self.failures.entry(unit).or_insert(0);
+                *failures += 1;
+                if *failures == 1 || failures.is_multiple_of(20) {
+                    tracing::warn!(
+                        unit,
+                        reason,
+                        failures,
+                        "partition cannot go on; loading it again"
+                    );
+                }
+                backoff(*failures).min(Duration::from_secs(2))
+            }
+        };
+        self.again.insert(unit, Instant::now() + wait);
+    }
+}
