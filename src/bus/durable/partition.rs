@@ -7,9 +7,9 @@
 //! More is read only when the last batch is stored: batches form by themselves under load, and an
 //! idle partition commits a single bar at once.
 
+mod committing;
 mod saving;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Common;
-use super::commit::{self, CommitError, Marker, Position, Stored, Wanted};
+use super::commit::{self, Position, Stored};
 use super::feed::{Delivery, Feed};
 use super::layout::Layout;
 use super::streams::{Unit, marker_subject};
@@ -349,123 +349,6 @@ impl Partition {
         self.forming.extend(forming);
     }
 
-    /// Stores what is to be published, with the position it stands for.
-    async fn commit(&mut self) -> Result<(), End> {
-        for one in std::mem::take(&mut self.forming) {
-            let client = &self.common.client;
-            // worth nothing later, so not tried again
-            let _ = client
-                .publish_with_headers(one.subject, one.headers, one.payload)
-                .await;
-        }
-        let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
-        let ends = std::mem::take(&mut self.ends);
-        let inflight = outgoing.len() as u64;
-        self.gauges.inflight.store(inflight, Ordering::Relaxed);
-        let mut from = 0;
-        while from < outgoing.len() {
-            let to = batch_end(&outgoing, from);
-            let position = self.position_at(&ends, to);
-            self.store(position, &outgoing, from..to).await?;
-            for one in &outgoing[from..to] {
-                match one.received {
-                    Some(received) => self.intake.published(received.elapsed()),
-                    None => self.common.metrics.dead_letters.inc(),
-                }
-            }
-            from = to;
-        }
-        self.gauges.inflight.store(0, Ordering::Relaxed);
-        self.intake.flush();
-        Ok(())
-    }
-
-    /// What is done once the first `end` of what is outgoing are stored.
-    fn position_at(&self, ends: &[(u64, usize, usize)], end: usize) -> Position {
-        let origin = self.place.origin.clone();
-        let whole = ends.iter().take_while(|(_, at, _)| *at <= end).count();
-        if whole == ends.len() {
-            // also what came after and gave nothing
-            return Position {
-                origin,
-                seq: self.taken,
-                part: 0,
-            };
-        }
-        let (seq, _, skipped) = ends[whole];
-        let begun = if whole == 0 { 0 } else { ends[whole - 1].1 };
-        Position {
-            origin,
-            // everything before it is done, also what gave nothing
-            seq: seq - 1,
-            part: if end > begun {
-                end - begun + skipped
-            } else {
-                skipped
-            },
-        }
-    }
-
-    async fn store(
-        &mut self,
-        position: Position,
-        outgoing: &Arc<Vec<Outgoing>>,
-        range: Range<usize>,
-    ) -> Result<(), End> {
-        let marker = Marker {
-            position,
-            owner: self.common.instance.clone(),
-        };
-        let expected = self.marker.as_ref().map_or(0, |stored| stored.revision);
-        let mut attempt = 0;
-        loop {
-            self.beat();
-            let wanted = Wanted {
-                subject: self.subject.clone(),
-                expected,
-                marker: marker.clone(),
-                outgoing: Arc::clone(outgoing),
-                range: range.clone(),
-            };
-            let outcome = self.common.committer.commit(wanted).await;
-            let problem = match outcome {
-                Ok(revision) => {
-                    self.marker = Some(Stored { marker, revision });
-                    break;
-                }
-                Err(error) => error,
-            };
-            // it may have been stored without our hearing of it
-            match commit::read(&self.common, &self.subject).await {
-                Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
-                    self.marker = Some(stored);
-                    break;
-                }
-                Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => {
-                    return Err(End::Fenced);
-                }
-                Ok(_) | Err(_) => {}
-            }
-            if let CommitError::Failed(reason) | CommitError::Refused(reason) = &problem {
-                attempt += 1;
-                self.common.metrics.publish_errors.inc();
-                if !self.gauges.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        unit = self.unit,
-                        reason,
-                        "signals cannot be stored; trying again, and reading no further until then"
-                    );
-                }
-            }
-            sleep(backoff(attempt.max(1)).min(Duration::from_secs(1))).await;
-        }
-        if self.gauges.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!(unit = self.unit, "signals can be stored again");
-        }
-        self.marked = Instant::now();
-        Ok(())
-    }
-
     async fn tick(&mut self) -> Result<(), End> {
         self.intake.flush();
         if let Some(idle) = self.common.config.series_idle {
@@ -499,16 +382,4 @@ impl Partition {
         let now = self.common.uptime_ms();
         self.gauges.beat.store(now, Ordering::Relaxed);
     }
-}
-
-/// Where a batch that begins at `from` ends.
-fn batch_end(outgoing: &[Outgoing], from: usize) -> usize {
-    let mut bytes = 0;
-    let most = outgoing.len().min(from + commit::BATCH);
-    (from..most)
-        .find(|at| {
-            bytes += outgoing[*at].payload.len();
-            bytes > commit::BATCH_BYTES && *at > from
-        })
-        .unwrap_or(most)
 }
