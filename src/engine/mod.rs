@@ -16,7 +16,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
@@ -28,7 +28,7 @@ pub use snapshot::{RestoreError, SeriesSnapshot};
 use analysis::State;
 use series::Order;
 
-use crate::market::{Bar, BarEvent, SeriesKey, Symbol, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
 /// Names a series within one engine, for as long as the series is not forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,18 +114,6 @@ pub struct Engine {
     working: Option<(SeriesId, Option<Bar>)>,
 }
 
-#[derive(Hash)]
-struct KeyRef<'a> {
-    symbol: &'a str,
-    timeframe: Timeframe,
-}
-
-impl Equivalent<SeriesKey> for KeyRef<'_> {
-    fn equivalent(&self, key: &SeriesKey) -> bool {
-        self.symbol == key.symbol.as_str() && self.timeframe == key.timeframe
-    }
-}
-
 impl Engine {
     /// An engine that keeps at most `max_series` series.
     #[must_use]
@@ -173,7 +161,7 @@ impl Engine {
     /// The series of `symbol` in `timeframe`.
     #[must_use]
     pub fn find(&self, symbol: &str, timeframe: Timeframe) -> Option<(SeriesId, &Series)> {
-        let id = *self.index.get(&KeyRef { symbol, timeframe })?;
+        let id = *self.index.get(&SeriesKeyRef { symbol, timeframe })?;
         Some((id, self.get(id)?))
     }
 
@@ -188,7 +176,7 @@ impl Engine {
     ///
     /// A panic in here leaves the engine usable after [`Self::roll_back`].
     pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
-        let key = KeyRef {
+        let key = SeriesKeyRef {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };

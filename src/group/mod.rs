@@ -12,6 +12,8 @@
 mod handover;
 mod lease;
 mod message;
+#[cfg(test)]
+mod random;
 mod slots;
 
 pub use handover::{Action, Handover, MemberView, Phase, Timing};

@@ -16,6 +16,7 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 use std::fmt;
 
+use hashbrown::Equivalent;
 use serde::{Deserialize, Serialize};
 
 /// What identifies a series: one symbol in one timeframe.
@@ -38,5 +39,20 @@ impl SeriesKey {
 impl fmt::Display for SeriesKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.symbol, self.timeframe)
+    }
+}
+
+/// A [`SeriesKey`] to look one up by, without making a symbol.
+#[derive(Debug, Clone, Copy, Hash)]
+pub struct SeriesKeyRef<'a> {
+    /// The instrument.
+    pub symbol: &'a str,
+    /// The bar length.
+    pub timeframe: Timeframe,
+}
+
+impl Equivalent<SeriesKey> for SeriesKeyRef<'_> {
+    fn equivalent(&self, key: &SeriesKey) -> bool {
+        self.symbol == key.symbol.as_str() && self.timeframe == key.timeframe
     }
 }

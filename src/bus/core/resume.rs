@@ -4,21 +4,9 @@
 //! has let them wait. Everything up to the newest bar of the copied state is in it; what comes
 //! after is not.
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 
-use crate::market::{Bar, BarEvent, SeriesKey, Timeframe};
-
-#[derive(Hash)]
-struct KeyRef<'a> {
-    symbol: &'a str,
-    timeframe: Timeframe,
-}
-
-impl Equivalent<SeriesKey> for KeyRef<'_> {
-    fn equivalent(&self, key: &SeriesKey) -> bool {
-        self.symbol == key.symbol.as_str() && self.timeframe == key.timeframe
-    }
-}
+use crate::market::{Bar, BarEvent, SeriesKey, SeriesKeyRef};
 
 #[derive(Debug)]
 struct Copied {
@@ -78,7 +66,7 @@ impl Resume {
     }
 
     fn find(&mut self, event: &BarEvent<'_>) -> Option<&mut Copied> {
-        let key = KeyRef {
+        let key = SeriesKeyRef {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };
@@ -90,7 +78,7 @@ impl Resume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::{Symbol, Timestamp};
+    use crate::market::{Symbol, Timeframe, Timestamp};
 
     fn event(minute: i64, close: f64) -> BarEvent<'static> {
         BarEvent {
