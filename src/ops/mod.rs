@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what is computed from a bar, nor how bars and signals travel.
 
+pub mod asyncapi;
 pub mod cgroup;
 pub mod health;
 pub mod heartbeat;

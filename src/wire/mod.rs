@@ -2,7 +2,6 @@
 //!
 //! Must not know: the broker beyond the type of its headers, the engine beyond its signal.
 
-pub mod asyncapi;
 mod decode;
 mod encode;
 mod fields;

@@ -3,7 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Reason, headers, schema};
+use schemars::{JsonSchema, schema_for};
+
+use super::heartbeat::Heartbeat;
+use super::query::{SeriesDetail, StatusReport};
+use crate::wire::{Reason, headers, schema};
 
 /// The AsyncAPI 3 document.
 #[must_use]
@@ -36,9 +40,16 @@ pub fn document() -> Value {
             "schemas": {
                 "MarketData": embedded(schema::market_data(), "MarketData"),
                 "Signal": embedded(schema::signal(), "Signal"),
+                "Heartbeat": embedded(of::<Heartbeat<'_>>(), "Heartbeat"),
+                "Status": embedded(of::<StatusReport>(), "Status"),
+                "Series": embedded(of::<SeriesDetail>(), "Series"),
             },
         },
     })
+}
+
+fn of<T: JsonSchema>() -> Value {
+    schema_for!(T).to_value()
 }
 
 fn channels() -> Value {
@@ -91,18 +102,18 @@ fn channels() -> Value {
             "technical.status",
             "Service endpoint: the status of the agents.",
             &json!({}),
-            &["Request", "Reply"],
+            &["Request"],
         ),
         "series": channel(
             "technical.series.{symbol}.{timeframe}",
             "Service endpoint: the latest signal and the window of a series, answered by its owner.",
             &series,
-            &["Request", "Reply"],
+            &["Request"],
         ),
         "reply": {
             "address": null,
             "description": "The inbox of a request.",
-            "messages": messages_of(&["Reply"]),
+            "messages": messages_of(&["Status", "Series"]),
         },
     })
 }
@@ -128,14 +139,14 @@ fn operations() -> Value {
     let channel = |name: &str| json!({ "$ref": format!("#/channels/{name}") });
     let receive = |name: &str| json!({ "action": "receive", "channel": channel(name) });
     let send = |name: &str| json!({ "action": "send", "channel": channel(name) });
-    let answer = |name: &str| {
+    let answer = |name: &str, reply: &str| {
         json!({
             "action": "receive",
             "channel": channel(name),
             "messages": [{ "$ref": format!("#/channels/{name}/messages/Request") }],
             "reply": {
                 "channel": channel("reply"),
-                "messages": [{ "$ref": "#/channels/reply/messages/Reply" }],
+                "messages": [{ "$ref": format!("#/channels/reply/messages/{reply}") }],
             },
         })
     };
@@ -147,8 +158,8 @@ fn operations() -> Value {
         "sendFormingSignals": send("formingSignals"),
         "sendDeadLetters": send("deadLetters"),
         "sendHeartbeat": send("heartbeat"),
-        "answerStatus": answer("status"),
-        "answerSeries": answer("series"),
+        "answerStatus": answer("status", "Status"),
+        "answerSeries": answer("series", "Series"),
     })
 }
 
@@ -202,10 +213,14 @@ fn messages() -> Value {
         },
         "Heartbeat": {
             "summary": "State, owned partitions, series, last-processed time and lag.",
-            "payload": { "type": "object" },
+            "payload": { "$ref": "#/components/schemas/Heartbeat" },
         },
         "Request": { "summary": "Without a payload." , "payload": true },
-        "Reply": { "payload": { "type": "object" } },
+        "Status": { "payload": { "$ref": "#/components/schemas/Status" } },
+        "Series": {
+            "summary": "Without a payload, and with the header Nats-Service-Error-Code 404, when the owner has no such series.",
+            "payload": { "$ref": "#/components/schemas/Series" },
+        },
     })
 }
 
