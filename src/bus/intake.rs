@@ -13,7 +13,7 @@ use super::core::Resume;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Effect, Engine, Refusal as Declined, SeriesId, Signal};
-use crate::group::{Slot, SlotSet};
+use crate::group::{Slot, SlotSet, letter_mark};
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
@@ -48,6 +48,14 @@ pub(super) struct Kept {
     pub signal: Outgoing,
 }
 
+/// A dead letter that another member writes, kept like a signal.
+#[derive(Debug)]
+pub(super) struct KeptLetter {
+    pub slot: Slot,
+    pub mark: u64,
+    pub letter: Outgoing,
+}
+
 /// What is done with the bars of which slots.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Duty {
@@ -55,6 +63,8 @@ pub(super) struct Duty {
     pub holds: SlotSet,
     /// Kept for a hand-over.
     pub keeps: SlotSet,
+    /// Published, and offered to another, who is to know which dead letters are written.
+    pub offered: SlotSet,
 }
 
 /// Where the signals of a series go.
@@ -105,6 +115,9 @@ pub(super) struct Intake {
     pub resume: Option<Resume>,
     pub outbox: Vec<Outgoing>,
     pub kept: Vec<Kept>,
+    pub kept_letters: Vec<KeptLetter>,
+    /// Dead letters of offered slots that were written since, by their marks.
+    pub written: Vec<(Slot, u64)>,
     pub last_processed: Option<Timestamp>,
     decoder: Decoder,
     encoder: Encoder,
@@ -129,6 +142,8 @@ impl Intake {
             resume: None,
             outbox: Vec::new(),
             kept: Vec::new(),
+            kept_letters: Vec::new(),
+            written: Vec::new(),
             last_processed: None,
             decoder: Decoder::new(DecodeLimits {
                 max_payload_bytes: config.max_payload_bytes,
@@ -356,18 +371,30 @@ impl Intake {
             Some(symbol) => Slot::of(symbol.as_bytes()),
             None => Slot::of(refusal.payload),
         };
-        if envelope.duty.holds.contains(slot) {
-            let (headers, payload) =
-                self.dead_letters
-                    .build(refusal, subject, envelope.arrival.input_seq);
-            self.outbox.push(Outgoing {
-                subject: self.dead_letter_subject.clone(),
-                headers,
-                payload: Bytes::copy_from_slice(payload),
-                received: None,
-                forming: false,
-            });
+        let duty = envelope.duty;
+        let holds = duty.holds.contains(slot);
+        if !holds && !duty.keeps.contains(slot) {
+            return;
         }
+        let (headers, payload) =
+            self.dead_letters
+                .build(refusal, subject, envelope.arrival.input_seq);
+        let letter = Outgoing {
+            subject: self.dead_letter_subject.clone(),
+            headers,
+            payload: Bytes::copy_from_slice(payload),
+            received: None,
+            forming: false,
+        };
+        let mark = letter_mark(subject, refusal.payload);
+        if !holds {
+            self.kept_letters.push(KeptLetter { slot, mark, letter });
+            return;
+        }
+        if duty.offered.contains(slot) {
+            self.written.push((slot, mark));
+        }
+        self.outbox.push(letter);
     }
 
     fn forget_if_idle(&mut self, event: &BarEvent<'_>, now: Timestamp) {

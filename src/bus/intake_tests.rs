@@ -73,6 +73,7 @@ impl Rig {
         let duty = Duty {
             holds: SlotSet::ALL,
             keeps: SlotSet::EMPTY,
+            offered: SlotSet::EMPTY,
         };
         self.intake
             .take(Arrival::plain(&message, clock::now()), &self.pattern, duty);

@@ -145,6 +145,13 @@ impl Handover {
         &self.holds
     }
 
+    /// The slots it has offered and not handed over yet.
+    #[must_use]
+    pub fn offered(&self) -> SlotSet {
+        let offered = self.offered.values().map(|(slots, _)| *slots);
+        offered.fold(SlotSet::EMPTY, SlotSet::union)
+    }
+
     /// Everyone known to live, this member first.
     #[must_use]
     pub fn members(&self) -> Vec<MemberView> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::handover::Phase;
 use super::slots::SlotSet;
@@ -87,6 +88,8 @@ pub enum Direct {
         slots: SlotSet,
         /// How far each series of these slots was published or passed over.
         positions: Vec<Position>,
+        /// The dead letters of these slots written since they were offered, by [`letter_mark`].
+        letters: Vec<u64>,
     },
     /// "Send me the state of these slots."
     SyncRequest {
@@ -109,6 +112,12 @@ pub enum Direct {
         /// The slots that are complete now.
         slots: SlotSet,
     },
+}
+
+/// What a dead letter is told by: where the refused input came in, and its bytes.
+#[must_use]
+pub fn letter_mark(subject: &str, payload: &[u8]) -> u64 {
+    xxh3_64_with_seed(payload, xxh3_64(subject.as_bytes()))
 }
 
 /// How far a series has come.

@@ -18,5 +18,5 @@ mod slots;
 
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
 pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
-pub use message::{Direct, MemberId, Position, Presence};
+pub use message::{Direct, MemberId, Position, Presence, letter_mark};
 pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

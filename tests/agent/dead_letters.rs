@@ -1,6 +1,8 @@
 //! Refused input: counted, kept whole with the reason, and no harm to anything else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -252,4 +254,56 @@ async fn a_fifth_of_nonsense_costs_the_rest_nothing_and_does_not_flood_the_log()
             .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.9);
         assert_eq!(close.count(), 1, "{told:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_join_and_leave_write_each_dead_letter_once_between_them() {
+    let server = NatsServer::plain();
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let mut first = ready_agent(&server, "a", &[]);
+    let refused = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let flow = tokio::spawn({
+        let (client, refused, over) = (client.clone(), Arc::clone(&refused), Arc::clone(&over));
+        async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(1));
+            while !over.load(Ordering::Relaxed) {
+                ticks.tick().await;
+                // a negative volume, each of another kind, over symbols of many slots
+                let n = refused.fetch_add(1, Ordering::Relaxed);
+                let mut bar = flat(&format!("S{}", n % 97), 0, 10.0);
+                bar["volume"] = json!(-1.0 - f64::from(u32::try_from(n).unwrap()));
+                send(&client, &bar).await;
+            }
+        }
+    });
+    let more = async |n: usize| {
+        let enough = refused.load(Ordering::Relaxed) + n;
+        while refused.load(Ordering::Relaxed) < enough {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    more(300).await;
+    let mut later = ["b", "c"].map(|name| ready_agent(&server, name, &[]));
+    more(1_000).await;
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    more(500).await;
+    later[0].sigterm();
+    assert_eq!(later[0].wait_exit(), 0);
+    more(500).await;
+    over.store(true, Ordering::Relaxed);
+    flow.await.unwrap();
+
+    let sent = refused.load(Ordering::Relaxed);
+    let came = settled(&letters, sent).await;
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for letter in &came {
+        *times.entry(letter.json()["volume"].to_string()).or_default() += 1;
+    }
+    let twice = times.values().filter(|n| **n > 1).count();
+    assert_eq!((times.len(), twice), (sent, 0), "of {sent} refused");
+    let writers: BTreeSet<_> = came.iter().filter_map(|l| l.header("Ta-Agent")).collect();
+    assert_eq!(writers.len(), 3, "{writers:?}");
 }

@@ -15,7 +15,9 @@ use crate::wire::token;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// What a position takes, at most: a symbol, a timeframe, a timestamp, a revision.
 const POSITION_BYTES: usize = 96;
-/// Signals kept for hand-overs at most.
+/// What the mark of a dead letter takes, at most.
+const MARK_BYTES: usize = 10;
+/// Signals, and dead letters, kept for hand-overs at most.
 const KEPT_MAX: usize = 100_000;
 
 /// The subjects on which the members of a group talk.
@@ -74,6 +76,7 @@ impl Members {
         Duty {
             holds: *self.handover.holds(),
             keeps: self.keeps,
+            offered: self.handover.offered(),
         }
     }
 
@@ -119,7 +122,14 @@ impl Members {
     }
 
     /// Tells the heir how far each series of `slots` has come, in as many messages as it takes.
-    pub async fn grant(&self, intake: &Intake, to: &MemberId, slots: SlotSet, seq: u64) {
+    pub async fn grant(&self, intake: &mut Intake, to: &MemberId, slots: SlotSet, seq: u64) {
+        let mut letters: HashMap<Slot, Vec<u64>> = HashMap::new();
+        intake.written.retain(|(slot, mark)| {
+            if slots.contains(*slot) {
+                letters.entry(*slot).or_default().push(*mark);
+            }
+            !slots.contains(*slot)
+        });
         let mut by_slot: HashMap<Slot, Vec<Position>> = HashMap::new();
         for (_, series) in intake.engine.iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
@@ -135,30 +145,36 @@ impl Members {
         }
         let mut part = SlotSet::EMPTY;
         let mut positions = Vec::new();
+        let mut marks = Vec::new();
         let mut rest = slots.iter().peekable();
         while let Some(slot) = rest.next() {
             part.insert(slot);
             positions.append(&mut by_slot.remove(&slot).unwrap_or_default());
-            if rest.peek().is_none() || positions.len() * POSITION_BYTES > CHUNK_BYTES {
+            marks.append(&mut letters.remove(&slot).unwrap_or_default());
+            let bytes = positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES;
+            if rest.peek().is_none() || bytes > CHUNK_BYTES {
                 let grant = Direct::Grant {
                     from: self.me.clone(),
                     seq,
                     slots: std::mem::take(&mut part),
                     positions: std::mem::take(&mut positions),
+                    letters: std::mem::take(&mut marks),
                 };
                 self.say(to, &grant).await;
             }
         }
     }
 
-    /// Signals of `mine` beyond `positions` were published by nobody: they are to be now. What
-    /// was kept of `slots` is kept no longer.
+    /// Signals of `mine` beyond `positions` were published by nobody, and dead letters that are
+    /// not among `letters` written by nobody: they are to be now. What was kept of `slots` is
+    /// kept no longer.
     pub fn inherit(
         &mut self,
         intake: &mut Intake,
         slots: SlotSet,
         mine: SlotSet,
         positions: &[Position],
+        letters: &[u64],
     ) {
         let published: HashMap<_, _> = positions
             .iter()
@@ -177,16 +193,43 @@ impl Members {
                 intake.outbox.push(kept.signal);
             }
         }
+        let mut written: HashMap<u64, usize> = HashMap::new();
+        for mark in letters {
+            *written.entry(*mark).or_default() += 1;
+        }
+        let (granted, kept) = std::mem::take(&mut intake.kept_letters)
+            .into_iter()
+            .partition(|kept| slots.contains(kept.slot));
+        intake.kept_letters = kept;
+        for kept in granted {
+            match written.get_mut(&kept.mark).filter(|times| **times > 0) {
+                Some(times) => *times -= 1,
+                None if mine.contains(kept.slot) => intake.outbox.push(kept.letter),
+                None => {}
+            }
+        }
     }
 
     /// What was kept of `slots` is not needed.
     pub fn forget(&mut self, intake: &mut Intake, slots: SlotSet) {
         self.keeps = self.keeps.difference(slots);
         intake.kept.retain(|kept| !slots.contains(kept.slot));
+        intake
+            .kept_letters
+            .retain(|kept| !slots.contains(kept.slot));
     }
 
     /// Keeps memory bounded when a grant does not come.
-    pub fn limit_kept(intake: &mut Intake) {
+    pub fn limit_kept(&self, intake: &mut Intake) {
+        // an offer that came to nothing needs no account
+        if !intake.written.is_empty() {
+            let offered = self.handover.offered();
+            intake.written.retain(|(slot, _)| offered.contains(*slot));
+        }
+        let excess = intake.kept_letters.len().saturating_sub(KEPT_MAX);
+        intake.kept_letters.drain(..excess);
+        let excess = intake.written.len().saturating_sub(KEPT_MAX);
+        intake.written.drain(..excess);
         if intake.kept.len() > KEPT_MAX {
             let excess = intake.kept.len() - KEPT_MAX / 2;
             tracing::warn!(
@@ -270,6 +313,8 @@ impl Members {
         self.copied = Resume::default();
         self.copying.clear();
         intake.kept.clear();
+        intake.kept_letters.clear();
+        intake.written.clear();
     }
 
     async fn publish(&self, subject: Subject, payload: Vec<u8>) {

@@ -271,7 +271,7 @@ impl Worker {
         }
         if batch > 0 {
             self.progress.busy();
-            Members::limit_kept(&mut self.intake);
+            self.members.limit_kept(&mut self.intake);
             self.publish().await;
             self.intake.flush();
             self.setup

@@ -70,11 +70,12 @@ impl Worker {
                 seq,
                 slots,
                 positions,
+                letters,
             } => {
                 let mine = handover.on_grant(now, &from, seq, slots);
                 self.moved(ACQUIRED, mine);
                 self.members
-                    .inherit(&mut self.intake, slots, mine, &positions);
+                    .inherit(&mut self.intake, slots, mine, &positions, &letters);
             }
             Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
             Direct::State { from, series } => {
@@ -112,7 +113,7 @@ impl Worker {
             Action::Release { to, slots, seq } => {
                 self.publish().await;
                 self.moved(RELEASED, slots);
-                self.members.grant(&self.intake, &to, slots, seq).await;
+                self.members.grant(&mut self.intake, &to, slots, seq).await;
             }
             Action::Take { slots } => {
                 self.moved(ACQUIRED, slots);

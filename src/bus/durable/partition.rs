@@ -42,10 +42,12 @@ const SAVING_SHARE: u32 = 10;
 const SILENT: Duty = Duty {
     holds: SlotSet::EMPTY,
     keeps: SlotSet::EMPTY,
+    offered: SlotSet::EMPTY,
 };
 const SPEAKING: Duty = Duty {
     holds: SlotSet::ALL,
     keeps: SlotSet::EMPTY,
+    offered: SlotSet::EMPTY,
 };
 
 /// What a partition is told.
