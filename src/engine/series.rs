@@ -113,7 +113,6 @@ impl Series {
         signal: &mut Signal,
     ) -> bool {
         let missing = self.missing_before(event.bar.timestamp);
-        self.remember_source(event);
         trial.clone_from(&self.after);
         self.ring.push(&event.bar);
         self.compute(config, trial, missing, 0, signal);
@@ -126,6 +125,7 @@ impl Series {
         self.bars += 1;
         self.missing = missing;
         self.revision = 0;
+        self.remember_source(event, signal);
         publish
     }
 
@@ -138,7 +138,6 @@ impl Series {
         trial: &mut State,
         signal: &mut Signal,
     ) -> bool {
-        self.remember_source(event);
         trial.clone_from(&self.before);
         self.ring.replace_newest(&event.bar);
         self.compute(config, trial, self.missing, self.revision + 1, signal);
@@ -148,6 +147,7 @@ impl Series {
 
         std::mem::swap(&mut self.after, trial);
         self.revision += 1;
+        self.remember_source(event, signal);
         publish
     }
 
@@ -231,10 +231,11 @@ impl Series {
     }
 
     /// Keeps the text of a source that names itself again and again just once.
-    fn remember_source(&mut self, event: &BarEvent<'_>) {
+    fn remember_source(&mut self, event: &BarEvent<'_>, signal: &mut Signal) {
         let source = event.source.as_deref();
         if self.source.as_deref() != source {
             self.source = source.map(Arc::from);
+            signal.source.clone_from(&self.source);
         }
     }
 
