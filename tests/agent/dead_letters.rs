@@ -300,7 +300,9 @@ async fn members_that_join_and_leave_write_each_dead_letter_once_between_them() 
     let came = settled(&letters, sent).await;
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for letter in &came {
-        *times.entry(letter.json()["volume"].to_string()).or_default() += 1;
+        *times
+            .entry(letter.json()["volume"].to_string())
+            .or_default() += 1;
     }
     let twice = times.values().filter(|n| **n > 1).count();
     assert_eq!((times.len(), twice), (sent, 0), "of {sent} refused");

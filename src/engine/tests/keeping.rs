@@ -95,6 +95,32 @@ fn a_panic_halfway_is_undone_whatever_the_bar_was_to_do() {
     }
 }
 
+/// What is asked about the newest bar afterwards is about that bar, its source included.
+#[test]
+fn a_panic_leaves_what_is_said_of_the_newest_bar() {
+    let mut engine = engine(rich());
+    let mut first = bar("A", 0, 10.0);
+    first.source = Some("feed".into());
+    engine.on_bar(&first, minute(0));
+    let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
+    let mut doomed = bar("A", 1, 99.0);
+    doomed.source = Some("other".into());
+    engine.poison();
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| engine
+            .on_bar(&doomed, minute(0))
+            .effect))
+        .is_err()
+    );
+    engine.roll_back();
+    engine.heal();
+    let latest = engine.latest(id).unwrap();
+    assert_eq!(
+        (latest.timestamp, latest.source.as_deref()),
+        (minute(0), Some("feed"))
+    );
+}
+
 #[test]
 fn rolling_back_without_a_panic_changes_nothing() {
     let mut engine = engine(rich());
