@@ -1,8 +1,9 @@
 //! Streams, retention and leases of durable delivery.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::check::{Check, count, field, one_of, stream_name, whole, whole_seconds};
+use super::check::{Check, count, field, name, one_of, stream_name, whole, whole_seconds};
 use super::raw::Raw;
 
 /// Where a stream is kept.
@@ -27,6 +28,10 @@ pub struct DurableConfig {
     pub replicas: usize,
     /// Where the streams are kept.
     pub storage: Storage,
+    /// The NATS cluster that keeps the streams, if it matters.
+    pub placement_cluster: Option<String>,
+    /// Tags that a server must have to keep them.
+    pub placement_tags: Vec<String>,
     /// Bars kept per series, at least two windows.
     pub bars_per_series: u64,
     /// Older bars are dropped.
@@ -47,6 +52,25 @@ pub struct DurableConfig {
 const MAX_AGE_SECS: u64 = 315_360_000;
 /// What NATS can hold in a signed 64-bit count.
 const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
+
+/// The name of a cluster or tag: one word that a shell passes on as it is.
+fn placement_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.:/=".contains(c);
+    let text = name(text)?;
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err("must be letters, digits and - _ . : / = only".to_owned());
+    }
+    Ok(text)
+}
+
+/// In an order of their own, as theirs has no meaning.
+fn placement_tags(text: &str) -> Result<Vec<String>, String> {
+    let tags: BTreeSet<String> = text
+        .split(',')
+        .map(|tag| placement_name(tag.trim()))
+        .collect::<Result<_, _>>()?;
+    Ok(tags.into_iter().collect())
+}
 
 pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableConfig {
     let age = || whole_seconds(1..=MAX_AGE_SECS);
@@ -70,6 +94,13 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
         signals_stream: check.read(&field!(raw.technical_signals_stream), stream_name),
         replicas: check.read(&field!(raw.technical_stream_replicas), count(1..=5)),
         storage: check.read(&field!(raw.technical_stream_storage), storage),
+        placement_cluster: check.read_optional(
+            &field!(raw.technical_stream_placement_cluster),
+            placement_name,
+        ),
+        placement_tags: check
+            .read_optional(&field!(raw.technical_stream_placement_tags), placement_tags)
+            .unwrap_or_default(),
         bars_per_series,
         bars_max_age: check.read(&field!(raw.technical_bars_max_age_secs), age()),
         signals_max_age: check.read(&field!(raw.technical_signals_max_age_secs), age()),
@@ -87,4 +118,20 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
         "bars and signals need a stream each",
     );
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_a_set_of_words() {
+        assert_eq!(
+            placement_tags("ssd, zone:a,ssd").unwrap(),
+            ["ssd", "zone:a"]
+        );
+        for bad in ["", "a,,b", "a b", "a;b", "$(x)"] {
+            assert!(placement_tags(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -408,6 +408,16 @@ pub const SECTIONS: &[Section] = &[
                 "memory",
                 "`file` or `memory`",
             ),
+            unset(
+                "TECHNICAL_STREAM_PLACEMENT_CLUSTER",
+                "east",
+                "keep the streams in this NATS cluster of a super-cluster",
+            ),
+            unset(
+                "TECHNICAL_STREAM_PLACEMENT_TAGS",
+                "ssd,zone:a",
+                "keep the streams on servers with all of these `server_tags`, comma-separated",
+            ),
             derived(
                 "TECHNICAL_BARS_PER_SERIES",
                 "max(1000, 2 × window)",
@@ -430,13 +440,13 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_BARS_MAX_BYTES",
                 "0",
                 "10737418240",
-                "bound on the stream of bars; 0 is unlimited",
+                "bound on the stream of bars, beyond which the oldest are dropped; 0 is unlimited",
             ),
             set(
                 "TECHNICAL_SIGNALS_MAX_BYTES",
                 "0",
                 "1073741824",
-                "bound on the stream of signals; 0 is unlimited",
+                "bound on the stream of signals, at which analysis waits for room; 0 is unlimited",
             ),
             set(
                 "TECHNICAL_LEASE_SECS",

@@ -55,6 +55,8 @@ pub(super) struct Raw {
     pub technical_signals_stream: Option<String>,
     pub technical_stream_replicas: Option<String>,
     pub technical_stream_storage: Option<String>,
+    pub technical_stream_placement_cluster: Option<String>,
+    pub technical_stream_placement_tags: Option<String>,
     pub technical_bars_per_series: Option<String>,
     pub technical_bars_max_age_secs: Option<String>,
     pub technical_signals_max_age_secs: Option<String>,

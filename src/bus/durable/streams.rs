@@ -5,30 +5,27 @@
 //! error; what it may be (retention, replicas, storage) and is not as configured, is a warning with
 //! the command that would change it.
 
+mod foreign;
 mod verify;
+mod wanted;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{
-    Config as StreamConfig, Source, StorageType, SubjectTransform,
-};
+use async_nats::jetstream::stream::{Config as StreamConfig, Source, SubjectTransform};
 use async_nats::jetstream::{Context, ErrorCode, object_store};
-use serde::Deserialize;
 
 use super::layout::Layout;
 use crate::bus::link::Link;
-use crate::config::{Config, DurableConfig, Storage};
+use crate::config::{Config, DurableConfig};
+use foreign::covering;
 use verify::verify;
 
 /// The oldest server that has what a commit needs.
 const OLDEST: (u32, u32) = (2, 12);
 /// Metadata of the stream of bars: how many partitions its subjects are divided into.
 const PARTITIONS: &str = "technical.partitions";
-/// Copies of a signal are kept out by the commit, not by their message id.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Why durable delivery cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,12 +75,6 @@ pub(super) struct Streams {
     pub checkpoints: object_store::ObjectStore,
 }
 
-#[derive(Deserialize)]
-struct Names {
-    #[serde(default)]
-    streams: Option<Vec<String>>,
-}
-
 /// The subject pattern of commit markers in the stream `signals`.
 fn marker_subjects(signals: &str) -> String {
     format!("commit.{signals}.>")
@@ -128,10 +119,10 @@ async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Stre
     let bare = format!("{main}_BARE");
     let own = [main, &second, &bare];
 
-    let mut bars = bars_config(durable, main);
+    let mut bars = wanted::bars(durable, main);
     bars.max_messages_per_subject = i64::try_from(durable.bars_per_series).unwrap_or(i64::MAX);
     bars.metadata = HashMap::from([(PARTITIONS.to_owned(), partitions.to_string())]);
-    let mut captured = bars_config(durable, &second);
+    let mut captured = wanted::bars(durable, &second);
     captured.max_messages_per_subject = bars.max_messages_per_subject;
     let mut sources = Vec::new();
     for shape in &layout.shapes {
@@ -140,22 +131,20 @@ async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Stre
             destination: shape.stored.clone(),
         };
         let foreign = covering(js, &shape.subjects, &own).await?;
-        if foreign.is_empty() && bars.subjects.is_empty() {
+        if foreign.is_none() && bars.subjects.is_empty() {
             bars.subjects.push(shape.subjects.clone());
             bars.subject_transform = Some(transform);
             continue;
         }
-        let from = if foreign.is_empty() {
+        let name = foreign.unwrap_or_else(|| {
             captured.subjects.push(shape.subjects.clone());
-            vec![second.clone()]
-        } else {
-            foreign
-        };
-        sources.extend(from.into_iter().map(|name| Source {
+            second.clone()
+        });
+        sources.push(Source {
             name,
-            subject_transforms: vec![transform.clone()],
+            subject_transforms: vec![transform],
             ..Source::default()
-        }));
+        });
     }
     bars.sources = (!sources.is_empty()).then_some(sources);
     if !captured.subjects.is_empty() {
@@ -178,10 +167,14 @@ async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Stre
             filter: String::new(),
         });
     }
-    ensure(js, signals_config(config)).await?;
+    ensure(js, wanted::signals(config)).await?;
     let leases = format!("{}_GROUPS", durable.signals_stream);
-    ensure(js, leases_config(durable, &leases)).await?;
-    let checkpoints = checkpoints(js, durable).await?;
+    ensure(js, wanted::leases(durable, &leases)).await?;
+    let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
+    ensure(js, wanted::checkpoints(durable, &bucket)).await?;
+    let checkpoints = js.get_object_store(&bucket).await.map_err(|error| {
+        SetupError::Unavailable(format!("cannot open the bucket {bucket}: {error}"))
+    })?;
     Ok(Streams {
         units,
         layout,
@@ -239,127 +232,20 @@ async fn bare_config(
         return Ok(None);
     }
     // all series share the subject, so a bound per subject would drop bars that were never read
-    let mut config = bars_config(durable, name);
+    let mut config = wanted::bars(durable, name);
     let mut sources = Vec::new();
     for subject in &layout.bare {
-        let foreign = covering(js, subject, own).await?;
-        if foreign.is_empty() {
-            config.subjects.push(subject.clone());
+        match covering(js, subject, own).await? {
+            None => config.subjects.push(subject.clone()),
+            Some(name) => sources.push(Source {
+                name,
+                filter_subject: Some(subject.clone()),
+                ..Source::default()
+            }),
         }
-        sources.extend(foreign.into_iter().map(|name| Source {
-            name,
-            filter_subject: Some(subject.clone()),
-            ..Source::default()
-        }));
     }
     config.sources = (!sources.is_empty()).then_some(sources);
     Ok(Some(config))
-}
-
-fn bars_config(durable: &DurableConfig, name: &str) -> StreamConfig {
-    StreamConfig {
-        name: name.to_owned(),
-        description: Some("bars, as technical-analysis-agent reads them".to_owned()),
-        max_age: durable.bars_max_age,
-        max_bytes: bytes(durable.bars_max_bytes),
-        max_messages_per_subject: -1,
-        duplicate_window: Duration::from_secs(120).min(durable.bars_max_age),
-        ..common(durable)
-    }
-}
-
-fn signals_config(config: &Config) -> StreamConfig {
-    let durable = &config.durable;
-    StreamConfig {
-        name: durable.signals_stream.clone(),
-        description: Some("signals, dead letters and how far their bars were read".to_owned()),
-        subjects: vec![
-            config.publish_subject.pattern().as_str().to_owned(),
-            config.dead_letter_subject.clone(),
-            marker_subjects(&durable.signals_stream),
-        ],
-        max_age: durable.signals_max_age,
-        max_bytes: bytes(durable.signals_max_bytes),
-        duplicate_window: DUPLICATE_WINDOW.min(durable.signals_max_age),
-        allow_atomic_publish: true,
-        allow_rollup: true,
-        ..common(durable)
-    }
-}
-
-fn leases_config(durable: &DurableConfig, bucket: &str) -> StreamConfig {
-    StreamConfig {
-        name: format!("KV_{bucket}"),
-        description: Some("members of groups and what they own".to_owned()),
-        subjects: vec![format!("$KV.{bucket}.>")],
-        max_messages_per_subject: 1,
-        max_bytes: -1,
-        discard: async_nats::jetstream::stream::DiscardPolicy::New,
-        allow_direct: true,
-        allow_rollup: true,
-        deny_delete: true,
-        allow_message_ttl: true,
-        ..common(durable)
-    }
-}
-
-fn common(durable: &DurableConfig) -> StreamConfig {
-    StreamConfig {
-        storage: storage(durable),
-        num_replicas: durable.replicas,
-        ..StreamConfig::default()
-    }
-}
-
-fn storage(durable: &DurableConfig) -> StorageType {
-    match durable.storage {
-        Storage::File => StorageType::File,
-        Storage::Memory => StorageType::Memory,
-    }
-}
-
-fn bytes(bound: Option<u64>) -> i64 {
-    bound.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
-}
-
-async fn checkpoints(
-    js: &Context,
-    durable: &DurableConfig,
-) -> Result<object_store::ObjectStore, SetupError> {
-    let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
-    let config = object_store::Config {
-        bucket: bucket.clone(),
-        description: Some("state of series, to start from".to_owned()),
-        storage: storage(durable),
-        num_replicas: durable.replicas,
-        max_bytes: -1,
-        ..object_store::Config::default()
-    };
-    if let Ok(store) = js.get_object_store(&bucket).await {
-        return Ok(store);
-    }
-    let made = js.create_object_store(config).await;
-    made.map_err(|error| {
-        SetupError::Unavailable(format!("cannot make the bucket {bucket}: {error}"))
-    })
-}
-
-/// The streams that capture `subjects` and are not our own.
-async fn covering(js: &Context, subjects: &str, own: &[&str]) -> Result<Vec<String>, SetupError> {
-    let request = serde_json::json!({ "subject": subjects });
-    let answer: Response<Names> = js
-        .request("STREAM.NAMES", &request)
-        .await
-        .map_err(|error| unanswered(&error))?;
-    match answer {
-        Response::Ok(names) => Ok(names
-            .streams
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|name| !own.contains(&name.as_str()))
-            .collect()),
-        Response::Err { error } => Err(refused(&error)),
-    }
 }
 
 async fn existing(
