@@ -73,13 +73,17 @@ check: ## formatting, lints, documentation, scripts, tests
 
 .PHONY: deploy-test
 deploy-test: ## Docker, Compose, monitoring … proven by running them (ONLY="docker compose")
-	@failed=; for test in deploy/test/[a-z]*.sh; do \
+	@for name in $(ONLY); do \
+		[ -x "deploy/test/$$name.sh" ] || { echo "deploy-test: there is no test $$name" >&2; exit 2; }; \
+	done; \
+	failed=; skipped=; for test in deploy/test/[a-z]*.sh; do \
 		[ -x "$$test" ] || continue; \
 		name=$$(basename "$$test" .sh); \
 		case " $(or $(ONLY),$$name) " in *" $$name "*) ;; *) continue ;; esac; \
 		"$$test"; code=$$?; \
-		case $$code in 0|77) ;; *) failed="$$failed $$name($$code)" ;; esac; \
+		case $$code in 0) ;; 77) skipped="$$skipped $$name" ;; *) failed="$$failed $$name($$code)" ;; esac; \
 	done; \
+	if [ -n "$$skipped" ]; then echo "deploy-test: skipped:$$skipped"; fi; \
 	if [ -n "$$failed" ]; then echo "deploy-test: FAILED:$$failed"; exit 1; fi
 
 .PHONY: bench

@@ -31,7 +31,7 @@ if command -v kustomize >/dev/null; then
 elif command -v kubectl >/dev/null; then
     render() { kubectl kustomize "$1"; }
 else
-    say "neither kustomize nor kubectl: only the rendered file is validated"
+    say "neither kustomize nor kubectl: overlays, components and the file's equality with the base are NOT tested"
     render() { return 1; }
 fi
 if render "$ROOT/k8s/base" >"$out/base.yaml" 2>"$out/error"; then

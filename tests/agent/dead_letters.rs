@@ -104,22 +104,20 @@ async fn a_group_of_three_keeps_each_refusal_once_and_whole() {
     }
     assert_eq!(letters.len(), refusals.len());
     // every member counts what it refused, one wrote each letter
-    let mut written = 0.0;
     for agent in &agents {
-        let metrics = agent.metrics();
-        let refused = metrics.sum("technical_bars_rejected_total");
-        assert_eq!(refused, refusals.len() as f64);
-        let of = |reason| {
-            metrics.get(&format!(
-                "technical_bars_rejected_total{{reason=\"{reason}\"}}"
-            ))
-        };
-        assert_eq!(of("bad_price"), Some(3.0));
-        assert_eq!(of("poison"), Some(0.0));
-        assert_eq!(metrics.get("technical_panics_total"), Some(0.0));
-        written += metrics.sum("technical_dead_letters_total");
+        agent.wait_metrics(&[
+            ("technical_bars_rejected_total", refusals.len() as f64),
+            ("technical_bars_rejected_total{reason=\"bad_price\"}", 3.0),
+            ("technical_bars_rejected_total{reason=\"poison\"}", 0.0),
+            ("technical_panics_total", 0.0),
+        ]);
     }
-    assert_eq!(written, refusals.len() as f64);
+    // a letter is counted a moment after it may have arrived here
+    until("each letter to be counted once", || {
+        let written = |agent: &Agent| agent.metrics().sum("technical_dead_letters_total");
+        let written: f64 = agents.iter().map(written).sum();
+        (written == refusals.len() as f64).then_some(())
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,9 +247,10 @@ async fn a_fifth_of_nonsense_costs_the_rest_nothing_and_does_not_flood_the_log()
         .collect();
     assert!(!told.is_empty());
     for (at, reason) in &told {
+        // the interval counts from receipt; on a busy machine the first line is written later
         let close = told
             .iter()
-            .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.9);
+            .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.0);
         assert_eq!(close.count(), 1, "{told:?}");
     }
 }

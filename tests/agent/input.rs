@@ -65,8 +65,7 @@ async fn a_series_is_kept_in_order_whatever_comes() {
     assert_eq!(letters[0].header("Ta-Reason"), Some("late"));
     assert_eq!(letters[0].json(), late);
 
-    let metrics = agent.metrics();
-    for (name, value) in [
+    agent.wait_metrics(&[
         ("technical_messages_received_total", 9.0),
         ("technical_bars_received_total", 6.0),
         ("technical_bars_duplicate_total", 2.0),
@@ -75,9 +74,7 @@ async fn a_series_is_kept_in_order_whatever_comes() {
         ("technical_bars_rejected_total{reason=\"late\"}", 1.0),
         ("technical_dead_letters_total", 1.0),
         ("technical_signals_published_total", 6.0),
-    ] {
-        assert_eq!(metrics.get(name), Some(value), "{name}");
-    }
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,9 +246,10 @@ async fn the_elements_of_an_array_stand_alone() {
             ("missing_field", bad[2].as_bytes()),
         ]
     );
-    let metrics = agent.metrics();
-    assert_eq!(metrics.get("technical_messages_received_total"), Some(1.0));
-    assert_eq!(metrics.sum("technical_bars_received_total"), 3.0);
+    agent.wait_metrics(&[
+        ("technical_messages_received_total", 1.0),
+        ("technical_bars_received_total", 3.0),
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

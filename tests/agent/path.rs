@@ -120,13 +120,14 @@ async fn signals_of_real_bars_are_byte_for_byte_those_of_replay() {
     assert!(last["indicators"]["atr_14"].is_f64());
     assert!(last["indicators"]["stoch_14_3_3"]["d"].is_f64());
 
-    let metrics = agent.metrics();
     let sent: usize = files.iter().map(Vec::len).sum();
-    assert_eq!(metrics.sum("technical_bars_received_total"), sent as f64);
-    assert_eq!(metrics.sum("technical_bars_owned_total"), sent as f64);
-    assert_eq!(metrics.sum("technical_signals_published_total"), due as f64);
-    assert_eq!(metrics.get("technical_series"), Some(9.0));
-    assert_eq!(metrics.sum("technical_bars_rejected_total"), 0.0);
+    agent.wait_metrics(&[
+        ("technical_bars_received_total", sent as f64),
+        ("technical_bars_owned_total", sent as f64),
+        ("technical_signals_published_total", due as f64),
+        ("technical_series", 9.0),
+        ("technical_bars_rejected_total", 0.0),
+    ]);
 
     // what was said stays true: the agent is told to stop and does
     agent.sigterm();

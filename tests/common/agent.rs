@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -144,6 +144,31 @@ impl Agent {
     /// Its metrics now.
     pub fn metrics(&self) -> Metrics {
         Metrics::parse(&self.get("/metrics").body)
+    }
+
+    /// Waits until every one of these metrics (the sum over its labels, where none are given) has
+    /// its value: what is counted in the hot loop is shown a moment after its signal has arrived.
+    pub fn wait_metrics(&self, expected: &[(&str, f64)]) {
+        let value = |metrics: &Metrics, name: &str| match metrics.get(name) {
+            Some(value) => value,
+            None => metrics.sum(name),
+        };
+        let mut last = Vec::new();
+        let start = Instant::now();
+        loop {
+            let metrics = self.metrics();
+            last.clear();
+            last.extend(expected.iter().map(|(name, _)| value(&metrics, name)));
+            #[allow(clippy::float_cmp)] // counts
+            if last.iter().zip(expected).all(|(is, (_, due))| is == due) {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "expected {expected:?}, counted {last:?}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The lines of its standard output so far.
