@@ -9,6 +9,7 @@ mod common;
 mod chaos;
 mod faults;
 mod feeder;
+mod full;
 mod history;
 mod ownership;
 mod setup;

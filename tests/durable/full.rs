@@ -1,0 +1,114 @@
+//! Streams that cannot take more: nothing is dropped, the state is told, and work goes on by
+//! itself once there is room.
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
+
+use crate::common::{NatsServer, until};
+use crate::feeder::{bar, connect, store};
+use crate::history::{contents, settle};
+use crate::{Agent, agent};
+
+async fn feed(js: &async_nats::jetstream::Context, bars: std::ops::Range<u64>) {
+    for n in bars {
+        let (payload, id) = (bar(0, n).to_string(), n.to_string());
+        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
+    }
+}
+
+fn wait_status(agent: &Agent, path: &str, status: u16) {
+    until(&format!("{status} from {path}"), || {
+        (agent.try_get(path)?.status == status).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_stream_of_signals_holds_work_up_until_there_is_room_and_costs_nothing() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut running = agent(&server, &[("TECHNICAL_SIGNALS_MAX_BYTES", "40000")]);
+    running.wait_ready();
+    let info = js.get_stream("TECHNICAL_SIGNALS").await.unwrap();
+    assert_eq!(info.cached_info().config.discard, DiscardPolicy::New);
+    feed(&js, 0..120).await;
+    let told = running.wait_log("signals cannot be stored");
+    assert!(
+        told["reason"].as_str().unwrap().contains("maximum bytes"),
+        "{told}"
+    );
+    wait_status(&running, "/readyz", 503);
+    assert_eq!(running.get("/livez").status, 200);
+    let health = running.get("/health");
+    assert_eq!(health.status, 503);
+    assert!(health.body.contains("cannot be stored"), "{}", health.body);
+    running.wait_metrics(&[("technical_circuit_open", 1.0)]);
+    // what was stored before is still there, from the first on
+    let before = contents(&js, "TECHNICAL_SIGNALS", "insight.>").await;
+    assert!(!before.is_empty() && before.len() < 116);
+    let first: serde_json::Value = serde_json::from_slice(&before[0].payload).unwrap();
+    assert_eq!(first["bars_analyzed"], 5);
+
+    let roomier = Config {
+        max_bytes: -1,
+        ..info.cached_info().config.clone()
+    };
+    js.update_stream(roomier).await.unwrap();
+    wait_status(&running, "/readyz", 200);
+    running.wait_metrics(&[("technical_circuit_open", 0.0)]);
+    feed(&js, 120..130).await;
+    settle(&js, 130, 1).await;
+    running.sigterm();
+    assert_eq!(running.wait_exit(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_reading_would_take_from_is_left_alone_and_named() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let queue = |retention| Config {
+        name: "MARKET".to_owned(),
+        subjects: vec!["raw.>".to_owned()],
+        retention,
+        ..Config::default()
+    };
+    js.create_stream(queue(RetentionPolicy::WorkQueue))
+        .await
+        .unwrap();
+    feed(&js, 0..10).await;
+    let mut waiting = agent(&server, &[]);
+    let told = waiting.wait_log("durable delivery cannot begin");
+    let reason = told["error"].as_str().unwrap();
+    assert!(reason.contains("MARKET"), "{reason}");
+    assert!(reason.contains("work-queue"), "{reason}");
+    assert_eq!(waiting.get("/readyz").status, 503);
+    assert_eq!(waiting.get("/livez").status, 200);
+    let state = js.get_stream("MARKET").await.unwrap();
+    assert_eq!(state.cached_info().state.messages, 10);
+    assert_eq!(state.cached_info().state.consumer_count, 0);
+    // and it begins by itself once the bars can be read without harm
+    js.delete_stream("MARKET").await.unwrap();
+    js.create_stream(queue(RetentionPolicy::Limits))
+        .await
+        .unwrap();
+    waiting.wait_ready();
+    feed(&js, 10..30).await;
+    settle(&js, 20, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_stores_only_some_of_the_subjects_is_named() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    js.create_stream(Config {
+        name: "SOME".to_owned(),
+        subjects: vec!["raw.market_data.price.S0.>".to_owned()],
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let waiting = agent(&server, &[]);
+    let told = waiting.wait_log("durable delivery cannot begin");
+    let reason = told["error"].as_str().unwrap();
+    assert!(reason.contains("SOME captures only some"), "{reason}");
+    assert_eq!(waiting.get("/livez").status, 200);
+    assert_eq!(waiting.get("/readyz").status, 503);
+}
