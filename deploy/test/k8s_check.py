@@ -1,6 +1,6 @@
 """What no schema knows about the rendered manifests: that they fit together and keep their promises.
 
-Reads every *.yaml in the directory given. Prints what is wrong and exits 1, or says what holds.
+Reads every *.yaml in the first directory given, and the base in the second. Prints what is wrong and exits 1, or says what holds.
 """
 
 import pathlib
@@ -141,11 +141,33 @@ def check_set(where, objects):
         wrong(where, f"{scalers} autoscalers for one Deployment")
 
 
-def main(directory):
+def check_sources(base, objects):
+    """The single file against the base it is made from, without kustomize."""
+    where = "technical-analysis-deployment.yaml"
+    recipe = yaml.safe_load((base / "kustomization.yaml").read_text())
+    sources = [yaml.safe_load((base / name).read_text()) for name in recipe["resources"]]
+    lines = (base / "agent.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    made = [o for o in objects if o["kind"] == "ConfigMap"]
+    if [o["data"] for o in made] != [settings]:
+        wrong(where, "its ConfigMap is not k8s/base/agent.env; run k8s/render.sh")
+        return
+    # what kustomize changes: the ConfigMap's name by its contents, and the image's tag
+    text = yaml.safe_dump([o for o in objects if o["kind"] != "ConfigMap"])
+    text = text.replace(made[0]["metadata"]["name"], recipe["configMapGenerator"][0]["name"])
+    for image in recipe["images"]:
+        text = text.replace(f"{image['name']}:{image['newTag']}", image["name"])
+    by_name = {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load(text)}
+    if by_name != {(o["kind"], o["metadata"]["name"]): o for o in sources}:
+        wrong(where, "is not what k8s/base says; run k8s/render.sh")
+
+
+def main(directory, base):
     sets = {}
     for file in sorted(pathlib.Path(directory).glob("*.yaml")):
         sets[file.stem] = [o for o in yaml.safe_load_all(file.read_text()) if o]
         check_set(file.stem, sets[file.stem])
+    check_sources(pathlib.Path(base), sets["file"])
     if "base" in sets and sets["base"] != sets["file"]:
         wrong("technical-analysis-deployment.yaml", "is not what k8s/render.sh prints; render it again")
     if problems:
@@ -154,4 +176,4 @@ def main(directory):
     print(f"k8s: selectors, probes, ports, limits, graces and targets fit (objects: {counts})")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
