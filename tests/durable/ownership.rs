@@ -78,4 +78,13 @@ async fn a_series_is_told_of_by_its_owner() {
     assert_eq!(detail["owned"], true);
     assert_eq!(running.get("/series").json()["total"], 1);
     assert_eq!(running.get("/series/S4/1m").status, 404);
+    // it is known again after a restart, before any bar comes
+    running.sigterm();
+    assert_eq!(running.wait_exit(), 0);
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    until("the series after the restart", || {
+        (running.get("/status").json()["series"] == 1).then_some(())
+    });
+    assert_eq!(running.get("/series/S3/1m").json()["bars"], 8);
 }

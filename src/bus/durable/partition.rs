@@ -147,6 +147,8 @@ impl Partition {
             .sharing(&common.refused)
             .forgetting(config.series_idle);
         let taken = restore(&common, unit, &place, &mut intake).await?;
+        let restored = intake.engine.len() as u64;
+        gauges.series.store(restored, Ordering::Relaxed);
         let done = found.as_ref().map(|stored| &stored.marker.position);
         let done = done.filter(|position| {
             let ours = position.origin == place.origin;
@@ -200,7 +202,8 @@ impl Partition {
             self.beat();
             if stopping && self.saving.is_none() {
                 self.intake.flush();
-                feed.close().await;
+                // the next owner does not wait for a courtesy
+                tokio::spawn(feed.close());
                 return End::Stopped;
             }
             let mut reopen = None;
