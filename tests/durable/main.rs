@@ -7,6 +7,7 @@
 mod common;
 
 mod chaos;
+mod controls;
 mod faults;
 mod feeder;
 mod full;

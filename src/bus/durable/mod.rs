@@ -17,6 +17,7 @@ mod layout;
 mod leasing;
 mod partition;
 mod records;
+mod sabotage;
 mod streams;
 mod tasks;
 mod watch;
@@ -168,6 +169,8 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let mut stop = setup.stop.clone();
     let started = Instant::now();
     let started_at = clock::now();
+    // told of before anything comes of it
+    sabotage::sabotage();
     loop {
         let streams = tokio::select! {
             streams = prepared(&setup) => streams,

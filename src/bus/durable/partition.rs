@@ -23,6 +23,7 @@ use super::Common;
 use super::commit::{self, Position, Stored};
 use super::feed::{Delivery, Feed};
 use super::layout::Layout;
+use super::sabotage::sabotage;
 use super::streams::{Unit, marker_subject};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::{Arrival, Duty, Intake, Outgoing};
@@ -150,6 +151,7 @@ impl Partition {
         let restored = intake.engine.len() as u64;
         gauges.series.store(restored, Ordering::Relaxed);
         let done = found.as_ref().map(|stored| &stored.marker.position);
+        let done = done.filter(|_| !sabotage().marker);
         let done = done.filter(|position| {
             let ours = position.origin == place.origin;
             if !ours {
