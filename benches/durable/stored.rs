@@ -42,13 +42,13 @@ impl Acks {
     }
 }
 
-/// Returns once a stream has this many messages that are no commit markers.
+/// Returns once a stream has this many messages, commit markers included: at most one for each
+/// partition, so this is about when the last signals come.
 pub async fn reaches(js: &Context, stream: &str, messages: u64, patience: Duration) {
     let start = Instant::now();
     let mut stream = js.get_stream(stream).await.expect("a stream");
     loop {
         let state = &stream.info().await.expect("its state").state;
-        // a marker at most per partition, and each of them has a subject of its own
         if state.messages >= messages {
             return;
         }

@@ -247,10 +247,9 @@ async fn a_fifth_of_nonsense_costs_the_rest_nothing_and_does_not_flood_the_log()
         .collect();
     assert!(!told.is_empty());
     for (at, reason) in &told {
-        // the interval counts from receipt; on a busy machine the first line is written later
         let close = told
             .iter()
-            .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.0);
+            .filter(|(other, r)| r == reason && (other - at).rem_euclid(86_400.0) < 9.9);
         assert_eq!(close.count(), 1, "{told:?}");
     }
 }
