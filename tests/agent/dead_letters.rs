@@ -165,7 +165,7 @@ async fn a_payload_over_the_limit_is_cut_and_says_so() {
     publish(&client, "raw.market_data.price", &padded(100_001)).await;
     publish(&client, "raw.market_data.price", &padded(100_000)).await;
     assert_eq!(signals.wait_for(1).await.len(), 1);
-    let letters = letters.messages();
+    let letters = letters.wait_for(1).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("Ta-Reason"), Some("too_large"));
     assert_eq!(letters[0].header("Ta-Truncated"), Some("true"));

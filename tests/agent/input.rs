@@ -60,7 +60,7 @@ async fn a_series_is_kept_in_order_whatever_comes() {
         ]
     );
     crate::common::assert_nothing_twice(&came);
-    let letters = letters.messages();
+    let letters = letters.wait_for(1).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("Ta-Reason"), Some("late"));
     assert_eq!(letters[0].json(), late);
