@@ -13,6 +13,7 @@ mod feeder;
 mod full;
 mod history;
 mod ownership;
+mod poison;
 mod setup;
 
 use common::{Agent, NatsServer};
