@@ -34,7 +34,7 @@ pub enum Command {
     /// Ask a running agent how it is: exit 0 when healthy, 1 when not or unreachable
     Health(HealthArgs),
     /// Check the configuration and print every value with where it came from, secrets masked
-    Config(OutputArgs),
+    Config(ConfigArgs),
     /// List the indicators: parameters, outputs, first value, convention, source
     Indicators(OutputArgs),
 }
@@ -123,6 +123,17 @@ pub struct HealthArgs {
     /// Ask whether it is ready (`/readyz`) instead of healthy (`/health`)
     #[arg(long)]
     pub ready: bool,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct ConfigArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the permissions that the NATS user needs, for the configuration of a server, instead
+    #[arg(long, conflicts_with = "json")]
+    pub permissions: bool,
 }
 
 /// Arguments of commands that print a table.

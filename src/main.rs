@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use technical_analysis_agent::app::Application;
-use technical_analysis_agent::bus::{Link, Sizing, connect};
-use technical_analysis_agent::cli::{self, Command, FeedArgs, HealthArgs, ReplayArgs};
+use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
+use technical_analysis_agent::cli::{self, Command, ConfigArgs, FeedArgs, HealthArgs, ReplayArgs};
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
@@ -39,7 +39,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
         Command::Health(args) => health(args),
-        Command::Config(output) => config(output.json),
+        Command::Config(args) => config(*args),
         Command::Indicators(output) => {
             say(&if output.json {
                 indicators::catalogue_json() + "\n"
@@ -117,12 +117,14 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
     }
 }
 
-fn config(json: bool) -> Result<Exit, Error> {
+fn config(args: ConfigArgs) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    let text = if json {
+    let text = if args.permissions {
+        permissions::block(&permissions::needs(&config))
+    } else if args.json {
         config.json().map_err(anyhow::Error::from)? + "\n"
     } else {
         config.table()

@@ -15,7 +15,7 @@
 //! The link holds the client, so a connection ends by [`super::drain_and_close`] only, never by
 //! being forgotten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -26,9 +26,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::jitter;
+use super::permissions::{Denial, Operation};
 
 /// Denials remembered at most.
 const MAX_DENIALS: usize = 32;
+/// One that does not come again within this may have been lifted; a subscription is asked for once.
+const DENIAL_HOLDS: Duration = Duration::from_secs(30);
 /// One line of a kind per this.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a burst of drops is counted before it is logged.
@@ -70,7 +73,8 @@ pub struct Link {
     slow_consumer_events: AtomicU64,
     burst: AtomicBool,
     last_error: Mutex<Option<String>>,
-    denials: Mutex<BTreeSet<String>>,
+    denials: Mutex<BTreeMap<Denial, Instant>>,
+    told_denials: Mutex<BTreeSet<String>>,
     outage_line: Throttle,
     refusal_line: Throttle,
     server_error_line: Throttle,
@@ -86,7 +90,8 @@ impl Default for Link {
             slow_consumer_events: AtomicU64::new(0),
             burst: AtomicBool::new(false),
             last_error: Mutex::new(None),
-            denials: Mutex::new(BTreeSet::new()),
+            denials: Mutex::new(BTreeMap::new()),
+            told_denials: Mutex::new(BTreeSet::new()),
             outage_line: Throttle::default(),
             refusal_line: Throttle::default(),
             server_error_line: Throttle::default(),
@@ -230,12 +235,15 @@ impl Link {
             Event::Closed => self.ended(),
             Event::Draining => tracing::debug!("draining the NATS connection"),
             Event::ServerError(error) => {
-                // One that forbids a subject comes for each message published to it.
-                if self.server_error_line.due() {
-                    tracing::warn!(%error, "the NATS server reports an error");
-                }
                 let text = error.to_string();
-                self.note_denial(&text);
+                match Denial::parse(&text) {
+                    // it comes for each message, and is told of once
+                    Some(denial) => self.note_denial(denial),
+                    None if self.server_error_line.due() => {
+                        tracing::warn!(%error, "the NATS server reports an error");
+                    }
+                    None => {}
+                }
                 self.failed(text.clone());
                 self.server_error.send_replace(Some(text));
             }
@@ -243,22 +251,40 @@ impl Link {
         }
     }
 
-    /// What the server does not let this connection do, in its words; forgotten at a reconnect,
-    /// which asks for everything anew.
+    /// What the server does not let this connection do, as far as it is known to hold still.
+    /// Forgotten at a reconnect, which asks for everything anew.
     #[must_use]
-    pub fn denials(&self) -> Vec<String> {
-        lock(&self.denials).iter().cloned().collect()
+    pub fn denials(&self) -> Vec<Denial> {
+        let holds = |(denial, at): &(&Denial, &Instant)| {
+            denial.operation == Operation::Subscribe || at.elapsed() < DENIAL_HOLDS
+        };
+        let denials = lock(&self.denials);
+        let held = denials.iter().filter(holds);
+        held.map(|(denial, _)| denial.clone()).collect()
     }
 
-    fn note_denial(&self, text: &str) {
-        // round trips go to inboxes, and take a refusal for an answer
-        let denied = text.to_ascii_lowercase().contains("permissions violation");
-        if denied && !text.contains("_INBOX.") {
-            let mut denials = lock(&self.denials);
-            if denials.len() < MAX_DENIALS {
-                denials.insert(text.to_owned());
-            }
+    /// Forgets what was denied, before it is tried again.
+    pub(super) fn forget_denials(&self) {
+        lock(&self.denials).clear();
+        self.server_error.send_replace(None);
+    }
+
+    fn note_denial(&self, denial: Denial) {
+        let mut denials = lock(&self.denials);
+        let known = denials.contains_key(&denial);
+        if !known && denials.len() >= MAX_DENIALS {
+            return;
         }
+        let told = self.told_denials.lock();
+        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        // a fresh inbox is denied as the one before was
+        if told.len() < MAX_DENIALS && told.insert(denial.to_string()) {
+            tracing::error!(
+                "the NATS user lacks a permission: {denial}; allow it in the authorization of the \
+                 server (`technical-analysis-agent config --permissions` prints all it takes)"
+            );
+        }
+        denials.insert(denial, Instant::now());
     }
 
     fn connected(&self) {

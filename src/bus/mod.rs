@@ -8,6 +8,7 @@ mod drain;
 pub mod durable;
 mod intake;
 mod link;
+pub mod permissions;
 mod sabotage;
 mod service;
 mod setup;

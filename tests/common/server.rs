@@ -128,6 +128,25 @@ impl NatsServer {
         self.restart();
     }
 
+    /// Gives the running server another configuration, as far as it takes one without a restart.
+    pub fn reload_with(&mut self, config: impl Into<String>) {
+        self.options.config = config.into();
+        let file = self.home.path().join("server.conf");
+        std::fs::write(file, self.config_text()).expect("a writable directory");
+        let before = self.log().matches("Reloaded server configuration").count();
+        let pid = self.process().id();
+        let status = Command::new(binary())
+            .arg("--signal")
+            .arg(format!("reload={pid}"))
+            .status()
+            .expect("nats-server --signal");
+        assert!(status.success(), "the server takes the signal to reload");
+        until("the server to reload", || {
+            let now = self.log().matches("Reloaded server configuration").count();
+            (now > before).then_some(())
+        });
+    }
+
     /// Freezes it: its sockets stay open and answer nothing.
     pub fn freeze(&self) {
         freeze(self.process());

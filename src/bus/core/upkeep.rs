@@ -69,11 +69,19 @@ impl Worker {
         {
             self.dropped_at = None;
         }
+        let config = &self.setup.config;
         let denials = link.denials();
-        if !denials.is_empty() {
-            let denials = denials.join("; ");
-            self.intake_health
-                .down(format!("the NATS server does not allow it: {denials}"));
+        // round trips take the refusal of an inbox for an answer
+        let mut grave = denials
+            .iter()
+            .filter(|denial| !denial.is_about_inbox() && !denial.is_minor(config))
+            .peekable();
+        if grave.peek().is_some() {
+            let grave: Vec<String> = grave.map(ToString::to_string).collect();
+            self.intake_health.down(format!(
+                "the NATS user lacks a permission: {}",
+                grave.join(", ")
+            ));
         } else if self.dropped_at.is_some() {
             self.intake_health.degraded(
                 "bars were dropped within the last minute: this process is slower than its market \

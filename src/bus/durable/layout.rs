@@ -14,7 +14,7 @@ const PREFIX: &str = "p.";
 
 /// One shape of subject with a symbol in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(in crate::bus) struct Shape {
     /// Subjects of this shape; the symbol is the first wildcard.
     pub subjects: String,
     /// What they become in the stream of bars.
@@ -23,7 +23,7 @@ pub(super) struct Shape {
 
 /// The shapes of all market-data subjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::bus) struct Layout {
     pub shapes: Vec<Shape>,
     /// Subjects that name no symbol.
     pub bare: Vec<String>,

@@ -36,6 +36,7 @@ use super::backoff::backoff;
 use super::drain::{DrainError, drain_and_close};
 use super::intake::{Intake, Refused};
 use super::link::Link;
+use super::permissions::{Denial, Operation};
 use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
@@ -47,6 +48,7 @@ use crate::ops::metrics::Metrics;
 
 use circuit::Circuit;
 use commit::Committer;
+pub(super) use layout::Layout;
 use partition::{End, Gauges, Order};
 use records::{ReadError, Records};
 pub use streams::SetupError;
@@ -67,6 +69,8 @@ const MISSES: usize = 3;
 const FAILURES: usize = 10;
 /// As is done when signals cannot be stored for this long.
 const UNSTORABLE: Duration = Duration::from_secs(15);
+/// What the server has refused us to hear is asked for again this often.
+const ASK_ANEW: Duration = Duration::from_secs(10);
 
 /// Why durable delivery could not end well.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +166,9 @@ struct Coordinator {
 /// Why it cannot.
 pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
     let js = jetstream::new(client.clone());
-    streams::prepare(&js, link, config).await.map(|_| ())
+    streams::prepare(client, &js, link, config)
+        .await
+        .map(|_| ())
 }
 
 /// Works until told to stop, then gives up what it owns and closes the connection.
@@ -208,7 +214,7 @@ async fn prepared(setup: &Setup) -> Streams {
     let mut told = None;
     let mut attempt = 0;
     loop {
-        match streams::prepare(&js, &setup.link, &setup.config).await {
+        match streams::prepare(&setup.client, &js, &setup.link, &setup.config).await {
             Ok(streams) => return streams,
             Err(error) => {
                 component.down(error.to_string());
@@ -220,6 +226,19 @@ async fn prepared(setup: &Setup) -> Streams {
         }
         attempt += 1;
         sleep(backoff(attempt)).await;
+        ask_anew(&setup.client, &setup.link).await;
+    }
+}
+
+/// Connects again where the server has refused to let us hear answers: a subscription that was
+/// refused is not made up for when it is allowed, and nothing works without it.
+async fn ask_anew(client: &Client, link: &Link) {
+    let deaf =
+        |denial: &Denial| denial.operation == Operation::Subscribe && denial.is_about_inbox();
+    if link.is_connected() && link.denials().iter().any(deaf) {
+        // it fails only when the client has ended
+        let _ = client.force_reconnect().await;
+        let _ = timeout(LAST_FLUSH, link.wait_for(|state| state.connected)).await;
     }
 }
 
@@ -288,6 +307,7 @@ impl Coordinator {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = self.changes().await;
+        let mut asked_anew = Instant::now();
         let mut stop = setup.stop.clone();
         let mut link = setup.link.watch();
         let mut deadline = *stop.borrow_and_update();
@@ -335,6 +355,19 @@ impl Coordinator {
                     }
                 }
                 _ = ticks.tick() => self.tick(),
+            }
+            if asked_anew.elapsed() > ASK_ANEW {
+                asked_anew = Instant::now();
+                ask_anew(&self.common.client, &self.common.link).await;
+                if self
+                    .common
+                    .link
+                    .denials()
+                    .iter()
+                    .any(Denial::is_about_changes)
+                {
+                    changes = self.changes().await;
+                }
             }
             self.look();
         }

@@ -9,21 +9,29 @@ mod foreign;
 mod verify;
 mod wanted;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as StreamConfig, Source, SubjectTransform};
 use async_nats::jetstream::{Context, ErrorCode, object_store};
+use async_nats::{Client, HeaderMap};
+use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::layout::Layout;
+use crate::bus::drain::round_trip;
 use crate::bus::link::Link;
+use crate::bus::permissions::needs;
 use crate::config::{Config, DurableConfig};
 use foreign::covering;
 use verify::verify;
 
 /// The oldest server that has what a commit needs.
 const OLDEST: (u32, u32) = (2, 12);
+/// For the server to read what was sent to it.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Metadata of the stream of bars: how many partitions its subjects are divided into.
 const PARTITIONS: &str = "technical.partitions";
 
@@ -90,26 +98,60 @@ pub(super) fn marker_subject(signals: &str, group: &str, unit: u32) -> String {
 /// # Errors
 /// What stands in the way, or that the server did not answer.
 pub(super) async fn prepare(
+    client: &Client,
     js: &Context,
     link: &Link,
     config: &Config,
 ) -> Result<Streams, SetupError> {
+    can_serve(link)?;
+    allowed(client, link, config).await?;
     tokio::select! {
-        outcome = find_or_make(js, link, config) => outcome.map_err(|error| match error {
+        outcome = find_or_make(js, config) => outcome.map_err(|error| match error {
             // it has JetStream, which is not up yet
             SetupError::NoJetStream(told) if link.server().is_some_and(|s| s.jetstream) => {
                 SetupError::Unavailable(told)
             }
             error => error,
         }),
-        () = link.refused("$JS.API.") => {
-            Err(SetupError::Denied(link.last_error().unwrap_or_default()))
-        }
+        () = link.refused("$JS.API.") => Err(denied(link, config).unwrap_or_else(|| {
+            SetupError::Unavailable(link.last_error().unwrap_or_default())
+        })),
     }
 }
 
-async fn find_or_make(js: &Context, link: &Link, config: &Config) -> Result<Streams, SetupError> {
-    can_serve(link)?;
+/// Tries everything that can be tried without effect: a subject that is forbidden answers nothing,
+/// and is otherwise only found out when it is needed.
+async fn allowed(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
+    let unanswered = |error: &dyn std::fmt::Display| SetupError::Unavailable(error.to_string());
+    link.forget_denials();
+    let mut headers = HeaderMap::new();
+    // should it be stored after all, then not: no stream is there yet
+    headers.insert("Nats-Expected-Last-Sequence", i64::MAX.to_string());
+    for subject in needs(config).into_iter().filter_map(|need| need.probe) {
+        client
+            .publish_with_headers(subject, headers.clone(), Bytes::new())
+            .await
+            .map_err(|error| unanswered(&error))?;
+    }
+    let deadline = Instant::now() + ANSWER;
+    round_trip(client, link, deadline)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    denied(link, config).map_or(Ok(()), Err)
+}
+
+/// What stands in the way of all that is denied.
+pub(super) fn denied(link: &Link, config: &Config) -> Option<SetupError> {
+    let denials = link.denials();
+    let grave = denials
+        .iter()
+        .filter(|denial| !denial.is_minor(config) && !denial.is_about_changes());
+    let told: BTreeSet<String> = grave.map(ToString::to_string).collect();
+    let told: Vec<String> = told.into_iter().collect();
+    (!told.is_empty()).then(|| SetupError::Denied(told.join(", ")))
+}
+
+async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupError> {
     let durable = &config.durable;
     let partitions = recorded_partitions(js, durable).await?;
     let layout = Layout::new(&config.subjects, partitions);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::partition::Gauges;
-use super::{Coordinator, Running, STALL};
+use super::{Coordinator, Running, STALL, streams};
 
 impl Coordinator {
     pub(super) fn tick(&mut self) {
@@ -116,6 +116,8 @@ impl Coordinator {
                 "signals of {} partitions cannot be stored, and reading waits for it: {}",
                 open.partitions, open.reason
             ));
+        } else if let Some(denied) = streams::denied(&self.common.link, &self.common.config) {
+            self.intake.down(denied.to_string());
         } else {
             let stream = &self.common.config.durable.bars_stream;
             self.intake.up(format!("{units} partitions of {stream}"));

@@ -9,6 +9,7 @@ use super::{End, Partition};
 use crate::bus::durable::Common;
 use crate::bus::durable::circuit::Failing;
 use crate::bus::durable::commit::{self, Marker, Position, Stored, Wanted};
+use crate::bus::durable::streams;
 use crate::bus::intake::Outgoing;
 
 impl Partition {
@@ -155,7 +156,12 @@ async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
             Attempt::Stored(stored)
         }
         Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => Attempt::Fenced,
-        Ok(_) | Err(_) => Attempt::Failed(error.to_string()),
+        Ok(_) | Err(_) => {
+            // what is denied is not answered, or leaves a gap in the batch
+            let denied = streams::denied(&common.link, &common.config);
+            let reason = denied.map_or_else(|| error.to_string(), |denied| denied.to_string());
+            Attempt::Failed(reason)
+        }
     }
 }
 

@@ -1,0 +1,336 @@
+//! What a NATS user must be allowed to do, and what a server says it may not.
+//!
+//! The list is made from the configuration, so that `config --permissions` prints what this
+//! configuration needs and no more; a test runs durable delivery under exactly that.
+
+use std::fmt;
+
+use super::durable::Layout;
+use crate::config::{Config, Delivery};
+use crate::wire::SubjectPattern;
+
+/// What is done on a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Sending to it.
+    Publish,
+    /// Listening to it.
+    Subscribe,
+}
+
+/// Something that the server does not let this user do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Denial {
+    /// What was tried.
+    pub operation: Operation,
+    /// On which subject.
+    pub subject: String,
+}
+
+/// Something that this user must be let do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// What is done.
+    pub operation: Operation,
+    /// On which subjects.
+    pub subject: String,
+    /// What for.
+    pub purpose: &'static str,
+    /// A subject of these on which anything can be sent without effect: it shows whether sending is
+    /// allowed.
+    pub(super) probe: Option<String>,
+}
+
+impl Denial {
+    /// Reads `Permissions Violation for Publish to "a.b"` and its like.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const SAYS: &str = "permissions violation for ";
+        let lower = text.to_ascii_lowercase();
+        let said = lower.find(SAYS)? + SAYS.len();
+        let operation = if lower[said..].starts_with("publish to ") {
+            Operation::Publish
+        } else if lower[said..].starts_with("subscription to ") {
+            Operation::Subscribe
+        } else {
+            return None;
+        };
+        let mut parts = text[said..].split('"');
+        let subject = parts.nth(1)?.to_owned();
+        Some(Self { operation, subject })
+    }
+
+    /// Whether it is about an inbox, by which answers come.
+    #[must_use]
+    pub fn is_about_inbox(&self) -> bool {
+        self.subject.starts_with("_INBOX.")
+    }
+
+    /// Whether it is about hearing of records as they change, without which the table of them is
+    /// only read from time to time.
+    #[must_use]
+    pub fn is_about_changes(&self) -> bool {
+        self.operation == Operation::Subscribe && self.subject.starts_with("$KV.")
+    }
+
+    /// Whether work is possible without it: a heartbeat, an answer, a signal of a bar that is still
+    /// forming.
+    #[must_use]
+    pub fn is_minor(&self, config: &Config) -> bool {
+        const OPTIONAL: [&str; 3] = ["agents.technical.heartbeat.", "$SRV.", "technical."];
+        let forming = || {
+            let pattern = config.forming_subject.pattern();
+            let subject = self.subject.parse::<SubjectPattern>();
+            subject.is_ok_and(|subject| pattern.overlaps(&subject))
+        };
+        (self.is_about_inbox() && self.operation == Operation::Publish)
+            || OPTIONAL.iter().any(|start| self.subject.starts_with(start))
+            || forming()
+    }
+
+    /// The subjects for which the permission should be asked, names that change from one time to
+    /// the next left out.
+    fn subjects(&self) -> String {
+        let tokens: Vec<&str> = self.subject.split('.').collect();
+        let keep = match tokens.as_slice() {
+            ["_INBOX", ..] => 1,
+            ["$JS", "API", "CONSUMER", "MSG", "NEXT", _, _, ..] => 6,
+            ["$JS", "API", "CONSUMER", _, _, _, ..] => 5,
+            ["$JS", "API", "DIRECT", "GET", _, _, ..] => 5,
+            ["$KV" | "$O", _, ..] => 2,
+            _ => return self.subject.clone(),
+        };
+        format!("{}.>", tokens[..keep].join("."))
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = match self.operation {
+            Operation::Publish => "publish to",
+            Operation::Subscribe => "subscribe to",
+        };
+        write!(f, "{operation} `{}`", self.subjects())
+    }
+}
+
+/// What `config` needs, for its kind of delivery; `auto` is taken for durable.
+#[must_use]
+pub fn needs(config: &Config) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let mut need = |operation, purpose, subject: String, probe: Option<&str>| {
+        let probe = probe.map(|last| match subject.strip_suffix('>') {
+            Some(prefix) => format!("{prefix}{last}"),
+            None => subject.clone(),
+        });
+        needs.push(Need {
+            operation,
+            subject,
+            purpose,
+            probe,
+        });
+    };
+    let (publish, subscribe) = (Operation::Publish, Operation::Subscribe);
+    let signals = config.publish_subject.pattern().to_string();
+    let forming = config.forming_subject.pattern().to_string();
+    need(publish, "signals", signals, None);
+    need(publish, "signals of bars still forming", forming, None);
+    need(
+        publish,
+        "refused input",
+        config.dead_letter_subject.clone(),
+        None,
+    );
+    let inboxes = || "_INBOX.>".to_owned();
+    need(publish, "answers to questions", inboxes(), None);
+    need(subscribe, "answers", inboxes(), None);
+    let agents = || "agents.technical.>".to_owned();
+    need(publish, "heartbeats and the group", agents(), None);
+    need(subscribe, "the service API", "$SRV.>".to_owned(), None);
+    need(subscribe, "the service API", "technical.>".to_owned(), None);
+    if config.delivery == Delivery::Core {
+        need(subscribe, "the group", agents(), None);
+        for subject in &config.subjects {
+            need(subscribe, "market data", subject.as_str().to_owned(), None);
+        }
+        return needs;
+    }
+
+    let durable = &config.durable;
+    let (bars, signals) = (&durable.bars_stream, &durable.signals_stream);
+    let leases = format!("{signals}_GROUPS");
+    let checkpoints = format!("{signals}_CHECKPOINTS");
+    let (table, objects) = (format!("KV_{leases}"), format!("OBJ_{checkpoints}"));
+    let layout = Layout::new(&config.subjects, 1);
+    let mut read = Vec::new();
+    let mut sourced = Vec::new();
+    if !layout.shapes.is_empty() {
+        read.push(bars.clone());
+    }
+    if layout.shapes.len() > 1 {
+        sourced.push(format!("IN_{bars}"));
+    }
+    if !layout.bare.is_empty() {
+        read.push(format!("{bars}_BARE"));
+    }
+    let streams = read.iter().chain(&sourced);
+    let streams = streams.chain([signals, &table, &objects]);
+    let api = |rest: String| format!("$JS.API.{rest}");
+    need(
+        publish,
+        "finding streams that store the bars already",
+        api("STREAM.NAMES".to_owned()),
+        Some(""),
+    );
+    for stream in streams {
+        need(
+            publish,
+            "looking at a stream",
+            api(format!("STREAM.INFO.{stream}")),
+            Some(""),
+        );
+        need(
+            publish,
+            "making it where it is missing",
+            api(format!("STREAM.CREATE.{stream}")),
+            None,
+        );
+    }
+    for stream in &read {
+        need(
+            publish,
+            "reading bars",
+            api(format!("CONSUMER.CREATE.{stream}")),
+            Some(""),
+        );
+        for (what, purpose) in [
+            ("MSG.NEXT", "reading bars"),
+            ("INFO", "seeing whether reading stalls"),
+            ("DELETE", "ending it in order"),
+        ] {
+            need(
+                publish,
+                purpose,
+                api(format!("CONSUMER.{what}.{stream}.>")),
+                Some("probe"),
+            );
+        }
+    }
+    need(
+        publish,
+        "how far a partition is",
+        api(format!("STREAM.MSG.GET.{signals}")),
+        Some(""),
+    );
+    need(
+        publish,
+        "how far a partition is",
+        api(format!("DIRECT.GET.{signals}.>")),
+        Some("probe"),
+    );
+    need(
+        publish,
+        "the table of members and leases",
+        api(format!("DIRECT.GET.{table}")),
+        Some(""),
+    );
+    need(
+        publish,
+        "renewing the own record, taking and giving up leases",
+        format!("$KV.{leases}.>"),
+        Some("probe"),
+    );
+    need(
+        subscribe,
+        "hearing of changes at once",
+        format!("$KV.{leases}.>"),
+        None,
+    );
+    need(
+        publish,
+        "how far a partition is, stored with its signals",
+        format!("commit.{signals}.>"),
+        Some("probe"),
+    );
+    need(
+        publish,
+        "writing checkpoints",
+        format!("$O.{checkpoints}.>"),
+        Some("probe"),
+    );
+    need(
+        publish,
+        "reading checkpoints",
+        api(format!("CONSUMER.CREATE.{objects}")),
+        Some(""),
+    );
+    for what in ["CONSUMER.DELETE", "CONSUMER.INFO", "DIRECT.GET"] {
+        need(
+            publish,
+            "reading checkpoints",
+            api(format!("{what}.{objects}.>")),
+            Some("probe"),
+        );
+    }
+    for (what, purpose) in [
+        ("MSG.GET", "reading checkpoints"),
+        ("PURGE", "replacing checkpoints"),
+    ] {
+        need(
+            publish,
+            purpose,
+            api(format!("STREAM.{what}.{objects}")),
+            (what == "MSG.GET").then_some(""),
+        );
+    }
+    needs
+}
+
+/// The permissions as a block for the configuration of a NATS server.
+#[must_use]
+pub fn block(needs: &[Need]) -> String {
+    let list = |operation| {
+        let of = needs.iter().filter(|need| need.operation == operation);
+        let lines: Vec<String> = of
+            .map(|need| format!("    \"{}\" # {}\n", need.subject, need.purpose))
+            .collect();
+        lines.concat()
+    };
+    format!(
+        "permissions {{\n  publish: [\n{}  ]\n  subscribe: [\n{}  ]\n}}\n",
+        list(Operation::Publish),
+        list(Operation::Subscribe)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_read() {
+        let shown = |text: &str| Denial::parse(text).map(|denial| denial.to_string());
+        let said = |what: &str| shown(&format!("nats: Permissions Violation for {what}")).unwrap();
+        assert_eq!(said("Publish to \"a.b\""), "publish to `a.b`");
+        assert_eq!(
+            said("Subscription to \"a.*\" using queue \"q\""),
+            "subscribe to `a.*`"
+        );
+        let wide = |subject: &str| said(&format!("Publish to \"{subject}\""));
+        assert_eq!(
+            wide("$JS.API.CONSUMER.CREATE.B.x1.p.3.>"),
+            "publish to `$JS.API.CONSUMER.CREATE.B.>`"
+        );
+        assert_eq!(
+            wide("$JS.API.CONSUMER.MSG.NEXT.B.x1"),
+            "publish to `$JS.API.CONSUMER.MSG.NEXT.B.>`"
+        );
+        assert_eq!(
+            wide("$JS.API.STREAM.INFO.B"),
+            "publish to `$JS.API.STREAM.INFO.B`"
+        );
+        assert_eq!(wide("$KV.B.g.lease.3"), "publish to `$KV.B.>`");
+        assert_eq!(wide("_INBOX.abc.1"), "publish to `_INBOX.>`");
+        assert_eq!(shown("Authorization Violation"), None);
+    }
+}
