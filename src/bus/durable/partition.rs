@@ -10,6 +10,7 @@
 mod committing;
 mod saving;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ use saving::{restore, saved};
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
+/// How often the lag is asked for while reading is stopped: the server makes a consumer to count.
+const LAG_EVERY: Duration = Duration::from_secs(5);
 /// Tries to read a checkpoint before it counts as damaged.
 const READS: usize = 3;
 /// Writing checkpoints takes at most this share of the time.
@@ -82,8 +85,11 @@ pub(super) struct Gauges {
     pub last_processed: AtomicU64,
     /// Milliseconds since the process began; something was done, if only waiting in order.
     pub beat: AtomicU64,
-    /// As `beat`: when what is not in a checkpoint began; 0 when everything is.
+    /// As `beat`: when what no checkpoint has, nor one that is being written, began; 0 when
+    /// there is no such thing.
     pub unsaved: AtomicU64,
+    /// As `beat`: when what the checkpoint that is being written adds began; 0 when none is.
+    pub saving: AtomicU64,
     pub recovered: AtomicBool,
     pub failing: AtomicBool,
 }
@@ -309,8 +315,14 @@ impl Partition {
         } else if let Some(Err(told)) = next {
             problem = Some(told);
         }
-        self.commit().await?;
         self.gauges.lag.store(lag, Ordering::Relaxed);
+        let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
+        let piling_up = keep_lag(&common, self.unit, self.taken, &gauges);
+        tokio::select! {
+            biased;
+            stored = self.commit() => stored?,
+            never = piling_up => match never {},
+        }
         let series = self.intake.engine.len() as u64;
         self.gauges.series.store(series, Ordering::Relaxed);
         if self.taken >= self.silent_until {
@@ -388,5 +400,20 @@ impl Partition {
     fn beat(&self) {
         let now = self.common.uptime_ms();
         self.gauges.beat.store(now, Ordering::Relaxed);
+    }
+}
+
+/// Tells the lag of a partition that reads no further than `taken` for long, because its signals
+/// cannot be stored: bars pile up then, and no delivery says so.
+async fn keep_lag(common: &Common, unit: u32, taken: u64, gauges: &Gauges) -> Infallible {
+    loop {
+        sleep(LAG_EVERY).await;
+        let place = &common.streams.units[unit as usize];
+        let asked = Feed::waiting(&common.js, place, taken + 1);
+        match common.link.unless_lost(asked).await {
+            Some(Ok(waiting)) => gauges.lag.store(waiting, Ordering::Relaxed),
+            Some(Err(error)) => tracing::debug!(unit, error, "lag is not known"),
+            None => {}
+        }
     }
 }
