@@ -14,6 +14,7 @@ mod full;
 mod history;
 mod observed;
 mod ownership;
+mod poison;
 mod setup;
 
 use common::{Agent, NatsServer};

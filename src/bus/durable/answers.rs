@@ -100,7 +100,7 @@ impl Coordinator {
         PartitionStatus {
             partition: unit,
             state: running.map_or(PartitionState::Restarting, |running| {
-                if running.gauges.failing.load(Ordering::Relaxed) {
+                if running.gauges.blocked.load(Ordering::Relaxed) {
                     PartitionState::Blocked
                 } else if running.gauges.recovered.load(Ordering::Relaxed) {
                     PartitionState::Active

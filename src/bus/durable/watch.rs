@@ -112,18 +112,13 @@ impl Coordinator {
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
         let ages = self.running.values().map(|r| self.checkpoint_age(r));
         metrics.checkpoint_age_seconds.set(ages.fold(0.0, f64::max));
-        let failing = |running: &Running| running.gauges.failing.load(Ordering::Relaxed);
-        let failing = self.running.values().filter(|r| failing(r)).count();
-        metrics.circuit_open.set(i64::from(failing > 0));
+        let open = self.common.circuit.open();
+        metrics.circuit_open.set(i64::from(open.is_some()));
         let units = self.common.streams.units.len();
-        if failing == 0 {
-            self.failing_since = None;
-        } else if self.failing_since.is_none() {
-            self.failing_since = Some(Instant::now());
-        }
-        if failing > 0 {
+        if let Some(open) = open {
             self.intake.down(format!(
-                "signals of {failing} partitions cannot be stored; reading waits for it"
+                "signals of {} partitions cannot be stored, and reading waits for it: {}",
+                open.partitions, open.reason
             ));
         } else {
             let stream = &self.common.config.durable.bars_stream;
