@@ -303,8 +303,14 @@ async fn work(
         _ = stop.wait_for(Option::is_some) => return Ended::Stopped,
     };
     let observer = tokio::spawn(observe(Arc::clone(link), Arc::clone(metrics), component));
-    let service =
-        ServiceApi::start(&client, &config.agent_name, &config.group, queries.clone()).await;
+    let service = ServiceApi::start(
+        &client,
+        &config.agent_name,
+        &config.group,
+        queries.clone(),
+        Arc::clone(metrics),
+    )
+    .await;
     let service = match service {
         Ok(service) => Some(service),
         Err(error) => {

@@ -11,8 +11,12 @@
 //! Errors are those of the protocol: the headers `Nats-Service-Error` and
 //! `Nats-Service-Error-Code` (400 no such symbol or timeframe, 404 unknown series,
 //! 413 too large for one message, 503 busy). Headers `Ta-Agent` and `Ta-Group` say who answers.
+//!
+//! The statistics (`$SRV.STATS`, `nats service stats`) carry how delivery stands as the `data` of
+//! every endpoint. They are read from the metrics, so that asking costs the worker nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::service::error::Error as Refusal;
@@ -26,6 +30,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::market::{SeriesKey, Symbol};
+use crate::ops::durable::Statistics;
+use crate::ops::metrics::Metrics;
 use crate::ops::query::{Queries, SeriesAnswer, Unanswered};
 use crate::wire::token;
 
@@ -71,6 +77,7 @@ impl ServiceApi {
         agent: &str,
         group: &str,
         queries: Queries,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, ServiceError> {
         let of_agent = HashMap::from([
             ("agent".to_owned(), agent.to_owned()),
@@ -80,6 +87,13 @@ impl ServiceApi {
             .service_builder()
             .description(DESCRIPTION)
             .metadata(of_agent)
+            .stats_handler({
+                let agent = agent.to_owned();
+                // a missing `data` is better than no statistics
+                move |_, _| {
+                    serde_json::to_value(Statistics::of(&agent, &metrics)).unwrap_or_default()
+                }
+            })
             .start(NAME, env!("CARGO_PKG_VERSION"))
             .await
             .map_err(ServiceError)?;

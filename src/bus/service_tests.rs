@@ -93,7 +93,8 @@ async fn replica(
         }
     });
     let client = async_nats::connect(&broker.url).await.unwrap();
-    let api = ServiceApi::start(&client, agent, "g", queries)
+    let metrics = Arc::new(crate::ops::durable::tests::busy());
+    let api = ServiceApi::start(&client, agent, "g", queries, metrics)
         .await
         .unwrap();
     client.flush().await.unwrap();
@@ -237,6 +238,18 @@ async fn the_service_is_discovered_with_its_endpoints_until_it_stops() {
 
     let stats = client.request("technical.status", "".into()).await.unwrap();
     assert!(!stats.payload.is_empty());
+    let stats = client.request("$SRV.STATS.technical-analysis", "".into());
+    let stats: Value = serde_json::from_slice(&stats.await.unwrap().payload).unwrap();
+    let endpoints = stats["endpoints"].as_array().unwrap();
+    assert_eq!(endpoints.len(), 3);
+    let busy: Value = serde_json::from_str(crate::ops::durable::tests::BUSY).unwrap();
+    for endpoint in endpoints {
+        let expected = serde_json::json!({
+            "agent": "a", "owned_partitions": 3, "series": 4, "lag_bars": 7, "durable": busy,
+        });
+        assert_eq!(endpoint["data"], expected);
+    }
+
     a.stop().await;
     // the unsubscription travels on the replica's own connection, so it is asked for until
     // the broker has it; the request then fails at once for want of a responder

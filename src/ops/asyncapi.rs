@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use schemars::{JsonSchema, schema_for};
 
+use super::durable::Statistics;
 use super::heartbeat::Heartbeat;
 use super::query::{SeriesDetail, StatusReport};
 use crate::wire::{Reason, headers, schema};
@@ -42,6 +43,7 @@ pub fn document() -> Value {
                 "Signal": embedded(schema::signal(), "Signal"),
                 "Heartbeat": embedded(of::<Heartbeat<'_>>(), "Heartbeat"),
                 "Status": embedded(of::<StatusReport>(), "Status"),
+                "Statistics": embedded(of::<Statistics<'_>>(), "Statistics"),
                 "Series": embedded(of::<SeriesDetail>(), "Series"),
             },
         },
@@ -110,10 +112,16 @@ fn channels() -> Value {
             &series,
             &["Request"],
         ),
+        "statistics": channel(
+            "$SRV.STATS.technical-analysis",
+            "Statistics of the NATS service, with how delivery stands; answered by every agent.",
+            &json!({}),
+            &["Request"],
+        ),
         "reply": {
             "address": null,
             "description": "The inbox of a request.",
-            "messages": messages_of(&["Status", "Series"]),
+            "messages": messages_of(&["Status", "Series", "Statistics"]),
         },
     })
 }
@@ -160,6 +168,7 @@ fn operations() -> Value {
         "sendHeartbeat": send("heartbeat"),
         "answerStatus": answer("status", "Status"),
         "answerSeries": answer("series", "Series"),
+        "answerStatistics": answer("statistics", "Statistics"),
     })
 }
 
@@ -212,11 +221,26 @@ fn messages() -> Value {
             "payload": true,
         },
         "Heartbeat": {
-            "summary": "State, owned partitions, series, last-processed time and lag.",
+            "summary": "State, owned partitions, series, last-processed time and lag; in durable delivery also moves, age of what no checkpoint has, and commits.",
             "payload": { "$ref": "#/components/schemas/Heartbeat" },
         },
         "Request": { "summary": "Without a payload." , "payload": true },
         "Status": { "payload": { "$ref": "#/components/schemas/Status" } },
+        "Statistics": {
+            "summary": "As the service protocol has it (io.nats.micro.v1.stats_response); `data` is ours, the same on every endpoint.",
+            "payload": {
+                "type": "object",
+                "properties": {
+                    "endpoints": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": { "data": { "$ref": "#/components/schemas/Statistics" } },
+                        },
+                    },
+                },
+            },
+        },
         "Series": {
             "summary": "Without a payload, and with the header Nats-Service-Error-Code 404, when the owner has no such series.",
             "payload": { "$ref": "#/components/schemas/Series" },

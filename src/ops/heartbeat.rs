@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::durable::DurableStatus;
 use super::query::{AgentState, StatusReport, rfc3339_or_null};
 use crate::market::Timestamp;
 use crate::wire::token;
@@ -48,6 +49,9 @@ pub struct Heartbeat<'a> {
     pub last_processed: Option<Timestamp>,
     /// Bars waiting to be read.
     pub lag_bars: u64,
+    /// How durable delivery stands; absent in core delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durable: Option<&'a DurableStatus>,
 }
 
 impl<'a> From<&'a StatusReport> for Heartbeat<'a> {
@@ -65,6 +69,7 @@ impl<'a> From<&'a StatusReport> for Heartbeat<'a> {
             series: status.series,
             last_processed: status.last_processed,
             lag_bars: status.lag_bars,
+            durable: status.durable.as_ref(),
         }
     }
 }
@@ -80,6 +85,7 @@ impl Heartbeat<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::ops::durable::tests::{BUSY, busy};
 
     /// A report for tests that need one.
     pub(crate) fn status(agent: &str) -> StatusReport {
@@ -104,6 +110,8 @@ pub(crate) mod tests {
             last_processed: Some(Timestamp::from_nanos(1_700_000_001_000_000_000)),
             lag_bars: 0,
             resident_bytes: Some(1 << 20),
+            durable: None,
+            partitions: None,
         }
     }
 
@@ -127,6 +135,14 @@ pub(crate) mod tests {
             serde_json::from_slice(&Heartbeat::from(&idle).to_json()).unwrap();
         assert!(schema.is_valid(&json));
         assert!(!schema.is_valid(&serde_json::json!({"agent": "a"})));
+        let mut durable = status("a");
+        durable.durable = DurableStatus::of(&busy());
+        let text = String::from_utf8(Heartbeat::from(&durable).to_json()).unwrap();
+        assert!(
+            text.ends_with(&format!(r#""lag_bars":0,"durable":{BUSY}}}"#)),
+            "{text}"
+        );
+        assert!(schema.is_valid(&serde_json::from_str(&text).unwrap()));
     }
 
     #[test]

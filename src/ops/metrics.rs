@@ -6,17 +6,19 @@
 //!
 //! Must not know: what a reason or an alert means; their names are handed in.
 
-use std::sync::{Mutex, PoisonError};
+mod commits;
+mod process;
 
 use prometheus::core::Collector;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{
-    Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::cgroup::memory_limit;
-use super::process::{ProcessUsage, boot_time, open_fds};
+pub use commits::{Commit, Commits, Refusal};
+use process::ProcessMetrics;
 
 const PREFIX: &str = "technical_";
 
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub signal_latency_seconds: Histogram,
     pub bar_age_seconds: Histogram,
     pub engine_seconds: Histogram,
+
+    pub commits: Commits,
 }
 
 impl Metrics {
@@ -130,7 +134,7 @@ impl Metrics {
             consumer_lag_bars: gauge(r, "consumer_lag_bars", "Bars waiting to be read."),
             inflight_bars: gauge(r, "inflight_bars", "Bars read whose signals are not yet acknowledged or flushed."),
             nats_connected: gauge(r, "nats_connected", "1 while connected to NATS."),
-            checkpoint_age_seconds: registered(r, Gauge::new(name("checkpoint_age_seconds"), "Seconds since the oldest of the newest checkpoints of the owned partitions.")),
+            checkpoint_age_seconds: registered(r, Gauge::new(name("checkpoint_age_seconds"), "Seconds since the oldest change of state that is in no checkpoint; 0 when all is.")),
             circuit_open: gauge(r, "circuit_open", "1 while intake is stopped because publishing fails."),
             ready: gauge(r, "ready", "1 while the process is ready."),
             memory_limit_bytes: gauge(r, "memory_limit_bytes", "Memory that the control group grants, in bytes; 0 without a limit."),
@@ -139,6 +143,7 @@ impl Metrics {
             bar_age_seconds: histogram(r, "bar_age_seconds", "Seconds from the close of a bar to the publication of its signal.", BAR_AGE),
             engine_seconds: histogram(r, "engine_seconds", "Seconds the engine spends on a bar.", ENGINE),
 
+            commits: Commits::new(r),
             process: ProcessMetrics::new(r),
             alert_names: alerts,
             registry,
@@ -229,66 +234,6 @@ impl Drop for LocalMetrics {
     }
 }
 
-/// The usual metrics of a process. They carry no prefix, so that dashboards find them.
-#[derive(Debug)]
-struct ProcessMetrics {
-    /// Held while refreshing: two scrapes at once must not both add the same CPU time.
-    refreshing: Mutex<()>,
-    cpu_seconds: Counter,
-    resident_bytes: IntGauge,
-    virtual_bytes: IntGauge,
-    open_fds: IntGauge,
-}
-
-impl ProcessMetrics {
-    fn new(r: &Registry) -> Self {
-        let start_time: Gauge = registered(
-            r,
-            Gauge::new(
-                "process_start_time_seconds",
-                "Start of the process, in seconds since the epoch.",
-            ),
-        );
-        if let (Some(usage), Some(boot)) = (ProcessUsage::read(), boot_time()) {
-            #[allow(clippy::cast_precision_loss)] // exact for millions of years
-            start_time.set(boot as f64 + usage.started_after_boot_seconds);
-        }
-        let gauge = |name, help| registered(r, IntGauge::new(name, help));
-        Self {
-            refreshing: Mutex::new(()),
-            cpu_seconds: registered(
-                r,
-                Counter::new(
-                    "process_cpu_seconds_total",
-                    "User and system CPU time, in seconds.",
-                ),
-            ),
-            resident_bytes: gauge(
-                "process_resident_memory_bytes",
-                "Resident memory, in bytes.",
-            ),
-            virtual_bytes: gauge("process_virtual_memory_bytes", "Virtual memory, in bytes."),
-            open_fds: gauge("process_open_fds", "Open file descriptors."),
-        }
-    }
-
-    fn refresh(&self) {
-        let _refreshing = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(usage) = ProcessUsage::read() {
-            let more = usage.cpu_seconds - self.cpu_seconds.get();
-            self.cpu_seconds.inc_by(more.max(0.0));
-            self.resident_bytes.set(saturating(usage.resident_bytes));
-            self.virtual_bytes.set(saturating(usage.virtual_bytes));
-        }
-        if let Some(fds) = open_fds() {
-            self.open_fds.set(saturating(fds));
-        }
-    }
-}
-
 fn saturating(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -343,144 +288,4 @@ fn histogram(r: &Registry, short: &str, help: &str, buckets: &[f64]) -> Histogra
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    const REASONS: &[&str] = &["too_large", "late"];
-    const ALERTS: &[&str] = &["rsi_overbought", "volume_spike"];
-
-    fn metrics() -> Metrics {
-        let build = Build {
-            version: "1.2.3",
-            git: "abc",
-            rustc: "1.95.0",
-        };
-        Metrics::new(REASONS, ALERTS, build)
-    }
-
-    /// The contract, written out.
-    const CONTRACT: &[(&str, &str)] = &[
-        ("technical_messages_received_total", "counter"),
-        ("technical_bars_received_total", "counter"),
-        ("technical_bars_owned_total", "counter"),
-        ("technical_bars_rejected_total", "counter"),
-        ("technical_bars_duplicate_total", "counter"),
-        ("technical_bars_corrected_total", "counter"),
-        ("technical_bar_gaps_total", "counter"),
-        ("technical_signals_published_total", "counter"),
-        ("technical_alerts_total", "counter"),
-        ("technical_publish_errors_total", "counter"),
-        ("technical_dead_letters_total", "counter"),
-        ("technical_checkpoints_total", "counter"),
-        ("technical_partition_moves_total", "counter"),
-        ("technical_panics_total", "counter"),
-        ("technical_nats_reconnects_total", "counter"),
-        ("technical_slow_consumer_total", "counter"),
-        ("technical_series", "gauge"),
-        ("technical_partitions_owned", "gauge"),
-        ("technical_consumer_lag_bars", "gauge"),
-        ("technical_inflight_bars", "gauge"),
-        ("technical_nats_connected", "gauge"),
-        ("technical_checkpoint_age_seconds", "gauge"),
-        ("technical_circuit_open", "gauge"),
-        ("technical_ready", "gauge"),
-        ("technical_memory_limit_bytes", "gauge"),
-        ("technical_build_info", "gauge"),
-        ("technical_signal_latency_seconds", "histogram"),
-        ("technical_bar_age_seconds", "histogram"),
-        ("technical_engine_seconds", "histogram"),
-        ("process_cpu_seconds_total", "counter"),
-        ("process_resident_memory_bytes", "gauge"),
-        ("process_virtual_memory_bytes", "gauge"),
-        ("process_open_fds", "gauge"),
-        ("process_start_time_seconds", "gauge"),
-    ];
-
-    #[test]
-    fn the_metrics_are_those_of_the_contract_with_their_types() {
-        let text = metrics().render();
-        let exported: BTreeMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
-            .collect();
-        assert_eq!(exported, CONTRACT.iter().copied().collect());
-    }
-
-    #[test]
-    fn every_series_is_there_at_zero_before_anything_happened() {
-        let text = metrics().render();
-        for line in [
-            "technical_bars_rejected_total{reason=\"late\"} 0",
-            "technical_bars_rejected_total{reason=\"too_large\"} 0",
-            "technical_alerts_total{alert=\"rsi_overbought\"} 0",
-            "technical_alerts_total{alert=\"volume_spike\"} 0",
-            "technical_partition_moves_total{direction=\"acquired\"} 0",
-            "technical_partition_moves_total{direction=\"released\"} 0",
-            "technical_messages_received_total 0",
-            "technical_ready 0",
-            "technical_signal_latency_seconds_count 0",
-            "technical_build_info{git=\"abc\",rustc=\"1.95.0\",version=\"1.2.3\"} 1",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_only_labels_are_bounded_ones() {
-        let known = [
-            "reason",
-            "alert",
-            "direction",
-            "version",
-            "git",
-            "rustc",
-            "le",
-        ];
-        for family in metrics().registry.gather() {
-            for metric in family.get_metric() {
-                for label in metric.get_label() {
-                    assert!(known.contains(&label.name()), "{}", label.name());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_counted_locally_shows_after_a_flush_or_a_drop() {
-        let metrics = metrics();
-        let local = metrics.local();
-        local.bars_received.inc();
-        local.alerts[1].inc();
-        local.engine_seconds.observe(2e-7);
-        assert_eq!(metrics.bars_received.get(), 0);
-        local.flush();
-        assert_eq!(metrics.bars_received.get(), 1);
-        let spikes = metrics.alerts.with_label_values(&["volume_spike"]);
-        assert_eq!(spikes.get(), 1);
-        assert_eq!(metrics.engine_seconds.get_sample_count(), 1);
-        local.bars_received.inc();
-        drop(local);
-        assert_eq!(metrics.bars_received.get(), 2);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_process_is_measured_at_each_rendering() {
-        let metrics = metrics();
-        let text = metrics.render();
-        let value = |name: &str| -> f64 {
-            let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
-            line.trim().parse().unwrap()
-        };
-        assert!(value("process_resident_memory_bytes ") > 1e6);
-        assert!(value("process_open_fds ") >= 3.0);
-        // after 2020, and not in the future
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs_f64();
-        let started = value("process_start_time_seconds ");
-        assert!(started > 1_577_836_800.0 && started < now + 2.0);
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 
 pub mod asyncapi;
 pub mod cgroup;
+pub mod durable;
 pub mod health;
 pub mod heartbeat;
 pub mod http;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::durable::{DurableStatus, PartitionStatus};
 use super::http::Checkpoint;
 use crate::market::{Bar, SeriesKey, Timestamp};
 
@@ -205,6 +206,12 @@ pub struct StatusReport {
     pub lag_bars: u64,
     /// Resident memory in bytes, where it can be read.
     pub resident_bytes: Option<u64>,
+    /// How durable delivery stands; absent in core delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durable: Option<DurableStatus>,
+    /// The partitions it owns, by number; absent in core delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Vec<PartitionStatus>>,
 }
 
 /// One member of the group.
@@ -332,6 +339,7 @@ pub(super) fn rfc3339_or_null<S: Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::durable::PartitionState;
     use futures_util::FutureExt;
 
     #[tokio::test(start_paused = true)]
@@ -370,9 +378,48 @@ mod tests {
             owned_share: 0.5,
         });
         assert!(valid(&status));
+        status.durable = DurableStatus::of(&crate::ops::durable::tests::busy());
+        let states = ["recovering", "active", "blocked", "restarting"];
+        status.partitions = Some(
+            [
+                PartitionState::Recovering,
+                PartitionState::Active,
+                PartitionState::Blocked,
+                PartitionState::Restarting,
+            ]
+            .map(|state| PartitionStatus {
+                partition: 8,
+                state,
+                series: 1,
+                lag_bars: 2,
+                last_processed: Some(status.started_at),
+                checkpoint_age_seconds: 0.5,
+            })
+            .into(),
+        );
+        assert!(valid(&status));
+        let told = serde_json::to_value(&status).unwrap();
+        let told = told["partitions"].as_array().unwrap();
+        assert!(told.iter().map(|row| &row["state"]).eq(states));
         status.last_processed = None;
         status.resident_bytes = None;
+        status.durable = None;
+        status.partitions = Some(Vec::new());
         assert!(valid(&status));
+    }
+
+    #[test]
+    fn core_delivery_has_no_word_of_what_it_has_not() {
+        let status = crate::ops::heartbeat::tests::status("a");
+        let told = serde_json::to_value(&status).unwrap();
+        assert_eq!(told.get("durable"), None);
+        assert_eq!(told.get("partitions"), None);
+        assert_eq!(told["lag_bars"], 0);
+    }
+
+    #[test]
+    fn what_is_answered_about_a_series_fits_its_schema() {
+        let status = crate::ops::heartbeat::tests::status("a");
 
         let mut detail = SeriesDetail {
             summary: SeriesSummary {

@@ -9,8 +9,12 @@ use serde_json::Value;
 use crate::common::{Agent, NatsServer, collect_signals, flat, send, until, until_async};
 use crate::{client, every_bar, ready_agent};
 
-/// Contracts §6, all there from the start; of those with a label, some value of it.
-const METRICS: [&str; 35] = [
+/// All there from the start, also those of durable delivery; of those with a label, some value of
+/// it.
+const METRICS: [&str; 38] = [
+    "technical_commit_messages_count",
+    "technical_commit_seconds_count",
+    "technical_commits_refused_total{reason=\"fenced\"}",
     "technical_messages_received_total",
     "technical_bars_received_total",
     "technical_bars_owned_total",
@@ -119,6 +123,8 @@ async fn status_and_series_tell_what_is_kept() {
     ] {
         assert_eq!(status[name], value, "{name}");
     }
+    assert_eq!(status.get("durable"), None);
+    assert_eq!(status.get("partitions"), None);
     assert_eq!(status["pid"], agent.pid());
     assert_eq!(status["series"], 2);
     assert_eq!(status["bars_received"], 71);
@@ -244,10 +250,17 @@ async fn the_service_lists_every_replica_and_the_owner_answers_for_a_series() {
         let answers = ask(&client, subject, 2).await;
         assert_eq!(names(&answers), both, "{subject}");
     }
-    assert_eq!(
-        ask(&client, "$SRV.STATS.technical-analysis", 2).await.len(),
-        2
-    );
+    let mut told = BTreeSet::new();
+    for answer in ask(&client, "$SRV.STATS.technical-analysis", 2).await {
+        let stats: Value = serde_json::from_slice(&answer.payload).unwrap();
+        for endpoint in stats["endpoints"].as_array().unwrap() {
+            let data = &endpoint["data"];
+            assert!(data["owned_partitions"].as_u64() > Some(0), "{data}");
+            assert_eq!(data.get("durable"), None, "of core delivery");
+            told.insert(data["agent"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(told, both);
     assert_eq!(
         names(&ask(&client, "technical.status.b", 1).await),
         ["b".to_owned()].into()
@@ -320,6 +333,7 @@ async fn a_heartbeat_comes_again_and_again() {
     assert_eq!(beat["owned_partitions"], 256);
     assert_eq!(beat["series"], 0);
     assert_eq!(beat["lag_bars"], 0);
+    assert_eq!(beat.get("durable"), None);
     assert_eq!(beat["last_processed"], Value::Null);
     let uptime = |at: usize| came[at].json()["uptime_seconds"].as_f64().unwrap();
     let apart = uptime(1) - uptime(0);

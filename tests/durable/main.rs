@@ -12,6 +12,7 @@ mod faults;
 mod feeder;
 mod full;
 mod history;
+mod observed;
 mod ownership;
 mod permissions;
 mod poison;

@@ -15,7 +15,7 @@ fn owned(agent: &Agent) -> Option<u64> {
 }
 
 /// Waits until all is owned and no member has more than one above the fair share.
-fn balanced(agents: &[&Agent]) -> Vec<u64> {
+pub fn balanced(agents: &[&Agent]) -> Vec<u64> {
     let fair = UNITS / agents.len() as u64;
     until("an even division", || {
         let counts: Vec<u64> = agents.iter().filter_map(|agent| owned(agent)).collect();
@@ -25,7 +25,8 @@ fn balanced(agents: &[&Agent]) -> Vec<u64> {
     })
 }
 
-fn moves(agent: &Agent, direction: &str) -> f64 {
+/// Partitions that came to an agent or left it, as it counts them.
+pub fn moves(agent: &Agent, direction: &str) -> f64 {
     let sample = format!("technical_partition_moves_total{{direction=\"{direction}\"}}");
     agent.metrics().get(&sample).unwrap_or_default()
 }

@@ -59,6 +59,8 @@ impl Worker {
             last_processed: self.intake.last_processed,
             lag_bars: (self.pending.len() + self.backlog.len()) as u64,
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
+            durable: None,
+            partitions: None,
         }
     }
 

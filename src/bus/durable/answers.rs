@@ -1,15 +1,16 @@
 //! Answers to questions from outside: what the coordinator knows, and what it asks the partitions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::partition::{Order, Partition};
-use super::{Coordinator, clock_of};
+use super::partition::{Gauges, Order, Partition};
+use super::{Coordinator, Running, clock_of};
 use crate::engine::{Series, SeriesId};
 use crate::market::SeriesKey;
+use crate::ops::durable::{DurableStatus, PartitionState, PartitionStatus};
 use crate::ops::http::Checkpoint;
 use crate::ops::process::ProcessUsage;
 use crate::ops::query::{
@@ -82,6 +83,35 @@ impl Coordinator {
             last_processed: clock_of(last),
             lag_bars: self.sum(|gauges| gauges.lag.load(Ordering::Relaxed)),
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
+            durable: DurableStatus::of(&common.metrics),
+            partitions: Some(
+                self.leases
+                    .held()
+                    .map(|unit| self.partition(unit, self.running.get(&unit)))
+                    .collect(),
+            ),
+        }
+    }
+
+    fn partition(&self, unit: u32, running: Option<&Running>) -> PartitionStatus {
+        let of = |gauge: fn(&Gauges) -> &AtomicU64| {
+            running.map_or(0, |running| gauge(&running.gauges).load(Ordering::Relaxed))
+        };
+        PartitionStatus {
+            partition: unit,
+            state: running.map_or(PartitionState::Restarting, |running| {
+                if running.gauges.blocked.load(Ordering::Relaxed) {
+                    PartitionState::Blocked
+                } else if running.gauges.recovered.load(Ordering::Relaxed) {
+                    PartitionState::Active
+                } else {
+                    PartitionState::Recovering
+                }
+            }),
+            series: of(|gauges| &gauges.series),
+            lag_bars: of(|gauges| &gauges.lag),
+            last_processed: clock_of(of(|gauges| &gauges.last_processed)),
+            checkpoint_age_seconds: running.map_or(0.0, |running| self.checkpoint_age(running)),
         }
     }
 

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::jetstream::ErrorCode;
@@ -24,6 +24,7 @@ use super::Common;
 use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
 use crate::bus::sabotage::sabotage;
+use crate::ops::metrics::{Commit, Commits, Metrics, Refusal};
 
 /// Messages in a batch besides the marker; the server takes 1,000.
 pub(super) const BATCH: usize = 999;
@@ -148,7 +149,8 @@ pub(super) struct Committer(mpsc::Sender<(Wanted, Answer)>);
 
 impl Committer {
     /// Begins; ends when nobody has it any more.
-    pub fn start(client: Client, link: Arc<Link>) -> Self {
+    pub fn start(client: Client, link: Arc<Link>, metrics: Arc<Metrics>) -> Self {
+        metrics.commits.begin();
         let (sender, mut wanted) = mpsc::channel::<(Wanted, Answer)>(QUEUE);
         tokio::spawn(async move {
             let mut left = None;
@@ -171,7 +173,7 @@ impl Committer {
                     }
                     together.push(next);
                 }
-                commit_together(&client, &link, together).await;
+                commit_together(&client, &link, &metrics.commits, together).await;
             }
         });
         Self(sender)
@@ -186,21 +188,18 @@ impl Committer {
     }
 }
 
-async fn commit_together(client: &Client, link: &Link, together: Vec<(Wanted, Answer)>) {
+async fn commit_together(
+    client: &Client,
+    link: &Link,
+    commits: &Commits,
+    together: Vec<(Wanted, Answer)>,
+) {
     let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
     if sabotage().fence {
         // so that whoever is paused is paused with a commit to come
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let began = std::time::Instant::now();
-    let outcome = write_or_lose(client, link, &wanted).await;
-    tracing::debug!(
-        partitions = wanted.len(),
-        messages = wanted.iter().map(|one| one.messages()).sum::<usize>(),
-        took_us = began.elapsed().as_micros(),
-        "commit"
-    );
-    match outcome {
+    match write_and_tell(client, link, commits, &wanted).await {
         Ok(revisions) => {
             for ((_, answer), revision) in together.into_iter().zip(revisions) {
                 // a partition that was dropped meanwhile does not wait for it
@@ -211,7 +210,7 @@ async fn commit_together(client: &Client, link: &Link, together: Vec<(Wanted, An
         // itself, then
         Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
             for (wanted, answer) in together {
-                let outcome = write_or_lose(client, link, &[&wanted]).await;
+                let outcome = write_and_tell(client, link, commits, &[&wanted]).await;
                 let _ = answer.send(outcome.map(|revisions| revisions[0]));
             }
         }
@@ -225,6 +224,28 @@ async fn commit_together(client: &Client, link: &Link, together: Vec<(Wanted, An
             }
         }
     }
+}
+
+/// As [`write_or_lose`], and tells the metrics how it went.
+async fn write_and_tell(
+    client: &Client,
+    link: &Link,
+    commits: &Commits,
+    wanted: &[&Wanted],
+) -> Result<Vec<u64>, CommitError> {
+    let messages = wanted.iter().map(|one| one.messages()).sum::<usize>() as u64;
+    let began = Instant::now();
+    let outcome = write_or_lose(client, link, wanted).await;
+    let took = began.elapsed();
+    match &outcome {
+        Ok(_) => commits.stored(Commit { messages, took }),
+        Err(CommitError::Fenced) => commits.refused(Refusal::Fenced),
+        Err(CommitError::Refused(_)) => commits.refused(Refusal::Refused),
+        Err(CommitError::Failed(_)) => commits.refused(Refusal::Failed),
+    }
+    let (partitions, took_us) = (wanted.len(), took.as_micros());
+    tracing::debug!(partitions, messages, took_us, "commit");
+    outcome
 }
 
 async fn write_or_lose(

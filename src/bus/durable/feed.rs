@@ -44,17 +44,7 @@ pub(super) struct Delivery {
 impl Feed {
     /// Reads `unit` from the message `start` on.
     pub async fn open(js: &Context, unit: &Unit, start: u64) -> Result<Self, String> {
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: start.max(1),
-            },
-            ack_policy: AckPolicy::None,
-            filter_subject: unit.filter.clone(),
-            inactive_threshold: INACTIVE,
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
+        let config = reading(unit, start, INACTIVE);
         let consumer: PullConsumer = js
             .create_consumer_on_stream(config, &unit.stream)
             .await
@@ -79,6 +69,17 @@ impl Feed {
             delivered: 0,
             pending,
         })
+    }
+
+    /// Messages of `unit` from `start` on, as they are now.
+    pub async fn waiting(js: &Context, unit: &Unit, start: u64) -> Result<u64, String> {
+        // made to be counted, not to be read
+        let config = reading(unit, start, Duration::from_secs(1));
+        let counted: PullConsumer = js
+            .create_consumer_on_stream(config, &unit.stream)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(counted.cached_info().num_pending)
     }
 
     /// Waits for the next message. After an error nothing more comes: open another.
@@ -130,5 +131,20 @@ impl Feed {
             pending,
             message,
         })
+    }
+}
+
+/// A consumer of `unit` from the message `start` on, forgotten when nobody reads for `inactive`.
+fn reading(unit: &Unit, start: u64, inactive: Duration) -> pull::Config {
+    pull::Config {
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: start.max(1),
+        },
+        ack_policy: AckPolicy::None,
+        filter_subject: unit.filter.clone(),
+        inactive_threshold: inactive,
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
     }
 }

@@ -271,7 +271,11 @@ impl Coordinator {
                 instance: setup.instance.clone(),
                 streams,
                 refused: Intake::refused(),
-                committer: Committer::start(setup.client.clone(), Arc::clone(&setup.link)),
+                committer: Committer::start(
+                    setup.client.clone(),
+                    Arc::clone(&setup.link),
+                    Arc::clone(&setup.metrics),
+                ),
                 circuit: Arc::default(),
                 uploads: Semaphore::new(UPLOADS),
                 started,

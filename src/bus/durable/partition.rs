@@ -71,9 +71,14 @@ pub(super) struct Gauges {
     pub last_processed: AtomicU64,
     /// Milliseconds since the process began; something was done, if only waiting in order.
     pub beat: AtomicU64,
-    /// As `beat`: when what is not in a checkpoint began; 0 when everything is.
+    /// As `beat`: when what no checkpoint has, nor one that is being written, began; 0 when
+    /// there is no such thing.
     pub unsaved: AtomicU64,
+    /// As `beat`: when what the checkpoint that is being written adds began; 0 when none is.
+    pub saving: AtomicU64,
     pub recovered: AtomicBool,
+    /// What came of its bars cannot be stored.
+    pub blocked: AtomicBool,
 }
 
 pub(super) struct Partition {

@@ -83,6 +83,18 @@ impl Coordinator {
         self.running.values().map(at).max().unwrap_or(0)
     }
 
+    /// Seconds since the oldest change of the partition's state that is in no checkpoint; 0 when
+    /// all is. A checkpoint counts once it is written.
+    pub(super) fn checkpoint_age(&self, running: &Running) -> f64 {
+        let gauges = &running.gauges;
+        let since = [&gauges.saving, &gauges.unsaved].map(|at| at.load(Ordering::Relaxed));
+        let oldest = since.into_iter().filter(|at| *at > 0).min();
+        #[allow(clippy::cast_precision_loss)]
+        oldest.map_or(0.0, |since| {
+            self.common.uptime_ms().saturating_sub(since) as f64 / 1_000.0
+        })
+    }
+
     /// Metrics and health, as they stand.
     fn report(&mut self) {
         let metrics = &self.common.metrics;
@@ -98,16 +110,8 @@ impl Coordinator {
         metrics
             .inflight_bars
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
-        let unsaved = |running: &Running| match running.gauges.unsaved.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(since),
-        };
-        let oldest = self.running.values().filter_map(unsaved).min();
-        #[allow(clippy::cast_precision_loss)]
-        let age = oldest.map_or(0.0, |since| {
-            self.common.uptime_ms().saturating_sub(since) as f64 / 1_000.0
-        });
-        metrics.checkpoint_age_seconds.set(age);
+        let ages = self.running.values().map(|r| self.checkpoint_age(r));
+        metrics.checkpoint_age_seconds.set(ages.fold(0.0, f64::max));
         let open = self.common.circuit.open();
         metrics.circuit_open.set(i64::from(open.is_some()));
         let units = self.common.streams.units.len();

@@ -120,12 +120,14 @@ impl Partition {
                     self.common.metrics.publish_errors.inc();
                     let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
                     failing.again(&reason);
+                    self.gauges.blocked.store(true, Ordering::Relaxed);
                     tracing::debug!(unit = self.unit, reason, "commit failed");
                 }
             }
         }
         if let Some(failing) = failing {
             failing.stored();
+            self.gauges.blocked.store(false, Ordering::Relaxed);
         }
         self.marked = Instant::now();
         Ok(())

@@ -1,14 +1,17 @@
 //! Reading a partition's bars and working them off.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::super::Common;
 use super::super::commit;
 use super::super::feed::{Delivery, Feed};
 use super::super::layout::Layout;
-use super::{End, Partition};
+use super::{End, Gauges, Partition};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::{Arrival, Duty, Panicked};
 use crate::group::SlotSet;
@@ -16,6 +19,8 @@ use crate::market::Timestamp;
 
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
+/// How often the lag is asked for while reading is stopped: the server makes a consumer to count.
+const LAG_EVERY: Duration = Duration::from_secs(5);
 
 const SILENT: Duty = Duty {
     holds: SlotSet::EMPTY,
@@ -93,11 +98,17 @@ impl Partition {
             Some(Err(told)) => problem = Some(told),
             None => {}
         }
-        self.commit().await?;
+        self.gauges.lag.store(lag, Ordering::Relaxed);
+        let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
+        let piling_up = keep_lag(&common, self.unit, self.taken, &gauges);
+        tokio::select! {
+            biased;
+            stored = self.commit() => stored?,
+            never = piling_up => match never {},
+        }
         if let Some(seq) = panicked {
             return Err(End::Panicked(seq));
         }
-        self.gauges.lag.store(lag, Ordering::Relaxed);
         let series = self.intake.engine.len() as u64;
         self.gauges.series.store(series, Ordering::Relaxed);
         if self.taken >= self.silent_until {
@@ -149,5 +160,20 @@ impl Partition {
         }
         self.forming.extend(forming);
         Ok(())
+    }
+}
+
+/// Tells the lag of a partition that reads no further than `taken` for long, because its signals
+/// cannot be stored: bars pile up then, and no delivery says so.
+async fn keep_lag(common: &Common, unit: u32, taken: u64, gauges: &Gauges) -> Infallible {
+    loop {
+        sleep(LAG_EVERY).await;
+        let place = &common.streams.units[unit as usize];
+        let asked = Feed::waiting(&common.js, place, taken + 1);
+        match common.link.unless_lost(asked).await {
+            Some(Ok(waiting)) => gauges.lag.store(waiting, Ordering::Relaxed),
+            Some(Err(error)) => tracing::debug!(unit, error, "lag is not known"),
+            None => {}
+        }
     }
 }

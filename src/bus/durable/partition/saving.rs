@@ -33,7 +33,8 @@ impl Partition {
         };
         let snapshot = Snapshot::take(&self.intake.engine, position);
         self.unsaved = false;
-        self.gauges.unsaved.store(0, Ordering::Relaxed);
+        let since = self.gauges.unsaved.swap(0, Ordering::Relaxed);
+        self.gauges.saving.store(since, Ordering::Relaxed);
         self.saved = Instant::now();
         let common = Arc::clone(&self.common);
         let name = saved_name(&common.config.group, self.unit);
@@ -49,6 +50,7 @@ impl Partition {
 
     pub(super) fn on_saved(&mut self, outcome: Result<(), String>) {
         self.saving = None;
+        let since = self.gauges.saving.swap(0, Ordering::Relaxed);
         match &outcome {
             Ok(()) => {
                 self.common.metrics.checkpoints.inc();
@@ -57,6 +59,10 @@ impl Partition {
             Err(reason) => {
                 tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
                 self.mark_unsaved();
+                // it is as old as it was before the attempt
+                if since > 0 {
+                    self.gauges.unsaved.store(since, Ordering::Relaxed);
+                }
             }
         }
         self.tell(&outcome);
