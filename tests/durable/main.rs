@@ -13,6 +13,7 @@ mod feeder;
 mod full;
 mod history;
 mod ownership;
+mod redrive;
 mod setup;
 
 use common::{Agent, NatsServer};
