@@ -20,7 +20,7 @@ mod store;
 use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -44,6 +44,8 @@ use store::Store;
 pub use moment::{InvalidMoment, Moment};
 pub use report::{Counts, Outcome, RedriveReport};
 
+/// A run that says nothing of each letter says how far it is this often.
+const PROGRESS: Duration = Duration::from_secs(10);
 /// Letters read, written down and put back together; acknowledgements that may be outstanding.
 const BATCH: usize = 256;
 
@@ -215,7 +217,13 @@ impl<W: Write> Run<'_, W> {
         let mut reader = self
             .store
             .read(&self.info, &subject, None, self.args.dry_run);
+        let mut told = Instant::now();
         let outcome = loop {
+            if told.elapsed() >= PROGRESS {
+                let (read, put_back) = (self.report.read, self.report.total.put_back);
+                tracing::info!(read, put_back, "dead letters");
+                told = Instant::now();
+            }
             let batch = match reader.next(self.batch_size()).await {
                 Ok(batch) => batch,
                 Err(error) => break Err(self.store.unanswered(&error)),

@@ -42,6 +42,14 @@ async fn assert_each_is_back_once(js: &Context, count: usize) {
     assert_eq!(copies.len(), count);
     let wrong: Vec<_> = copies.iter().filter(|(_, count)| **count != 2).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+    let mut newest = BTreeMap::new();
+    for one in contents(js, "MARKET", ">").await.split_off(count) {
+        let text = String::from_utf8(one.payload).expect("a message of ours");
+        let n: usize = text["{\"n\":".len()..].parse().expect("its number");
+        // they take turns on three subjects
+        let before = newest.insert(n % 3, n);
+        assert!(before < Some(n), "{n} came after {before:?} on its subject");
+    }
     assert_eq!(letters(js).await.len(), 0);
     let records = contents(js, "TECHNICAL_SIGNALS", "commit.TECHNICAL_SIGNALS.redrive").await;
     assert_eq!(records.len(), 0, "nothing is in doubt any more");
@@ -132,7 +140,7 @@ async fn control_without_the_record_they_go_back_again_and_that_is_found() {
 async fn in_the_middle(server: &NatsServer, js: &Context, window: Duration) -> Agent {
     market(js, window).await;
     refused(server, js, 120).await;
-    let run = begun(&server.url(), "--rate 40");
+    let run = begun(&server.url(), "--rate 20");
     let start = Instant::now();
     while last_seq(js, "MARKET").await < 120 + 50 {
         assert!(start.elapsed() < PATIENCE, "{}", run.output());
