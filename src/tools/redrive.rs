@@ -3,7 +3,7 @@
 //! Promises that a letter it counts as put back is stored again by the stream of its subject, and
 //! that it is put back once. A letter is removed when its bar is back, so what is left is what is
 //! still to be mended. Between the two the process may be killed; so what is going to be put back
-//! is written down before ([`journal`]), and the next run looks for it where it would be.
+//! is written down before (`journal`), and the next run looks for it where it would be.
 //!
 //! Letters of one subject go one after the other, each when the one before is stored: bars of a
 //! series stay in their order whatever happens to the connection, and nothing overtakes one that
