@@ -7,12 +7,15 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::error::Exit;
 use crate::market::{Symbol, Timeframe};
+use crate::tools::redrive::Moment;
 use crate::version;
+use crate::wire::{Reason, SubjectPattern};
 
 /// Turns market data on NATS into technical-analysis signals.
 #[derive(Debug, Parser)]
@@ -31,6 +34,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Publish bars to NATS as a market-data source would
     Feed(FeedArgs),
+    /// Put dead letters back where they came from, after what refused them is mended
+    Redrive(RedriveArgs),
     /// Ask a running agent how it is: exit 0 when healthy, 1 when not or unreachable
     Health(HealthArgs),
     /// Check the configuration and print every value with where it came from, secrets masked
@@ -110,6 +115,60 @@ pub struct FeedArgs {
     )]
     pub rate: f64,
     /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `redrive`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Reads the letters of TECHNICAL_DEAD_LETTER_SUBJECT in the stream of signals \
+    (durable delivery), publishes each payload unchanged to the subject it came on, and removes \
+    the letter once its bar is stored: what is left is what is still to be mended. A run that was \
+    cut short is made good by the next one, and nothing is put back twice. Letters whose reason is \
+    late are passed over unless --reason late asks for them, as their series have newer bars. \
+    Whole letters of TECHNICAL_SUBJECTS only. Exit code 0 when all that was asked is done, 65 when \
+    some were refused or failed, 69 when JetStream stopped answering, 78 when there is no such \
+    stream."
+)]
+pub struct RedriveArgs {
+    /// Only letters refused for this reason; may be given several times
+    #[arg(long = "reason", value_name = "REASON", value_parser = reason())]
+    pub reasons: Vec<Reason>,
+    /// Only letters that came on such a subject; NATS wildcards
+    #[arg(long, value_name = "PATTERN")]
+    pub subject: Option<SubjectPattern>,
+    /// Only letters stored since: RFC 3339, or how long ago (90s, 15m, 2h, 7d)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only letters stored before: likewise
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// At most so many letters, the oldest first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Read from this stream instead of TECHNICAL_SIGNALS_STREAM
+    #[arg(long, value_name = "NAME", value_parser = stream_name)]
+    pub stream: Option<String>,
+    /// Leave the letters where they are; the next run then puts them back again
+    #[arg(long)]
+    pub keep: bool,
+    /// Letters per second; 0 is as fast as possible
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 0.0,
+        value_parser = rate,
+        allow_negative_numbers = true
+    )]
+    pub rate: f64,
+    /// Change nothing; say what would be done with each letter
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Say what came of each letter
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Report as JSON, one object; before it one per letter with --verbose or --dry-run
     #[arg(long)]
     pub json: bool,
 }
@@ -197,11 +256,27 @@ fn symbol(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+fn reason() -> impl TypedValueParser<Value = Reason> {
+    // the names are those of ALL
+    PossibleValuesParser::new(Reason::ALL.map(Reason::name))
+        .try_map(|name| Reason::named(&name).ok_or("is no reason"))
+}
+
+fn stream_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/\\".contains(c);
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err(
+            "must be the name of a stream: no dots, wildcards, slashes or spaces".to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate >= 0.0)
-        .ok_or_else(|| "must be a number of bars per second, 0 or more".to_owned())
+        .ok_or_else(|| "must be a number per second, 0 or more".to_owned())
 }
 
 #[cfg(test)]
@@ -238,6 +313,31 @@ mod tests {
     }
 
     #[test]
+    fn redrive_takes_what_to_choose_by() {
+        let line = "redrive --reason future --reason late --subject raw.> --since 2h --limit 5 -v";
+        let Command::Redrive(redrive) = command(line).unwrap() else {
+            panic!("no redrive")
+        };
+        assert_eq!(redrive.reasons, [Reason::Future, Reason::Late]);
+        assert_eq!(redrive.subject.unwrap().as_str(), "raw.>");
+        assert_eq!(redrive.since, Some(Moment::Ago(7_200_000_000_000)));
+        assert_eq!((redrive.until, redrive.limit), (None, Some(5)));
+        assert!(redrive.verbose && !redrive.keep && !redrive.dry_run && !redrive.json);
+        let Command::Redrive(plain) = command("redrive").unwrap() else {
+            panic!("no redrive")
+        };
+        assert!(plain.reasons.is_empty() && plain.limit.is_none() && plain.rate < 1e-9);
+    }
+
+    #[test]
+    fn an_unknown_reason_is_answered_with_the_known_ones() {
+        let text = command("redrive --reason later").unwrap_err().to_string();
+        for reason in Reason::ALL {
+            assert!(text.contains(reason.name()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_64_and_help_is_no_mistake() {
         for line in [
             "walk",
@@ -249,6 +349,12 @@ mod tests {
             "feed --synthetic --rate -1",
             "feed --synthetic --symbols 0",
             "run --fast",
+            "redrive --reason unheard_of",
+            "redrive --subject a..b",
+            "redrive --since yesterday",
+            "redrive --limit 0",
+            "redrive --rate -1",
+            "redrive --stream a.b",
         ] {
             let error = command(line).unwrap_err();
             assert_eq!(exit_of(&error), Exit::Usage, "{line}");

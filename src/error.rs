@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::bus::ConnectError;
 use crate::config::ConfigError;
 use crate::ops::logs::LogError;
+use crate::tools::redrive::RedriveError;
 
 /// An exit code. The numbers are those of `sysexits.h` where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +17,9 @@ pub enum Exit {
     Unhealthy = 1,
     /// Bad command line.
     Usage = 64,
-    /// `replay --strict`: a line of the input is bad.
+    /// `replay --strict`: a line of the input is bad. `feed`, `redrive`: not everything went.
     Data = 65,
-    /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`.
+    /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`.
     Unreachable = 69,
     /// Internal failure.
     Internal = 70,
@@ -34,10 +35,13 @@ impl Exit {
         (Self::Done, "drained and stopped, or done"),
         (Self::Unhealthy, "health: not healthy, or nobody answers"),
         (Self::Usage, "bad command line"),
-        (Self::Data, "replay --strict: a bad line in the input"),
+        (
+            Self::Data,
+            "replay --strict: a bad line in the input; feed, redrive: not everything was published",
+        ),
         (
             Self::Unreachable,
-            "NATS unreachable within NATS_CONNECT_TIMEOUT",
+            "NATS unreachable within NATS_CONNECT_TIMEOUT; redrive: JetStream stopped answering",
         ),
         (Self::Internal, "internal failure"),
         (
@@ -78,6 +82,9 @@ pub enum Error {
     /// No server answered in time, or what it takes to connect cannot be used.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Dead letters cannot be put back.
+    #[error(transparent)]
+    Redrive(#[from] RedriveError),
     /// The drain did not finish; what was cut is in the log.
     #[error("the drain was cut short: {0}")]
     DrainCut(String),
@@ -95,9 +102,13 @@ impl Error {
             // a directory that cannot be written to is a bad LOG_DIR
             Self::Config(_)
             | Self::Logs(LogError::File { .. })
-            | Self::Connect(ConnectError::File { .. } | ConnectError::Seed) => Exit::Config,
+            | Self::Connect(ConnectError::File { .. } | ConnectError::Seed)
+            | Self::Redrive(RedriveError::Setup(_)) => Exit::Config,
             Self::Data(_) => Exit::Data,
-            Self::Connect(ConnectError::Unreachable { .. }) => Exit::Unreachable,
+            Self::Connect(ConnectError::Unreachable { .. })
+            | Self::Redrive(RedriveError::Refused(_) | RedriveError::Unanswered(_)) => {
+                Exit::Unreachable
+            }
             Self::DrainCut(_) => Exit::DrainCut,
             Self::Internal(_) | Self::Logs(LogError::Twice(_)) => Exit::Internal,
         }
@@ -124,6 +135,8 @@ mod tests {
         assert_eq!(code(ConnectError::Seed.into()), 78);
         assert_eq!(code(anyhow::anyhow!("x").into()), 70);
         assert_eq!(code(Error::DrainCut(String::new())), 75);
+        assert_eq!(code(RedriveError::Setup(String::new()).into()), 78);
+        assert_eq!(code(RedriveError::Unanswered(String::new()).into()), 69);
         let bad = ConfigError {
             violations: Vec::new(),
             warnings: Vec::new(),

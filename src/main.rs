@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use technical_analysis_agent::app::Application;
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
-use technical_analysis_agent::cli::{self, Command, ConfigArgs, FeedArgs, HealthArgs, ReplayArgs};
+use technical_analysis_agent::cli::{
+    self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
+};
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
 use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream};
 use technical_analysis_agent::tools::feed::feed;
+use technical_analysis_agent::tools::redrive::redrive;
 use technical_analysis_agent::tools::{health, replay::replay};
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Run => run_agent(),
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
+        Command::Redrive(args) => redrive_letters(args),
         Command::Health(args) => health(args),
         Command::Config(args) => config(*args),
         Command::Indicators(output) => {
@@ -73,6 +77,33 @@ fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
         );
     }
     Ok(Exit::Done)
+}
+
+fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
+    let config = Config::load(&ProcessEnvironment)?;
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let report = runtime.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
+        let out = &mut io::stdout();
+        Ok::<_, Error>(redrive(&client, &link, &config, args, clock::now(), out).await?)
+    })?;
+    if args.json {
+        say(&(serde_json::to_string(&report).context("cannot write the report")? + "\n"));
+    } else {
+        say(&report.to_string());
+    }
+    Ok(if report.interrupted.is_some() {
+        Exit::Unreachable
+    } else if report.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Data
+    })
 }
 
 fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {

@@ -190,7 +190,10 @@ fn messages() -> Value {
     let signal = json!({ "$ref": "#/components/schemas/Signal" });
     json!({
         "MarketData": {
-            "headers": { "type": "object", "properties": { headers::TRACEPARENT: text("W3C trace context.") } },
+            "headers": { "type": "object", "properties": {
+                headers::TRACEPARENT: text("W3C trace context."),
+                headers::REDRIVEN: text("On a bar that was a dead letter: the stream and sequence of the letter."),
+            } },
             "payload": { "$ref": "#/components/schemas/MarketData" },
         },
         "Signal": {

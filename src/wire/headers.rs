@@ -24,6 +24,8 @@ pub const DETAIL: &str = "Ta-Detail";
 pub const SUBJECT: &str = "Ta-Subject";
 /// `true` when a dead letter is not whole.
 pub const TRUNCATED: &str = "Ta-Truncated";
+/// On a bar that was a dead letter: `<stream>.<sequence>` of the letter it was put back from.
+pub const REDRIVEN: &str = "Ta-Redriven";
 /// By which the server recognises a second copy.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// W3C trace context, carried through as it came.
@@ -33,7 +35,7 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const TRUNCATED_BYTES: usize = 64 * 1024;
 
 /// The longest text in a header; a detail or subject beyond it is cut.
-const TEXT_BYTES: usize = 1_024;
+pub const TEXT_BYTES: usize = 1_024;
 
 static AGENT_NAME: HeaderName = HeaderName::from_static(AGENT);
 static GROUP_NAME: HeaderName = HeaderName::from_static(GROUP);

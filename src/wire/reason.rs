@@ -89,6 +89,14 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The reason of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -103,6 +111,7 @@ mod tests {
     fn every_reason_stands_at_its_own_index() {
         for (at, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, at, "{reason}");
+            assert_eq!(Reason::named(reason.name()), Some(reason));
         }
     }
 }

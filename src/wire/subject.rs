@@ -165,6 +165,20 @@ impl SubjectPattern {
         Ok(parts)
     }
 
+    /// Whether what is published on `subject` comes in by this pattern.
+    #[must_use]
+    pub fn matches(&self, subject: &str) -> bool {
+        let mut tokens = subject.split('.');
+        for expected in self.text.split('.') {
+            match (expected, tokens.next()) {
+                (">", Some(_)) => return true,
+                (expected, Some(token)) if expected == "*" || expected == token => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    }
+
     /// Whether some subject could match both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
@@ -340,6 +354,24 @@ mod tests {
         }
         let refusal = pattern("p.>").parts("p.A.1m.B").unwrap_err();
         assert!(refusal.detail.contains("BRK%2EB"), "{}", refusal.detail);
+    }
+
+    #[test]
+    fn a_pattern_matches_what_comes_in_by_it() {
+        for (text, subject, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.b.c", false),
+            ("a.b", "a", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a.b", true),
+        ] {
+            assert_eq!(pattern(text).matches(subject), expected, "{text} {subject}");
+        }
     }
 
     #[test]

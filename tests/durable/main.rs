@@ -16,6 +16,7 @@ mod observed;
 mod ownership;
 mod permissions;
 mod poison;
+mod redrive;
 mod setup;
 
 use common::{Agent, NatsServer};
