@@ -6,6 +6,7 @@
 
 mod agent;
 mod market;
+mod proxy;
 mod server;
 mod signals;
 
@@ -16,6 +17,8 @@ pub use market::{
     DAY_ONE, Flow, Market, assert_nothing_twice, assert_same, flat, publish, publish_with, replay,
     replay_files, send, settled, when,
 };
+#[allow(unused_imports)]
+pub use proxy::{Ending, Network, Proxy};
 #[allow(unused_imports)]
 pub use server::{NatsServer, Options};
 #[allow(unused_imports)]

@@ -12,6 +12,7 @@ mod faults;
 mod feeder;
 mod full;
 mod history;
+mod network;
 mod ownership;
 mod setup;
 
