@@ -58,8 +58,10 @@ test: ## every test, the broker ones against a real nats-server
 	$(WITH_NATS) && $(CARGO) test --workspace
 
 .PHONY: chaos
-chaos: ## durable delivery under random faults, then checked (SEED=1 MINUTES=1)
+chaos: ## durable delivery under random faults, then judged (SEED=1 MINUTES=1 NODES=1, or 3)
 	$(WITH_NATS) && CHAOS_SEED=$(or $(SEED),1) CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
+		CHAOS_NODES=$(or $(NODES),1) \
+		CHAOS_HISTORY="$${CHAOS_HISTORY-$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/chaos-history.csv}" \
 		$(CARGO) test --test durable chaos::chaos -- --nocapture
 
 .PHONY: check
