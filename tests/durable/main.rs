@@ -7,6 +7,7 @@
 mod common;
 
 mod chaos;
+mod cluster;
 mod controls;
 mod faults;
 mod feeder;
