@@ -56,6 +56,7 @@ async fn chaos() {
         healed: now(),
         ..Marks::default()
     };
+    println!("{:6.1} s  healed", start.elapsed().as_secs_f64());
     let (next, counts) = feeder.stop_at().await;
     let caught_up = resumed(&js, &mut marks, next, &counts).await;
     let exits = fleet.exits().await;

@@ -143,6 +143,15 @@ impl Fleet {
             ("SHUTDOWN_TIMEOUT", "10"),
         ];
         variables.extend(CONFIGURATIONS[self.configuration]);
+        let asked = |name: &str| std::env::var(name).unwrap_or_default();
+        // what is promised rests on it, so a run without it has to be found out (debug builds)
+        let sabotage = asked("CHAOS_SABOTAGE");
+        variables.push(("TA_SABOTAGE", &sabotage));
+        // for whoever looks into a run
+        let logs = asked("CHAOS_LOG_DIR");
+        if !logs.is_empty() {
+            variables.extend([("LOG_DIR", logs.as_str()), ("LOG_LEVEL", "DEBUG")]);
+        }
         let agent = agent_at(&urls.join(","), &variables);
         Member { agent, networks }
     }
