@@ -1,6 +1,8 @@
 //! From a message to what is to be published about it, whatever carries it there and back.
 //! Synchronous, and no panic leaves it.
 
+mod outgoing;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 
 use super::core::Resume;
+use super::sabotage;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Effect, Engine, Refusal as Declined, SeriesId, Signal};
@@ -23,38 +26,10 @@ use crate::wire::{
     DecodeLimits, Decoder, Encoder, Reason, Refusal, SubjectPattern, SubjectTemplate,
 };
 
+pub(super) use outgoing::{Kept, KeptLetter, Outgoing};
+
 /// A reason is spoken of this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-
-/// Something to be published.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub subject: Subject,
-    pub headers: HeaderMap,
-    pub payload: Bytes,
-    /// When the bar of a signal was received; nothing for a dead letter.
-    pub received: Option<Instant>,
-    /// Whether it is about a bar that is still forming: not worth keeping.
-    pub forming: bool,
-}
-
-/// A final signal that another member publishes, kept in case its slot is handed over.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub slot: Slot,
-    pub key: SeriesKey,
-    pub timestamp: Timestamp,
-    pub revision: u32,
-    pub signal: Outgoing,
-}
-
-/// A dead letter that another member writes, kept like a signal.
-#[derive(Debug)]
-pub(super) struct KeptLetter {
-    pub slot: Slot,
-    pub mark: u64,
-    pub letter: Outgoing,
-}
 
 /// What is done with the bars of which slots.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +76,10 @@ impl<'a> Arrival<'a> {
 
 /// Refusals spoken of, by reason. All intakes of a process share it.
 pub(super) type Refused = Arc<Mutex<Throttle<Reason>>>;
+
+/// The agent panicked in the middle of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Panicked;
 
 /// The message an element came in.
 struct Envelope<'a> {
@@ -185,13 +164,27 @@ impl Intake {
     /// Works off one message; what is to be published is in the outbox afterwards. Should the
     /// engine panic, the message is refused as poison and nothing else is lost.
     pub fn take(&mut self, arrival: Arrival<'_>, pattern: &SubjectPattern, duty: Duty) {
+        if self.attempt(arrival, pattern, duty).is_err() {
+            self.engine.roll_back();
+            self.refuse_as_poison(arrival, duty);
+        }
+    }
+
+    /// As [`Self::take`], but a panic is left to the caller: what the message did before it is in
+    /// the engine and in the outbox.
+    pub fn attempt(
+        &mut self,
+        arrival: Arrival<'_>,
+        pattern: &SubjectPattern,
+        duty: Duty,
+    ) -> Result<(), Panicked> {
         let envelope = Envelope {
             arrival,
             received: Instant::now(),
             duty,
         };
         self.local.messages_received.inc();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+        catch_unwind(AssertUnwindSafe(|| {
             let parts = pattern.parts(arrival.subject);
             let decoder = self.decoder;
             decoder.decode(
@@ -203,18 +196,27 @@ impl Intake {
                     Err(refusal) => self.refuse(&refusal, &envelope),
                 },
             );
-        }));
-        if outcome.is_err() {
-            self.engine.roll_back();
+        }))
+        .map_err(|_| {
             self.metrics.panics.inc();
-            let refusal = Refusal {
-                reason: Reason::Poison,
-                detail: "the agent panicked on this message; its log has the backtrace".into(),
-                payload: arrival.payload,
-                symbol: None,
-            };
-            self.refuse(&refusal, &envelope);
-        }
+            Panicked
+        })
+    }
+
+    /// Refuses a message unread because it makes the agent panic.
+    pub fn refuse_as_poison(&mut self, arrival: Arrival<'_>, duty: Duty) {
+        let refusal = Refusal {
+            reason: Reason::Poison,
+            detail: "the agent panicked on this message; its log has the backtrace".into(),
+            payload: arrival.payload,
+            symbol: None,
+        };
+        let envelope = Envelope {
+            arrival,
+            received: Instant::now(),
+            duty,
+        };
+        self.refuse(&refusal, &envelope);
     }
 
     /// Shows every bar of a message to `each`, without working it off.
@@ -273,6 +275,7 @@ impl Intake {
         self.forget_if_idle(event, envelope.arrival.now);
         let started = Instant::now();
         let outcome = self.engine.on_bar(event, envelope.arrival.now);
+        sabotage::after_bar(event.bar.close);
         // one reading serves what the engine took and the latency
         let finished = Instant::now();
         self.local

@@ -8,6 +8,7 @@ mod drain;
 pub mod durable;
 mod intake;
 mod link;
+mod sabotage;
 mod service;
 mod setup;
 

@@ -61,6 +61,42 @@ async fn a_full_stream_of_signals_holds_work_up_until_there_is_room_and_costs_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_signals_cannot_be_stored_answers_and_stops_at_once() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let full = [
+        ("TECHNICAL_SIGNALS_MAX_BYTES", "40000"),
+        ("HTTP_ADMIN_TOKEN", "secret"),
+        ("SHUTDOWN_TIMEOUT", "25"),
+    ];
+    let mut first = agent(&server, &full);
+    first.wait_ready();
+    feed(&js, 0..120).await;
+    first.wait_log("signals cannot be stored");
+    // what is in memory is told of, and not saved: it is ahead of what is stored
+    let list = first.get("/series").json();
+    assert_eq!(list["total"], 1, "{list}");
+    let saved = first.post("/admin/checkpoint", Some("secret"), "");
+    assert_eq!(saved.status, 500, "{}", saved.body);
+    assert!(saved.body.contains("cannot be stored"), "{}", saved.body);
+
+    // not cut by the deadline: the partitions were given up, and nobody has to wait for a lease
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    let mut second = agent(&server, &[("TECHNICAL_SIGNALS_MAX_BYTES", "40000")]);
+    second.wait_log("signals cannot be stored");
+    let stream = js.get_stream("TECHNICAL_SIGNALS").await.unwrap();
+    let roomier = Config {
+        max_bytes: -1,
+        ..stream.cached_info().config.clone()
+    };
+    js.update_stream(roomier).await.unwrap();
+    second.wait_ready();
+    feed(&js, 120..130).await;
+    settle(&js, 130, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_reading_would_take_from_is_left_alone_and_named() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;

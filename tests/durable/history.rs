@@ -175,6 +175,12 @@ pub async fn count(js: &Context, filter: &str) -> usize {
     count
 }
 
+/// Everything that is wrong with `signals`, given what `replay` makes of the same bars.
+pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
+    let verdicts = of_signals(signals, &[replayed.to_vec()]);
+    verdicts.into_iter().flat_map(|one| one.faults).collect()
+}
+
 /// What is wrong in the streams as they are now.
 pub async fn judge(js: &Context) -> Vec<String> {
     let verdicts = Due::of(js, &[ANALYSIS]).await.verdicts(js).await;

@@ -17,6 +17,7 @@ mod history;
 mod market;
 mod network;
 mod ownership;
+mod poison;
 mod report;
 mod schedule;
 mod setup;

@@ -8,6 +8,7 @@
 //!
 //! A commit that was not answered may have happened. What is true then is what the marker says.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Common;
-use super::sabotage::sabotage;
 use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
+use crate::bus::sabotage::sabotage;
 
 /// Messages in a batch besides the marker; the server takes 1,000.
 pub(super) const BATCH: usize = 999;
@@ -58,6 +59,10 @@ pub(super) struct Marker {
     pub position: Position,
     /// The run of the process that wrote it.
     pub owner: String,
+    /// Messages that were refused unread because they made the engine panic: state that is
+    /// computed anew must pass over them too, whether or not they would do so again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub poison: BTreeSet<u64>,
 }
 
 /// A marker as it is stored.

@@ -106,6 +106,8 @@ impl Coordinator {
                 Step::Start { unit } => {
                     self.moved(ACQUIRED);
                     self.failures.remove(&unit);
+                    // whoever had it since has written down what is poison
+                    self.panics.retain(|(of, _), _| *of != unit);
                     self.start(unit);
                 }
                 Step::Stop { unit } => {

@@ -11,13 +11,13 @@
 
 mod answers;
 mod checkpoint;
+mod circuit;
 mod commit;
 mod feed;
 mod layout;
 mod leasing;
 mod partition;
 mod records;
-mod sabotage;
 mod streams;
 mod tasks;
 mod watch;
@@ -36,6 +36,7 @@ use super::backoff::backoff;
 use super::drain::{DrainError, drain_and_close};
 use super::intake::{Intake, Refused};
 use super::link::Link;
+use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::config::Config;
@@ -44,6 +45,7 @@ use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
 use crate::ops::metrics::Metrics;
 
+use circuit::Circuit;
 use commit::Committer;
 use partition::{End, Gauges, Order};
 use records::{ReadError, Records};
@@ -85,6 +87,7 @@ struct Common {
     streams: Streams,
     refused: Refused,
     committer: Committer,
+    circuit: Arc<Circuit>,
     uploads: Semaphore,
     started: Instant,
 }
@@ -133,13 +136,14 @@ struct Coordinator {
     /// Whether the table was read.
     seen: bool,
     misses: usize,
-    failing_since: Option<Instant>,
     running: HashMap<u32, Running>,
     tasks: JoinSet<(u32, u64, End)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
     /// How often in a row.
     failures: HashMap<u32, usize>,
+    /// How often a message of a partition has made the agent panic.
+    panics: BTreeMap<(u32, u64), u32>,
     runs: u64,
     begun: JoinSet<Done>,
     reading: bool,
@@ -170,7 +174,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let started = Instant::now();
     let started_at = clock::now();
     // told of before anything comes of it
-    sabotage::sabotage();
+    sabotage();
     loop {
         let streams = tokio::select! {
             streams = prepared(&setup) => streams,
@@ -249,6 +253,7 @@ impl Coordinator {
                 streams,
                 refused: Intake::refused(),
                 committer: Committer::start(setup.client.clone(), Arc::clone(&setup.link)),
+                circuit: Arc::default(),
                 uploads: Semaphore::new(UPLOADS),
                 started,
             }),
@@ -259,11 +264,11 @@ impl Coordinator {
             table: Table::default(),
             seen: false,
             misses: 0,
-            failing_since: None,
             running: HashMap::new(),
             tasks: JoinSet::new(),
             again: BTreeMap::new(),
             failures: HashMap::new(),
+            panics: BTreeMap::new(),
             runs: 0,
             begun: JoinSet::new(),
             reading: false,
@@ -338,9 +343,8 @@ impl Coordinator {
     /// Whether what this rests on may not be there any more.
     fn is_lost(&self) -> bool {
         let failures = self.failures.values().max().copied().unwrap_or(0);
-        let unstorable = self
-            .failing_since
-            .is_some_and(|at| at.elapsed() > UNSTORABLE);
+        let open = self.common.circuit.open();
+        let unstorable = open.is_some_and(|open| open.since.elapsed() > UNSTORABLE);
         self.common.link.is_connected()
             && (self.misses >= MISSES || failures >= FAILURES || unstorable)
     }

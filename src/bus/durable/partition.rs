@@ -8,8 +8,10 @@
 //! idle partition commits a single bar at once.
 
 mod committing;
+mod reading;
 mod saving;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,39 +19,24 @@ use std::time::{Duration, Instant};
 use async_nats::Subject;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Common;
 use super::commit::{self, Position, Stored};
-use super::feed::{Delivery, Feed};
-use super::layout::Layout;
-use super::sabotage::sabotage;
 use super::streams::{Unit, marker_subject};
-use crate::bus::backoff::backoff;
-use crate::bus::intake::{Arrival, Duty, Intake, Outgoing};
-use crate::group::SlotSet;
+use crate::bus::intake::{Intake, Outgoing};
+use crate::bus::sabotage::sabotage;
 use crate::market::Timestamp;
 use crate::ops::query::Query;
 use saving::{restore, saved};
 
-/// Messages worked off before they are committed.
-const BATCH: usize = 256;
+/// Poisonous messages remembered for each partition, the newest.
+const MAX_POISON: usize = 1_000;
 const TICK: Duration = Duration::from_millis(250);
 /// Tries to read a checkpoint before it counts as damaged.
 const READS: usize = 3;
 /// Writing checkpoints takes at most this share of the time.
 const SAVING_SHARE: u32 = 10;
-
-const SILENT: Duty = Duty {
-    holds: SlotSet::EMPTY,
-    keeps: SlotSet::EMPTY,
-    offered: SlotSet::EMPTY,
-};
-const SPEAKING: Duty = Duty {
-    holds: SlotSet::ALL,
-    keeps: SlotSet::EMPTY,
-    offered: SlotSet::EMPTY,
-};
 
 /// What a partition is told.
 pub(super) enum Order {
@@ -68,6 +55,8 @@ pub(super) enum End {
     Stopped,
     /// Another has committed since: what is in memory here is worth nothing.
     Fenced,
+    /// The engine panicked on this message. What was before it is committed.
+    Panicked(u64),
     /// It cannot go on from here.
     Failed(String),
 }
@@ -85,12 +74,13 @@ pub(super) struct Gauges {
     /// As `beat`: when what is not in a checkpoint began; 0 when everything is.
     pub unsaved: AtomicU64,
     pub recovered: AtomicBool,
-    pub failing: AtomicBool,
 }
 
 pub(super) struct Partition {
     pub(super) common: Arc<Common>,
     pub(super) intake: Intake,
+    orders: mpsc::Receiver<Order>,
+    stopping: bool,
     unit: u32,
     place: Unit,
     subject: Subject,
@@ -103,6 +93,8 @@ pub(super) struct Partition {
     silent_until: u64,
     /// As is this much of the one after.
     skip: usize,
+    /// Messages that are refused unread because they made the engine panic.
+    poison: BTreeSet<u64>,
     outgoing: Vec<Outgoing>,
     /// About bars that are still forming: sent and not stored.
     forming: Vec<Outgoing>,
@@ -112,21 +104,30 @@ pub(super) struct Partition {
     saving: Option<JoinHandle<Result<(), String>>>,
     saved: Instant,
     save_pause: Duration,
+    save_asked: bool,
+    /// Whether the checkpoint before the end was begun.
+    saved_last: bool,
     waiting: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
-/// Works on a partition until told to stop or something is wrong.
+/// Works on a partition until told to stop or something is wrong. The messages `poison` are
+/// refused without another try.
 pub(super) async fn run(
     common: Arc<Common>,
     unit: u32,
     gauges: Arc<Gauges>,
-    mut orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Order>,
+    poison: BTreeSet<u64>,
 ) -> End {
     let began = Instant::now();
-    let mut partition = match Partition::load(common, unit, gauges).await {
+    let mut partition = match Partition::load(common, unit, gauges, orders).await {
         Ok(partition) => partition,
         Err(reason) => return End::Failed(reason),
     };
+    partition.poison.extend(poison);
+    while partition.poison.len() > MAX_POISON {
+        partition.poison.pop_first();
+    }
     tracing::debug!(
         unit,
         series = partition.intake.engine.len(),
@@ -135,11 +136,16 @@ pub(super) async fn run(
         took_ms = began.elapsed().as_millis(),
         "partition loaded"
     );
-    partition.serve(&mut orders).await
+    partition.serve().await
 }
 
 impl Partition {
-    async fn load(common: Arc<Common>, unit: u32, gauges: Arc<Gauges>) -> Result<Self, String> {
+    async fn load(
+        common: Arc<Common>,
+        unit: u32,
+        gauges: Arc<Gauges>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Result<Self, String> {
         let place = common.streams.units[unit as usize].clone();
         let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
         let found = commit::read(&common, &subject).await?;
@@ -150,10 +156,10 @@ impl Partition {
         let taken = restore(&common, unit, &place, &mut intake).await?;
         let restored = intake.engine.len() as u64;
         gauges.series.store(restored, Ordering::Relaxed);
-        let done = found.as_ref().map(|stored| &stored.marker.position);
+        let done = found.as_ref().map(|stored| &stored.marker);
         let done = done.filter(|_| !sabotage().marker);
-        let done = done.filter(|position| {
-            let ours = position.origin == place.origin;
+        let done = done.filter(|marker| {
+            let ours = marker.position.origin == place.origin;
             if !ours {
                 tracing::warn!(
                     unit,
@@ -164,16 +170,20 @@ impl Partition {
             }
             ours
         });
-        let (seq, part) = done.map_or((0, 0), |position| (position.seq, position.part));
+        let (seq, part) = done.map_or((0, 0), |marker| (marker.position.seq, marker.position.part));
+        let poison = done.map_or_else(BTreeSet::new, |marker| marker.poison.clone());
         let now = Instant::now();
         Ok(Self {
             // bars after the marker that are in the checkpoint gave nothing to publish
             silent_until: seq.max(taken),
             skip: if taken > seq { 0 } else { part },
+            poison,
             subject: subject.into(),
             marker: found,
             common,
             intake,
+            orders,
+            stopping: false,
             unit,
             place,
             gauges,
@@ -186,23 +196,28 @@ impl Partition {
             saving: None,
             saved: now,
             save_pause: Duration::ZERO,
+            save_asked: false,
+            saved_last: false,
             waiting: Vec::new(),
         })
     }
 
-    async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
+    async fn serve(&mut self) -> End {
         let mut feed = match self.open().await {
             Ok(feed) => feed,
             Err(reason) => return End::Failed(reason),
         };
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = false;
         let mut link = self.common.link.watch();
         link.mark_unchanged();
         loop {
             self.beat();
-            if stopping && self.saving.is_none() {
+            if self.stopping && self.saving.is_none() && self.unsaved && !self.saved_last {
+                self.saved_last = true;
+                self.save();
+            }
+            if self.stopping && self.saving.is_none() {
                 self.intake.flush();
                 // the next owner does not wait for a courtesy
                 tokio::spawn(feed.close());
@@ -210,18 +225,8 @@ impl Partition {
             }
             let mut reopen = None;
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Stop) => {
-                        stopping = true;
-                        if self.unsaved {
-                            self.save();
-                        }
-                    }
-                    Some(Order::Save(reply)) => {
-                        self.waiting.push(reply);
-                        self.save();
-                    }
-                    Some(Order::Ask(query)) => self.answer(query),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.on_order(order),
                     None => return End::Stopped,
                 },
                 first = feed.next() => match self.work_off(first, &mut feed).await {
@@ -241,6 +246,9 @@ impl Partition {
                     }
                 }
             }
+            if std::mem::take(&mut self.save_asked) {
+                self.save();
+            }
             if let Some(problem) = reopen {
                 tracing::debug!(unit = self.unit, problem, "reading again");
                 feed = match self.reopen().await {
@@ -251,109 +259,42 @@ impl Partition {
         }
     }
 
-    async fn open(&mut self) -> Result<Feed, String> {
-        let opening = Feed::open(&self.common.js, &self.place, self.taken + 1);
-        let opened = self.common.link.unless_lost(opening).await;
-        let feed = opened.ok_or("the connection was lost meanwhile")??;
-        if feed.pending == 0 || self.taken >= self.silent_until {
-            self.gauges.recovered.store(true, Ordering::Relaxed);
-        }
-        self.gauges.lag.store(feed.pending, Ordering::Relaxed);
-        Ok(feed)
-    }
-
-    async fn reopen(&mut self) -> Result<Feed, String> {
-        let mut attempt = 0;
-        loop {
-            self.beat();
-            match self.open().await {
-                Ok(feed) => return Ok(feed),
-                // it may be the connection, which comes back by itself
-                Err(reason) if attempt >= 8 => return Err(reason),
-                Err(_) => attempt += 1,
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Stop => self.stopping = true,
+            Order::Save(reply) => {
+                self.waiting.push(reply);
+                self.save_asked = true;
             }
-            sleep(backoff(attempt).min(Duration::from_millis(500))).await;
+            Order::Ask(query) => self.answer(query),
         }
     }
 
-    /// Works off a message and those that are there already. What is wrong with the feed, if
-    /// anything, is told when everything before it is committed.
-    async fn work_off(
+    /// What comes of `work`. Orders are followed meanwhile, and if the partition is `failing`, it
+    /// does not outlive the order to stop.
+    async fn attending<T>(
         &mut self,
-        first: Result<Delivery, String>,
-        feed: &mut Feed,
-    ) -> Result<Option<String>, End> {
-        let mut next = Some(first);
-        let mut problem = None;
-        let mut lag = 0;
-        for _ in 0..BATCH {
-            match next.take() {
-                Some(Ok(delivery)) => {
-                    lag = delivery.pending;
-                    self.take(&delivery);
-                }
-                Some(Err(told)) => {
-                    problem = Some(told);
-                    break;
-                }
-                None => break,
+        work: impl Future<Output = T>,
+        failing: bool,
+    ) -> Result<T, End> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            if self.stopping && failing {
+                return Err(End::Stopped);
             }
-            if self.outgoing.len() >= commit::BATCH {
-                break;
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                order = self.orders.recv() => match order {
+                    Some(Order::Save(reply)) if failing => {
+                        let told = "signals cannot be stored, and a checkpoint must not be ahead of them";
+                        // whoever asked may have gone
+                        let _ = reply.send(Err(told.to_owned()));
+                    }
+                    Some(order) => self.on_order(order),
+                    None => return Err(End::Stopped),
+                },
             }
-            next = feed.ready().await;
         }
-        if let Some(Ok(delivery)) = &next {
-            lag = delivery.pending;
-            self.take(delivery);
-        } else if let Some(Err(told)) = next {
-            problem = Some(told);
-        }
-        self.commit().await?;
-        self.gauges.lag.store(lag, Ordering::Relaxed);
-        let series = self.intake.engine.len() as u64;
-        self.gauges.series.store(series, Ordering::Relaxed);
-        if self.taken >= self.silent_until {
-            self.gauges.recovered.store(true, Ordering::Relaxed);
-        }
-        Ok(problem)
-    }
-
-    fn take(&mut self, delivery: &Delivery) {
-        let seq = delivery.seq;
-        if seq <= self.taken {
-            return;
-        }
-        let silent = seq <= self.silent_until;
-        let subject = Layout::original(&delivery.message.subject);
-        let arrival = Arrival {
-            subject,
-            payload: &delivery.message.payload,
-            headers: delivery.message.headers.as_ref(),
-            input_seq: Some(seq),
-            now: Timestamp::from_nanos(delivery.stored_at),
-        };
-        let pattern = self.common.streams.layout.pattern(subject);
-        let duty = if silent { SILENT } else { SPEAKING };
-        self.intake.take(arrival, pattern, duty);
-        self.taken = seq;
-        self.mark_unsaved();
-        let at = u64::try_from(delivery.stored_at).unwrap_or(0);
-        self.gauges.last_processed.store(at, Ordering::Relaxed);
-        if silent {
-            self.intake.outbox.clear();
-            return;
-        }
-        let before = self.outgoing.len();
-        let skip = std::mem::take(&mut self.skip);
-        let (forming, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.intake.outbox)
-            .into_iter()
-            .partition(|one| one.forming);
-        self.outgoing.extend(lasting.into_iter().skip(skip));
-        if self.outgoing.len() > before {
-            self.ends.push((seq, self.outgoing.len(), skip));
-        }
-        self.forming.extend(forming);
     }
 
     async fn tick(&mut self) -> Result<(), End> {

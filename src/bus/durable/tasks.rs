@@ -1,6 +1,7 @@
 //! The life of the partitions' tasks: started, stopped, and started again when they fail or are
 //! refused.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,6 +11,9 @@ use tokio::sync::mpsc;
 use super::partition::{self, End, Gauges, Order};
 use super::{Coordinator, Running};
 use crate::bus::backoff::backoff;
+
+/// A message that makes the agent panic this often is refused.
+const TRIES: u32 = 2;
 
 impl Coordinator {
     pub(super) fn start(&mut self, unit: u32) {
@@ -26,6 +30,7 @@ impl Coordinator {
             unit,
             Arc::clone(&gauges),
             receiver,
+            self.poison(unit),
         );
         let task = self.tasks.spawn(async move { (unit, run, work.await) });
         let running = Running {
@@ -38,6 +43,15 @@ impl Coordinator {
         if let Some(before) = self.running.insert(unit, running) {
             before.task.abort();
         }
+    }
+
+    /// Messages that have panicked often enough.
+    fn poison(&self, unit: u32) -> BTreeSet<u64> {
+        self.panics
+            .range((unit, 0)..=(unit, u64::MAX))
+            .filter(|(_, tries)| **tries >= TRIES)
+            .map(|((_, seq), _)| *seq)
+            .collect()
     }
 
     pub(super) fn stop(&mut self, unit: u32) {
@@ -96,6 +110,26 @@ impl Coordinator {
                 );
                 self.read_at = None;
                 Duration::from_millis(100)
+            }
+            End::Panicked(seq) => {
+                let tries = self.panics.entry((unit, seq)).or_insert(0);
+                *tries += 1;
+                if *tries < TRIES {
+                    tracing::error!(
+                        unit,
+                        seq,
+                        "the agent panicked on a message; loading the partition from its \
+                         checkpoint to try once more"
+                    );
+                } else {
+                    tracing::error!(
+                        unit,
+                        seq,
+                        tries,
+                        "the agent panicked on the same message again; it is refused as poison"
+                    );
+                }
+                Duration::from_millis(50)
             }
             End::Failed(reason) if !self.common.link.is_connected() => {
                 tracing::debug!(unit, reason, "partition waits for the connection");

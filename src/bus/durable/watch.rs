@@ -108,18 +108,13 @@ impl Coordinator {
             self.common.uptime_ms().saturating_sub(since) as f64 / 1_000.0
         });
         metrics.checkpoint_age_seconds.set(age);
-        let failing = |running: &Running| running.gauges.failing.load(Ordering::Relaxed);
-        let failing = self.running.values().filter(|r| failing(r)).count();
-        metrics.circuit_open.set(i64::from(failing > 0));
+        let open = self.common.circuit.open();
+        metrics.circuit_open.set(i64::from(open.is_some()));
         let units = self.common.streams.units.len();
-        if failing == 0 {
-            self.failing_since = None;
-        } else if self.failing_since.is_none() {
-            self.failing_since = Some(Instant::now());
-        }
-        if failing > 0 {
+        if let Some(open) = open {
             self.intake.down(format!(
-                "signals of {failing} partitions cannot be stored; reading waits for it"
+                "signals of {} partitions cannot be stored, and reading waits for it: {}",
+                open.partitions, open.reason
             ));
         } else {
             let stream = &self.common.config.durable.bars_stream;

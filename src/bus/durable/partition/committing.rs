@@ -3,24 +3,31 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use tokio::time::sleep;
+use std::time::Instant;
 
 use super::{End, Partition};
-use crate::bus::backoff::backoff;
-use crate::bus::durable::commit::{self, CommitError, Marker, Position, Stored, Wanted};
+use crate::bus::durable::Common;
+use crate::bus::durable::circuit::Failing;
+use crate::bus::durable::commit::{self, Marker, Position, Stored, Wanted};
 use crate::bus::intake::Outgoing;
 
 impl Partition {
     /// Stores what is to be published, with the position it stands for.
     pub(super) async fn commit(&mut self) -> Result<(), End> {
-        for one in std::mem::take(&mut self.forming) {
-            let client = &self.common.client;
-            // worth nothing later, so not tried again
-            let _ = client
-                .publish_with_headers(one.subject, one.headers, one.payload)
-                .await;
+        if !self.forming.is_empty() {
+            let (forming, client) = (
+                std::mem::take(&mut self.forming),
+                self.common.client.clone(),
+            );
+            let sending = async move {
+                for one in forming {
+                    // worth nothing later, so not tried again
+                    let _ = client
+                        .publish_with_headers(one.subject, one.headers, one.payload)
+                        .await;
+                }
+            };
+            self.attending(sending, false).await?;
         }
         let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
         let ends = std::mem::take(&mut self.ends);
@@ -79,9 +86,10 @@ impl Partition {
         let marker = Marker {
             position,
             owner: self.common.instance.clone(),
+            poison: self.poison.clone(),
         };
         let expected = self.marker.as_ref().map_or(0, |stored| stored.revision);
-        let mut attempt = 0;
+        let mut failing: Option<Failing> = None;
         loop {
             self.beat();
             let wanted = Wanted {
@@ -91,43 +99,63 @@ impl Partition {
                 outgoing: Arc::clone(outgoing),
                 range: range.clone(),
             };
-            let outcome = self.common.committer.commit(wanted).await;
-            let problem = match outcome {
-                Ok(revision) => {
-                    self.marker = Some(Stored { marker, revision });
-                    break;
-                }
-                Err(error) => error,
+            let common = Arc::clone(&self.common);
+            let attempt = async {
+                let turn = match &failing {
+                    Some(failing) => Some(failing.turn().await),
+                    None => None,
+                };
+                let outcome = attempt(&common, wanted).await;
+                drop(turn);
+                outcome
             };
-            // it may have been stored without our hearing of it
-            match commit::read(&self.common, &self.subject).await {
-                Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
+            match self.attending(attempt, failing.is_some()).await? {
+                Attempt::Stored(stored) => {
                     self.marker = Some(stored);
                     break;
                 }
-                Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => {
-                    return Err(End::Fenced);
-                }
-                Ok(_) | Err(_) => {}
-            }
-            if let CommitError::Failed(reason) | CommitError::Refused(reason) = &problem {
-                attempt += 1;
-                self.common.metrics.publish_errors.inc();
-                if !self.gauges.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        unit = self.unit,
-                        reason,
-                        "signals cannot be stored; trying again, and reading no further until then"
-                    );
+                Attempt::Fenced => return Err(End::Fenced),
+                Attempt::Failed(reason) => {
+                    self.common.metrics.publish_errors.inc();
+                    let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
+                    failing.again(&reason);
+                    tracing::debug!(unit = self.unit, reason, "commit failed");
                 }
             }
-            sleep(backoff(attempt.max(1)).min(Duration::from_secs(1))).await;
         }
-        if self.gauges.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!(unit = self.unit, "signals can be stored again");
+        if let Some(failing) = failing {
+            failing.stored();
         }
         self.marked = Instant::now();
         Ok(())
+    }
+}
+
+/// What has come of one try.
+enum Attempt {
+    Stored(Stored),
+    /// Another has committed.
+    Fenced,
+    Failed(String),
+}
+
+async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
+    let (subject, expected, marker) = (
+        wanted.subject.clone(),
+        wanted.expected,
+        wanted.marker.clone(),
+    );
+    let error = match common.committer.commit(wanted).await {
+        Ok(revision) => return Attempt::Stored(Stored { marker, revision }),
+        Err(error) => error,
+    };
+    // it may have been stored without our hearing of it
+    match commit::read(common, &subject).await {
+        Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
+            Attempt::Stored(stored)
+        }
+        Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => Attempt::Fenced,
+        Ok(_) | Err(_) => Attempt::Failed(error.to_string()),
     }
 }
 

@@ -1,0 +1,153 @@
+//! Reading a partition's bars and working them off.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::super::commit;
+use super::super::feed::{Delivery, Feed};
+use super::super::layout::Layout;
+use super::{End, Partition};
+use crate::bus::backoff::backoff;
+use crate::bus::intake::{Arrival, Duty, Panicked};
+use crate::group::SlotSet;
+use crate::market::Timestamp;
+
+/// Messages worked off before they are committed.
+const BATCH: usize = 256;
+
+const SILENT: Duty = Duty {
+    holds: SlotSet::EMPTY,
+    keeps: SlotSet::EMPTY,
+    offered: SlotSet::EMPTY,
+};
+const SPEAKING: Duty = Duty {
+    holds: SlotSet::ALL,
+    keeps: SlotSet::EMPTY,
+    offered: SlotSet::EMPTY,
+};
+
+impl Partition {
+    pub(super) async fn open(&mut self) -> Result<Feed, String> {
+        let opening = Feed::open(&self.common.js, &self.place, self.taken + 1);
+        let opened = self.common.link.unless_lost(opening).await;
+        let feed = opened.ok_or("the connection was lost meanwhile")??;
+        if feed.pending == 0 || self.taken >= self.silent_until {
+            self.gauges.recovered.store(true, Ordering::Relaxed);
+        }
+        self.gauges.lag.store(feed.pending, Ordering::Relaxed);
+        Ok(feed)
+    }
+
+    pub(super) async fn reopen(&mut self) -> Result<Feed, String> {
+        let mut attempt = 0;
+        loop {
+            self.beat();
+            match self.open().await {
+                Ok(feed) => return Ok(feed),
+                // it may be the connection, which comes back by itself
+                Err(reason) if attempt >= 8 => return Err(reason),
+                Err(_) => attempt += 1,
+            }
+            sleep(backoff(attempt).min(Duration::from_millis(500))).await;
+        }
+    }
+
+    /// Works off a message and those that are there already. What is wrong with the feed, if
+    /// anything, is told when everything before it is committed.
+    pub(super) async fn work_off(
+        &mut self,
+        first: Result<Delivery, String>,
+        feed: &mut Feed,
+    ) -> Result<Option<String>, End> {
+        let mut next = Some(first);
+        let mut problem = None;
+        let mut lag = 0;
+        let mut panicked = None;
+        for _ in 0..BATCH {
+            match next.take() {
+                Some(Ok(delivery)) => {
+                    lag = delivery.pending;
+                    panicked = self.take(&delivery).is_err().then_some(delivery.seq);
+                    if panicked.is_some() {
+                        break;
+                    }
+                }
+                Some(Err(told)) => {
+                    problem = Some(told);
+                    break;
+                }
+                None => break,
+            }
+            if self.outgoing.len() >= commit::BATCH {
+                break;
+            }
+            next = feed.ready().await;
+        }
+        match next {
+            Some(Ok(delivery)) => {
+                lag = delivery.pending;
+                panicked = self.take(&delivery).is_err().then_some(delivery.seq);
+            }
+            Some(Err(told)) => problem = Some(told),
+            None => {}
+        }
+        self.commit().await?;
+        if let Some(seq) = panicked {
+            return Err(End::Panicked(seq));
+        }
+        self.gauges.lag.store(lag, Ordering::Relaxed);
+        let series = self.intake.engine.len() as u64;
+        self.gauges.series.store(series, Ordering::Relaxed);
+        if self.taken >= self.silent_until {
+            self.gauges.recovered.store(true, Ordering::Relaxed);
+        }
+        Ok(problem)
+    }
+
+    /// Works off one message. After a panic what is in the engine is worth nothing, while what is
+    /// outgoing is of the messages before.
+    fn take(&mut self, delivery: &Delivery) -> Result<(), Panicked> {
+        let seq = delivery.seq;
+        if seq <= self.taken {
+            return Ok(());
+        }
+        let silent = seq <= self.silent_until;
+        let subject = Layout::original(&delivery.message.subject);
+        let arrival = Arrival {
+            subject,
+            payload: &delivery.message.payload,
+            headers: delivery.message.headers.as_ref(),
+            input_seq: Some(seq),
+            now: Timestamp::from_nanos(delivery.stored_at),
+        };
+        let pattern = self.common.streams.layout.pattern(subject);
+        let duty = if silent { SILENT } else { SPEAKING };
+        if self.poison.contains(&seq) {
+            self.intake.refuse_as_poison(arrival, duty);
+        } else if let Err(panicked) = self.intake.attempt(arrival, pattern, duty) {
+            self.intake.outbox.clear();
+            return Err(panicked);
+        }
+        self.taken = seq;
+        self.mark_unsaved();
+        let at = u64::try_from(delivery.stored_at).unwrap_or(0);
+        self.gauges.last_processed.store(at, Ordering::Relaxed);
+        if silent {
+            self.intake.outbox.clear();
+            return Ok(());
+        }
+        let before = self.outgoing.len();
+        let skip = std::mem::take(&mut self.skip);
+        let (forming, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.intake.outbox)
+            .into_iter()
+            .partition(|one| one.forming);
+        self.outgoing.extend(lasting.into_iter().skip(skip));
+        if self.outgoing.len() > before {
+            self.ends.push((seq, self.outgoing.len(), skip));
+        }
+        self.forming.extend(forming);
+        Ok(())
+    }
+}
