@@ -59,7 +59,7 @@ test: ## every test, the broker ones against a real nats-server
 
 .PHONY: chaos
 chaos: ## durable delivery under random faults, then judged (SEED="1 2" MINUTES=1 NODES=1, or 3)
-	$(WITH_NATS) && for seed in $(or $(SEED),1); do \
+	@$(WITH_NATS) && for seed in $(or $(SEED),1); do \
 		CHAOS_SEED=$$seed CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
 		CHAOS_NODES=$(or $(NODES),1) CHAOS_SABOTAGE=$(SABOTAGE) \
 		CHAOS_HISTORY="$${CHAOS_HISTORY-$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/chaos-history.csv}" \

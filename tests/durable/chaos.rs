@@ -64,6 +64,16 @@ async fn chaos() {
 
     let due = Due::of(&js, &CONFIGURATIONS).await;
     due.wait(&js).await;
+    let (bars, refused) = (
+        counts.bars.load(Ordering::Relaxed),
+        counts.malformed.load(Ordering::Relaxed),
+    );
+    // nothing is judged of what the servers have not kept, and nothing would be missed
+    assert_eq!(
+        due.messages() as u64,
+        bars + refused,
+        "what was acknowledged"
+    );
     let mut verdicts = due.verdicts(&js).await;
     let figures = Figures::of(&js, &marks).await;
     verdicts.push(of_resuming(caught_up, &figures));
@@ -73,8 +83,8 @@ async fn chaos() {
         nodes,
         seconds,
         faults,
-        bars: counts.bars.load(Ordering::Relaxed),
-        refused: counts.malformed.load(Ordering::Relaxed),
+        bars,
+        refused,
     };
     println!("exit codes of agents told to end: {exits:?}");
     println!("{}", told(&run, &figures, &verdicts));

@@ -18,6 +18,9 @@ pub const UNITS: u64 = 9;
 /// Between two agents of a rolling restart.
 const ROLL: Duration = Duration::from_millis(300);
 
+/// In place of the exit code of an agent at work that a signal ended.
+const KILLED: i32 = -1;
+
 /// The configurations that a rolling restart changes between, for agents and replay alike. The
 /// same bars have signals under both.
 pub const CONFIGURATIONS: [Variables; 2] = [
@@ -103,8 +106,9 @@ pub struct Fleet {
     js: Context,
     members: Vec<Member>,
     configuration: usize,
-    /// Those that were told to end, with the exit codes they come to.
-    leaving: Vec<JoinHandle<i32>>,
+    /// Those that were told to end, with the exit codes they come to; nothing where it was so early
+    /// that the signal itself ended it.
+    leaving: Vec<JoinHandle<Option<i32>>>,
 }
 
 impl Fleet {
@@ -176,12 +180,18 @@ impl Fleet {
     }
 
     fn see_off(&mut self, mut leaving: Member) {
+        // before that it may not hear signals yet, and has nothing to give up
+        let lines = leaving.agent.stdout();
+        let at_work = lines.iter().any(|line| line.contains("connected to NATS"));
         leaving.agent.sigterm();
         self.leaving.push(tokio::task::spawn_blocking(move || {
             // with its network, which it needs to the end
-            let code = leaving.agent.wait_exit();
+            let status = leaving.agent.wait_end();
             drop(leaving);
-            code
+            match status.code() {
+                None if !at_work => None,
+                code => Some(code.unwrap_or(KILLED)),
+            }
         }));
     }
 
@@ -261,7 +271,9 @@ impl Fleet {
             let code = leaving
                 .await
                 .expect("an agent that ends when it is told to");
-            *exits.entry(code).or_default() += 1;
+            if let Some(code) = code {
+                *exits.entry(code).or_default() += 1;
+            }
         }
         exits
     }

@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::{Context, ErrorCode};
 use futures_util::StreamExt as _;
 
 use crate::verdict::{Verdict, expected_reason, of_letters, of_signals};
@@ -39,25 +40,54 @@ impl Stored {
     }
 }
 
-/// All of a stream that matches, in its order.
+/// All of a stream that matches, in its order; nothing where there is no such stream. Servers that
+/// have yet to come to agree are waited for.
 pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
-    let Ok(stream) = js.get_stream(stream).await else {
-        return Vec::new();
+    let start = Instant::now();
+    loop {
+        match read(js, stream, filter).await {
+            Ok(all) => return all,
+            Err(error) => assert!(
+                start.elapsed() < PATIENCE,
+                "{stream} cannot be read: {error}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn read(js: &Context, stream: &str, filter: &str) -> Result<Vec<Stored>, String> {
+    let told = |error: &dyn std::fmt::Display| error.to_string();
+    let stream = match js.get_stream(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match error.kind() {
+                GetStreamErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(Vec::new())
+                }
+                _ => Err(told(&error)),
+            };
+        }
     };
     let config = OrderedConfig {
         filter_subject: filter.to_owned(),
         ..OrderedConfig::default()
     };
-    let mut consumer = stream.create_consumer(config).await.expect("a consumer");
-    let pending = consumer.info().await.expect("its state").num_pending;
+    let mut consumer = stream
+        .create_consumer(config)
+        .await
+        .map_err(|error| told(&error))?;
+    let pending = consumer.info().await.map_err(|e| told(&e))?.num_pending;
     let mut all = Vec::new();
     if pending == 0 {
-        return all;
+        return Ok(all);
     }
-    let mut messages = consumer.messages().await.expect("its messages");
+    let mut messages = consumer.messages().await.map_err(|error| told(&error))?;
     while let Some(message) = messages.next().await {
-        let message = message.expect("a message");
-        let info = message.info().expect("where it stands");
+        let message = message.map_err(|error| told(&error))?;
+        let info = message.info().map_err(|error| told(&error))?;
         let left = info.pending;
         all.push(Stored {
             seq: info.stream_sequence,
@@ -67,10 +97,10 @@ pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
             payload: message.payload.to_vec(),
         });
         if left == 0 {
-            break;
+            return Ok(all);
         }
     }
-    all
+    Err("it ended before its last message".to_owned())
 }
 
 /// What `replay` prints for these payloads under a configuration.
@@ -124,6 +154,11 @@ impl Due {
             .map(|configuration| replay(&payloads, configuration))
             .collect();
         Self { bars, replayed }
+    }
+
+    /// The messages that the servers keep, as they acknowledged them.
+    pub fn messages(&self) -> usize {
+        self.bars.len()
     }
 
     pub fn signals(&self) -> usize {
