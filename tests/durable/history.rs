@@ -156,11 +156,6 @@ impl Due {
         Self { bars, replayed }
     }
 
-    /// The messages that the servers keep, as they acknowledged them.
-    pub fn messages(&self) -> usize {
-        self.bars.len()
-    }
-
     pub fn signals(&self) -> usize {
         self.replayed[0].len()
     }
@@ -192,6 +187,24 @@ impl Due {
         let mut verdicts = Vec::from(of_signals(&signals, &self.replayed));
         verdicts.push(of_letters(&self.bars, &letters));
         verdicts
+    }
+}
+
+/// Waits until the streams that are read hold so many messages (a server takes its time to source
+/// one stream from another after a restart); how many they hold then.
+pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
+    let start = Instant::now();
+    loop {
+        let mut stored = 0;
+        for name in ["TECHNICAL_BARS", "TECHNICAL_BARS_BARE"] {
+            if let Ok(stream) = js.get_stream(name).await {
+                stored += stream.cached_info().state.messages;
+            }
+        }
+        if stored >= expected || start.elapsed() > PATIENCE {
+            return stored;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
