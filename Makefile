@@ -58,9 +58,13 @@ test: ## every test, the broker ones against a real nats-server
 	$(WITH_NATS) && $(CARGO) test --workspace
 
 .PHONY: chaos
-chaos: ## durable delivery under random faults, then checked (SEED=1 MINUTES=1)
-	$(WITH_NATS) && CHAOS_SEED=$(or $(SEED),1) CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
-		$(CARGO) test --test durable chaos::chaos -- --nocapture
+chaos: ## durable delivery under random faults, then judged (SEED="1 2" MINUTES=1 NODES=1, or 3)
+	@$(WITH_NATS) && for seed in $(or $(SEED),1); do \
+		CHAOS_SEED=$$seed CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
+		CHAOS_NODES=$(or $(NODES),1) CHAOS_SABOTAGE=$(SABOTAGE) \
+		CHAOS_HISTORY="$${CHAOS_HISTORY-$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/chaos-history.csv}" \
+		$(CARGO) test --test durable chaos::chaos -- --nocapture || exit 1; \
+	done
 
 .PHONY: check
 check: ## formatting, lints, documentation, scripts, tests

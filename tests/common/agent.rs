@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -230,6 +230,14 @@ impl Agent {
 
     /// Waits for its end and returns the exit code; all that it printed has been read then.
     pub fn wait_exit(&mut self) -> i32 {
+        let status = self.wait_end();
+        status
+            .code()
+            .unwrap_or_else(|| panic!("the agent was killed: {status}"))
+    }
+
+    /// As [`Agent::wait_exit`], also where a signal ended it.
+    pub fn wait_end(&mut self) -> ExitStatus {
         let start = Instant::now();
         let status = until("the agent's exit", || {
             assert!(
@@ -243,8 +251,6 @@ impl Agent {
             reader.join().expect("no reader panics");
         }
         status
-            .code()
-            .unwrap_or_else(|| panic!("the agent was killed: {status}"))
     }
 }
 

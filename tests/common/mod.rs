@@ -5,17 +5,23 @@
 #![allow(dead_code)] // each test file takes the parts it needs
 
 mod agent;
+mod cluster;
 mod market;
+mod proxy;
 mod server;
 mod signals;
 
 #[allow(unused_imports)]
 pub use agent::{Agent, Metrics, Response};
 #[allow(unused_imports)]
+pub use cluster::Cluster;
+#[allow(unused_imports)]
 pub use market::{
     DAY_ONE, Flow, Market, assert_nothing_twice, assert_same, flat, publish, publish_with, replay,
     replay_files, send, settled, when,
 };
+#[allow(unused_imports)]
+pub use proxy::{Ending, Network, Proxy};
 #[allow(unused_imports)]
 pub use server::{NatsServer, Options};
 #[allow(unused_imports)]

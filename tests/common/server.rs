@@ -34,21 +34,37 @@ pub struct NatsServer {
 impl NatsServer {
     /// Starts a server and returns when it takes connections.
     pub fn start(options: Options) -> Self {
-        let home = tempfile::tempdir().expect("a temporary directory");
-        // The free port may be taken by another test before the server binds it.
-        let mut server = Self {
+        let mut server = Self::stopped(options);
+        assert!(
+            server.find_port(),
+            "nats-server does not start:\n{}",
+            server.log()
+        );
+        server
+    }
+
+    /// As [`NatsServer::start`]; nothing when it does not start.
+    pub fn try_start(options: Options) -> Option<Self> {
+        let mut server = Self::stopped(options);
+        server.find_port().then_some(server)
+    }
+
+    fn stopped(options: Options) -> Self {
+        Self {
             process: None,
             port: 0,
-            home,
+            home: tempfile::tempdir().expect("a temporary directory"),
             options,
-        };
-        for _ in 0..5 {
-            server.port = free_port();
-            if server.launch() {
-                return server;
-            }
         }
-        panic!("nats-server does not start:\n{}", server.log());
+    }
+
+    /// Starts it on some port; whether it came up.
+    fn find_port(&mut self) -> bool {
+        // The free port may be taken by another test before the server binds it.
+        (0..5).any(|_| {
+            self.port = free_port();
+            self.launch()
+        })
     }
 
     /// A server without authorization, TLS or JetStream.

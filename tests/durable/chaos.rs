@@ -1,27 +1,25 @@
 //! Random schedules of every fault there is, against real processes. `make chaos` runs one for as
-//! long as it is told; a seed gives the same schedule again.
+//! long as it is told; a seed gives the same order of faults again.
+//!
+//! When the last fault has healed, the promises are judged one by one, and what is promised of
+//! calm times (an even division, few moves) is tried.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::agent;
-use crate::common::{Agent, NatsServer};
-use crate::feeder::{Feeder, connect};
-use crate::history::{settle, waits};
+use async_nats::jetstream::Context;
+
+use crate::common::{Cluster, NatsServer};
+use crate::feeder::{Counts, Feeder, connect_to, store_round};
+use crate::fleet::{Broker, CONFIGURATIONS, Fleet};
+use crate::history::{Due, wait_stored};
+use crate::report::{Figures, Marks, Run, now, remember, told};
+use crate::schedule::Schedule;
+use crate::verdict::Verdict;
 
 const SYMBOLS: usize = 16;
-
-/// A small generator of its own (`SplitMix64`), so that a seed means the same for ever.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
+/// "Within seconds", on a machine that does much else.
+const SOON: Duration = Duration::from_secs(20);
 
 fn number(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty());
@@ -32,73 +30,175 @@ fn number(variable: &str, default: u64) -> u64 {
 async fn chaos() {
     let seed = number("CHAOS_SEED", 1);
     let seconds = number("CHAOS_SECONDS", 20);
-    let mut random = Random(seed);
-    let mut server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut agents: Vec<Agent> = vec![agent(&server, &[]), agent(&server, &[])];
-    agents.iter_mut().for_each(Agent::wait_ready);
-    let feeder = Feeder::start(js.clone(), SYMBOLS, Duration::from_millis(1));
+    let nodes = number("CHAOS_NODES", 1) as usize;
+    let broker = match nodes {
+        1 => Broker::One(Box::new(NatsServer::jetstream())),
+        3 => Broker::Three(Cluster::start().await),
+        _ => panic!("there is one node or there are three"),
+    };
+    let js = connect_to(&broker.urls()).await;
+    let mut fleet = Fleet::start(broker, js.clone(), 2);
+    let feeder = Feeder::market(js.clone(), SYMBOLS, Duration::from_millis(1), 0);
     let start = Instant::now();
-    let mut steps = Vec::new();
-    while start.elapsed() < Duration::from_secs(seconds) {
-        let pause = Duration::from_millis(100 + random.below(1_500));
-        tokio::time::sleep(pause).await;
-        let which = random.below(agents.len() as u64) as usize;
-        let step = match random.below(10) {
-            0..=2 => {
-                agents[which].kill();
-                agents[which] = agent(&server, &[]);
-                "kill"
-            }
-            3 | 4 => {
-                agents[which].sigterm();
-                let replaced = std::mem::replace(&mut agents[which], agent(&server, &[]));
-                // it ends in its own time, while the next one starts
-                std::thread::spawn(move || {
-                    let mut replaced = replaced;
-                    replaced.wait_exit()
-                });
-                "restart"
-            }
-            5 | 6 => {
-                agents[which].freeze();
-                tokio::time::sleep(Duration::from_millis(500 + random.below(5_000))).await;
-                agents[which].thaw();
-                "pause"
-            }
-            7 => {
-                server.restart();
-                "server"
-            }
-            8 if agents.len() < 4 => {
-                agents.push(agent(&server, &[]));
-                "up"
-            }
-            _ if agents.len() > 1 => {
-                let leaving = agents.swap_remove(which);
-                leaving.sigterm();
-                std::thread::spawn(move || {
-                    let mut leaving = leaving;
-                    leaving.wait_exit()
-                });
-                "down"
-            }
-            _ => "nothing",
-        };
-        steps.push(step);
+    let mut faults = 0;
+    println!("seed {seed}, {nodes} nodes");
+    for (wait, step) in Schedule::new(seed, 2, nodes) {
+        tokio::time::sleep(wait).await;
+        if start.elapsed() >= Duration::from_secs(seconds) {
+            break;
+        }
+        println!("{:6.1} s  {step}", start.elapsed().as_secs_f64());
+        fleet.suffer(step).await;
+        faults += 1;
     }
-    let (bars, malformed) = feeder.stop().await;
-    println!(
-        "seed {seed}: {bars} bars, {malformed} malformed messages, {} agents in the end, faults: {}",
-        agents.len(),
-        steps.join(" ")
+    fleet.heal().await;
+    let mut marks = Marks {
+        healed: now(),
+        ..Marks::default()
+    };
+    println!("{:6.1} s  healed", start.elapsed().as_secs_f64());
+    let (next, counts) = feeder.stop_at().await;
+    let caught_up = resumed(&js, &mut marks, next, &counts).await;
+    let exits = fleet.exits().await;
+    let even = calm(&js, &mut fleet, &mut marks, next + 1, &counts).await;
+
+    let (bars, refused) = (
+        counts.bars.load(Ordering::Relaxed),
+        counts.malformed.load(Ordering::Relaxed),
     );
-    let healed = Instant::now();
-    settle(&js, bars, SYMBOLS as u64).await;
-    let took = healed.elapsed().as_secs_f64();
-    let (median, longest) = waits(&js).await;
-    println!(
-        "every signal is there once, in order and byte for byte, {took:.1} s after the last fault; \
-         from bar to signal: median {median:.1?}, longest {longest:.1?}"
+    let stored = wait_stored(&js, bars + refused).await;
+    let due = Due::of(&js, &CONFIGURATIONS).await;
+    due.wait(&js).await;
+    let mut verdicts = due.verdicts(&js).await;
+    if stored != bars + refused {
+        // what is due is computed from what is stored, so these would not be missed
+        let lost = (bars + refused).abs_diff(stored);
+        let told = format!("{lost} acknowledged messages are not where they are read");
+        verdicts[0].faults.push(told);
+    }
+    let figures = Figures::of(&js, &marks).await;
+    verdicts.push(of_resuming(caught_up, &figures));
+    verdicts.push(even);
+    let run = Run {
+        seed,
+        nodes,
+        seconds,
+        faults,
+        bars,
+        refused,
+    };
+    println!("exit codes of agents told to end: {exits:?}");
+    println!("{}", told(&run, &figures, &verdicts));
+    remember(&run, &figures, &verdicts);
+    let kept = verdicts.iter().all(|verdict| verdict.faults.is_empty());
+    assert!(kept, "seed {seed}: a promise was broken, see above");
+    assert!(
+        exits.keys().all(|code| [0, 75].contains(code)),
+        "agents ended otherwise than clean or late: {exits:?}"
     );
+}
+
+/// Everything due comes without help (whether it did), and then a fresh bar of each series.
+async fn resumed(js: &Context, marks: &mut Marks, next: u64, counts: &Counts) -> bool {
+    let fed = counts.bars.load(Ordering::Relaxed) + counts.malformed.load(Ordering::Relaxed);
+    let waited = Instant::now();
+    let stored = wait_stored(js, fed).await;
+    println!(
+        "{stored} of {fed} messages are where they are read {:.1?} later",
+        waited.elapsed()
+    );
+    let caught_up = (stored == fed) & Due::of(js, &CONFIGURATIONS).await.wait(js).await;
+    marks.fresh = now();
+    for symbol in 0..SYMBOLS {
+        store_round(js, symbol, next, counts).await;
+    }
+    caught_up & Due::of(js, &CONFIGURATIONS).await.wait(js).await
+}
+
+/// Promise 5: work resumes, and a fresh bar has its signal within seconds.
+fn of_resuming(caught_up: bool, figures: &Figures) -> Verdict {
+    let mut faults = Vec::new();
+    if !caught_up {
+        faults.push("not everything due has come".to_owned());
+    }
+    if figures.fresh > SOON {
+        let told = format!("a fresh bar had its signal after {:.1?}", figures.fresh);
+        faults.push(told);
+    }
+    Verdict {
+        promise: "5 work resumes by itself",
+        judged: 2,
+        faults,
+    }
+}
+
+/// Promise 6, and what a hand-over and a take-over cost while nothing else goes wrong: one joins,
+/// one leaves, one is killed.
+async fn calm(
+    js: &Context,
+    fleet: &mut Fleet,
+    marks: &mut Marks,
+    next: u64,
+    counts: &Counts,
+) -> Verdict {
+    let mut verdict = Verdict {
+        promise: "6 an even division, and no needless moves",
+        judged: 5,
+        ..Verdict::default()
+    };
+    fleet.wait_even().await;
+    fleet.wait_ready().await;
+    let feeder = Feeder::market(js.clone(), SYMBOLS, Duration::from_millis(5), next);
+    marks.calm = now();
+    let before = fleet.taken_over();
+    fleet.join();
+    let owned = fleet.wait_even().await;
+    fleet.wait_ready().await;
+    marks.joined = overcome(js).await;
+    let moved = fleet.taken_over() - before;
+    let needed = owned.last().copied().unwrap_or_default();
+    if moved != needed {
+        let told = format!("{moved} partitions moved where {needed} had to when one joined");
+        verdict.faults.push(told);
+    }
+    // what it took over goes with it, so that only what the others take counts
+    let before = fleet.taken_over() - needed;
+    fleet.leave();
+    fleet.wait_even().await;
+    marks.left = overcome(js).await;
+    let moved = fleet.taken_over() - before;
+    if moved != needed {
+        let told = format!("{moved} partitions moved where {needed} had to when one left");
+        verdict.faults.push(told);
+    }
+    if fleet.len() == 1 {
+        fleet.join();
+        fleet.wait_even().await;
+    }
+    marks.killed = overcome(js).await;
+    fleet.lose();
+    fleet.wait_even().await;
+    marks.replaced = now();
+    if fleet.exits().await.keys().any(|code| *code != 0) {
+        verdict
+            .faults
+            .push("the one that left did not end clean".to_owned());
+    }
+    let (_, further) = feeder.stop_at().await;
+    for (of, more) in [
+        (&counts.bars, &further.bars),
+        (&counts.malformed, &further.malformed),
+    ] {
+        let more = more.load(Ordering::Relaxed);
+        of.fetch_add(more, Ordering::Relaxed);
+    }
+    verdict
+}
+
+/// Returns once every bar stored before has its signal, with the time from which the bars are
+/// counted to what comes next.
+async fn overcome(js: &Context) -> i128 {
+    let at = now();
+    Due::of(js, &CONFIGURATIONS).await.wait(js).await;
+    at
 }

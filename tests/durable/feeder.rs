@@ -10,25 +10,38 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::common::NatsServer;
+use crate::market::{self, EXPECT};
 
 /// What was stored.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub bars: AtomicU64,
+    /// Messages that have to be refused.
     pub malformed: AtomicU64,
 }
 
 pub struct Feeder {
     stop: Arc<AtomicBool>,
     pub counts: Arc<Counts>,
-    task: JoinHandle<()>,
+    /// Ends with the number of the round that would be next.
+    task: JoinHandle<u64>,
 }
 
 /// A client that survives the server's restarts.
 pub async fn connect(server: &NatsServer) -> Context {
+    connect_to(&server.url()).await
+}
+
+/// As [`connect`], to any of several servers.
+pub async fn connect_to(urls: &str) -> Context {
+    let servers: Vec<async_nats::ServerAddr> = urls
+        .split(',')
+        .map(|url| url.parse().expect("a URL"))
+        .collect();
     let client = async_nats::ConnectOptions::new()
         .reconnect_delay_callback(|_| Duration::from_millis(50))
-        .connect(server.url())
+        .ping_interval(Duration::from_secs(2))
+        .connect(servers)
         .await
         .expect("a connection");
     jetstream::new(client)
@@ -48,10 +61,24 @@ pub fn bar(symbol: usize, n: u64) -> serde_json::Value {
 
 /// Stores one message, once, however often it takes to be told so.
 pub async fn store(js: &Context, subject: &str, payload: &str, id: &str) {
+    store_with(js, subject, payload, id, None).await;
+}
+
+/// As [`store`], with what has to become of it.
+pub async fn store_with(
+    js: &Context,
+    subject: &str,
+    payload: &str,
+    id: &str,
+    expect: Option<&str>,
+) {
     loop {
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .payload(payload.to_owned().into())
             .message_id(id);
+        if let Some(reason) = expect {
+            message = message.header(EXPECT, reason);
+        }
         let sent = js.send_publish(subject.to_owned(), message).await;
         if let Ok(ack) = sent
             && let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), ack).await
@@ -59,6 +86,20 @@ pub async fn store(js: &Context, subject: &str, payload: &str, id: &str) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Stores what one symbol has to say in round `n`.
+pub async fn store_round(js: &Context, symbol: usize, n: u64, counts: &Counts) {
+    for (at, said) in market::round(symbol, n).into_iter().enumerate() {
+        let id = format!("{symbol}-{n}-{at}");
+        store_with(js, &said.subject, &said.payload, &id, said.expect).await;
+        let of = if said.expect.is_some() {
+            &counts.malformed
+        } else {
+            &counts.bars
+        };
+        of.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -86,9 +127,36 @@ impl Feeder {
                     }
                     n += 1;
                 }
+                n
             }
         });
         Self { stop, counts, task }
+    }
+
+    /// Feeds everything that [`market`] has to say about `symbols`, from round `n` on.
+    pub fn market(js: Context, symbols: usize, pause: Duration, mut n: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts = Arc::new(Counts::default());
+        let task = tokio::spawn({
+            let (stop, counts) = (Arc::clone(&stop), Arc::clone(&counts));
+            async move {
+                while !stop.load(Ordering::Relaxed) {
+                    for symbol in 0..symbols {
+                        store_round(&js, symbol, n, &counts).await;
+                        tokio::time::sleep(pause).await;
+                    }
+                    n += 1;
+                }
+                n
+            }
+        });
+        Self { stop, counts, task }
+    }
+
+    /// As [`Feeder::stop`]; the number of the round that would be next.
+    pub async fn stop_at(self) -> (u64, Arc<Counts>) {
+        self.stop.store(true, Ordering::Relaxed);
+        (self.task.await.expect("the feeder ends"), self.counts)
     }
 
     /// Feeds to the end of a round; how many bars and how many malformed messages are stored.

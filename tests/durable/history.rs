@@ -6,109 +6,105 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::{Context, ErrorCode};
 use futures_util::StreamExt as _;
-use serde_json::Value;
 
-use crate::ANALYSIS;
+use crate::verdict::{Verdict, expected_reason, of_letters, of_signals};
+use crate::{ANALYSIS, Variables};
 
 /// Longer than any recovery takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Stored {
     pub seq: u64,
     /// Nanoseconds since 1970.
     pub at: i128,
+    pub subject: String,
     pub headers: HeaderMap,
     pub payload: Vec<u8>,
 }
 
-/// All of a stream that matches, in its order.
+impl Stored {
+    pub fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.as_str().to_owned())
+    }
+
+    /// The subject that a bar was published on.
+    pub fn original(&self) -> &str {
+        let partitioned = self.subject.strip_prefix("p.");
+        let original = partitioned.and_then(|rest| rest.split_once('.'));
+        original.map_or(&self.subject, |(_, original)| original)
+    }
+}
+
+/// All of a stream that matches, in its order; nothing where there is no such stream. Servers that
+/// have yet to come to agree are waited for.
 pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
-    let Ok(stream) = js.get_stream(stream).await else {
-        return Vec::new();
+    let start = Instant::now();
+    loop {
+        match read(js, stream, filter).await {
+            Ok(all) => return all,
+            Err(error) => assert!(
+                start.elapsed() < PATIENCE,
+                "{stream} cannot be read: {error}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn read(js: &Context, stream: &str, filter: &str) -> Result<Vec<Stored>, String> {
+    let told = |error: &dyn std::fmt::Display| error.to_string();
+    let stream = match js.get_stream(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match error.kind() {
+                GetStreamErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(Vec::new())
+                }
+                _ => Err(told(&error)),
+            };
+        }
     };
     let config = OrderedConfig {
         filter_subject: filter.to_owned(),
         ..OrderedConfig::default()
     };
-    let mut consumer = stream.create_consumer(config).await.expect("a consumer");
-    let pending = consumer.info().await.expect("its state").num_pending;
+    let mut consumer = stream
+        .create_consumer(config)
+        .await
+        .map_err(|error| told(&error))?;
+    let pending = consumer.info().await.map_err(|e| told(&e))?.num_pending;
     let mut all = Vec::new();
     if pending == 0 {
-        return all;
+        return Ok(all);
     }
-    let mut messages = consumer.messages().await.expect("its messages");
+    let mut messages = consumer.messages().await.map_err(|error| told(&error))?;
     while let Some(message) = messages.next().await {
-        let message = message.expect("a message");
-        let info = message.info().expect("where it stands");
+        let message = message.map_err(|error| told(&error))?;
+        let info = message.info().map_err(|error| told(&error))?;
         let left = info.pending;
         all.push(Stored {
             seq: info.stream_sequence,
             at: info.published.unix_timestamp_nanos(),
+            subject: message.subject.to_string(),
             headers: message.headers.clone().unwrap_or_default(),
             payload: message.payload.to_vec(),
         });
         if left == 0 {
-            break;
+            return Ok(all);
         }
     }
-    all
+    Err("it ended before its last message".to_owned())
 }
 
-/// By which a signal is told from another.
-type Key = (String, String, String, u64);
-
-fn key(signal: &Value) -> Key {
-    let text = |name: &str| signal[name].as_str().unwrap_or_default().to_owned();
-    let revision = signal["revision"].as_u64().unwrap_or(u64::MAX);
-    (
-        text("symbol"),
-        text("timeframe"),
-        text("timestamp"),
-        revision,
-    )
-}
-
-/// Everything that is wrong with `signals`, given what `replay` makes of the same bars.
-pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
-    let read = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
-    let expected: BTreeMap<Key, &Vec<u8>> = replayed
-        .iter()
-        .map(|line| (key(&read(line)), line))
-        .collect();
-    let mut faults = Vec::new();
-    let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
-    let mut newest: BTreeMap<(String, String), (String, u64)> = BTreeMap::new();
-    for signal in signals {
-        let key = key(&read(signal));
-        *seen.entry(key.clone()).or_default() += 1;
-        match expected.get(&key) {
-            None => faults.push(format!("a signal of no bar: {key:?}")),
-            Some(line) if *line != signal => faults.push(format!("other bytes: {key:?}")),
-            Some(_) => {}
-        }
-        let series = (key.0.clone(), key.1.clone());
-        let at = (key.2.clone(), key.3);
-        if newest.get(&series).is_some_and(|last| *last >= at) {
-            faults.push(format!("out of order: {key:?}"));
-        }
-        newest.insert(series, at);
-    }
-    for key in expected.keys() {
-        match seen.get(key) {
-            Some(1) => {}
-            Some(n) => faults.push(format!("{n} times: {key:?}")),
-            None => faults.push(format!("missing: {key:?}")),
-        }
-    }
-    faults
-}
-
-/// What `replay` prints for these payloads.
-pub fn replay(payloads: &[Stored]) -> Vec<Vec<u8>> {
+/// What `replay` prints for these payloads under a configuration.
+pub fn replay(payloads: &[&Stored], configuration: Variables) -> Vec<Vec<u8>> {
     let mut file = tempfile::Builder::new()
         .suffix(".jsonl")
         .tempfile()
@@ -121,7 +117,7 @@ pub fn replay(payloads: &[Stored]) -> Vec<Vec<u8>> {
         .arg("replay")
         .arg(file.path())
         .env_clear()
-        .envs(ANALYSIS.iter().copied())
+        .envs(configuration.iter().copied())
         .output()
         .expect("replay runs");
     assert!(output.status.success(), "{output:?}");
@@ -133,68 +129,152 @@ pub fn replay(payloads: &[Stored]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What is wrong in the streams as they are now.
-pub async fn judge(js: &Context) -> Vec<String> {
+/// All messages of the streams that hold bars, in stored order.
+async fn stored_bars(js: &Context) -> Vec<Stored> {
     let mut bars = contents(js, "TECHNICAL_BARS", ">").await;
     bars.extend(contents(js, "TECHNICAL_BARS_BARE", ">").await);
-    let signals: Vec<Vec<u8>> = contents(js, "TECHNICAL_SIGNALS", "insight.>")
-        .await
-        .into_iter()
-        .map(|stored| stored.payload)
-        .collect();
-    let mut faults = faults(&signals, &replay(&bars));
-    // what cannot be read is dead-lettered, once
-    let refused = bars
-        .iter()
-        .filter(|bar| serde_json::from_slice::<Value>(&bar.payload).is_err())
-        .count();
-    let letters = contents(js, "TECHNICAL_SIGNALS", "dead.technical")
-        .await
-        .len();
-    if letters != refused {
-        faults.push(format!(
-            "{letters} dead letters for {refused} refused messages"
-        ));
-    }
-    faults
+    bars
 }
 
-/// Waits until the streams are as promised for `bars` bars of `symbols` symbols: first until as
-/// many signals are there as those bars give, then judges.
-pub async fn settle(js: &Context, bars: u64, symbols: u64) {
-    let expected = bars - symbols * (crate::MIN_BARS as u64 - 1);
+/// What the streams are to contain, given the bars in them.
+pub struct Due {
+    bars: Vec<Stored>,
+    replayed: Vec<Vec<Vec<u8>>>,
+}
+
+impl Due {
+    /// By what `replay` makes of the bars under each of these configurations.
+    pub async fn of(js: &Context, configurations: &[Variables]) -> Self {
+        let bars = stored_bars(js).await;
+        // that it came on another symbol's subject is not seen from a file
+        let seen = |bar: &&Stored| expected_reason(bar).as_deref() != Some("mismatch");
+        let payloads: Vec<&Stored> = bars.iter().filter(seen).collect();
+        let replayed = configurations
+            .iter()
+            .map(|configuration| replay(&payloads, configuration))
+            .collect();
+        Self { bars, replayed }
+    }
+
+    pub fn signals(&self) -> usize {
+        self.replayed[0].len()
+    }
+
+    pub fn letters(&self) -> usize {
+        let refused = |bar: &&Stored| expected_reason(bar).is_some();
+        self.bars.iter().filter(refused).count()
+    }
+
+    /// Waits until as much is stored as is due; whether it came in time.
+    pub async fn wait(&self, js: &Context) -> bool {
+        let start = Instant::now();
+        while count(js, "insight.>").await < self.signals()
+            || count(js, "dead.technical").await < self.letters()
+        {
+            if start.elapsed() > PATIENCE {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        true
+    }
+
+    /// Promises 1 to 4.
+    pub async fn verdicts(&self, js: &Context) -> Vec<Verdict> {
+        let signals = contents(js, "TECHNICAL_SIGNALS", "insight.>").await;
+        let signals: Vec<Vec<u8>> = signals.into_iter().map(|stored| stored.payload).collect();
+        let letters = contents(js, "TECHNICAL_SIGNALS", "dead.technical").await;
+        let mut verdicts = Vec::from(of_signals(&signals, &self.replayed));
+        verdicts.push(of_letters(&self.bars, &letters));
+        verdicts
+    }
+}
+
+/// Waits until the streams that are read hold so many messages (a server takes its time to source
+/// one stream from another after a restart); how many they hold then.
+pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
     let start = Instant::now();
     loop {
-        let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await.len() as u64;
+        let mut stored = 0;
+        for name in ["TECHNICAL_BARS", "TECHNICAL_BARS_BARE"] {
+            if let Ok(stream) = js.get_stream(name).await {
+                stored += stream.cached_info().state.messages;
+            }
+        }
         if stored >= expected || start.elapsed() > PATIENCE {
-            break;
+            return stored;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // the last dead letters may be a batch behind
-    let mut faults = judge(js).await;
-    while !faults.is_empty() && faults[0].contains("dead letters") && start.elapsed() < PATIENCE {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        faults = judge(js).await;
+}
+
+/// How many messages of the stream of signals match.
+pub async fn count(js: &Context, filter: &str) -> usize {
+    let Ok(stream) = js.get_stream("TECHNICAL_SIGNALS").await else {
+        return 0;
+    };
+    let Ok(mut subjects) = stream.info_with_subjects(filter).await else {
+        return 0;
+    };
+    let mut count = 0;
+    while let Some(Ok((_, messages))) = subjects.next().await {
+        count += messages;
     }
+    count
+}
+
+/// Everything that is wrong with `signals`, given what `replay` makes of the same bars.
+pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
+    let verdicts = of_signals(signals, &[replayed.to_vec()]);
+    verdicts.into_iter().flat_map(|one| one.faults).collect()
+}
+
+/// What is wrong in the streams as they are now.
+pub async fn judge(js: &Context) -> Vec<String> {
+    let verdicts = Due::of(js, &[ANALYSIS]).await.verdicts(js).await;
+    verdicts.into_iter().flat_map(|one| one.faults).collect()
+}
+
+/// Waits until the streams are as promised for `bars` bars of `symbols` symbols: first until as
+/// much is there as those bars give, then judges.
+pub async fn settle(js: &Context, bars: u64, symbols: u64) {
+    let expected = (bars - symbols * (crate::MIN_BARS as u64 - 1)) as usize;
+    let start = Instant::now();
+    while count(js, "insight.>").await < expected && start.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let due = Due::of(js, &[ANALYSIS]).await;
+    // the last dead letters may be a batch behind
+    due.wait(js).await;
+    let verdicts = due.verdicts(js).await;
+    let faults: Vec<String> = verdicts.into_iter().flat_map(|one| one.faults).collect();
     let shown = &faults[..faults.len().min(20)];
     assert!(faults.is_empty(), "{} faults: {shown:#?}", faults.len());
-    let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await.len() as u64;
+    let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await.len();
     assert_eq!(stored, expected, "one signal per bar from the fifth on");
 }
 
-/// How long the bars of the stream of bars waited for their signals: the median and the longest.
-pub async fn waits(js: &Context) -> (Duration, Duration) {
-    let bars = contents(js, "TECHNICAL_BARS", ">").await;
-    let stored: BTreeMap<u64, i128> = bars.iter().map(|bar| (bar.seq, bar.at)).collect();
-    let mut waits: Vec<i128> = contents(js, "TECHNICAL_SIGNALS", "insight.>")
+/// By when its bar was stored (nanoseconds since 1970), how long each signal took (nanoseconds).
+pub async fn latencies(js: &Context) -> Vec<(i128, i128)> {
+    let place = |bar: &Stored| (bar.subject.starts_with("p."), bar.seq);
+    let bars = stored_bars(js).await;
+    let stored: BTreeMap<(bool, u64), i128> = bars.iter().map(|bar| (place(bar), bar.at)).collect();
+    // the symbol of the subject without one
+    let bare = |signal: &Stored| signal.subject.starts_with("insight.technical.S0.");
+    contents(js, "TECHNICAL_SIGNALS", "insight.>")
         .await
         .iter()
         .filter_map(|signal| {
-            let seq = signal.headers.get("Ta-Input-Seq")?.as_str().parse().ok()?;
-            Some(signal.at - stored.get(&seq)?)
+            let seq: u64 = signal.header("Ta-Input-Seq")?.parse().ok()?;
+            let in_bare = stored.get(&(false, seq)).filter(|_| bare(signal));
+            let at = in_bare.or_else(|| stored.get(&(true, seq)))?;
+            Some((*at, signal.at - at))
         })
-        .collect();
+        .collect()
+}
+
+/// The median and the longest of some waits.
+pub fn median_and_longest(mut waits: Vec<i128>) -> (Duration, Duration) {
     waits.sort_unstable();
     let wait = |nanos: Option<&i128>| {
         let nanos = nanos.map_or(0, |nanos| u64::try_from(*nanos).unwrap_or(0));
@@ -203,43 +283,8 @@ pub async fn waits(js: &Context) -> (Duration, Duration) {
     (wait(waits.get(waits.len() / 2)), wait(waits.last()))
 }
 
-fn line(symbol: &str, minute: u32, revision: u32) -> Vec<u8> {
-    format!(
-        r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"2024-01-01T00:{minute:02}:00Z","revision":{revision}}}"#
-    )
-    .into_bytes()
-}
-
-/// A judge that finds nothing proves nothing.
-#[test]
-fn every_kind_of_fault_is_found() {
-    let good = vec![
-        line("A", 1, 0),
-        line("B", 1, 0),
-        line("A", 2, 0),
-        line("A", 2, 1),
-    ];
-    assert_eq!(faults(&good, &good), [""; 0]);
-    let mut altered = good.clone();
-    let last = altered[3].len() - 1;
-    altered[3].insert(last, b' ');
-    let cases = [
-        ("missing", good[..3].to_vec()),
-        ("2 times", [good.clone(), vec![good[1].clone()]].concat()),
-        ("other bytes", altered),
-        ("no bar", [good.clone(), vec![line("C", 1, 0)]].concat()),
-        (
-            "out of order",
-            vec![
-                good[2].clone(),
-                good[1].clone(),
-                good[0].clone(),
-                good[3].clone(),
-            ],
-        ),
-    ];
-    for (what, signals) in cases {
-        let found = faults(&signals, &good);
-        assert!(found.iter().any(|f| f.contains(what)), "{what}: {found:?}");
-    }
+/// How long the bars of the streams of bars waited for their signals: the median and the longest.
+pub async fn waits(js: &Context) -> (Duration, Duration) {
+    let waits = latencies(js).await.into_iter().map(|(_, wait)| wait);
+    median_and_longest(waits.collect())
 }

@@ -7,17 +7,24 @@
 mod common;
 
 mod chaos;
+mod cluster;
 mod controls;
 mod faults;
 mod feeder;
+mod fleet;
 mod full;
 mod history;
+mod market;
+mod network;
 mod observed;
 mod ownership;
 mod permissions;
 mod poison;
 mod redrive;
+mod report;
+mod schedule;
 mod setup;
+mod verdict;
 
 use common::{Agent, NatsServer};
 
@@ -26,9 +33,13 @@ pub const MIN_BARS: usize = 5;
 
 /// Starts an agent whose leases last 2 s, with these variables besides.
 pub fn agent(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
-    let url = server.url();
+    agent_at(&server.url(), more)
+}
+
+/// As [`agent`], with the servers to connect to.
+pub fn agent_at(urls: &str, more: &[(&str, &str)]) -> Agent {
     let mut variables = vec![
-        ("NATS_URL", url.as_str()),
+        ("NATS_URL", urls),
         ("TECHNICAL_DELIVERY", "durable"),
         ("TECHNICAL_PARTITIONS", "8"),
         ("TECHNICAL_LEASE_SECS", "2"),
@@ -41,8 +52,11 @@ pub fn agent(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
     Agent::start(variables)
 }
 
+/// Environment variables.
+pub type Variables = &'static [(&'static str, &'static str)];
+
 /// The configuration that decides about payloads, for agents and replay alike.
-pub const ANALYSIS: &[(&str, &str)] = &[
+pub const ANALYSIS: Variables = &[
     ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
     ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
     ("TECHNICAL_INDICATORS", "atr(14)"),

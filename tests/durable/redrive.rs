@@ -10,10 +10,10 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::Config;
 use serde_json::Value;
 
-use crate::agent;
 use crate::common::{Agent, NatsServer, PATIENCE};
 use crate::feeder::{bar, connect, store};
 use crate::history::{Stored, contents, faults, replay};
+use crate::{ANALYSIS, agent};
 
 const SUBJECT: &str = "raw.market_data.price.S0.1m";
 const SYMBOLS: u64 = 12;
@@ -169,7 +169,8 @@ async fn bars_that_a_limit_refused_go_back_after_the_fix_and_give_their_signals_
     assert_eq!(bars.len() as u64, SYMBOLS * BARS + count);
     let signals = signals(&js).await;
     assert_eq!(signals.len(), due);
-    assert_eq!(faults(&signals, &replay(&bars)), [""; 0]);
+    let bars: Vec<&Stored> = bars.iter().collect();
+    assert_eq!(faults(&signals, &replay(&bars, ANALYSIS)), [""; 0]);
     assert_eq!(letters(&js).await.len(), 0, "nothing was refused again");
 
     // unchanged, in their order, and with what they were refused for

@@ -1,0 +1,108 @@
+//! Three servers that hold every stream three times, of which one at a time is killed.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+
+use crate::agent_at;
+use crate::common::{Agent, Cluster, NatsServer, PATIENCE, until};
+use crate::feeder::{Feeder, bar, connect_to, store};
+use crate::history::{count, settle};
+
+const SYMBOLS: usize = 12;
+
+fn urls(cluster: &Cluster) -> String {
+    let urls: Vec<String> = cluster.nodes().iter().map(NatsServer::url).collect();
+    urls.join(",")
+}
+
+async fn leader(js: &Context, stream: &str) -> usize {
+    let stream = js.get_stream(stream).await.expect("the stream");
+    let cluster = stream.cached_info().cluster.clone();
+    let leader = cluster.and_then(|cluster| cluster.leader);
+    Cluster::place(&leader.expect("a stream of a cluster has a leader"))
+}
+
+/// Waits until that many more signals are stored.
+async fn goes_on(js: &Context, more: usize) {
+    let goal = count(js, "insight.>").await + more;
+    let start = std::time::Instant::now();
+    while count(js, "insight.>").await < goal {
+        assert!(start.elapsed() < 2 * PATIENCE, "signals go on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_a_cluster_are_killed_and_nothing_is_lost_or_doubled() {
+    let mut cluster = Cluster::start().await;
+    let js = connect_to(&urls(&cluster)).await;
+    let replicas = [("TECHNICAL_STREAM_REPLICAS", "3")];
+    let mut agents = [0, 1].map(|_| agent_at(&urls(&cluster), &replicas));
+    agents.iter_mut().for_each(Agent::wait_ready);
+    let feeder = Feeder::start(js.clone(), SYMBOLS, Duration::from_millis(2));
+    goes_on(&js, 100).await;
+
+    let connected = agents[0].wait_log("connected to NATS");
+    let name = connected["server"].as_str().expect("the name of a server");
+    let of_an_agent = Cluster::place(name);
+    cluster.kill(of_an_agent);
+    goes_on(&js, 200).await;
+    cluster.restart(of_an_agent);
+    cluster.wait_in_sync(&js).await;
+
+    let of_the_signals = leader(&js, "TECHNICAL_SIGNALS").await;
+    cluster.kill(of_the_signals);
+    goes_on(&js, 200).await;
+    cluster.restart(of_the_signals);
+    cluster.wait_in_sync(&js).await;
+    goes_on(&js, 100).await;
+
+    let (bars, _) = feeder.stop().await;
+    settle(&js, bars, SYMBOLS as u64).await;
+    for agent in &mut agents {
+        agent.sigterm();
+        assert_eq!(agent.wait_exit(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_placed_where_the_tags_say_or_nowhere() {
+    let cluster = Cluster::start().await;
+    let js = connect_to(&urls(&cluster)).await;
+    let placed = |tags: &str| {
+        let variables = [("TECHNICAL_STREAM_PLACEMENT_TAGS", tags)];
+        agent_at(&urls(&cluster), &variables)
+    };
+    let nowhere = placed("node:7");
+    let told = nowhere.wait_log("durable delivery cannot begin");
+    assert!(
+        told["error"]
+            .as_str()
+            .unwrap()
+            .contains("no suitable peers"),
+        "{told}"
+    );
+    assert_eq!(nowhere.get("/readyz").status, 503);
+    assert_eq!(nowhere.get("/livez").status, 200);
+    drop(nowhere);
+    let mut running = placed("node:1,all");
+    running.wait_ready();
+    for n in 0..8 {
+        let (payload, id) = (bar(0, n).to_string(), n.to_string());
+        store(&js, "raw.market_data.price.S0.1m", &payload, &id).await;
+    }
+    settle(&js, 8, 1).await;
+    for stream in [
+        "TECHNICAL_BARS",
+        "TECHNICAL_BARS_BARE",
+        "TECHNICAL_SIGNALS",
+        "KV_TECHNICAL_SIGNALS_GROUPS",
+        "OBJ_TECHNICAL_SIGNALS_CHECKPOINTS",
+    ] {
+        assert_eq!(leader(&js, stream).await, 1, "{stream}");
+    }
+    until("the checkpoint", || {
+        (running.metrics().sum("technical_checkpoints_total") > 0.0).then_some(())
+    });
+}

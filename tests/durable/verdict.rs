@@ -1,0 +1,281 @@
+//! What was promised, promise by promise, against what the streams contain.
+//!
+//! Pure: what is due comes from `replay`, what is there from the streams, and both are given.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::history::Stored;
+use crate::market::EXPECT;
+
+/// How one promise was kept.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub promise: &'static str,
+    /// How many cases of it there were.
+    pub judged: usize,
+    /// Those in which it was broken.
+    pub faults: Vec<String>,
+}
+
+/// By which a signal is told from another.
+type Key = (String, String, String, u64);
+
+fn key(signal: &[u8]) -> Key {
+    let signal: Value = serde_json::from_slice(signal).unwrap_or_default();
+    let text = |name: &str| signal[name].as_str().unwrap_or_default().to_owned();
+    let revision = signal["revision"].as_u64().unwrap_or(u64::MAX);
+    (
+        text("symbol"),
+        text("timeframe"),
+        text("timestamp"),
+        revision,
+    )
+}
+
+/// Promises 1 to 3. `replayed` is what each configuration that was in use makes of the bars: which
+/// bars have signals must be the same in all of them, and each signal must be that of one.
+pub fn of_signals(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> [Verdict; 3] {
+    let mut once = Verdict {
+        promise: "1 each bar has one signal",
+        ..Verdict::default()
+    };
+    let mut order = Verdict {
+        promise: "2 in the order of the bars",
+        judged: signals.len(),
+        ..Verdict::default()
+    };
+    let mut bytes = Verdict {
+        promise: "3 to the byte what replay gives",
+        judged: signals.len(),
+        ..Verdict::default()
+    };
+    let expected: Vec<BTreeMap<Key, &Vec<u8>>> = replayed
+        .iter()
+        .map(|lines| lines.iter().map(|line| (key(line), line)).collect())
+        .collect();
+    let due: BTreeSet<&Key> = expected.iter().flat_map(BTreeMap::keys).collect();
+    once.judged = due.len();
+    let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
+    let mut newest: BTreeMap<(String, String), (String, u64)> = BTreeMap::new();
+    for signal in signals {
+        let key = key(signal);
+        *seen.entry(key.clone()).or_default() += 1;
+        if !due.contains(&key) {
+            once.faults.push(format!("a signal of no bar: {key:?}"));
+        } else if expected
+            .iter()
+            .all(|lines| lines.get(&key) != Some(&signal))
+        {
+            bytes.faults.push(format!("other bytes: {key:?}"));
+        }
+        let series = (key.0.clone(), key.1.clone());
+        let at = (key.2.clone(), key.3);
+        if newest.get(&series).is_some_and(|last| *last >= at) {
+            order.faults.push(format!("out of order: {key:?}"));
+        }
+        newest.insert(series, at);
+    }
+    for key in due {
+        match seen.get(key) {
+            Some(1) => {}
+            Some(n) => once.faults.push(format!("{n} times: {key:?}")),
+            None => once.faults.push(format!("missing: {key:?}")),
+        }
+        if expected.iter().any(|lines| !lines.contains_key(key)) {
+            let told = format!("due under one configuration only: {key:?}");
+            once.faults.push(told);
+        }
+    }
+    [once, order, bytes]
+}
+
+/// Why a stored message is to be refused: as it says itself, or because it cannot be read.
+pub fn expected_reason(bar: &Stored) -> Option<String> {
+    match bar.header(EXPECT) {
+        Some(reason) => Some(reason),
+        None if serde_json::from_slice::<Value>(&bar.payload).is_err() => {
+            Some("not_json".to_owned())
+        }
+        None => None,
+    }
+}
+
+/// Promise 4: one dead letter for what is refused, with the reason, and none for anything else.
+/// `bars` are all messages of all streams of bars.
+pub fn of_letters(bars: &[Stored], letters: &[Stored]) -> Verdict {
+    let mut verdict = Verdict {
+        promise: "4 one dead letter for what is refused",
+        ..Verdict::default()
+    };
+    let mut written: BTreeMap<(String, u64), Vec<&Stored>> = BTreeMap::new();
+    for letter in letters {
+        let subject = letter.header("Ta-Subject").unwrap_or_default();
+        let seq = letter.header("Ta-Input-Seq").unwrap_or_default();
+        let place = (subject, seq.parse().unwrap_or(0));
+        written.entry(place).or_default().push(letter);
+    }
+    for bar in bars {
+        let place = (bar.original().to_owned(), bar.seq);
+        let found = written.remove(&place).unwrap_or_default();
+        let Some(reason) = expected_reason(bar) else {
+            if !found.is_empty() {
+                verdict.faults.push(format!(
+                    "dead letter for what is good: {place:?}, {:?}",
+                    found[0].header("Ta-Detail")
+                ));
+            }
+            continue;
+        };
+        verdict.judged += 1;
+        if found.len() != 1 {
+            verdict.faults.push(format!(
+                "{} dead letters for one refused message: {place:?}, {reason}",
+                found.len()
+            ));
+        }
+        for letter in found {
+            if letter.header("Ta-Reason").as_deref() != Some(reason.as_str()) {
+                verdict.faults.push(format!(
+                    "dead letter with another reason than {reason}: {place:?}, {:?}: {:?}",
+                    letter.header("Ta-Reason"),
+                    letter.header("Ta-Detail")
+                ));
+            }
+        }
+    }
+    for place in written.keys() {
+        verdict
+            .faults
+            .push(format!("dead letters for no message: {place:?}"));
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(symbol: &str, minute: u32, revision: u32) -> Vec<u8> {
+        format!(
+            r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"2024-01-01T00:{minute:02}:00Z","revision":{revision}}}"#
+        )
+        .into_bytes()
+    }
+
+    fn found(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> Vec<String> {
+        let verdicts = of_signals(signals, replayed);
+        verdicts.into_iter().flat_map(|one| one.faults).collect()
+    }
+
+    fn good() -> Vec<Vec<u8>> {
+        vec![
+            line("A", 1, 0),
+            line("B", 1, 0),
+            line("A", 2, 0),
+            line("A", 2, 1),
+        ]
+    }
+
+    /// A judge that finds nothing proves nothing.
+    #[test]
+    fn every_kind_of_fault_is_found() {
+        let good = good();
+        assert_eq!(found(&good, std::slice::from_ref(&good)), [""; 0]);
+        let mut altered = good.clone();
+        let last = altered[3].len() - 1;
+        altered[3].insert(last, b' ');
+        let cases = [
+            ("missing", good[..3].to_vec()),
+            ("2 times", [good.clone(), vec![good[1].clone()]].concat()),
+            ("other bytes", altered),
+            ("no bar", [good.clone(), vec![line("C", 1, 0)]].concat()),
+            (
+                "out of order",
+                vec![
+                    good[2].clone(),
+                    good[1].clone(),
+                    good[0].clone(),
+                    good[3].clone(),
+                ],
+            ),
+        ];
+        for (what, signals) in cases {
+            let found = found(&signals, std::slice::from_ref(&good));
+            assert!(found.iter().any(|f| f.contains(what)), "{what}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_configurations_each_signal_may_be_of_either_and_of_no_third() {
+        let spaced = |line: &Vec<u8>| [&line[..line.len() - 1], b" }"].concat();
+        let old = good();
+        let new: Vec<Vec<u8>> = old.iter().map(spaced).collect();
+        let both = [old.clone(), new.clone()];
+        let mut mixed = old.clone();
+        mixed[2].clone_from(&new[2]);
+        assert_eq!(found(&mixed, &both), [""; 0]);
+        mixed[2] = spaced(&new[2]);
+        assert!(found(&mixed, &both)[0].contains("other bytes"));
+        // a bar that only one of them has a signal for is a question without an answer
+        assert!(found(&old, &[old.clone(), new[..3].to_vec()])[0].contains("one configuration"));
+    }
+
+    fn message(seq: u64, payload: &str, headers: &[(&str, &str)]) -> Stored {
+        let mut all = async_nats::HeaderMap::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        Stored {
+            seq,
+            at: 0,
+            subject: "p.3.raw.A.1m".to_owned(),
+            headers: all,
+            payload: payload.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_counted_for_each_message_and_read() {
+        let bars = [
+            message(1, "{}", &[]),
+            message(2, "{", &[]),
+            message(3, "{}", &[(EXPECT, "late")]),
+        ];
+        let letter = |seq: &str, reason: &str| {
+            let headers = [
+                ("Ta-Subject", "raw.A.1m"),
+                ("Ta-Input-Seq", seq),
+                ("Ta-Reason", reason),
+            ];
+            message(0, "", &headers)
+        };
+        let good = vec![letter("2", "not_json"), letter("3", "late")];
+        assert_eq!(of_letters(&bars, &good).faults, [""; 0]);
+        assert_eq!(of_letters(&bars, &good).judged, 2);
+        let cases = [
+            ("0 dead letters", good[..1].to_vec()),
+            (
+                "2 dead letters",
+                [good.clone(), vec![good[0].clone()]].concat(),
+            ),
+            (
+                "what is good",
+                [good.clone(), vec![letter("1", "late")]].concat(),
+            ),
+            (
+                "no message",
+                [good.clone(), vec![letter("4", "late")]].concat(),
+            ),
+            (
+                "another reason",
+                vec![good[0].clone(), letter("3", "future")],
+            ),
+        ];
+        for (what, letters) in cases {
+            let found = of_letters(&bars, &letters).faults;
+            assert!(found.iter().any(|f| f.contains(what)), "{what}: {found:?}");
+        }
+    }
+}
