@@ -32,6 +32,8 @@ pub struct MemberRecord {
     pub leaving: bool,
     /// The fingerprint of its configuration.
     pub fingerprint: u64,
+    /// The revision of the record, which each renewal raises.
+    pub revision: u64,
 }
 
 /// A lease as the table has it.

@@ -14,9 +14,11 @@ mod lease;
 mod message;
 #[cfg(test)]
 mod random;
+mod roster;
 mod slots;
 
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
 pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
 pub use message::{Direct, MemberId, Position, Presence, letter_mark};
+pub use roster::Roster;
 pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

@@ -38,9 +38,19 @@ impl Coordinator {
 
     pub(super) fn on_done(&mut self, done: Done) {
         let steps = match done {
-            Done::Read(Ok(table)) => {
+            Done::Read(Ok(mut table)) => {
                 self.reading = false;
                 self.misses = 0;
+                let now = self.now();
+                table.members = self.roster.members(now, table.members);
+                if !self.table.members.keys().eq(table.members.keys()) {
+                    let names: Vec<&str> = table
+                        .members
+                        .values()
+                        .map(|member| member.name.as_str())
+                        .collect();
+                    tracing::info!(members = names.len(), ?names, "the group has changed");
+                }
                 self.table = table;
                 // others must count on this member before it counts on itself
                 self.seen |= self.table.members.contains_key(&self.me);

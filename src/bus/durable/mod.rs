@@ -41,7 +41,7 @@ use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::config::Config;
-use crate::group::{Leases, MemberId, Table};
+use crate::group::{Leases, MemberId, Roster, Table};
 use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
 use crate::ops::metrics::Metrics;
@@ -136,6 +136,7 @@ struct Coordinator {
     me: MemberId,
     records: Records,
     leases: Leases,
+    roster: Roster,
     table: Table,
     /// Whether the table was read.
     seen: bool,
@@ -262,6 +263,7 @@ impl Coordinator {
         membership.down("reading the table of members");
         Self {
             leases: Leases::new(me.clone(), units, config.durable.lease),
+            roster: Roster::new(config.durable.lease, config.durable.replicas),
             common: Arc::new(Common {
                 config: Arc::clone(config),
                 client: setup.client.clone(),
@@ -347,6 +349,7 @@ impl Coordinator {
                     }
                     // after an outage every record may have expired, and what was asked for before
                     // it is not answered
+                    self.roster.forget();
                     self.reading = false;
                     self.announcing = false;
                     self.announced_at = None;

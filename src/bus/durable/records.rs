@@ -122,6 +122,7 @@ impl Records {
                 name: member.agent,
                 leaving: member.leaving,
                 fingerprint: u64::from_str_radix(&member.fingerprint, 16).unwrap_or_default(),
+                revision,
             };
             table.members.insert(MemberId::new(id), record);
         } else if let Some(Ok(unit)) = name.strip_prefix("lease.").map(str::parse) {

@@ -114,6 +114,7 @@ impl World {
                         name: id.to_string(),
                         leaving: record.leaving,
                         fingerprint: 0,
+                        revision: 0,
                     };
                     (id.clone(), record)
                 })
@@ -461,6 +462,7 @@ fn an_old_look_at_the_table_takes_nothing_back() {
         name: String::new(),
         leaving: false,
         fingerprint: 0,
+        revision: 0,
     };
     let old = Table {
         members: BTreeMap::from([(me, record)]),
