@@ -77,6 +77,7 @@ pub struct Metrics {
     pub checkpoints: IntCounter,
     pub partition_moves: IntCounterVec,
     pub panics: IntCounter,
+    pub stalls: IntCounter,
     pub nats_reconnects: IntCounter,
     pub slow_consumer: IntCounter,
 
@@ -126,6 +127,7 @@ impl Metrics {
             checkpoints: counter(r, "checkpoints_total", "Checkpoints written."),
             partition_moves: labelled_counter(r, "partition_moves_total", "Partitions that came (acquired) or left (released).", "direction", &[ACQUIRED, RELEASED]),
             panics: counter(r, "panics_total", "Panics caught."),
+            stalls: counter(r, "stalls_total", "Times that reading a partition stood still and was begun again."),
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
             slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
 

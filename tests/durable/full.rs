@@ -29,7 +29,10 @@ async fn a_full_stream_of_signals_holds_work_up_until_there_is_room_and_costs_no
     running.wait_ready();
     let info = js.get_stream("TECHNICAL_SIGNALS").await.unwrap();
     assert_eq!(info.cached_info().config.discard, DiscardPolicy::New);
-    feed(&js, 0..120).await;
+    // so that something is stored before the stream is full, however slow the machine is
+    feed(&js, 0..20).await;
+    settle(&js, 20, 1).await;
+    feed(&js, 20..120).await;
     let told = running.wait_log("signals cannot be stored");
     assert!(
         told["reason"].as_str().unwrap().contains("maximum bytes"),

@@ -24,6 +24,7 @@ mod redrive;
 mod report;
 mod schedule;
 mod setup;
+mod stalls;
 mod verdict;
 
 use common::{Agent, NatsServer};

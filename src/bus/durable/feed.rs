@@ -26,7 +26,7 @@ pub(super) struct Feed {
     stream: String,
     js: Context,
     /// Deliveries so far.
-    delivered: u64,
+    pub delivered: u64,
     /// Messages that were there when it was opened.
     pub pending: u64,
 }
@@ -98,6 +98,11 @@ impl Feed {
         }))
         .await?;
         Some(self.count(next))
+    }
+
+    /// The stream and the consumer, as they stand in subjects of the API.
+    pub fn consumer(&self) -> String {
+        format!("{}.{}", self.stream, self.name)
     }
 
     /// Tells the server that it is over, as a courtesy.

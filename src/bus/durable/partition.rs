@@ -10,6 +10,7 @@
 mod committing;
 mod reading;
 mod saving;
+mod stalling;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::bus::sabotage::sabotage;
 use crate::market::Timestamp;
 use crate::ops::query::Query;
 use saving::{restore, saved};
+use stalling::Watch;
 
 /// Poisonous messages remembered for each partition, the newest.
 const MAX_POISON: usize = 1_000;
@@ -216,6 +218,7 @@ impl Partition {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut link = self.common.link.watch();
         link.mark_unchanged();
+        let mut watch = Watch::new(self.unit);
         loop {
             self.beat();
             if self.stopping && self.saving.is_none() && self.unsaved && !self.saved_last {
@@ -235,9 +238,19 @@ impl Partition {
                     None => return End::Stopped,
                 },
                 first = feed.next() => match self.work_off(first, &mut feed).await {
-                    Ok(problem) => reopen = problem,
+                    Ok(problem) => {
+                        watch.heard();
+                        reopen = problem;
+                    }
                     Err(end) => return end,
                 },
+                standing = watch.answer() => {
+                    reopen = watch.judge(standing, feed.delivered);
+                    if let Some(problem) = &reopen {
+                        self.common.metrics.stalls.inc();
+                        tracing::warn!(unit = self.unit, problem, "reading stands still; reading again");
+                    }
+                }
                 Ok(()) = link.changed() => {
                     if link.borrow_and_update().connected {
                         // what was on its way is lost, and the consumer may be
@@ -246,6 +259,7 @@ impl Partition {
                 }
                 outcome = saved(&mut self.saving) => self.on_saved(outcome),
                 _ = ticks.tick() => {
+                    watch.look(&self.common.client, &feed);
                     if let Err(end) = self.tick().await {
                         return end;
                     }
@@ -260,6 +274,7 @@ impl Partition {
                     Ok(feed) => feed,
                     Err(reason) => return End::Failed(reason),
                 };
+                watch.heard();
             }
         }
     }

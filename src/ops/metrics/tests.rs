@@ -56,6 +56,7 @@ const FURTHER: &[(&str, &str)] = &[
     ("technical_commit_messages", "histogram"),
     ("technical_commit_seconds", "histogram"),
     ("technical_commits_refused_total", "counter"),
+    ("technical_stalls_total", "counter"),
 ];
 
 #[test]

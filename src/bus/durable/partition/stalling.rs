@@ -1,0 +1,182 @@
+//! Noticing a feed that says it lives and delivers nothing.
+//!
+//! Its heartbeats come, so the client sees no fault. What there is to read only the server knows:
+//! after a silence it is asked how far the consumer is. Two answers in a row that say that there
+//! are messages, with none delivered between them, and the feed is opened anew.
+
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::Info;
+use async_nats::jetstream::response::Response;
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::super::feed::Feed;
+
+/// A silence after which the server is asked, and again for as long as it lasts.
+const QUIET: Duration = Duration::from_secs(5);
+/// After which it is asked once more, when something should have come.
+const SUSPICIOUS: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(3);
+/// Partitions do not ask at the same moment.
+const SPREAD: Duration = Duration::from_millis(37);
+
+/// What the server says of the consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// So many messages are to be delivered, so many were.
+    At { pending: u64, delivered: u64 },
+    /// There is none.
+    Gone,
+    /// It was not answered, for which there are other remedies.
+    Unknown,
+}
+
+pub(super) struct Watch {
+    ask_at: Instant,
+    asking: Option<JoinHandle<Standing>>,
+    suspected: bool,
+    spread: Duration,
+}
+
+impl Watch {
+    pub fn new(unit: u32) -> Self {
+        let spread = SPREAD * (unit % 64);
+        Self {
+            ask_at: Instant::now() + QUIET + spread,
+            asking: None,
+            suspected: false,
+            spread,
+        }
+    }
+
+    /// Something came, or the feed is new.
+    pub fn heard(&mut self) {
+        self.ask_at = Instant::now() + QUIET + self.spread;
+        self.suspected = false;
+        if let Some(asking) = self.asking.take() {
+            asking.abort();
+        }
+    }
+
+    /// Asks the server if it is time to.
+    pub fn look(&mut self, client: &Client, feed: &Feed) {
+        if self.asking.is_some() || Instant::now() < self.ask_at {
+            return;
+        }
+        let client = client.clone();
+        let subject = format!("$JS.API.CONSUMER.INFO.{}", feed.consumer());
+        self.asking = Some(tokio::spawn(async move {
+            match timeout(ANSWER, client.request(subject, Bytes::new())).await {
+                Ok(Ok(answer)) => read(&answer.payload),
+                Ok(Err(_)) | Err(_) => Standing::Unknown,
+            }
+        }));
+    }
+
+    /// What the server has answered, when it has been asked.
+    pub async fn answer(&mut self) -> Standing {
+        let standing = match &mut self.asking {
+            Some(asking) => asking.await.unwrap_or(Standing::Unknown),
+            None => std::future::pending().await,
+        };
+        self.asking = None;
+        standing
+    }
+
+    /// What is wrong with a feed from which `delivered` messages came.
+    pub fn judge(&mut self, standing: Standing, delivered: u64) -> Option<String> {
+        let now = Instant::now();
+        self.ask_at = now + QUIET + self.spread;
+        match standing {
+            Standing::Gone => Some("the server has no such consumer any more".to_owned()),
+            Standing::At {
+                pending,
+                delivered: sent,
+            } if pending > 0 || sent > delivered => {
+                if self.suspected {
+                    return Some(format!(
+                        "nothing is delivered, while {pending} messages wait and {} are lost",
+                        sent.saturating_sub(delivered)
+                    ));
+                }
+                self.suspected = true;
+                self.ask_at = now + SUSPICIOUS;
+                None
+            }
+            Standing::At { .. } => {
+                self.suspected = false;
+                None
+            }
+            Standing::Unknown => None,
+        }
+    }
+}
+
+/// The answer of the server.
+fn read(payload: &[u8]) -> Standing {
+    match serde_json::from_slice(payload) {
+        Ok(Response::<Info>::Ok(info)) => Standing::At {
+            pending: info.num_pending,
+            delivered: info.delivered.consumer_sequence,
+        },
+        Ok(Response::Err { error }) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
+            Standing::Gone
+        }
+        answer => {
+            tracing::debug!(?answer, "the consumer cannot be looked at");
+            Standing::Unknown
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(asking) = self.asking.take() {
+            asking.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(pending: u64, delivered: u64) -> Standing {
+        Standing::At { pending, delivered }
+    }
+
+    #[test]
+    fn a_feed_stalls_when_messages_wait_twice_and_none_came_between() {
+        let mut watch = Watch::new(0);
+        assert_eq!(watch.judge(at(0, 9), 9), None);
+        assert_eq!(watch.judge(at(3, 9), 9), None);
+        assert!(watch.judge(at(3, 9), 9).is_some());
+
+        // one came in between
+        let mut watch = Watch::new(0);
+        assert_eq!(watch.judge(at(3, 9), 9), None);
+        watch.heard();
+        assert_eq!(watch.judge(at(2, 10), 10), None);
+        // it was only slow
+        assert_eq!(watch.judge(at(0, 12), 12), None);
+        assert_eq!(watch.judge(at(1, 12), 12), None);
+
+        // what was sent and never came
+        let mut watch = Watch::new(0);
+        assert_eq!(watch.judge(at(0, 10), 9), None);
+        assert!(watch.judge(at(0, 10), 9).is_some());
+    }
+
+    #[test]
+    fn a_consumer_that_is_gone_is_made_anew_and_no_answer_says_nothing() {
+        let mut watch = Watch::new(0);
+        assert!(watch.judge(Standing::Gone, 0).is_some());
+        for _ in 0..5 {
+            assert_eq!(watch.judge(Standing::Unknown, 0), None);
+        }
+    }
+}
