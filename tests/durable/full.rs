@@ -151,3 +151,65 @@ async fn a_stream_that_stores_only_some_of_the_subjects_is_named() {
     assert_eq!(waiting.get("/livez").status, 200);
     assert_eq!(waiting.get("/readyz").status, 503);
 }
+
+/// The limit of the whole server is not checked before a batch is stored but message by message,
+/// so that a part of it is. Whoever stores the rest, the same agent or the next, has to find it.
+async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = NatsServer::with(format!(
+        "jetstream {{ store_dir: \"{}\", max_file_store: 600000 }}",
+        directory.path().display()
+    ));
+    let js = connect(&server).await;
+    let other = Config {
+        name: "OTHER".to_owned(),
+        subjects: vec!["other".to_owned()],
+        ..Config::default()
+    };
+    js.create_stream(other).await.unwrap();
+    for n in 0..40 {
+        store(&js, "other", &"x".repeat(10_000), &n.to_string()).await;
+    }
+    // no checkpoint takes of the room
+    let no_checkpoint = [("TECHNICAL_CHECKPOINT_SECS", "3600")];
+    let mut running = agent(&server, &no_checkpoint);
+    running.wait_ready();
+    let mut fed = 0;
+    // messages of many bars, so that what comes of one is a large batch
+    while running.get("/readyz").status == 200 {
+        let bars: Vec<_> = (fed..fed + 40).map(|n| bar(0, n)).collect();
+        let payload = serde_json::to_string(&bars).unwrap();
+        let sent = js.publish("raw.market_data.price.S0.1m", payload.into());
+        if sent.await.unwrap().await.is_err() {
+            break;
+        }
+        fed += 40;
+    }
+    running.wait_log("signals cannot be stored");
+    if by_another {
+        running.kill();
+        running = agent(&server, &no_checkpoint);
+        // which cannot join either: its record takes room
+        running.wait_log("delivery is durable");
+    }
+    js.delete_stream("OTHER").await.unwrap();
+    running.wait_ready();
+    settle(&js, fed, 1).await;
+    // and the marker is whole again: the next start takes it for what it says
+    running.kill();
+    let mut next = agent(&server, &no_checkpoint);
+    next.wait_ready();
+    let (payload, id) = (bar(0, fed).to_string(), fed.to_string());
+    store(&js, "raw.market_data.price.S0.1m", &payload, &id).await;
+    settle(&js, fed + 1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_room_holds_work_up_and_nothing_comes_twice_when_there_is_some() {
+    a_part_of_a_batch_is_not_stored_twice(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_agent_left_of_a_batch_is_found_by_the_next() {
+    a_part_of_a_batch_is_not_stored_twice(true).await;
+}

@@ -170,10 +170,21 @@ pub fn cases(n: usize) -> Vec<Case> {
     case!(l, recursive, Price, format!("atr({n})"), core, m, e, [o] => core.atr(0, e, &m.high, &m.low, &m.close, p, o));
     case!(l, recursive, Percent, format!("natr({n})"), core, m, e, [o] => core.natr(0, e, &m.high, &m.low, &m.close, p, o));
     case!(l, windowed, Price, format!("bb({n},2)"), core, m, e, [a, b, c] => core.bbands(0, e, &m.close, p, 2.0, 2.0, sma, a, b, c));
-    case!(l, windowed, Ratio, format!("bb({n},2)"), core, m, e, [o] => core.percentb(0, e, &m.close, p, 2.0, 2.0, sma, o));
+    case!(l, windowed, Ratio, format!("bb({n},2)"), core, m, e, [o] => {
+        let range = core.percentb(0, e, &m.close, p, 2.0, 2.0, sma, o)?;
+        // TA-Lib says 0.5 where the bands have no width; there is no share of nothing
+        for (at, value) in o[..range.count].iter_mut().enumerate() {
+            let last = range.beg_idx + at;
+            let closes = &m.close[last + 1 - n..=last];
+            if closes.iter().all(|close| close.to_bits() == closes[0].to_bits()) {
+                *value = f64::NAN;
+            }
+        }
+        Ok(range)
+    });
     if let Some(case) = l.last_mut() {
         case.outputs = vec![4];
-        // TA-Lib says 0 or 0.5 where the bands have no width, and where that is rounding
+        // and 0 or 0.5 where the width is rounding
         case.not = vec![Kind::Stretches];
     }
     case!(l, recursive, Price, format!("kc({n},{half},2)"), core, m, e, [a, b, c] => core.kc(0, e, &m.high, &m.low, &m.close, p, half, 2.0, a, b, c));

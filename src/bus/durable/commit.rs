@@ -7,6 +7,10 @@
 //! before it, so a partition has one marker.
 //!
 //! A commit that was not answered may have happened. What is true then is what the marker says.
+//!
+//! A server whose store is full stores a batch up to where the room ends, in spite of its name. So
+//! what a partition wants stored begins with a marker as well, which the one at its end replaces:
+//! if that one is found, a part of the batch may stand behind it, and is counted.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
 use async_nats::{Client, HeaderMap, Request, Subject};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +30,10 @@ use crate::bus::link::Link;
 use crate::bus::sabotage::sabotage;
 use crate::ops::metrics::{Commit, Commits, Metrics, Refusal};
 
-/// Messages in a batch besides the marker; the server takes 1,000.
-pub(super) const BATCH: usize = 999;
+/// Messages that the server takes in a batch.
+const MOST: usize = 1_000;
+/// Messages in a batch besides the two markers.
+pub(super) const BATCH: usize = MOST - 2;
 /// Bytes in a batch, so that a run of large dead letters does not become one.
 pub(super) const BATCH_BYTES: usize = 4 << 20;
 
@@ -64,6 +70,9 @@ pub(super) struct Marker {
     /// computed anew must pass over them too, whether or not they would do so again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub poison: BTreeSet<u64>,
+    /// At the beginning of a batch: how much of what comes after the position is stored before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<usize>,
 }
 
 /// A marker as it is stored.
@@ -118,11 +127,41 @@ pub(super) async fn read(common: &Common, subject: &str) -> Result<Option<Stored
     }
 }
 
+/// How many messages of its batch stand behind the marker `revision`, which is not its last.
+pub(super) async fn left_behind(common: &Common, revision: u64) -> Result<usize, String> {
+    let stream = common
+        .js
+        .get_stream_no_info(&common.streams.signals)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut batch = None;
+    for at in 0..=MOST as u64 {
+        let asked = stream.get_raw_message(revision + at);
+        let found = common.link.unless_lost(asked).await;
+        let message = match found.ok_or("the connection was lost meanwhile")? {
+            Ok(message) => message,
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                return Ok(usize::try_from(at.saturating_sub(1)).unwrap_or(0));
+            }
+            Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
+        };
+        let of = message.headers.get(BATCH_ID.clone()).cloned();
+        if at == 0 {
+            batch = of;
+        } else if of.is_none() || of != batch {
+            return Ok(usize::try_from(at - 1).unwrap_or(0));
+        }
+    }
+    Ok(MOST)
+}
+
 /// What one partition wants stored.
 pub(super) struct Wanted {
     pub subject: Subject,
     /// The revision that the marker must still have; 0 for none.
     pub expected: u64,
+    /// Stored before everything, unless there is nothing but the marker.
+    pub begin: Option<Marker>,
     pub marker: Marker,
     pub outgoing: Arc<Vec<Outgoing>>,
     pub range: Range<usize>,
@@ -130,7 +169,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn messages(&self) -> usize {
-        self.range.len() + 1
+        self.range.len() + 1 + usize::from(self.begin.is_some())
     }
 
     fn bytes(&self) -> usize {
@@ -167,7 +206,7 @@ impl Committer {
                 while let Ok(next) = wanted.try_recv() {
                     messages += next.0.messages();
                     bytes += next.0.bytes();
-                    if messages > BATCH + 1 || bytes > BATCH_BYTES {
+                    if messages > MOST || bytes > BATCH_BYTES {
                         left = Some(next);
                         break;
                     }
@@ -276,6 +315,23 @@ async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitEr
     let mut markers = Vec::with_capacity(wanted.len());
     let mut acknowledged = None;
     for one in wanted {
+        let fence = |headers: &mut HeaderMap| {
+            if !sabotage().fence {
+                headers.insert(EXPECTED.clone(), HeaderValue::from(one.expected));
+            }
+        };
+        if let Some(begin) = &one.begin {
+            at += 1;
+            let payload = serde_json::to_vec(begin).map_err(|error| failed(&error))?;
+            let mut headers = HeaderMap::new();
+            fence(&mut headers);
+            headers.insert(ROLLUP.clone(), "sub");
+            number(&mut headers, at);
+            client
+                .publish_with_headers(one.subject.clone(), headers, payload.into())
+                .await
+                .map_err(|error| failed(&error))?;
+        }
         for signal in &one.outgoing[one.range.clone()] {
             at += 1;
             let mut headers = signal.headers.clone();
@@ -288,10 +344,11 @@ async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitEr
         at += 1;
         let payload = serde_json::to_vec(&one.marker).map_err(|error| failed(&error))?;
         let mut headers = HeaderMap::new();
-        if !sabotage().fence {
-            headers.insert(EXPECTED.clone(), HeaderValue::from(one.expected));
+        if one.begin.is_none() {
+            // else the first of the two has done both; a batch takes no second
+            fence(&mut headers);
+            headers.insert(ROLLUP.clone(), "sub");
         }
-        headers.insert(ROLLUP.clone(), "sub");
         number(&mut headers, at);
         markers.push(at);
         if at < total {

@@ -100,6 +100,13 @@ pub(super) struct Partition {
     silent_until: u64,
     /// As is this much of the one after.
     skip: usize,
+    /// And so much of what comes then was left behind by a batch that the server stored a part of.
+    left_behind: usize,
+    /// Whether the marker is one from the beginning of such a batch.
+    owes_marker: bool,
+    /// The position of the last whole commit, and how much of what comes after it is stored.
+    base: Position,
+    stored_since: usize,
     /// Messages that are refused unread because they made the engine panic.
     poison: BTreeSet<u64>,
     outgoing: Vec<Outgoing>,
@@ -178,12 +185,27 @@ impl Partition {
             ours
         });
         let (seq, part) = done.map_or((0, 0), |marker| (marker.position.seq, marker.position.part));
+        let begun = done.and_then(|marker| marker.begun);
+        let left_behind = match (begun, &found) {
+            (Some(before), Some(stored)) => {
+                before + commit::left_behind(&common, stored.revision).await?
+            }
+            _ => 0,
+        };
         let poison = done.map_or_else(BTreeSet::new, |marker| marker.poison.clone());
         let now = Instant::now();
         Ok(Self {
             // bars after the marker that are in the checkpoint gave nothing to publish
             silent_until: seq.max(taken),
             skip: if taken > seq { 0 } else { part },
+            left_behind,
+            owes_marker: begun.is_some(),
+            base: Position {
+                origin: place.origin.clone(),
+                seq: seq.max(taken),
+                part: if taken > seq { 0 } else { part },
+            },
+            stored_since: left_behind,
             poison,
             subject: subject.into(),
             marker: found,
@@ -335,7 +357,7 @@ impl Partition {
                 seq: self.taken.max(self.silent_until),
                 part: self.skip,
             };
-            if self.taken >= self.silent_until {
+            if self.taken >= self.silent_until && self.left_behind == 0 {
                 self.store(position, &Arc::default(), 0..0).await?;
             }
         }

@@ -48,6 +48,11 @@ impl Partition {
             from = to;
         }
         self.gauges.inflight.store(0, Ordering::Relaxed);
+        if self.owes_marker && self.has_caught_up() {
+            // all that was left of a batch is computed again, and what it stands for is known
+            let position = self.position_at(&[], 0);
+            self.store(position, &Arc::default(), 0..0).await?;
+        }
         self.intake.flush();
         Ok(())
     }
@@ -88,14 +93,21 @@ impl Partition {
             position,
             owner: self.common.instance.clone(),
             poison: self.poison.clone(),
+            begun: None,
         };
-        let expected = self.marker.as_ref().map_or(0, |stored| stored.revision);
+        let mut range = range;
         let mut failing: Option<Failing> = None;
         loop {
             self.beat();
+            let begin = (!range.is_empty()).then(|| Marker {
+                position: self.base.clone(),
+                begun: Some(self.stored_since),
+                ..marker.clone()
+            });
             let wanted = Wanted {
                 subject: self.subject.clone(),
-                expected,
+                expected: self.marker.as_ref().map_or(0, |stored| stored.revision),
+                begin,
                 marker: marker.clone(),
                 outgoing: Arc::clone(outgoing),
                 range: range.clone(),
@@ -115,6 +127,17 @@ impl Partition {
                     self.marker = Some(stored);
                     break;
                 }
+                Attempt::Part(begin, messages) => {
+                    let messages = messages.min(range.len());
+                    tracing::warn!(
+                        unit = self.unit,
+                        messages,
+                        "the server has stored a part of a batch; storing the rest"
+                    );
+                    self.marker = Some(begin);
+                    self.stored_since += messages;
+                    range.start += messages;
+                }
                 Attempt::Fenced => return Err(End::Fenced),
                 Attempt::Failed(reason) => {
                     self.common.metrics.publish_errors.inc();
@@ -130,24 +153,31 @@ impl Partition {
             self.gauges.blocked.store(false, Ordering::Relaxed);
         }
         self.marked = Instant::now();
+        self.base = marker.position;
+        self.stored_since = 0;
+        self.owes_marker = false;
         Ok(())
+    }
+
+    /// Whether everything that is stored already has been computed again.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.taken >= self.silent_until && self.skip == 0 && self.left_behind == 0
     }
 }
 
 /// What has come of one try.
 enum Attempt {
     Stored(Stored),
+    /// The marker at the beginning, and so many of the messages after it.
+    Part(Stored, usize),
     /// Another has committed.
     Fenced,
     Failed(String),
 }
 
 async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
-    let (subject, expected, marker) = (
-        wanted.subject.clone(),
-        wanted.expected,
-        wanted.marker.clone(),
-    );
+    let (subject, expected) = (wanted.subject.clone(), wanted.expected);
+    let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
     let error = match common.committer.commit(wanted).await {
         Ok(revision) => return Attempt::Stored(Stored { marker, revision }),
         Err(error) => error,
@@ -156,6 +186,14 @@ async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
     match commit::read(common, &subject).await {
         Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
             Attempt::Stored(stored)
+        }
+        Ok(Some(stored))
+            if stored.revision != expected && Some(&stored.marker) == begin.as_ref() =>
+        {
+            match commit::left_behind(common, stored.revision).await {
+                Ok(messages) => Attempt::Part(stored, messages),
+                Err(reason) => Attempt::Failed(reason),
+            }
         }
         Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => Attempt::Fenced,
         Ok(_) | Err(_) => {

@@ -154,6 +154,9 @@ impl Partition {
         let (forming, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.intake.outbox)
             .into_iter()
             .partition(|one| one.forming);
+        let behind = lasting.len().saturating_sub(skip).min(self.left_behind);
+        self.left_behind -= behind;
+        let skip = skip + behind;
         self.outgoing.extend(lasting.into_iter().skip(skip));
         if self.outgoing.len() > before {
             self.ends.push((seq, self.outgoing.len(), skip));

@@ -22,7 +22,7 @@ impl Partition {
         if self.saving.is_some() {
             return;
         }
-        if self.taken < self.silent_until {
+        if self.taken < self.silent_until || self.left_behind > 0 || self.owes_marker {
             self.tell(&Err("the partition is still being recovered".to_owned()));
             return;
         }
