@@ -122,31 +122,34 @@ impl Partition {
                 drop(turn);
                 outcome
             };
-            match self.attending(attempt, failing.is_some()).await? {
+            let reason = match self.attending(attempt, failing.is_some()).await? {
                 Attempt::Stored(stored) => {
                     self.marker = Some(stored);
                     break;
                 }
-                Attempt::Part(begin, messages) => {
+                Attempt::Fenced => return Err(End::Fenced),
+                Attempt::Failed(reason) => reason,
+                Attempt::Part(begin, messages, reason) => {
                     let messages = messages.min(range.len());
-                    tracing::warn!(
-                        unit = self.unit,
-                        messages,
-                        "the server has stored a part of a batch; storing the rest"
-                    );
+                    if messages > 0 {
+                        tracing::warn!(
+                            unit = self.unit,
+                            messages,
+                            of = range.len(),
+                            "the server has stored a part of a batch; the rest is still to be stored"
+                        );
+                    }
                     self.marker = Some(begin);
                     self.stored_since += messages;
                     range.start += messages;
+                    reason
                 }
-                Attempt::Fenced => return Err(End::Fenced),
-                Attempt::Failed(reason) => {
-                    self.common.metrics.publish_errors.inc();
-                    let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
-                    failing.again(&reason);
-                    self.gauges.blocked.store(true, Ordering::Relaxed);
-                    tracing::debug!(unit = self.unit, reason, "commit failed");
-                }
-            }
+            };
+            self.common.metrics.publish_errors.inc();
+            let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
+            failing.again(&reason);
+            self.gauges.blocked.store(true, Ordering::Relaxed);
+            tracing::debug!(unit = self.unit, reason, "commit failed");
         }
         if let Some(failing) = failing {
             failing.stored();
@@ -168,8 +171,8 @@ impl Partition {
 /// What has come of one try.
 enum Attempt {
     Stored(Stored),
-    /// The marker at the beginning, and so many of the messages after it.
-    Part(Stored, usize),
+    /// The marker at the beginning, and so many of the messages after it; and why no more.
+    Part(Stored, usize, String),
     /// Another has committed.
     Fenced,
     Failed(String),
@@ -191,7 +194,7 @@ async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
             if stored.revision != expected && Some(&stored.marker) == begin.as_ref() =>
         {
             match commit::left_behind(common, stored.revision).await {
-                Ok(messages) => Attempt::Part(stored, messages),
+                Ok(messages) => Attempt::Part(stored, messages, error.to_string()),
                 Err(reason) => Attempt::Failed(reason),
             }
         }
