@@ -82,18 +82,14 @@ fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
 fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let report = runtime.block_on(async {
+    let report = runtime()?.block_on(async {
         let link = Link::new();
         let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
         let out = &mut io::stdout();
         Ok::<_, Error>(redrive(&client, &link, &config, args, clock::now(), out).await?)
     })?;
     if args.json {
-        say(&(serde_json::to_string(&report).context("cannot write the report")? + "\n"));
+        say(&json_line(&report)?);
     } else {
         say(&report.to_string());
     }
@@ -109,17 +105,13 @@ fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
 fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let report = runtime.block_on(async {
+    let report = runtime()?.block_on(async {
         let link = Link::new();
         let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
         Ok::<_, Error>(feed(&client, &link, &config, args, clock::now()).await?)
     })?;
     if args.json {
-        say(&(serde_json::to_string(&report).context("cannot write the report")? + "\n"));
+        say(&json_line(&report)?);
     } else {
         eprintln!("{report}");
     }
@@ -162,6 +154,18 @@ fn config(args: ConfigArgs) -> Result<Exit, Error> {
     };
     say(&text);
     Ok(Exit::Done)
+}
+
+/// What carries the connection of a command that ends by itself.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    Ok(runtime.context("cannot start the runtime")?)
+}
+
+fn json_line(report: &impl serde::Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string(report).context("cannot write the report")? + "\n")
 }
 
 /// A reader that has gone, such as `head`, is no failure.

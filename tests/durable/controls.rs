@@ -8,17 +8,10 @@ use async_nats::jetstream::Context;
 
 use crate::agent;
 use crate::common::{Agent, NatsServer};
-use crate::feeder::{Feeder, bar, connect, store};
+use crate::feeder::{Feeder, connect, feed};
 use crate::history::{contents, judge, settle};
 
 const BARS: u64 = 20;
-
-async fn feed(js: &Context, bars: std::ops::Range<u64>) {
-    for n in bars {
-        let (payload, id) = (bar(0, n).to_string(), n.to_string());
-        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
-    }
-}
 
 /// Waits until that many signals are stored.
 async fn stored(js: &Context, signals: usize) {

@@ -103,6 +103,14 @@ pub async fn store_round(js: &Context, symbol: usize, n: u64, counts: &Counts) {
     }
 }
 
+/// Stores these bars of the first symbol.
+pub async fn feed(js: &Context, bars: std::ops::Range<u64>) {
+    for n in bars {
+        let (payload, id) = (bar(0, n).to_string(), n.to_string());
+        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
+    }
+}
+
 impl Feeder {
     /// Feeds bars of `symbols` in turn, one per `pause`, every fifth message malformed.
     pub fn start(js: Context, symbols: usize, pause: Duration) -> Self {

@@ -4,16 +4,9 @@
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
 
 use crate::common::{NatsServer, until};
-use crate::feeder::{bar, connect, store};
+use crate::feeder::{bar, connect, feed, store};
 use crate::history::{contents, settle};
 use crate::{Agent, agent};
-
-async fn feed(js: &async_nats::jetstream::Context, bars: std::ops::Range<u64>) {
-    for n in bars {
-        let (payload, id) = (bar(0, n).to_string(), n.to_string());
-        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
-    }
-}
 
 fn wait_status(agent: &Agent, path: &str, status: u16) {
     until(&format!("{status} from {path}"), || {

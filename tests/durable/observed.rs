@@ -13,19 +13,12 @@ use serde_json::Value;
 
 use crate::agent;
 use crate::common::{Agent, NatsServer, PATIENCE, collect_signals, until, until_async};
-use crate::feeder::{Feeder, bar, connect, store};
+use crate::feeder::{Feeder, connect, feed};
 use crate::history::{contents, settle};
 use crate::ownership::{balanced, moves};
 
 const SYMBOLS: usize = 12;
 const SIGNALS: &str = "TECHNICAL_SIGNALS";
-
-async fn feed(js: &Context, bars: std::ops::Range<u64>) {
-    for n in bars {
-        let (payload, id) = (bar(0, n).to_string(), n.to_string());
-        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
-    }
-}
 
 /// Messages stored in the stream of signals since it was made, markers that were replaced since
 /// included.

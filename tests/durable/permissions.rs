@@ -5,7 +5,7 @@ use std::process::Command;
 use async_nats::jetstream::{self, Context};
 
 use crate::common::{NatsServer, Options, until};
-use crate::feeder::{bar, store};
+use crate::feeder::feed;
 use crate::history::settle;
 use crate::{Agent, agent};
 
@@ -58,13 +58,6 @@ async fn source(server: &NatsServer) -> Context {
         .await
         .expect("a connection");
     jetstream::new(client)
-}
-
-async fn feed(js: &Context, bars: std::ops::Range<u64>) {
-    for n in bars {
-        let (payload, id) = (bar(0, n).to_string(), n.to_string());
-        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,15 +5,8 @@ use futures_util::StreamExt as _;
 
 use crate::agent;
 use crate::common::NatsServer;
-use crate::feeder::{bar, connect, store};
+use crate::feeder::{connect, feed};
 use crate::history::settle;
-
-async fn feed(js: &Context, bars: std::ops::Range<u64>) {
-    for n in bars {
-        let (payload, id) = (bar(0, n).to_string(), n.to_string());
-        store(js, "raw.market_data.price.S0.1m", &payload, &id).await;
-    }
-}
 
 async fn consumers(js: &Context) -> Vec<String> {
     let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
