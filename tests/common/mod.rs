@@ -29,15 +29,30 @@ pub use signals::{Collected, Received, bars, collect_signals};
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and not given out before by this process.
+///
+/// From below the range from which systems take the ports of outgoing connections: of those, one
+/// that was free a moment ago may be in use by the time that somebody wants to listen on it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    listener.local_addr().expect("a bound socket").port()
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        // processes begin at different places, far enough apart for what one needs
+        let at = std::process::id()
+            .wrapping_mul(997)
+            .wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + at % PORTS.len() as u32).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }
 
 /// Asks `check` until it answers, at most for [`PATIENCE`].

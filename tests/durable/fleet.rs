@@ -187,6 +187,9 @@ impl Fleet {
         self.leaving.push(tokio::task::spawn_blocking(move || {
             // with its network, which it needs to the end
             let status = leaving.agent.wait_end();
+            if at_work && !matches!(status.code(), Some(0 | 75)) {
+                println!("an agent ended with {status}:\n{}", leaving.agent.output());
+            }
             drop(leaving);
             match status.code() {
                 None if !at_work => None,
