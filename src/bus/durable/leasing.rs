@@ -51,6 +51,8 @@ impl Coordinator {
                         .collect();
                     tracing::info!(members = names.len(), ?names, "the group has changed");
                 }
+                let again = self.changes.settle(now, &table);
+                self.read_again = again.map(|wait| Instant::now() + wait);
                 self.table = table;
                 // others must count on this member before it counts on itself
                 self.seen |= self.table.members.contains_key(&self.me);

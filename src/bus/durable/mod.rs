@@ -10,6 +10,7 @@
 //! appear twice or not at all, because only the commit decides about that.
 
 mod answers;
+mod changes;
 mod checkpoint;
 mod circuit;
 mod commit;
@@ -30,7 +31,7 @@ use async_nats::{Client, Subscriber, jetstream};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::backoff::backoff;
 use super::drain::{DrainError, drain_and_close};
@@ -46,6 +47,7 @@ use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
 use crate::ops::metrics::Metrics;
 
+use changes::Changes;
 use circuit::Circuit;
 use commit::Committer;
 pub(super) use layout::Layout;
@@ -153,6 +155,9 @@ struct Coordinator {
     begun: JoinSet<Done>,
     reading: bool,
     read_at: Option<Instant>,
+    /// What others have written and the table does not show yet, and when to look again for it.
+    changes: Changes,
+    read_again: Option<Instant>,
     announcing: bool,
     announced_at: Option<Instant>,
     membership: Component,
@@ -298,6 +303,8 @@ impl Coordinator {
             begun: JoinSet::new(),
             reading: false,
             read_at: None,
+            changes: Changes::default(),
+            read_again: None,
             announcing: false,
             announced_at: None,
             membership,
@@ -338,8 +345,15 @@ impl Coordinator {
                     }
                 }
                 Some(ended) = self.tasks.join_next_with_id() => self.on_ended(ended),
-                Some(_) = next(&mut changes) => {
-                    // one look for all that was written meanwhile
+                Some(message) = next(&mut changes) => {
+                    let (now, change) = (self.now(), self.records.change(&message));
+                    if change.is_some_and(|change| self.changes.note(now, change, &self.table)) {
+                        // one look for all that was written meanwhile
+                        self.read_at = None;
+                    }
+                }
+                () = until(self.read_again) => {
+                    self.read_again = None;
                     self.read_at = None;
                 }
                 Some(query) = setup.queries.recv() => self.answer(query),
@@ -440,6 +454,13 @@ async fn stopped(
     match stop.wait_for(Option::is_some).await {
         Ok(deadline) => deadline.unwrap_or_else(tokio::time::Instant::now),
         Err(_) => tokio::time::Instant::now(),
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::jetstream::ErrorCode;
-use async_nats::{Client, HeaderMap, Request, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Request, Subscriber};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::changes::Change;
 use super::layout::key;
 use crate::group::{LeaseRecord, MemberId, MemberRecord, Table};
 
@@ -26,6 +27,12 @@ struct Member {
     agent: String,
     leaving: bool,
     fingerprint: String,
+}
+
+impl Member {
+    fn fingerprint(&self) -> u64 {
+        u64::from_str_radix(&self.fingerprint, 16).unwrap_or_default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,9 +79,29 @@ impl Records {
         }
     }
 
-    /// Everything that is written, as it is written: a hint to read the table, no more.
+    /// Everything that is written, as it is published: a hint to read the table, no more. It may
+    /// not be stored yet, or be refused.
     pub async fn changes(&self) -> Result<Subscriber, async_nats::SubscribeError> {
         self.client.subscribe(format!("{}>", self.prefix)).await
+    }
+
+    /// What one of the [`Self::changes`] is about.
+    pub fn change(&self, message: &Message) -> Option<Change> {
+        let name = message.subject.strip_prefix(&self.prefix)?;
+        if let Some(id) = name.strip_prefix("member.") {
+            let member: Member = serde_json::from_slice(&message.payload).ok()?;
+            return Some(Change::Member {
+                id: MemberId::new(id),
+                leaving: member.leaving,
+                fingerprint: member.fingerprint(),
+            });
+        }
+        let unit = name.strip_prefix("lease.")?.parse().ok()?;
+        let from = message.headers.as_ref()?.get(EXPECTED.clone())?;
+        Some(Change::Lease {
+            unit,
+            from: from.as_str().parse().ok()?,
+        })
     }
 
     pub async fn read(&self) -> Result<Table, ReadError> {
@@ -119,9 +146,9 @@ impl Records {
             && let Ok(member) = serde_json::from_slice::<Member>(payload)
         {
             let record = MemberRecord {
-                name: member.agent,
                 leaving: member.leaving,
-                fingerprint: u64::from_str_radix(&member.fingerprint, 16).unwrap_or_default(),
+                fingerprint: member.fingerprint(),
+                name: member.agent,
                 revision,
             };
             table.members.insert(MemberId::new(id), record);
