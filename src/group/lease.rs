@@ -146,7 +146,8 @@ impl Leases {
         self.leaving
     }
 
-    /// Whether the last look at the table left this member nothing to take.
+    /// Whether this member had its share at the last look at the table, and nothing was under way.
+    /// It has not while another still holds what it will get: one that gives it up, or a dead one.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         self.settled
@@ -336,7 +337,6 @@ impl Leases {
             .collect();
         let ceiling = shares.values().max().copied().unwrap_or(0);
         let mut taken = mine + self.count(|hold| *hold == Hold::Acquiring);
-        self.settled = true;
         for unit in free {
             let chosen = wanting
                 .keys()
@@ -355,7 +355,6 @@ impl Leases {
             if chosen.as_ref() != Some(&me) && !neglected {
                 continue;
             }
-            self.settled = false;
             if self.holds.contains_key(unit) {
                 continue;
             }
@@ -367,6 +366,8 @@ impl Leases {
                 revision,
             });
         }
+        let at_rest = |hold: &Hold| matches!(hold, Hold::Held(_));
+        self.settled = mine == share && self.holds.values().all(at_rest);
     }
 
     fn count(&self, which: impl Fn(&Hold) -> bool) -> u32 {

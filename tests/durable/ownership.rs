@@ -62,6 +62,23 @@ async fn partitions_follow_the_members_and_no_more_of_them_than_must() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_dead_members_place_is_ready_with_its_partitions_and_not_before() {
+    let server = NatsServer::jetstream();
+    let mut first = agent(&server, &[]);
+    first.wait_ready();
+    first.kill();
+    let second = agent(&server, &[]);
+    let mut refused = 0;
+    until("the second to be ready", || {
+        let status = second.try_get("/readyz")?.status;
+        refused += u32::from(status == 503);
+        (status == 200).then_some(())
+    });
+    assert_eq!(owned(&second), Some(UNITS));
+    assert!(refused > 0, "the dead one's leases had to run out first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_series_is_told_of_by_its_owner() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;

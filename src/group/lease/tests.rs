@@ -368,6 +368,9 @@ fn chaos(seed: u64, fenced: bool) -> Result<(), String> {
     if let Some(doubled) = world.doubled() {
         return Err(doubled);
     }
+    if !world.nodes.iter().all(|node| node.leases.is_settled()) {
+        return Err("not settled".to_owned());
+    }
     let owned = world.owned();
     let (least, most) = (owned.iter().min().unwrap(), owned.iter().max().unwrap());
     if owned.iter().sum::<usize>() != UNITS as usize || most - least > 1 {
@@ -451,6 +454,35 @@ fn a_killed_members_partitions_are_taken_within_the_lease_and_its_grace() {
     while world.owned() != [13] {
         world.step();
         assert!(world.now - killed < LEASE + LEASE / 3 + 2_000, "too late");
+    }
+}
+
+#[test]
+fn a_member_is_settled_once_it_has_its_share() {
+    let mut world = calm(1);
+    assert!(world.nodes[0].leases.is_settled());
+    world.join();
+    let mut held = 0;
+    while held < 6 || !world.nodes[1].leases.is_settled() {
+        assert!(!world.nodes[1].leases.is_settled(), "with {held}");
+        world.step();
+        held = world.nodes[1].leases.held().count();
+    }
+    world.run_for(LEASE);
+    assert!(world.nodes.iter().all(|node| node.leases.is_settled()));
+}
+
+#[test]
+fn what_a_dead_member_holds_leaves_the_others_unsettled_until_it_is_taken() {
+    let mut world = calm(1);
+    // as when it is started again after it was killed: its record and leases are still there
+    world.nodes.remove(0);
+    world.join();
+    let mut held = 0;
+    while held < 13 || !world.nodes[0].leases.is_settled() {
+        assert!(!world.nodes[0].leases.is_settled(), "with {held}");
+        world.step();
+        held = world.nodes[0].leases.held().count();
     }
 }
 
