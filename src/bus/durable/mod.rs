@@ -161,6 +161,9 @@ struct Coordinator {
     announcing: bool,
     announced_at: Option<Instant>,
     membership: Component,
+    checkpoints: Component,
+    /// Whether it was said that checkpoints cannot be written.
+    unsavable: bool,
     intake: Component,
     progress: Progress,
     health: crate::ops::health::Health,
@@ -266,6 +269,8 @@ impl Coordinator {
         ));
         let membership = setup.health.component("membership", true);
         membership.down("reading the table of members");
+        let checkpoints = setup.health.component("checkpoints", false);
+        checkpoints.up("none is due yet");
         Self {
             leases: Leases::new(me.clone(), units, config.durable.lease),
             roster: Roster::new(config.durable.lease, config.durable.replicas),
@@ -308,6 +313,8 @@ impl Coordinator {
             announcing: false,
             announced_at: None,
             membership,
+            checkpoints,
+            unsavable: false,
             intake,
             progress: setup.health.progress("worker", STALL),
             health: setup.health.clone(),

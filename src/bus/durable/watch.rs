@@ -129,6 +129,7 @@ impl Coordinator {
         if self.leases.is_leaving() {
             return;
         }
+        self.report_checkpoints();
         if self.is_settled() {
             let members = self.table.members.len();
             self.membership.up(format!(
@@ -145,5 +146,33 @@ impl Coordinator {
             self.membership
                 .degraded(format!("partitions are moving, {held} of {units} owned"));
         }
+    }
+
+    /// Says once for all partitions that checkpoints cannot be written, and that they are again.
+    fn report_checkpoints(&mut self) {
+        let every = self.common.config.durable.checkpoint;
+        let running = self.running.values();
+        let reasons: Vec<String> = running
+            .filter_map(|running| running.gauges.unsavable().clone())
+            .collect();
+        let Some(reason) = reasons.first() else {
+            if std::mem::take(&mut self.unsavable) {
+                tracing::info!("checkpoints are written again");
+            }
+            let detail = format!("written every {} s", every.as_secs());
+            return self.checkpoints.up(detail);
+        };
+        let partitions = reasons.len();
+        if !std::mem::replace(&mut self.unsavable, true) {
+            tracing::warn!(
+                partitions,
+                reason,
+                "checkpoints cannot be written; the agent goes on and tries again, and a start \
+                 meanwhile computes more state anew"
+            );
+        }
+        self.checkpoints.degraded(format!(
+            "those of {partitions} partitions cannot be written: {reason}"
+        ));
     }
 }
