@@ -66,6 +66,47 @@ async fn servers_of_a_cluster_are_killed_and_nothing_is_lost_or_doubled() {
     }
 }
 
+/// Without two of three nothing can be stored or read; without all of them there is nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn most_servers_of_a_cluster_are_gone_and_come_back_and_nothing_is_lost_or_doubled() {
+    let mut cluster = Cluster::start().await;
+    let js = connect_to(&urls(&cluster)).await;
+    let replicas = [("TECHNICAL_STREAM_REPLICAS", "3")];
+    let mut agents = [0, 1].map(|_| agent_at(&urls(&cluster), &replicas));
+    agents.iter_mut().for_each(Agent::wait_ready);
+    let feeder = Feeder::start(js.clone(), SYMBOLS, Duration::from_millis(2));
+    goes_on(&js, 100).await;
+
+    for gone in [&[0, 1][..], &[0, 1, 2]] {
+        gone.iter().for_each(|at| cluster.kill(*at));
+        // longer than the lease and its grace, so that every record has expired
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for agent in &agents {
+            let missing = until("an agent that is not ready", || {
+                let ready = agent.try_get("/readyz")?;
+                (ready.status == 503).then(|| ready.json()["missing"].to_string())
+            });
+            let what = match gone.len() {
+                3 => "nats: not connected",
+                _ => "JetStream has not answered yet",
+            };
+            assert!(missing.contains(what), "{missing} without {}", gone.len());
+            assert_eq!(agent.get("/livez").status, 200);
+        }
+        gone.iter().for_each(|at| cluster.restart(*at));
+        cluster.wait_in_sync(&js).await;
+        goes_on(&js, 200).await;
+        agents.iter_mut().for_each(Agent::wait_ready);
+    }
+
+    let (bars, _) = feeder.stop().await;
+    settle(&js, bars, SYMBOLS as u64).await;
+    for agent in &mut agents {
+        agent.sigterm();
+        assert_eq!(agent.wait_exit(), 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_placed_where_the_tags_say_or_nowhere() {
     let cluster = Cluster::start().await;

@@ -220,6 +220,10 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
 async fn prepared(setup: &Setup) -> Streams {
     let js = jetstream::new(setup.client.clone());
     let component = setup.health.component("intake", true);
+    component.down("looking at the streams; JetStream has not answered yet");
+    // held until the one that has the streams speaks for it
+    let membership = setup.health.component("membership", true);
+    membership.down("nothing can be joined before the streams are there");
     let mut told = None;
     let mut attempt = 0;
     loop {
