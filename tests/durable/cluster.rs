@@ -6,7 +6,7 @@ use async_nats::jetstream::Context;
 
 use crate::agent_at;
 use crate::common::{Agent, Cluster, NatsServer, PATIENCE, until};
-use crate::feeder::{Feeder, bar, connect_to, store};
+use crate::feeder::{Feeder, bar, connect_to, feed, store};
 use crate::history::{count, settle};
 
 const SYMBOLS: usize = 12;
@@ -86,11 +86,12 @@ async fn most_servers_of_a_cluster_are_gone_and_come_back_and_nothing_is_lost_or
                 let ready = agent.try_get("/readyz")?;
                 (ready.status == 503).then(|| ready.json()["missing"].to_string())
             });
-            let what = match gone.len() {
-                3 => "nats: not connected",
-                _ => "JetStream has not answered yet",
+            let reasons: &[&str] = match gone.len() {
+                3 => &["nats: not connected"],
+                _ => &["JetStream has not answered yet", "could not be renewed"],
             };
-            assert!(missing.contains(what), "{missing} without {}", gone.len());
+            let told = reasons.iter().any(|reason| missing.contains(reason));
+            assert!(told, "{missing} without {}", gone.len());
             assert_eq!(agent.get("/livez").status, 200);
         }
         gone.iter().for_each(|at| cluster.restart(*at));
@@ -105,6 +106,36 @@ async fn most_servers_of_a_cluster_are_gone_and_come_back_and_nothing_is_lost_or
         agent.sigterm();
         assert_eq!(agent.wait_exit(), 0);
     }
+}
+
+/// Servers that are there and do not agree: nothing is refused, and nothing is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_cannot_renew_its_record_is_not_ready_until_it_can() {
+    let cluster = Cluster::start().await;
+    let all = urls(&cluster);
+    let js = connect_to(&all).await;
+    // to the one that will be left
+    let own = cluster.nodes()[2].url();
+    let replicas = [("TECHNICAL_STREAM_REPLICAS", "3")];
+    let mut running = agent_at(&own, &replicas);
+    running.wait_ready();
+    feed(&js, 0..10).await;
+    settle(&js, 10, 1).await;
+    for gone in &cluster.nodes()[..2] {
+        gone.freeze();
+    }
+    let missing = until("an agent that is not ready", || {
+        let ready = running.try_get("/readyz")?;
+        (ready.status == 503).then(|| ready.json()["missing"].to_string())
+    });
+    assert!(missing.contains("could not be renewed"), "{missing}");
+    assert_eq!(running.get("/livez").status, 200);
+    for back in &cluster.nodes()[..2] {
+        back.thaw();
+    }
+    running.wait_ready();
+    feed(&js, 10..20).await;
+    settle(&js, 20, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,6 +160,10 @@ struct Coordinator {
     read_again: Option<Instant>,
     announcing: bool,
     announced_at: Option<Instant>,
+    /// When the own record was last known to be renewed, or could not be for want of a connection.
+    renewed: Instant,
+    /// Whether it was said that it cannot be.
+    overdue: bool,
     membership: Component,
     checkpoints: Component,
     /// Whether it was said that checkpoints cannot be written.
@@ -316,6 +320,8 @@ impl Coordinator {
             read_again: None,
             announcing: false,
             announced_at: None,
+            renewed: Instant::now(),
+            overdue: false,
             membership,
             checkpoints,
             unsavable: false,

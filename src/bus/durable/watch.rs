@@ -130,6 +130,9 @@ impl Coordinator {
             return;
         }
         self.report_checkpoints();
+        if self.is_overdue() {
+            return;
+        }
         if self.is_settled() {
             let members = self.table.members.len();
             self.membership.up(format!(
@@ -146,6 +149,31 @@ impl Coordinator {
             self.membership
                 .degraded(format!("partitions are moving, {held} of {units} owned"));
         }
+    }
+
+    /// Says so when this member's record could not be renewed for as long as it counts.
+    fn is_overdue(&mut self) -> bool {
+        if !self.common.link.is_connected() {
+            // which is told of already; it is tried again once there is a connection
+            self.renewed = Instant::now();
+            return false;
+        }
+        let since = self.renewed.elapsed();
+        if since < self.common.config.durable.lease {
+            if std::mem::take(&mut self.overdue) {
+                tracing::info!("this member's record is renewed again");
+            }
+            return false;
+        }
+        let detail = format!(
+            "this member's record could not be renewed for {} s; others may take its partitions",
+            since.as_secs()
+        );
+        if !std::mem::replace(&mut self.overdue, true) {
+            tracing::warn!("{detail}");
+        }
+        self.membership.down(detail);
+        true
     }
 
     /// Says once for all partitions that checkpoints cannot be written, and that they are again.
