@@ -81,7 +81,7 @@ impl Coordinator {
             bars_received: common.metrics.bars_received.get(),
             signals_published: common.metrics.signals_published.get(),
             last_processed: clock_of(last),
-            lag_bars: self.sum(|gauges| gauges.lag.load(Ordering::Relaxed)),
+            lag_bars: self.lag(),
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
             durable: DurableStatus::of(&common.metrics),
             partitions: Some(
@@ -109,7 +109,10 @@ impl Coordinator {
                 }
             }),
             series: of(|gauges| &gauges.series),
-            lag_bars: of(|gauges| &gauges.lag),
+            lag_bars: match running {
+                Some(running) => running.gauges.lag.load(Ordering::Relaxed),
+                None => self.behind.get(&unit).copied().unwrap_or(0),
+            },
             last_processed: clock_of(of(|gauges| &gauges.last_processed)),
             checkpoint_age_seconds: running.map_or(0.0, |running| self.checkpoint_age(running)),
         }

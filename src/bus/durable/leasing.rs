@@ -133,6 +133,7 @@ impl Coordinator {
                     tracing::info!(unit, "the partition is another member's now");
                     self.moved(RELEASED);
                     self.again.remove(&unit);
+                    self.behind.remove(&unit);
                     if let Some(running) = self.running.remove(&unit) {
                         running.task.abort();
                     }

@@ -144,6 +144,8 @@ struct Coordinator {
     seen: bool,
     misses: usize,
     running: HashMap<u32, Running>,
+    /// How far partitions were behind that wait to be started again.
+    behind: HashMap<u32, u64>,
     tasks: JoinSet<(u32, u64, End)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
@@ -308,6 +310,7 @@ impl Coordinator {
             seen: false,
             misses: 0,
             running: HashMap::new(),
+            behind: HashMap::new(),
             tasks: JoinSet::new(),
             again: BTreeMap::new(),
             failures: HashMap::new(),

@@ -25,6 +25,8 @@ impl Coordinator {
         gauges
             .beat
             .store(self.common.uptime_ms(), Ordering::Relaxed);
+        let behind = self.behind.remove(&unit).unwrap_or(0);
+        gauges.lag.store(behind, Ordering::Relaxed);
         let work = partition::run(
             Arc::clone(&self.common),
             unit,
@@ -56,6 +58,7 @@ impl Coordinator {
 
     pub(super) fn stop(&mut self, unit: u32) {
         self.again.remove(&unit);
+        self.behind.remove(&unit);
         match self.running.get_mut(&unit) {
             Some(running) => {
                 running.stopping = true;
@@ -100,6 +103,8 @@ impl Coordinator {
             self.perform(steps);
             return;
         }
+        let behind = running.gauges.lag.load(Ordering::Relaxed);
+        self.behind.insert(unit, behind);
         let wait = match end {
             End::Stopped => Duration::ZERO,
             End::Fenced => {

@@ -77,6 +77,12 @@ impl Coordinator {
             .sum()
     }
 
+    /// Bars that are stored and not taken in, as far as is known.
+    pub(super) fn lag(&self) -> u64 {
+        let waiting: u64 = self.behind.values().sum();
+        waiting + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
+    }
+
     /// When the newest bar was stored.
     pub(super) fn newest(&self) -> u64 {
         let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
@@ -104,9 +110,7 @@ impl Coordinator {
         metrics
             .series
             .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
-        metrics
-            .consumer_lag_bars
-            .set(gauge(self.sum(|g| g.lag.load(Ordering::Relaxed))));
+        metrics.consumer_lag_bars.set(gauge(self.lag()));
         metrics
             .inflight_bars
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
