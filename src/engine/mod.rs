@@ -8,6 +8,7 @@
 
 mod alerts;
 mod analysis;
+mod columns;
 mod config;
 mod ring;
 mod series;

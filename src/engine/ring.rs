@@ -9,6 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::{
+    read_number, read_times, read_values, write_number, write_times, write_values,
+};
 use crate::indicators::Bars;
 use crate::market::{Bar, Timestamp};
 
@@ -137,17 +140,34 @@ impl Ring {
         self.slide();
     }
 
+    /// Appends the window to `out`, in few bytes, and leaves the ring empty.
+    pub fn take(&mut self, out: &mut Vec<u8>) {
+        self.compact();
+        write_number(self.len() as u64, out);
+        write_times(&self.timestamps, out);
+        self.timestamps.clear();
+        for column in self.columns() {
+            write_values(column, out);
+            column.clear();
+        }
+    }
+
+    /// Takes off the front of `bytes` what [`Self::take`] has written. Nothing when it is
+    /// damaged; the ring is then not to be used.
+    pub fn put(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        let length = usize::try_from(read_number(bytes)?).ok()?;
+        self.timestamps = read_times(length, bytes)?;
+        for column in self.columns() {
+            *column = read_values(length, bytes)?;
+        }
+        Some(())
+    }
+
     /// Gives a deserialized ring the capacity that a new one has.
     pub fn reserve(&mut self) {
         let more = capacity(self.window).saturating_sub(self.close.len());
         self.timestamps.reserve_exact(more);
-        for column in [
-            &mut self.open,
-            &mut self.high,
-            &mut self.low,
-            &mut self.close,
-            &mut self.volume,
-        ] {
+        for column in self.columns() {
             column.reserve_exact(more);
         }
     }
@@ -165,16 +185,21 @@ impl Ring {
         })
     }
 
-    fn slide(&mut self) {
-        let before = self.close.len() - self.len();
-        self.timestamps.drain(..before);
-        for column in [
+    /// Those of values.
+    fn columns(&mut self) -> [&mut Vec<f64>; 5] {
+        [
             &mut self.open,
             &mut self.high,
             &mut self.low,
             &mut self.close,
             &mut self.volume,
-        ] {
+        ]
+    }
+
+    fn slide(&mut self) {
+        let before = self.close.len() - self.len();
+        self.timestamps.drain(..before);
+        for column in self.columns() {
             column.drain(..before);
         }
     }
@@ -210,6 +235,7 @@ mod tests {
         Trial,
         Replace,
         Compact,
+        Move,
     }
 
     proptest! {
@@ -219,6 +245,7 @@ mod tests {
             window in 1usize..40,
             steps in prop::collection::vec(prop_oneof![
                 8 => Just(Step::Push), 2 => Just(Step::Trial), 2 => Just(Step::Replace), 1 => Just(Step::Compact),
+                1 => Just(Step::Move),
             ], 0..400),
         ) {
             let mut ring = Ring::new(window);
@@ -244,6 +271,15 @@ mod tests {
                         *model.back_mut().unwrap() = bar(-n);
                     }
                     Step::Compact => ring.compact(),
+                    Step::Move => {
+                        let mut bytes = Vec::new();
+                        ring.take(&mut bytes);
+                        prop_assert!(ring.is_empty());
+                        let mut rest = bytes.as_slice();
+                        prop_assert_eq!(ring.put(&mut rest), Some(()));
+                        prop_assert!(rest.is_empty());
+                        ring.reserve();
+                    }
                 }
                 prop_assert!(ring.iter().eq(model.iter().copied()));
                 prop_assert_eq!(ring.len(), model.len());

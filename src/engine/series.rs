@@ -241,7 +241,7 @@ impl Series {
 
     /// Whether a deserialized series can be worked with.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
-        self.ring.is_sound() && !self.ring.is_empty() && self.ring.window() == config.window
+        self.ring.window() == config.window && self.ring.is_sound() && !self.ring.is_empty()
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {

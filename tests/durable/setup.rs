@@ -1,6 +1,6 @@
 //! Streams that are there before the agent, and servers that cannot.
 
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::{Context, stream::Config};
 
 use crate::common::{NatsServer, until};
 use crate::feeder::{bar, connect, store};
@@ -99,8 +99,27 @@ async fn other_settings_are_told_of_with_the_command_and_not_changed() {
     });
 }
 
+/// Ends an agent, and puts `bytes` in the place of the only checkpoint there is.
+async fn replace_checkpoint(js: &Context, running: &mut Agent, mut bytes: &[u8]) {
+    running.sigterm();
+    assert_eq!(running.wait_exit(), 0);
+    let saved = js
+        .get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS")
+        .await
+        .unwrap();
+    let mut replaced = 0;
+    for unit in 0..9 {
+        let name = format!("technical-analysis.{unit}");
+        if saved.info(&name).await.is_ok() {
+            saved.put(name.as_str(), &mut bytes).await.unwrap();
+            replaced += 1;
+        }
+    }
+    assert_eq!(replaced, 1, "only one partition had bars");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_checkpoint_is_told_of_and_made_anew_from_the_stream() {
+async fn a_damaged_or_newer_checkpoint_is_told_of_and_made_anew_from_the_stream() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
@@ -110,27 +129,29 @@ async fn a_damaged_checkpoint_is_told_of_and_made_anew_from_the_stream() {
         store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
     }
     settle(&js, 20, 1).await;
-    running.sigterm();
-    assert_eq!(running.wait_exit(), 0);
-    let saved = js
-        .get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS")
-        .await
-        .unwrap();
-    let mut damaged = 0;
-    for unit in 0..9 {
-        let name = format!("technical-analysis.{unit}");
-        if saved.info(&name).await.is_ok() {
-            let mut rubbish: &[u8] = b"TACKPT\0\x01rubbish and more of it";
-            saved.put(name.as_str(), &mut rubbish).await.unwrap();
-            damaged += 1;
+    let unusable: [(&[u8], &str); 3] = [
+        (
+            b"TACKPT\0\x01rubbish and more of it",
+            "its checksum is wrong",
+        ),
+        (
+            b"TACKPT\0\x02rubbish and more of it",
+            "its checksum is wrong",
+        ),
+        (b"TACKPT\0\x03of another time", "version 3 of its format"),
+    ];
+    let mut stored = 20;
+    for (bytes, problem) in unusable {
+        replace_checkpoint(&js, &mut running, bytes).await;
+        running = agent(&server, &[]);
+        running.wait_ready();
+        let line = running.wait_log("the checkpoint cannot be continued");
+        let told = line["problem"].as_str().unwrap();
+        assert!(told.contains(problem), "{told}");
+        for n in stored..stored + 5 {
+            store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
         }
+        stored += 5;
+        settle(&js, stored, 1).await;
     }
-    assert_eq!(damaged, 1, "only one partition had bars");
-    let mut running = agent(&server, &[]);
-    running.wait_ready();
-    running.wait_log("the checkpoint cannot be continued");
-    for n in 20..25 {
-        store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
-    }
-    settle(&js, 25, 1).await;
 }

@@ -1,24 +1,43 @@
 //! Checkpoints: the complete state of a partition, in the object store.
 //!
 //! One per partition, replaced as a whole. It begins with what it takes to know whether it can be
-//! continued: format, the fingerprint of the configuration, a checksum. One that is damaged or
+//! continued: format, a checksum, the fingerprint of the configuration. One that is damaged or
 //! foreign is told of and passed over; the state is then computed anew from the bars that the
 //! stream retains.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 7 | `TACKPT` and a zero |
+//! | 1 | the version of the format |
+//! | 8 | XXH3 of all bytes that follow, little-endian |
+//! | … | fingerprint, position, and every series but for its bars, in postcard |
+//! | … | the bars of one series after the other, as columns (`engine/columns.rs`) |
+//!
+//! In version 1, which is still read, the bars stood with the rest of their series, eight or nine
+//! bytes each.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commit::Position;
-use crate::engine::{Engine, SeriesSnapshot};
+use crate::engine::{AnalysisConfig, Engine, SeriesSnapshot};
 
-/// First bytes: what it is, and in which version of the format.
-const MAGIC: &[u8; 8] = b"TACKPT\0\x01";
+/// First bytes: what it is. The next is the version of the format.
+const MAGIC: &[u8; 7] = b"TACKPT\0";
+/// The version that is written.
+const VERSION: u8 = 2;
+/// The version with the bars of a series beside the rest of it.
+const BARS_WITHIN: u8 = 1;
 /// For all of it to arrive.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-const HEADER: usize = MAGIC.len() + 8;
+/// Room that is made for one before it is there; it grows as bytes arrive.
+const ROOM: usize = 16 << 20;
+const CHECKSUM: usize = MAGIC.len() + 1;
+const HEADER: usize = CHECKSUM + 8;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Content {
@@ -38,9 +57,12 @@ pub(super) struct Snapshot {
 /// Why a checkpoint is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
-    /// Not in the format of this version.
+    /// Not a checkpoint.
     #[error("it is in another format")]
     Format,
+    /// Of a program that is newer than this one.
+    #[error("it is in version {0} of its format, and this agent reads none newer than {VERSION}")]
+    Newer(u8),
     /// Not what was written.
     #[error("its checksum is wrong, or it breaks an invariant")]
     Damaged,
@@ -65,45 +87,66 @@ impl Snapshot {
         }
     }
 
-    pub fn encode(self) -> Result<Vec<u8>, postcard::Error> {
+    pub fn encode(mut self) -> Result<Vec<u8>, postcard::Error> {
+        let mut bars = Vec::new();
+        for series in &mut self.series {
+            series.take_bars(&mut bars);
+        }
         let content = Content {
             fingerprint: self.fingerprint,
             position: self.position,
             series: self.series,
         };
         let mut bytes = Vec::from(*MAGIC);
+        bytes.push(VERSION);
         bytes.extend_from_slice(&[0; 8]);
         let mut bytes = postcard::to_extend(&content, bytes)?;
+        bytes.append(&mut bars);
         let checksum = xxh3_64(&bytes[HEADER..]).to_le_bytes();
-        bytes[MAGIC.len()..HEADER].copy_from_slice(&checksum);
+        bytes[CHECKSUM..HEADER].copy_from_slice(&checksum);
         Ok(bytes)
     }
 }
 
-/// Puts the state in `bytes` into `engine`, which is empty, and returns its position.
+/// The state in `bytes`: an engine of at most `max_series`, and its position.
 pub(super) fn restore(
     bytes: &[u8],
     origin: &str,
-    engine: &mut Engine,
-) -> Result<Position, Unusable> {
-    if bytes.get(..MAGIC.len()) != Some(MAGIC.as_slice()) {
-        return Err(Unusable::Format);
+    config: Arc<AnalysisConfig>,
+    max_series: usize,
+) -> Result<(Engine, Position), Unusable> {
+    let version = match bytes.strip_prefix(MAGIC) {
+        Some([version, ..]) => *version,
+        _ => return Err(Unusable::Format),
+    };
+    match version {
+        BARS_WITHIN..=VERSION => {}
+        0 => return Err(Unusable::Format),
+        newer => return Err(Unusable::Newer(newer)),
     }
-    let checksum = bytes.get(MAGIC.len()..HEADER).ok_or(Unusable::Damaged)?;
+    let checksum = bytes.get(CHECKSUM..HEADER).ok_or(Unusable::Damaged)?;
     if checksum != xxh3_64(&bytes[HEADER..]).to_le_bytes() {
         return Err(Unusable::Damaged);
     }
-    let content: Content = postcard::from_bytes(&bytes[HEADER..]).map_err(|_| Unusable::Damaged)?;
-    if content.fingerprint != engine.config().fingerprint() {
+    let (content, mut bars) =
+        postcard::take_from_bytes::<Content>(&bytes[HEADER..]).map_err(|_| Unusable::Damaged)?;
+    if content.fingerprint != config.fingerprint() {
         return Err(Unusable::Configuration);
     }
     if content.position.origin != origin {
         return Err(Unusable::Origin);
     }
-    for series in content.series {
+    let mut engine = Engine::new(config, max_series);
+    for mut series in content.series {
+        if version > BARS_WITHIN {
+            series.put_bars(&mut bars).map_err(|_| Unusable::Damaged)?;
+        }
         engine.restore(series).map_err(|_| Unusable::Damaged)?;
     }
-    Ok(content.position)
+    if !bars.is_empty() {
+        return Err(Unusable::Damaged);
+    }
+    Ok((engine, content.position))
 }
 
 /// Reads a checkpoint's bytes; nothing when there is none.
@@ -117,7 +160,7 @@ pub(super) async fn read(
         Err(error) if matches!(error.kind(), GetErrorKind::NotFound) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let mut bytes = Vec::with_capacity(object.info().size);
+    let mut bytes = Vec::with_capacity(object.info().size.min(ROOM));
     // one that is replaced while it is read does not come to its end
     timeout(PATIENCE, object.read_to_end(&mut bytes))
         .await
@@ -142,94 +185,4 @@ pub(super) async fn write(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::engine::AnalysisConfig;
-    use crate::market::{Bar, BarEvent, Timeframe, Timestamp};
-
-    fn engine(bars: i64) -> Engine {
-        let mut engine = Engine::new(Arc::new(AnalysisConfig::default()), 10);
-        for minute in 0..bars {
-            #[allow(clippy::cast_precision_loss)]
-            let close = 100.0 + (minute % 7) as f64;
-            let event = BarEvent {
-                symbol: if minute % 2 == 0 { "A" } else { "B" }.into(),
-                timeframe: Timeframe::MINUTE,
-                bar: Bar {
-                    timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
-                    open: close,
-                    high: close + 1.0,
-                    low: close - 1.0,
-                    close,
-                    volume: 3.0,
-                },
-                is_final: true,
-                source: None,
-            };
-            engine.on_bar(&event, Timestamp::from_nanos(minute));
-        }
-        engine
-    }
-
-    fn position() -> Position {
-        Position {
-            origin: "o".to_owned(),
-            seq: 7,
-            part: 2,
-        }
-    }
-
-    fn empty() -> Engine {
-        Engine::new(Arc::new(AnalysisConfig::default()), 10)
-    }
-
-    #[test]
-    fn what_is_written_is_continued() {
-        let bytes = Snapshot::take(&engine(140), position()).encode().unwrap();
-        let mut restored = empty();
-        assert_eq!(restore(&bytes, "o", &mut restored), Ok(position()));
-        assert_eq!(restored.len(), 2);
-        let bars = |engine: &Engine| {
-            let (_, series) = engine.find("A", Timeframe::MINUTE).unwrap();
-            (series.bars(), series.position(), series.ring().len())
-        };
-        assert_eq!(bars(&restored), bars(&engine(140)));
-    }
-
-    #[test]
-    fn what_is_foreign_is_told_apart() {
-        let bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-        assert_eq!(
-            restore(&bytes, "other", &mut empty()),
-            Err(Unusable::Origin)
-        );
-        let other = AnalysisConfig {
-            rsi_period: 15,
-            ..AnalysisConfig::default()
-        };
-        let mut engine = Engine::new(Arc::new(other), 10);
-        assert_eq!(
-            restore(&bytes, "o", &mut engine),
-            Err(Unusable::Configuration)
-        );
-        assert_eq!(restore(b"", "o", &mut empty()), Err(Unusable::Format));
-    }
-
-    proptest! {
-        #[test]
-        fn no_damage_goes_unnoticed(at in 0usize..2_000, bit in 0u8..8, cut in any::<bool>()) {
-            let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-            let at = at % bytes.len();
-            if cut {
-                bytes.truncate(at);
-            } else {
-                bytes[at] ^= 1 << bit;
-            }
-            prop_assert!(restore(&bytes, "o", &mut empty()).is_err());
-        }
-    }
-}
+mod tests;

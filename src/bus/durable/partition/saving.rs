@@ -111,19 +111,21 @@ pub(super) async fn restore(
         match checkpoint::read(&common.streams.checkpoints, &name).await {
             Ok(None) => return Ok(0),
             Ok(Some(bytes)) => {
-                match checkpoint::restore(&bytes, &place.origin, &mut intake.engine) {
-                    Ok(position) => return Ok(position.seq),
-                    Err(unusable) => {
-                        problem = unusable.to_string();
-                        // what was restored before the damage was found
-                        let engine = crate::engine::Engine::new(
-                            Arc::clone(intake.engine.config()),
-                            common.config.max_series,
-                        );
+                let config = Arc::clone(intake.engine.config());
+                let (origin, most) = (place.origin.clone(), common.config.max_series);
+                // not on the thread that keeps leases and the connection alive
+                let restored = tokio::task::spawn_blocking(move || {
+                    checkpoint::restore(&bytes, &origin, config, most)
+                });
+                match restored.await {
+                    Ok(Ok((engine, position))) => {
                         intake.engine = engine;
-                        break;
+                        return Ok(position.seq);
                     }
+                    Ok(Err(unusable)) => problem = unusable.to_string(),
+                    Err(panic) => problem = panic.to_string(),
                 }
+                break;
             }
             Err(error) => problem = error,
         }

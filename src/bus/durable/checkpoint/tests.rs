@@ -1,0 +1,319 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::market::{Bar, BarEvent, Timeframe, Timestamp};
+
+fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
+    BarEvent {
+        symbol: symbol.into(),
+        timeframe: Timeframe::MINUTE,
+        bar: Bar {
+            timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
+            open: close,
+            high: close,
+            low: close,
+            close,
+            volume: 100.0,
+        },
+        is_final: true,
+        source: None,
+    }
+}
+
+fn config() -> AnalysisConfig {
+    AnalysisConfig {
+        min_bars: 1,
+        rsi_period: 2,
+        sma_short: 2,
+        ..AnalysisConfig::default()
+    }
+}
+
+fn empty() -> Engine {
+    Engine::new(Arc::new(config()), 10)
+}
+
+fn engine(bars: i64) -> Engine {
+    let mut engine = empty();
+    for minute in 0..bars {
+        #[allow(clippy::cast_precision_loss)]
+        let close = 100.0 + (minute % 7) as f64 / 10.0;
+        let symbol = if minute % 2 == 0 { "A" } else { "B" };
+        let event = bar(symbol, minute, close);
+        engine.on_bar(&event, Timestamp::from_nanos(minute));
+    }
+    engine
+}
+
+fn position() -> Position {
+    Position {
+        origin: "o".to_owned(),
+        seq: 7,
+        part: 2,
+    }
+}
+
+fn read_back(bytes: &[u8]) -> Result<(Engine, Position), Unusable> {
+    restore(bytes, "o", Arc::new(config()), 10)
+}
+
+/// Why `bytes` is of no use.
+fn told(bytes: &[u8]) -> Option<Unusable> {
+    read_back(bytes).err()
+}
+
+#[test]
+fn what_is_written_is_continued() {
+    let bytes = Snapshot::take(&engine(500), position()).encode().unwrap();
+    let (mut restored, at) = read_back(&bytes).unwrap();
+    assert_eq!(at, position());
+    assert_eq!(restored.len(), 2);
+    let mut uninterrupted = engine(500);
+    for minute in 500..520 {
+        let event = bar("A", minute, 101.0);
+        let now = Timestamp::from_nanos(minute);
+        let said = |engine: &mut Engine| {
+            let outcome = engine.on_bar(&event, now);
+            serde_json::to_string(outcome.signal.expect("a signal")).unwrap()
+        };
+        assert_eq!(said(&mut restored), said(&mut uninterrupted));
+    }
+}
+
+#[test]
+fn what_is_foreign_is_told_apart() {
+    let bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
+    let under =
+        |origin: &str, config: AnalysisConfig| restore(&bytes, origin, Arc::new(config), 10).err();
+    assert_eq!(under("other", config()), Some(Unusable::Origin));
+    let other = AnalysisConfig {
+        rsi_period: 15,
+        ..config()
+    };
+    assert_eq!(under("o", other), Some(Unusable::Configuration));
+    for foreign in [&b""[..], b"TACKPT\0", b"TACKPT\0\0 and more", b"another"] {
+        assert_eq!(told(foreign), Some(Unusable::Format));
+    }
+}
+
+#[test]
+fn a_newer_format_is_told_as_such() {
+    let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
+    bytes[7] = 3;
+    let unusable = told(&bytes).unwrap();
+    assert_eq!(unusable, Unusable::Newer(3));
+    let text = unusable.to_string();
+    assert!(
+        text.contains("version 3") && text.contains("newer than 2"),
+        "{text}"
+    );
+    // whatever else it may have changed
+    assert_eq!(told(b"TACKPT\0\xff"), Some(Unusable::Newer(255)));
+}
+
+proptest! {
+    #[test]
+    fn no_damage_goes_unnoticed(at in 0usize..2_000, bit in 0u8..8, cut in any::<bool>()) {
+        let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
+        let at = at % bytes.len();
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << bit;
+        }
+        prop_assert!(told(&bytes).is_some());
+    }
+
+    /// With the right checksum: somebody else's bytes.
+    #[test]
+    fn no_contents_are_too_bad_to_be_read(
+        version in 1u8..=2,
+        at in 0usize..2_000,
+        other in prop::collection::vec(any::<u8>(), 1..20),
+    ) {
+        let mut content = laid_down(version, config().fingerprint())[16..].to_vec();
+        let at = at % content.len();
+        let end = (at + other.len()).min(content.len());
+        content[at..end].copy_from_slice(&other[..end - at]);
+        let _ = told(&sealed(version, &content));
+    }
+}
+
+// Bytes by hand, from the description of the format and of postcard.
+
+fn number(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let group = (number % 128) as u8;
+        number /= 128;
+        if number == 0 {
+            bytes.push(group);
+            return bytes;
+        }
+        bytes.push(128 + group);
+    }
+}
+
+fn double(value: f64) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+/// Bars that gave prices so many values, their sum so far, weighed over `period`.
+fn average(period: u8, seen: u8, sum: f64) -> Vec<u8> {
+    let alpha = 2.0 / (f64::from(period) + 1.0);
+    [vec![period], double(alpha), vec![seen], double(sum)].concat()
+}
+
+struct After {
+    bars: u8,
+    sum: f64,
+    changes: u8,
+    gain: f64,
+    loss: f64,
+    rsi: Option<f64>,
+}
+
+fn state(after: &After) -> Vec<u8> {
+    let rsi = after
+        .rsi
+        .map_or(vec![0], |rsi| [vec![1], double(rsi)].concat());
+    [
+        // RSI of two changes; flat prices read 0
+        vec![2, after.changes],
+        double(after.gain),
+        double(after.loss),
+        double(0.0),
+        // MACD and its signal, before their first values
+        average(12, 0, 0.0),
+        average(26, 0, 0.0),
+        average(9, 0, 0.0),
+        // Bollinger bands, simple and exponential averages
+        vec![20],
+        double(2.0),
+        vec![2],
+        vec![50],
+        average(12, after.bars, after.sum),
+        average(26, after.bars, after.sum),
+        // no further indicators; of the levels of this bar, the RSI is known
+        vec![0],
+        rsi,
+        vec![0; 7],
+        // no gap, published
+        vec![0, 1],
+    ]
+    .concat()
+}
+
+/// Closes of 10, 12 and 11 in the first three minutes of 1970.
+fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
+    let minute = 60_000_000_000_u64;
+    let column = |values: [f64; 3]| [vec![3], values.map(double).concat()].concat();
+    let prices = column([10.0, 12.0, 11.0]);
+    let times = [vec![3, 0], number(2 * minute), number(4 * minute)].concat();
+    let volumes = column([100.0; 3]);
+    let (within, behind) = if version == 1 {
+        let within = [times, prices.repeat(4), volumes].concat();
+        (within, vec![])
+    } else {
+        // no decimals, 10, +2, −1, nothing beside
+        let prices = [0, 20, 4, 1, 0];
+        let times = [vec![0], number(2 * minute), vec![2, 2]].concat();
+        let volumes = vec![0, 200, 1, 0, 0, 0];
+        (
+            vec![0; 6],
+            [vec![3], times, prices.repeat(4), volumes].concat(),
+        )
+    };
+    // changes of +2 and −1: sums of gains and losses, then their means
+    let before = After {
+        bars: 2,
+        sum: 22.0,
+        changes: 1,
+        gain: 2.0,
+        loss: 0.0,
+        rsi: None,
+    };
+    let after = After {
+        bars: 3,
+        sum: 33.0,
+        changes: 2,
+        gain: 1.0,
+        loss: 0.5,
+        rsi: Some(100.0 * (1.0 / 1.5)),
+    };
+    let content = [
+        // of this configuration, up to message 7 of stream `o` and two bars of the next
+        number(fingerprint),
+        vec![1, b'o', 7, 2],
+        // one series
+        vec![1],
+        number(fingerprint),
+        vec![1, b'A', 2, b'1', b'm'],
+        number(200),
+        within,
+        state(&before),
+        state(&after),
+        // three bars, none missing, never corrected, without a source, the last came at 5 ns
+        vec![3, 0, 0, 0, 10],
+        behind,
+    ];
+    sealed(version, &content.concat())
+}
+
+fn sealed(version: u8, content: &[u8]) -> Vec<u8> {
+    let checksum = xxh3_64(content).to_le_bytes();
+    [b"TACKPT\0", &[version][..], &checksum, content].concat()
+}
+
+#[test]
+fn each_version_is_continued() {
+    for version in [1, 2] {
+        let bytes = laid_down(version, config().fingerprint());
+        let restored = || {
+            let (engine, at) = read_back(&bytes).unwrap();
+            assert_eq!((at, engine.len()), (position(), 1));
+            engine
+        };
+        let now = Timestamp::from_nanos(6);
+        // a change of +2: gains (1 + 2) / 2, losses 0.5 / 2
+        let mut engine = restored();
+        let outcome = engine.on_bar(&bar("A", 3, 13.0), now);
+        let signal = outcome.signal.expect("a signal");
+        let rsi = signal.rsi.expect("an RSI");
+        assert!((rsi - 600.0 / 7.0).abs() < 1e-9, "{rsi}");
+        assert_eq!(signal.sma_short, Some(12.0));
+        assert_eq!(signal.bars_analyzed, 4);
+        let alerts = serde_json::to_string(&signal.alerts).unwrap();
+        assert_eq!(alerts, r#"["rsi_overbought","rsi_extreme_overbought"]"#);
+        // 9 instead of 11: a change of −3, gains 2 / 2, losses 3 / 2
+        let mut engine = restored();
+        let outcome = engine.on_bar(&bar("A", 2, 9.0), now);
+        let signal = outcome.signal.expect("a signal");
+        assert_eq!((signal.rsi, signal.revision), (Some(40.0), 1));
+    }
+}
+
+#[test]
+fn the_newest_version_is_written() {
+    let mut engine = empty();
+    for (minute, close) in [(0, 10.0), (1, 12.0), (2, 11.0)] {
+        engine.on_bar(&bar("A", minute, close), Timestamp::from_nanos(5));
+    }
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes, laid_down(2, config().fingerprint()));
+}
+
+#[test]
+fn a_number_of_bars_is_not_believed() {
+    let bytes = laid_down(2, config().fingerprint());
+    // one byte of their number, times, four columns of prices and one of volumes
+    let bars = 1 + (1 + 6 + 2) + 4 * 5 + 6;
+    let (content, rest) = bytes[16..].split_at(bytes.len() - 16 - bars);
+    assert_eq!(rest[0], 3);
+    for many in [4, 200, 1_000_000, u64::from(u32::MAX), u64::MAX] {
+        let content = [content, &number(many), &rest[1..]].concat();
+        assert_eq!(told(&sealed(2, &content)), Some(Unusable::Damaged));
+    }
+    let longer = [&bytes[16..], &[0]].concat();
+    assert_eq!(told(&sealed(2, &longer)), Some(Unusable::Damaged));
+}
