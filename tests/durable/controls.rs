@@ -10,6 +10,7 @@ use crate::agent;
 use crate::common::{Agent, NatsServer};
 use crate::feeder::{Feeder, connect, feed};
 use crate::history::{contents, judge, settle};
+use crate::ownership::balanced;
 
 const BARS: u64 = 20;
 
@@ -96,10 +97,14 @@ async fn control_without_the_fence_a_thawed_owner_doubles_signals_and_that_is_fo
     // It has to have bars in hand that are not stored, and to store them before it looks around:
     // about one time in three.
     for round in 0..20 {
-        let frozen = if round % 2 == 0 { &first } else { &second };
+        let (frozen, other) = match round % 2 {
+            0 => (&first, &second),
+            _ => (&second, &first),
+        };
         tokio::time::sleep(Duration::from_millis(700)).await;
         frozen.freeze();
-        tokio::time::sleep(Duration::from_millis(3_500)).await;
+        // what the other goes on with is what the frozen one had in hand
+        balanced(&[other]);
         frozen.thaw();
         tokio::time::sleep(Duration::from_secs(1)).await;
         if judge(&js).await.iter().any(|f| f.contains("2 times")) {

@@ -150,7 +150,7 @@ async fn a_stream_that_stores_only_some_of_the_subjects_is_named() {
 async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
     let directory = tempfile::tempdir().unwrap();
     let server = NatsServer::with(format!(
-        "jetstream {{ store_dir: \"{}\", max_file_store: 600000 }}",
+        "jetstream {{ store_dir: \"{}\", max_file_store: 2700000 }}",
         directory.path().display()
     ));
     let js = connect(&server).await;
@@ -160,7 +160,8 @@ async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
         ..Config::default()
     };
     js.create_stream(other).await.unwrap();
-    for n in 0..40 {
+    // as much as the signals take of all the bars for which there is room beside it
+    for n in 0..250 {
         store(&js, "other", &"x".repeat(10_000), &n.to_string()).await;
     }
     // no checkpoint takes of the room
