@@ -347,10 +347,7 @@ async fn state_that_cannot_be_saved_grows_older_with_every_attempt() {
     const STORE: &str = "OBJ_TECHNICAL_SIGNALS_CHECKPOINTS";
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
-    let mut running = agent(
-        &server,
-        &[("TECHNICAL_CHECKPOINT_SECS", "1"), ("LOG_LEVEL", "DEBUG")],
-    );
+    let mut running = agent(&server, &[("TECHNICAL_CHECKPOINT_SECS", "1")]);
     running.wait_ready();
     resize(&js, STORE, 1).await;
     feed(&js, 0..10).await;
@@ -365,9 +362,6 @@ async fn state_that_cannot_be_saved_grows_older_with_every_attempt() {
         .filter(|line| line["message"] == "checkpoint cannot be written")
         .count();
     assert!(attempts >= 2, "{attempts} attempts in {oldest} s");
-    let component = running.get("/health/checkpoints").json();
-    assert_eq!(component["status"], "degraded", "{component}");
-    assert_eq!(running.get("/readyz").status, 200);
     assert_eq!(count(&running, "technical_checkpoints_total"), 0);
     let status = running.get("/status").json();
     let ages = rows(&status)
@@ -377,18 +371,4 @@ async fn state_that_cannot_be_saved_grows_older_with_every_attempt() {
     resize(&js, STORE, -1).await;
     until("state to be saved", || (age(&running) == 0.0).then_some(()));
     assert_eq!(count(&running, "technical_checkpoints_total"), 1);
-    until("the checkpoints to be well", || {
-        let component = running.try_get("/health/checkpoints")?.json();
-        (component["status"] == "up").then_some(())
-    });
-    // however many attempts there were
-    let told = |level: &str, text: &str| {
-        let lines = running.logs();
-        let lines = lines.iter().filter(|line| line["level"] == level);
-        lines
-            .filter(|line| line["message"].as_str().is_some_and(|m| m.contains(text)))
-            .count()
-    };
-    assert_eq!(told("WARN", "checkpoints cannot be written"), 1);
-    assert_eq!(told("INFO", "checkpoints are written again"), 1);
 }

@@ -76,11 +76,8 @@ impl Coordinator {
                     tracing::debug!(error, "the member's record cannot be renewed");
                     let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
                     self.announced_at = soon.or(self.announced_at);
-                } else {
-                    self.renewed = Instant::now();
-                    if !self.seen {
-                        self.read_at = None;
-                    }
+                } else if !self.seen {
+                    self.read_at = None;
                 }
                 Vec::new()
             }

@@ -162,14 +162,7 @@ struct Coordinator {
     read_again: Option<Instant>,
     announcing: bool,
     announced_at: Option<Instant>,
-    /// When the own record was last known to be renewed, or could not be for want of a connection.
-    renewed: Instant,
-    /// Whether it was said that it cannot be.
-    overdue: bool,
     membership: Component,
-    checkpoints: Component,
-    /// Whether it was said that checkpoints cannot be written.
-    unsavable: bool,
     intake: Component,
     progress: Progress,
     health: crate::ops::health::Health,
@@ -226,10 +219,6 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
 async fn prepared(setup: &Setup) -> Streams {
     let js = jetstream::new(setup.client.clone());
     let component = setup.health.component("intake", true);
-    component.down("looking at the streams; JetStream has not answered yet");
-    // held until the one that has the streams speaks for it
-    let membership = setup.health.component("membership", true);
-    membership.down("nothing can be joined before the streams are there");
     let mut told = None;
     let mut attempt = 0;
     loop {
@@ -279,8 +268,6 @@ impl Coordinator {
         ));
         let membership = setup.health.component("membership", true);
         membership.down("reading the table of members");
-        let checkpoints = setup.health.component("checkpoints", false);
-        checkpoints.up("none is due yet");
         Self {
             leases: Leases::new(me.clone(), units, config.durable.lease),
             roster: Roster::new(config.durable.lease, config.durable.replicas),
@@ -323,11 +310,7 @@ impl Coordinator {
             read_again: None,
             announcing: false,
             announced_at: None,
-            renewed: Instant::now(),
-            overdue: false,
             membership,
-            checkpoints,
-            unsavable: false,
             intake,
             progress: setup.health.progress("worker", STALL),
             health: setup.health.clone(),

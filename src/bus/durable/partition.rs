@@ -13,8 +13,8 @@ mod saving;
 mod stalling;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Subject;
@@ -81,16 +81,6 @@ pub(super) struct Gauges {
     pub recovered: AtomicBool,
     /// What came of its bars cannot be stored.
     pub blocked: AtomicBool,
-    /// Why its last checkpoint was not written.
-    unsavable: Mutex<Option<String>>,
-}
-
-impl Gauges {
-    pub fn unsavable(&self) -> MutexGuard<'_, Option<String>> {
-        self.unsavable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 pub(super) struct Partition {

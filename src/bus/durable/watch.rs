@@ -110,7 +110,9 @@ impl Coordinator {
         metrics
             .series
             .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
-        metrics.consumer_lag_bars.set(gauge(self.lag()));
+        metrics
+            .consumer_lag_bars
+            .set(gauge(self.lag()));
         metrics
             .inflight_bars
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
@@ -133,10 +135,6 @@ impl Coordinator {
         if self.leases.is_leaving() {
             return;
         }
-        self.report_checkpoints();
-        if self.is_overdue() {
-            return;
-        }
         if self.is_settled() {
             let members = self.table.members.len();
             self.membership.up(format!(
@@ -153,58 +151,5 @@ impl Coordinator {
             self.membership
                 .degraded(format!("partitions are moving, {held} of {units} owned"));
         }
-    }
-
-    /// Says so when this member's record could not be renewed for as long as it counts.
-    fn is_overdue(&mut self) -> bool {
-        if !self.common.link.is_connected() {
-            // which is told of already; it is tried again once there is a connection
-            self.renewed = Instant::now();
-            return false;
-        }
-        let since = self.renewed.elapsed();
-        if since < self.common.config.durable.lease {
-            if std::mem::take(&mut self.overdue) {
-                tracing::info!("this member's record is renewed again");
-            }
-            return false;
-        }
-        let detail = format!(
-            "this member's record could not be renewed for {} s; others may take its partitions",
-            since.as_secs()
-        );
-        if !std::mem::replace(&mut self.overdue, true) {
-            tracing::warn!("{detail}");
-        }
-        self.membership.down(detail);
-        true
-    }
-
-    /// Says once for all partitions that checkpoints cannot be written, and that they are again.
-    fn report_checkpoints(&mut self) {
-        let every = self.common.config.durable.checkpoint;
-        let running = self.running.values();
-        let reasons: Vec<String> = running
-            .filter_map(|running| running.gauges.unsavable().clone())
-            .collect();
-        let Some(reason) = reasons.first() else {
-            if std::mem::take(&mut self.unsavable) {
-                tracing::info!("checkpoints are written again");
-            }
-            let detail = format!("written every {} s", every.as_secs());
-            return self.checkpoints.up(detail);
-        };
-        let partitions = reasons.len();
-        if !std::mem::replace(&mut self.unsavable, true) {
-            tracing::warn!(
-                partitions,
-                reason,
-                "checkpoints cannot be written; the agent goes on and tries again, and a start \
-                 meanwhile computes more state anew"
-            );
-        }
-        self.checkpoints.degraded(format!(
-            "those of {partitions} partitions cannot be written: {reason}"
-        ));
     }
 }

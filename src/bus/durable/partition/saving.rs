@@ -53,16 +53,11 @@ impl Partition {
         let since = self.gauges.saving.swap(0, Ordering::Relaxed);
         match &outcome {
             Ok(()) => {
-                *self.gauges.unsavable() = None;
                 self.common.metrics.checkpoints.inc();
                 self.save_pause = self.saved.elapsed() * SAVING_SHARE;
             }
             Err(reason) => {
-                tracing::debug!(unit = self.unit, reason, "checkpoint cannot be written");
-                // without a connection nothing can be, and that is told of already
-                if self.common.link.is_connected() {
-                    *self.gauges.unsavable() = Some(reason.clone());
-                }
+                tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
                 self.mark_unsaved();
                 // it is as old as it was before the attempt
                 if since > 0 {
