@@ -385,7 +385,7 @@ async fn durable_offered(setup: &Setup) -> Option<bool> {
             Err(error) if error.is_lasting() => {
                 tracing::warn!(
                     %error,
-                    "delivery is core, not durable: bars published while no member listens, and \
+                    "delivery is core, not durable, until this process is restarted: bars published while no member listens, and \
                      those of a killed member until it is replaced (3 s), give no signal; set \
                      TECHNICAL_DELIVERY=core to accept that without this warning"
                 );

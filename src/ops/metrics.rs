@@ -78,6 +78,10 @@ pub struct Metrics {
     pub partition_moves: IntCounterVec,
     pub panics: IntCounter,
     pub stalls: IntCounter,
+    /// Streams that were removed while work rested on them, and are there anew.
+    pub streams_lost: IntCounter,
+    /// Checkpoints that could not be written.
+    pub checkpoints_failed: IntCounter,
     pub nats_reconnects: IntCounter,
     pub slow_consumer: IntCounter,
 
@@ -128,6 +132,8 @@ impl Metrics {
             partition_moves: labelled_counter(r, "partition_moves_total", "Partitions that came (acquired) or left (released).", "direction", &[ACQUIRED, RELEASED]),
             panics: counter(r, "panics_total", "Panics caught."),
             stalls: counter(r, "stalls_total", "Times that reading a partition stood still and was begun again."),
+            streams_lost: counter(r, "streams_lost_total", "Streams that were removed while work rested on them, and are there anew."),
+            checkpoints_failed: counter(r, "checkpoints_failed_total", "Checkpoints that could not be written."),
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
             slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
 

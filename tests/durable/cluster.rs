@@ -88,7 +88,7 @@ async fn most_servers_of_a_cluster_are_gone_and_come_back_and_nothing_is_lost_or
             });
             let reasons: &[&str] = match gone.len() {
                 3 => &["nats: not connected"],
-                _ => &["JetStream has not answered yet", "could not be renewed"],
+                _ => &["JetStream has not answered yet", "cannot be written"],
             };
             let told = reasons.iter().any(|reason| missing.contains(reason));
             assert!(told, "{missing} without {}", gone.len());
@@ -128,7 +128,7 @@ async fn a_member_that_cannot_renew_its_record_is_not_ready_until_it_can() {
         let ready = running.try_get("/readyz")?;
         (ready.status == 503).then(|| ready.json()["missing"].to_string())
     });
-    assert!(missing.contains("could not be renewed"), "{missing}");
+    assert!(missing.contains("cannot be written"), "{missing}");
     assert_eq!(running.get("/livez").status, 200);
     for back in &cluster.nodes()[..2] {
         back.thaw();

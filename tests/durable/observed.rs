@@ -356,12 +356,17 @@ async fn state_that_cannot_be_saved_grows_older_with_every_attempt() {
         let age = age(&running);
         (age > 4.0).then_some(age)
     });
-    let attempts = running
-        .logs()
-        .iter()
-        .filter(|line| line["message"] == "checkpoint cannot be written")
-        .count();
+    let attempts = count(&running, "technical_checkpoints_failed_total");
     assert!(attempts >= 2, "{attempts} attempts in {oldest} s");
+    // told once, and work goes on
+    let told = |line: &&Value| {
+        let message = line["message"].as_str();
+        message.is_some_and(|message| message.starts_with("checkpoint cannot be written"))
+    };
+    assert_eq!(running.logs().iter().filter(told).count(), 1);
+    assert_eq!(running.get("/readyz").status, 200);
+    let health = running.get("/health").body;
+    assert!(health.contains("checkpoints of 1 partitions"), "{health}");
     assert_eq!(count(&running, "technical_checkpoints_total"), 0);
     let status = running.get("/status").json();
     let ages = rows(&status)

@@ -19,6 +19,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
+use async_nats::jetstream::object_store::ObjectMetadata;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +39,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 const ROOM: usize = 16 << 20;
 const CHECKSUM: usize = MAGIC.len() + 1;
 const HEADER: usize = CHECKSUM + 8;
+/// Bytes of a checkpoint in one message, where the server takes as much.
+const CHUNK: usize = 128 << 10;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Content {
@@ -169,14 +172,20 @@ pub(super) async fn read(
     Ok(Some(bytes))
 }
 
-/// Replaces a checkpoint.
+/// Replaces a checkpoint, by messages of no more than `largest` bytes.
 pub(super) async fn write(
     store: &async_nats::jetstream::object_store::ObjectStore,
     name: &str,
     bytes: Vec<u8>,
+    largest: usize,
 ) -> Result<(), String> {
     use async_nats::jetstream::object_store::PutErrorKind;
-    match store.put(name, &mut Cursor::new(bytes)).await {
+    let object = ObjectMetadata {
+        name: name.to_owned(),
+        chunk_size: Some(CHUNK.min(largest)),
+        ..ObjectMetadata::default()
+    };
+    match store.put(object, &mut Cursor::new(bytes)).await {
         Ok(_) => Ok(()),
         // the new one is there; only the room of the old one is not free yet
         Err(error) if matches!(error.kind(), PutErrorKind::PurgeOldChunks) => Ok(()),

@@ -49,6 +49,11 @@ impl Feed {
             .create_consumer_on_stream(config, &unit.stream)
             .await
             .map_err(|error| error.to_string())?;
+        // a consumer goes with its stream, so this one is of the stream that is there now, or gone
+        let origin = origin(js, &unit.stream).await?;
+        if origin != unit.origin {
+            return Err(format!("the stream {} was made anew", unit.stream));
+        }
         let (pending, name) = {
             let info = consumer.cached_info();
             (info.num_pending, info.name.clone())
@@ -137,6 +142,15 @@ impl Feed {
             message,
         })
     }
+}
+
+/// What identifies the stream.
+async fn origin(js: &Context, stream: &str) -> Result<String, String> {
+    let stream = js
+        .get_stream(stream)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(stream.cached_info().created.to_string())
 }
 
 /// A consumer of `unit` from the message `start` on, forgotten when nobody reads for `inactive`.

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::records::ReadError;
-use super::{Coordinator, Done, READ_EVERY};
+use super::{Coordinator, Done, READ_EVERY, Unannounced};
 use crate::group::Step;
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
@@ -40,7 +40,6 @@ impl Coordinator {
         let steps = match done {
             Done::Read(Ok(mut table)) => {
                 self.reading = false;
-                self.misses = 0;
                 let now = self.now();
                 table.members = self.roster.members(now, table.members);
                 if !self.table.members.keys().eq(table.members.keys()) {
@@ -64,8 +63,8 @@ impl Coordinator {
             }
             Done::Read(Err(error)) => {
                 self.reading = false;
-                if error == ReadError::Missing && self.common.link.is_connected() {
-                    self.misses += 1;
+                if error == ReadError::Missing {
+                    self.common.doubt();
                 }
                 tracing::debug!(%error, "the table of members cannot be read");
                 Vec::new()
@@ -73,12 +72,29 @@ impl Coordinator {
             Done::Announced(outcome) => {
                 self.announcing = false;
                 if let Err(error) = outcome {
+                    self.common.doubt();
                     tracing::debug!(error, "the member's record cannot be renewed");
                     let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
                     self.announced_at = soon.or(self.announced_at);
-                } else if !self.seen {
-                    self.read_at = None;
+                    let before = self.unannounced.take();
+                    let (since, told) = before.map_or((Instant::now(), false), |before| {
+                        (before.since, before.told)
+                    });
+                    self.unannounced = Some(Unannounced {
+                        since,
+                        reason: error,
+                        told,
+                    });
+                } else {
+                    self.unannounced = None;
+                    if !self.seen {
+                        self.read_at = None;
+                    }
                 }
+                Vec::new()
+            }
+            Done::Looked(looked) => {
+                self.on_looked(looked);
                 Vec::new()
             }
             Done::Acquired(unit, outcome) => {

@@ -17,14 +17,19 @@ mod commit;
 mod feed;
 mod layout;
 mod leasing;
+mod limits;
+mod loss;
 mod partition;
+mod prepare;
 mod records;
+mod saves;
 mod streams;
 mod tasks;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber, jetstream};
@@ -33,11 +38,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::backoff::backoff;
 use super::drain::{DrainError, drain_and_close};
 use super::intake::{Intake, Refused};
 use super::link::Link;
-use super::permissions::{Denial, Operation};
+use super::permissions::Denial;
 use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
@@ -51,8 +55,11 @@ use changes::Changes;
 use circuit::Circuit;
 use commit::Committer;
 pub(super) use layout::Layout;
+use loss::Standing;
 use partition::{End, Gauges, Order};
+use prepare::{ask_anew, prepared};
 use records::{ReadError, Records};
+use saves::Saves;
 pub use streams::SetupError;
 use streams::Streams;
 
@@ -65,12 +72,6 @@ const UPLOADS: usize = 2;
 const STALL: Duration = Duration::from_secs(15);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
-/// Times that the table is not there, or that a partition fails, before the streams are looked at
-/// again and made where they are missing.
-const MISSES: usize = 3;
-const FAILURES: usize = 10;
-/// As is done when signals cannot be stored for this long.
-const UNSTORABLE: Duration = Duration::from_secs(15);
 /// What the server has refused us to hear is asked for again this often.
 const ASK_ANEW: Duration = Duration::from_secs(10);
 
@@ -95,10 +96,31 @@ struct Common {
     committer: Committer,
     circuit: Arc<Circuit>,
     uploads: Semaphore,
+    /// Whether something has failed that a stream that is gone would explain.
+    doubt: AtomicBool,
+    /// Whether it was told that the stream of bars is another than that of the last commits.
+    told_anew: AtomicBool,
+    saves: Saves,
     started: Instant,
 }
 
 impl Common {
+    /// Something has failed that a stream that is gone would explain.
+    fn doubt(&self) {
+        self.doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// What was committed or saved is about a stream of bars that is not there any more.
+    fn made_anew(&self, stream: &str) {
+        if !self.told_anew.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                stream,
+                "the stream of bars was made anew since the last commit; it is read from its \
+                 beginning, and state begins anew with it"
+            );
+        }
+    }
+
     fn uptime_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -129,6 +151,21 @@ enum Done {
     Announced(Result<(), String>),
     Acquired(u32, Result<Option<u64>, String>),
     Released(u32, Result<Option<u64>, String>),
+    Looked(Result<Option<String>, SetupError>),
+}
+
+/// That the own record cannot be written.
+struct Unannounced {
+    since: Instant,
+    reason: String,
+    told: bool,
+}
+
+/// How often in a row a partition has failed, and why.
+#[derive(Default)]
+struct Failure {
+    times: usize,
+    reason: String,
 }
 
 struct Coordinator {
@@ -142,15 +179,15 @@ struct Coordinator {
     table: Table,
     /// Whether the table was read.
     seen: bool,
-    misses: usize,
+    /// Whether this member was settled since the streams were found.
+    joined: bool,
     running: HashMap<u32, Running>,
     /// How far partitions were behind that wait to be started again.
     behind: HashMap<u32, u64>,
     tasks: JoinSet<(u32, u64, End)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
-    /// How often in a row.
-    failures: HashMap<u32, usize>,
+    failures: HashMap<u32, Failure>,
     /// How often a message of a partition has made the agent panic.
     panics: BTreeMap<(u32, u64), u32>,
     runs: u64,
@@ -162,6 +199,8 @@ struct Coordinator {
     read_again: Option<Instant>,
     announcing: bool,
     announced_at: Option<Instant>,
+    unannounced: Option<Unannounced>,
+    standing: Standing,
     membership: Component,
     intake: Component,
     progress: Progress,
@@ -189,13 +228,17 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let started_at = clock::now();
     // told of before anything comes of it
     sabotage();
+    let mut before = Vec::new();
+    let mut interrupted = None;
     loop {
         let streams = tokio::select! {
-            streams = prepared(&setup) => streams,
+            streams = prepared(&setup, interrupted.take()) => streams,
             deadline = stopped(&mut stop) => {
                 return Ok(drain_and_close(&setup.client, &setup.link, deadline).await?);
             }
         };
+        loss::tell(&before, &streams.rests, &setup.metrics);
+        before.clone_from(&streams.rests);
         let mut coordinator = Coordinator::new(&setup, streams, started, started_at);
         if let Some(deadline) = coordinator.serve(&mut setup).await {
             let left = coordinator.leases.held().count();
@@ -211,42 +254,14 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
             leases?;
             return Ok(closed?);
         }
-        tracing::warn!("storing or reading has failed for long; looking at the streams anew");
-    }
-}
-
-/// Makes what is missing, for as long as it takes.
-async fn prepared(setup: &Setup) -> Streams {
-    let js = jetstream::new(setup.client.clone());
-    let component = setup.health.component("intake", true);
-    let mut told = None;
-    let mut attempt = 0;
-    loop {
-        match streams::prepare(&setup.client, &js, &setup.link, &setup.config).await {
-            Ok(streams) => return streams,
-            Err(error) => {
-                component.down(error.to_string());
-                if told.as_ref() != Some(&error) {
-                    tracing::error!(%error, "durable delivery cannot begin; trying again for ever");
-                    told = Some(error);
-                }
-            }
-        }
-        attempt += 1;
-        sleep(backoff(attempt)).await;
-        ask_anew(&setup.client, &setup.link).await;
-    }
-}
-
-/// Connects again where the server has refused to let us hear answers: a subscription that was
-/// refused is not made up for when it is allowed, and nothing works without it.
-async fn ask_anew(client: &Client, link: &Link) {
-    let deaf =
-        |denial: &Denial| denial.operation == Operation::Subscribe && denial.is_about_inbox();
-    if link.is_connected() && link.denials().iter().any(deaf) {
-        // it fails only when the client has ended
-        let _ = client.force_reconnect().await;
-        let _ = timeout(LAST_FLUSH, link.wait_for(|state| state.connected)).await;
+        let reason = coordinator.lost().unwrap_or_default().to_owned();
+        tracing::warn!(
+            reason,
+            "work is interrupted; making what is missing, and beginning anew from what is stored"
+        );
+        let component = setup.health.component("intake", true);
+        component.down(reason);
+        interrupted = Some(component);
     }
 }
 
@@ -287,6 +302,9 @@ impl Coordinator {
                 ),
                 circuit: Arc::default(),
                 uploads: Semaphore::new(UPLOADS),
+                doubt: AtomicBool::new(false),
+                told_anew: AtomicBool::new(false),
+                saves: Saves::new(&setup.health),
                 started,
             }),
             host: setup.host.clone(),
@@ -295,7 +313,7 @@ impl Coordinator {
             records,
             table: Table::default(),
             seen: false,
-            misses: 0,
+            joined: false,
             running: HashMap::new(),
             behind: HashMap::new(),
             tasks: JoinSet::new(),
@@ -310,6 +328,8 @@ impl Coordinator {
             read_again: None,
             announcing: false,
             announced_at: None,
+            unannounced: None,
+            standing: Standing::default(),
             membership,
             intake,
             progress: setup.health.progress("worker", STALL),
@@ -338,7 +358,10 @@ impl Coordinator {
                     return deadline;
                 }
             }
-            if self.is_lost() && deadline.is_none() {
+            if let Some(reason) = self.lost()
+                && deadline.is_none()
+            {
+                self.intake.down(reason);
                 return None;
             }
             tokio::select! {
@@ -394,16 +417,8 @@ impl Coordinator {
                 }
             }
             self.look();
+            self.look_at_streams();
         }
-    }
-
-    /// Whether what this rests on may not be there any more.
-    fn is_lost(&self) -> bool {
-        let failures = self.failures.values().max().copied().unwrap_or(0);
-        let open = self.common.circuit.open();
-        let unstorable = open.is_some_and(|open| open.since.elapsed() > UNSTORABLE);
-        self.common.link.is_connected()
-            && (self.misses >= MISSES || failures >= FAILURES || unstorable)
     }
 
     async fn changes(&self) -> Option<Subscriber> {

@@ -175,12 +175,7 @@ impl Partition {
         let done = done.filter(|marker| {
             let ours = marker.position.origin == place.origin;
             if !ours {
-                tracing::warn!(
-                    unit,
-                    stream = place.stream,
-                    "the stream of bars was made anew since the last commit; it is read from its \
-                     beginning"
-                );
+                common.made_anew(&place.stream);
             }
             ours
         });
@@ -371,5 +366,11 @@ impl Partition {
     fn beat(&self) {
         let now = self.common.uptime_ms();
         self.gauges.beat.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        self.common.saves.over(self.unit);
     }
 }

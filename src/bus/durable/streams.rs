@@ -6,6 +6,7 @@
 //! the command that would change it.
 
 mod foreign;
+mod standing;
 mod verify;
 mod wanted;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config as StreamConfig, Source, SubjectTransform};
+use async_nats::jetstream::stream::{Config as StreamConfig, Info, Source, SubjectTransform};
 use async_nats::jetstream::{Context, ErrorCode, object_store};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
@@ -26,6 +27,8 @@ use crate::bus::link::Link;
 use crate::bus::permissions::needs;
 use crate::config::{Config, DurableConfig};
 use foreign::covering;
+use standing::Holds;
+pub(super) use standing::{Rest, missing};
 use verify::verify;
 
 /// The oldest server that has what a commit needs.
@@ -41,6 +44,9 @@ pub enum SetupError {
     /// No `JetStream`, for this server or account.
     #[error("JetStream is not enabled for this server or account: {0}")]
     NoJetStream(String),
+    /// The account may not use the `JetStream` that the server has.
+    #[error("JetStream is not enabled for this account: {0}")]
+    NotForAccount(String),
     /// The server lacks atomic batches.
     #[error("nats-server {0} is too old: atomic batches need 2.12 or newer")]
     TooOld(String),
@@ -50,6 +56,9 @@ pub enum SetupError {
     /// Something that is there stands in the way.
     #[error("{0}")]
     Conflict(String),
+    /// A limit of the server or of the account.
+    #[error("{0}")]
+    Limit(String),
     /// It may go better next time.
     #[error("{0}")]
     Unavailable(String),
@@ -81,6 +90,8 @@ pub(super) struct Streams {
     pub signals: String,
     pub leases: String,
     pub checkpoints: object_store::ObjectStore,
+    /// All streams that have to be there.
+    pub rests: Vec<Rest>,
 }
 
 /// The subject pattern of commit markers in the stream `signals`.
@@ -166,6 +177,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     bars.metadata = HashMap::from([(PARTITIONS.to_owned(), partitions.to_string())]);
     let mut captured = wanted::bars(durable, &second);
     captured.max_messages_per_subject = bars.max_messages_per_subject;
+    let mut rests = Vec::new();
     let mut sources = Vec::new();
     for shape in &layout.shapes {
         let transform = SubjectTransform {
@@ -178,10 +190,17 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
             bars.subject_transform = Some(transform);
             continue;
         }
-        let name = foreign.unwrap_or_else(|| {
-            captured.subjects.push(shape.subjects.clone());
-            second.clone()
-        });
+        let name = match foreign {
+            Some(foreign) => {
+                let name = foreign.name.clone();
+                rests.push(foreign);
+                name
+            }
+            None => {
+                captured.subjects.push(shape.subjects.clone());
+                second.clone()
+            }
+        };
         sources.push(Source {
             name,
             subject_transforms: vec![transform],
@@ -190,30 +209,35 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     }
     bars.sources = (!sources.is_empty()).then_some(sources);
     if !captured.subjects.is_empty() {
-        ensure(js, captured).await?;
+        rests.push(ensure(js, captured, Holds::Source).await?);
     }
     let mut units = Vec::new();
     if !layout.shapes.is_empty() {
-        let origin = ensure(js, bars).await?;
+        let found = ensure(js, bars, Holds::Bars).await?;
+        let origin = found.origin.clone();
+        rests.push(found);
         units.extend((0..partitions).map(|partition| Unit {
             stream: main.to_owned(),
             origin: origin.clone(),
             filter: super::layout::filter(partition),
         }));
     }
-    if let Some(config) = bare_config(js, durable, &bare, &layout, &own).await? {
-        let origin = ensure(js, config).await?;
+    if let Some(config) = bare_config(js, durable, &bare, &layout, &own, &mut rests).await? {
+        let found = ensure(js, config, Holds::Bars).await?;
+        let origin = found.origin.clone();
+        rests.push(found);
         units.push(Unit {
             stream: bare,
             origin,
             filter: String::new(),
         });
     }
-    ensure(js, wanted::signals(config)).await?;
+    rests.push(ensure(js, wanted::signals(config), Holds::Signals).await?);
     let leases = format!("{}_GROUPS", durable.signals_stream);
-    ensure(js, wanted::leases(durable, &leases)).await?;
+    rests.push(ensure(js, wanted::leases(durable, &leases), Holds::Members).await?);
     let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
-    ensure(js, wanted::checkpoints(durable, &bucket)).await?;
+    let saved = wanted::checkpoints(durable, &bucket);
+    rests.push(ensure(js, saved, Holds::Checkpoints).await?);
     let checkpoints = js.get_object_store(&bucket).await.map_err(|error| {
         SetupError::Unavailable(format!("cannot open the bucket {bucket}: {error}"))
     })?;
@@ -223,6 +247,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
         signals: durable.signals_stream.clone(),
         leases,
         checkpoints,
+        rests,
     })
 }
 
@@ -269,6 +294,7 @@ async fn bare_config(
     name: &str,
     layout: &Layout,
     own: &[&str],
+    rests: &mut Vec<Rest>,
 ) -> Result<Option<StreamConfig>, SetupError> {
     if layout.bare.is_empty() {
         return Ok(None);
@@ -279,22 +305,22 @@ async fn bare_config(
     for subject in &layout.bare {
         match covering(js, subject, own).await? {
             None => config.subjects.push(subject.clone()),
-            Some(name) => sources.push(Source {
-                name,
-                filter_subject: Some(subject.clone()),
-                ..Source::default()
-            }),
+            Some(foreign) => {
+                sources.push(Source {
+                    name: foreign.name.clone(),
+                    filter_subject: Some(subject.clone()),
+                    ..Source::default()
+                });
+                rests.push(foreign);
+            }
         }
     }
     config.sources = (!sources.is_empty()).then_some(sources);
     Ok(Some(config))
 }
 
-async fn existing(
-    js: &Context,
-    name: &str,
-) -> Result<Option<async_nats::jetstream::stream::Info>, SetupError> {
-    let answer: Response<async_nats::jetstream::stream::Info> = js
+async fn existing(js: &Context, name: &str) -> Result<Option<Info>, SetupError> {
+    let answer: Response<Info> = js
         .request(format!("STREAM.INFO.{name}"), &())
         .await
         .map_err(|error| unanswered(&error))?;
@@ -306,16 +332,16 @@ async fn existing(
 }
 
 /// Makes the stream unless it is there, and says what identifies it.
-async fn ensure(js: &Context, config: StreamConfig) -> Result<String, SetupError> {
+async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest, SetupError> {
     let name = config.name.clone();
     if let Some(existing) = existing(js, &name).await? {
         verify(&config, &existing.config)?;
-        return Ok(existing.created.to_string());
+        return Ok(Rest::of(existing, holds));
     }
     match js.create_stream(config.clone()).await {
         Ok(stream) => {
             tracing::info!(stream = name, subjects = ?config.subjects, "stream made");
-            Ok(stream.cached_info().created.to_string())
+            Ok(Rest::of(stream.cached_info().clone(), holds))
         }
         Err(error) => Err(not_made(&config, &error)),
     }
@@ -334,7 +360,11 @@ fn not_made(config: &StreamConfig, error: &CreateStreamError) -> SetupError {
         }
         return match refused(&error) {
             SetupError::Unavailable(told) => {
-                SetupError::Unavailable(format!("cannot make the stream {name}: {told}"))
+                let told = format!("cannot make the stream {name}: {told}");
+                match limit(error.error_code()) {
+                    Some(hint) => SetupError::Limit(format!("{told}; {hint}")),
+                    None => SetupError::Unavailable(told),
+                }
             }
             other => other,
         };
@@ -342,10 +372,39 @@ fn not_made(config: &StreamConfig, error: &CreateStreamError) -> SetupError {
     SetupError::Unavailable(format!("cannot make the stream {name}: {error}"))
 }
 
+/// What to do about a limit that a new stream would exceed.
+fn limit(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::MAXIMUM_STREAMS_LIMIT => {
+            "raise max_streams of the account: durable delivery takes up to six streams"
+        }
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED => {
+            "raise max_file_store of the server or max_file of the account, or lower \
+             TECHNICAL_BARS_MAX_BYTES and TECHNICAL_SIGNALS_MAX_BYTES"
+        }
+        ErrorCode::MEMORY_RESOURCES_EXCEEDED => {
+            "raise max_memory_store of the server or max_mem of the account, or lower \
+             TECHNICAL_BARS_MAX_BYTES and TECHNICAL_SIGNALS_MAX_BYTES"
+        }
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => {
+            "raise max_file, max_mem and max_streams of the account"
+        }
+        ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED => {
+            "raise disk_max_stream_bytes (mem_max_stream_bytes) of the account, or lower \
+             TECHNICAL_BARS_MAX_BYTES and TECHNICAL_SIGNALS_MAX_BYTES"
+        }
+        ErrorCode::STREAM_MAX_BYTES_REQUIRED => {
+            "unset max_bytes_required of the account: some of the streams have no bound"
+        }
+        _ => return None,
+    })
+}
+
 fn refused(error: &async_nats::jetstream::Error) -> SetupError {
     match error.error_code() {
-        ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
-            SetupError::NoJetStream(error.to_string())
+        ErrorCode::JETSTREAM_NOT_ENABLED => SetupError::NoJetStream(error.to_string()),
+        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+            SetupError::NotForAccount(error.to_string())
         }
         _ => SetupError::Unavailable(error.to_string()),
     }

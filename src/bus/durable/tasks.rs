@@ -141,17 +141,18 @@ impl Coordinator {
                 Duration::from_millis(500)
             }
             End::Failed(reason) => {
-                let failures = self.failures.entry(unit).or_insert(0);
-                *failures += 1;
-                if *failures == 1 || failures.is_multiple_of(20) {
-                    tracing::warn!(
-                        unit,
-                        reason,
-                        failures,
-                        "partition cannot go on; loading it again"
-                    );
+                self.common.doubt();
+                // what holds up one may hold up all of them
+                let first = self.failures.is_empty();
+                let failure = self.failures.entry(unit).or_default();
+                failure.times += 1;
+                if first {
+                    tracing::warn!(unit, reason, "partition cannot go on; loading it again");
+                } else {
+                    tracing::debug!(unit, reason, failure.times, "partition cannot go on");
                 }
-                backoff(*failures).min(Duration::from_secs(2))
+                failure.reason = reason;
+                backoff(failure.times).min(Duration::from_secs(2))
             }
         };
         self.again.insert(unit, Instant::now() + wait);

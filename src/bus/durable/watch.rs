@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::partition::Gauges;
-use super::{Coordinator, Running, STALL, streams};
+use super::{Coordinator, Failure, Running, STALL, streams};
 
 impl Coordinator {
     pub(super) fn tick(&mut self) {
@@ -61,6 +61,38 @@ impl Coordinator {
         });
     }
 
+    /// A partition that has failed more than once in a row.
+    fn failing(&self) -> Option<(u32, &Failure)> {
+        let again = |(_, failure): &(&u32, &Failure)| failure.times > 1;
+        let (unit, failure) = self
+            .failures
+            .iter()
+            .filter(again)
+            .min_by_key(|(u, _)| **u)?;
+        Some((*unit, failure))
+    }
+
+    /// Why others cannot count on this member, once that is so; told once.
+    fn unannounced(&mut self) -> Option<String> {
+        let lease = self.common.config.durable.lease;
+        let unannounced = self.unannounced.as_mut()?;
+        let expired = unannounced.since.elapsed() > lease;
+        if !self.common.link.is_connected() || (self.joined && !expired) {
+            return None;
+        }
+        let reason = &unannounced.reason;
+        if !std::mem::replace(&mut unannounced.told, true) {
+            tracing::warn!(
+                reason,
+                "the record of this member cannot be written, so that others do not count on it; \
+                 trying again"
+            );
+        }
+        Some(format!(
+            "the record of this member cannot be written: {reason}"
+        ))
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         let at_work = |unit| {
             self.running
@@ -110,9 +142,7 @@ impl Coordinator {
         metrics
             .series
             .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
-        metrics
-            .consumer_lag_bars
-            .set(gauge(self.lag()));
+        metrics.consumer_lag_bars.set(gauge(self.lag()));
         metrics
             .inflight_bars
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
@@ -128,6 +158,11 @@ impl Coordinator {
             ));
         } else if let Some(denied) = streams::denied(&self.common.link, &self.common.config) {
             self.intake.down(denied.to_string());
+        } else if let Some((unit, failure)) = self.failing() {
+            let (of, reason) = (self.failures.len(), &failure.reason);
+            self.intake.down(format!(
+                "{of} partitions cannot go on, such as {unit}: {reason}"
+            ));
         } else {
             let stream = &self.common.config.durable.bars_stream;
             self.intake.up(format!("{units} partitions of {stream}"));
@@ -135,7 +170,10 @@ impl Coordinator {
         if self.leases.is_leaving() {
             return;
         }
-        if self.is_settled() {
+        if let Some(problem) = self.unannounced() {
+            self.membership.down(problem);
+        } else if self.is_settled() {
+            self.joined = true;
             let members = self.table.members.len();
             self.membership.up(format!(
                 "{members} members, {held} of {units} partitions owned"
@@ -144,7 +182,7 @@ impl Coordinator {
                 tracing::info!(members, partitions = held, "joined the group");
                 self.health.started();
             }
-        } else if !self.health.is_started() {
+        } else if !self.joined {
             self.membership
                 .down(format!("taking partitions over, {held} of {units} so far"));
         } else if self.common.link.is_connected() {

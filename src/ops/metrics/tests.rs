@@ -57,6 +57,8 @@ const FURTHER: &[(&str, &str)] = &[
     ("technical_commit_seconds", "histogram"),
     ("technical_commits_refused_total", "counter"),
     ("technical_stalls_total", "counter"),
+    ("technical_streams_lost_total", "counter"),
+    ("technical_checkpoints_failed_total", "counter"),
 ];
 
 #[test]

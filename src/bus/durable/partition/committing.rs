@@ -9,7 +9,7 @@ use super::{End, Partition};
 use crate::bus::durable::Common;
 use crate::bus::durable::circuit::Failing;
 use crate::bus::durable::commit::{self, Marker, Position, Stored, Wanted};
-use crate::bus::durable::streams;
+use crate::bus::durable::{limits, streams};
 use crate::bus::intake::Outgoing;
 
 impl Partition {
@@ -128,6 +128,10 @@ impl Partition {
                     break;
                 }
                 Attempt::Fenced => return Err(End::Fenced),
+                Attempt::Unmarked => {
+                    let reason = "its commit marker is not in the stream of signals any more";
+                    return Err(End::Failed(reason.to_owned()));
+                }
                 Attempt::Failed(reason) => reason,
                 Attempt::Part(begin, messages, reason) => {
                     let messages = messages.min(range.len());
@@ -146,6 +150,7 @@ impl Partition {
                 }
             };
             self.common.metrics.publish_errors.inc();
+            self.common.doubt();
             let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
             failing.again(&reason);
             self.gauges.blocked.store(true, Ordering::Relaxed);
@@ -175,12 +180,15 @@ enum Attempt {
     Part(Stored, usize, String),
     /// Another has committed.
     Fenced,
+    /// The marker that was written or found is gone.
+    Unmarked,
     Failed(String),
 }
 
 async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
     let (subject, expected) = (wanted.subject.clone(), wanted.expected);
     let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
+    let (outgoing, range) = (Arc::clone(&wanted.outgoing), wanted.range.clone());
     let error = match common.committer.commit(wanted).await {
         Ok(revision) => return Attempt::Stored(Stored { marker, revision }),
         Err(error) => error,
@@ -198,12 +206,17 @@ async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
                 Err(reason) => Attempt::Failed(reason),
             }
         }
-        Ok(stored) if stored.as_ref().map_or(0, |s| s.revision) != expected => Attempt::Fenced,
+        Ok(None) if expected != 0 => Attempt::Unmarked,
+        Ok(Some(stored)) if stored.revision != expected => Attempt::Fenced,
         Ok(_) | Err(_) => {
             // what is denied is not answered, or leaves a gap in the batch
             let denied = streams::denied(&common.link, &common.config);
-            let reason = denied.map_or_else(|| error.to_string(), |denied| denied.to_string());
-            Attempt::Failed(reason)
+            Attempt::Failed(match denied {
+                Some(denied) => denied.to_string(),
+                None => limits::too_large(common, &outgoing[range])
+                    .await
+                    .unwrap_or_else(|| error.to_string()),
+            })
         }
     }
 }

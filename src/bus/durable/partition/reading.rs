@@ -53,7 +53,10 @@ impl Partition {
                 Ok(feed) => return Ok(feed),
                 // it may be the connection, which comes back by itself
                 Err(reason) if attempt >= 8 => return Err(reason),
-                Err(_) => attempt += 1,
+                Err(_) => {
+                    self.common.doubt();
+                    attempt += 1;
+                }
             }
             sleep(backoff(attempt).min(Duration::from_millis(500))).await;
         }

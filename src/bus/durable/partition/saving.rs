@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::super::checkpoint::{self, Snapshot};
+use super::super::checkpoint::{self, Snapshot, Unusable};
 use super::super::commit::Position;
 use super::super::streams::Unit;
 use super::super::{Common, saved_name};
@@ -44,7 +44,8 @@ impl Partition {
             let bytes = encoded
                 .map_err(|error| error.to_string())?
                 .map_err(|error| error.to_string())?;
-            checkpoint::write(&common.streams.checkpoints, &name, bytes).await
+            let largest = common.client.max_payload();
+            checkpoint::write(&common.streams.checkpoints, &name, bytes, largest).await
         }));
     }
 
@@ -54,10 +55,13 @@ impl Partition {
         match &outcome {
             Ok(()) => {
                 self.common.metrics.checkpoints.inc();
+                self.common.saves.over(self.unit);
                 self.save_pause = self.saved.elapsed() * SAVING_SHARE;
             }
             Err(reason) => {
-                tracing::warn!(unit = self.unit, reason, "checkpoint cannot be written");
+                self.common.metrics.checkpoints_failed.inc();
+                self.common.saves.failed(self.unit, reason);
+                self.common.doubt();
                 self.mark_unsaved();
                 // it is as old as it was before the attempt
                 if since > 0 {
@@ -116,6 +120,10 @@ pub(super) async fn restore(
                     Ok(Ok((engine, position))) => {
                         intake.engine = engine;
                         return Ok(position.seq);
+                    }
+                    Ok(Err(Unusable::Origin)) => {
+                        common.made_anew(&place.stream);
+                        return Ok(0);
                     }
                     Ok(Err(unusable)) => problem = unusable.to_string(),
                     Err(panic) => problem = panic.to_string(),

@@ -8,6 +8,7 @@ use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
 use serde::Deserialize;
 
+use super::standing::{Holds, Rest};
 use super::{SetupError, existing, refused, unanswered};
 
 #[derive(Deserialize)]
@@ -24,7 +25,7 @@ pub(super) async fn covering(
     js: &Context,
     subjects: &str,
     own: &[&str],
-) -> Result<Option<String>, SetupError> {
+) -> Result<Option<Rest>, SetupError> {
     let request = serde_json::json!({ "subject": subjects });
     let answer: Response<Names> = js
         .request("STREAM.NAMES", &request)
@@ -44,7 +45,7 @@ pub(super) async fn covering(
         };
         readable(&info.config, subjects)?;
         if info.config.subjects.iter().any(|s| covers(s, subjects)) {
-            return Ok(Some(name));
+            return Ok(Some(Rest::of(info, Holds::Source)));
         }
         part = Some(info.config);
     }

@@ -35,7 +35,7 @@ pub(super) fn verify(wanted: &StreamConfig, actual: &StreamConfig) -> Result<(),
 }
 
 /// What makes the stream unfit.
-fn broken(wanted: &StreamConfig, actual: &StreamConfig) -> Option<&'static str> {
+pub(super) fn broken(wanted: &StreamConfig, actual: &StreamConfig) -> Option<&'static str> {
     let must = [
         ("subjects", sorted(wanted) == sorted(actual)),
         (

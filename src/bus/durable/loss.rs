@@ -1,0 +1,148 @@
+//! Noticing that what work rests on is not there any more.
+//!
+//! A stream that is gone shows in many ways, or in none: feeds end, commits are not answered,
+//! checkpoints fail, or bars of one shape of subject just do not come. So whatever fails only
+//! raises a doubt, and the streams themselves are looked at; that is done from time to time
+//! anyway. Two looks have to say the same before everything is given up and found or made anew.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::streams::{self, Rest, SetupError};
+use super::{Coordinator, Done};
+use crate::ops::metrics::Metrics;
+
+/// Between two looks while nothing is wrong.
+const LOOK: Duration = Duration::from_secs(5);
+/// And at least, whatever fails.
+const SOON: Duration = Duration::from_millis(250);
+/// Looks in a row that miss something.
+const LOOKS: u32 = 2;
+
+/// What is known of the streams that work rests on.
+#[derive(Debug)]
+pub(super) struct Standing {
+    looking: bool,
+    looked_at: Instant,
+    missed: u32,
+    lost: Option<String>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            looking: false,
+            looked_at: Instant::now(),
+            missed: 0,
+            lost: None,
+        }
+    }
+}
+
+impl Standing {
+    /// What a look has shown at `connected`.
+    fn note(&mut self, looked: Result<Option<String>, SetupError>, connected: bool) {
+        self.looking = false;
+        let missing = match looked {
+            Ok(missing) => missing,
+            Err(error @ (SetupError::NoJetStream(_) | SetupError::NotForAccount(_))) => {
+                Some(error.to_string())
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the streams cannot be looked at");
+                return;
+            }
+        };
+        match missing {
+            Some(reason) if connected => {
+                self.missed += 1;
+                if self.missed >= LOOKS {
+                    self.lost = Some(reason);
+                }
+            }
+            _ => self.missed = 0,
+        }
+    }
+}
+
+impl Coordinator {
+    /// What work rests on and is not there any more.
+    pub(super) fn lost(&self) -> Option<&str> {
+        self.standing.lost.as_deref()
+    }
+
+    /// Looks at the streams when it is time to, or something has failed.
+    pub(super) fn look_at_streams(&mut self) {
+        let since = self.standing.looked_at.elapsed();
+        let doubt = self.standing.missed > 0 || self.common.doubt.load(Ordering::Relaxed);
+        let due = if doubt { SOON } else { LOOK };
+        if self.standing.looking || since < due || !self.common.link.is_connected() {
+            return;
+        }
+        self.common.doubt.store(false, Ordering::Relaxed);
+        self.standing.looking = true;
+        self.standing.looked_at = Instant::now();
+        let (js, rests) = (self.common.js.clone(), self.common.streams.rests.clone());
+        self.begun
+            .spawn(async move { Done::Looked(streams::missing(&js, &rests).await) });
+    }
+
+    pub(super) fn on_looked(&mut self, looked: Result<Option<String>, SetupError>) {
+        self.standing.note(looked, self.common.link.is_connected());
+    }
+}
+
+/// Says what was removed since `before` and is there anew, and what that means.
+pub(super) fn tell(before: &[Rest], now: &[Rest], metrics: &Metrics) {
+    for rest in now {
+        let made_anew = |old: &&Rest| old.name == rest.name && old.origin != rest.origin;
+        if before.iter().find(made_anew).is_some() {
+            metrics.streams_lost.inc();
+            tracing::error!(
+                stream = rest.name,
+                means = rest.loss(),
+                "a stream was removed with all that it held, and is there anew"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone() -> Result<Option<String>, SetupError> {
+        Ok(Some("the stream S is not there any more".to_owned()))
+    }
+
+    #[test]
+    fn only_what_two_looks_in_a_row_miss_is_lost() {
+        let mut standing = Standing::default();
+        standing.note(gone(), true);
+        standing.note(Ok(None), true);
+        standing.note(gone(), true);
+        assert_eq!(standing.lost, None);
+        // no answer says nothing
+        standing.note(Err(SetupError::Unavailable("busy".to_owned())), true);
+        standing.note(gone(), true);
+        assert!(standing.lost.unwrap().contains("S is not there"));
+    }
+
+    #[test]
+    fn what_is_heard_while_the_connection_breaks_does_not_count() {
+        let mut standing = Standing::default();
+        for _ in 0..5 {
+            standing.note(gone(), false);
+        }
+        assert_eq!(standing.lost, None);
+    }
+
+    #[test]
+    fn a_server_without_jetstream_holds_nothing() {
+        let mut standing = Standing::default();
+        for _ in 0..2 {
+            standing.note(Err(SetupError::NoJetStream("nobody".to_owned())), true);
+        }
+        assert!(standing.lost.is_some());
+    }
+}

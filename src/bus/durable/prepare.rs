@@ -1,0 +1,60 @@
+//! Finding or making what durable delivery rests on, for as long as that takes.
+
+use async_nats::{Client, jetstream};
+use tokio::time::{sleep, timeout};
+
+use super::LAST_FLUSH;
+use super::streams::{self, Streams};
+use crate::bus::backoff::backoff;
+use crate::bus::link::Link;
+use crate::bus::permissions::{Denial, Operation};
+use crate::bus::setup::Setup;
+use crate::ops::health::Component;
+
+/// Makes what is missing, for as long as it takes. Where work was `interrupted`, the reason is told
+/// already.
+pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> Streams {
+    let js = jetstream::new(setup.client.clone());
+    let to_do = if interrupted.is_some() {
+        "go on"
+    } else {
+        "begin"
+    };
+    let component = interrupted.unwrap_or_else(|| {
+        let component = setup.health.component("intake", true);
+        component.down("looking for the streams; JetStream has not answered yet");
+        component
+    });
+    // until the one that works with the streams speaks for it
+    let membership = setup.health.component("membership", true);
+    membership.down("waits for the streams");
+    let mut told = None;
+    let mut attempt = 0;
+    loop {
+        match streams::prepare(&setup.client, &js, &setup.link, &setup.config).await {
+            Ok(streams) => return streams,
+            Err(error) => {
+                component.down(error.to_string());
+                if told.as_ref() != Some(&error) {
+                    tracing::error!(%error, "durable delivery cannot {to_do}; trying again for ever");
+                    told = Some(error);
+                }
+            }
+        }
+        attempt += 1;
+        sleep(backoff(attempt)).await;
+        ask_anew(&setup.client, &setup.link).await;
+    }
+}
+
+/// Connects again where the server has refused to let us hear answers: a subscription that was
+/// refused is not made up for when it is allowed, and nothing works without it.
+pub(super) async fn ask_anew(client: &Client, link: &Link) {
+    let deaf =
+        |denial: &Denial| denial.operation == Operation::Subscribe && denial.is_about_inbox();
+    if link.is_connected() && link.denials().iter().any(deaf) {
+        // it fails only when the client has ended
+        let _ = client.force_reconnect().await;
+        let _ = timeout(LAST_FLUSH, link.wait_for(|state| state.connected)).await;
+    }
+}
