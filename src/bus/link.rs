@@ -269,6 +269,14 @@ impl Link {
         self.server_error.send_replace(None);
     }
 
+    /// Forgets that signals and what goes with them were denied: they have been stored since.
+    pub(super) fn signals_are_stored(&self) {
+        let holds = |denial: &Denial| {
+            denial.operation == Operation::Subscribe || denial.subject.starts_with('$')
+        };
+        lock(&self.denials).retain(|denial, _| holds(denial));
+    }
+
     fn note_denial(&self, denial: Denial) {
         let mut denials = lock(&self.denials);
         let known = denials.contains_key(&denial);

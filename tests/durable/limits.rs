@@ -184,15 +184,15 @@ async fn a_checkpoint_larger_than_a_message_is_written_and_continued() {
     ];
     let mut running = agent(&server, &by_hand);
     running.wait_ready();
-    // three series of 60 bars
-    for symbol in 0..3 {
+    // six series of 60 bars, of at least one byte a value
+    for symbol in 0..6 {
         for n in 0..80 {
             let payload = crate::feeder::bar(symbol, n).to_string();
             let id = format!("{symbol}-{n}");
             crate::feeder::store(&js, "raw.market_data.price", &payload, &id).await;
         }
     }
-    settle(&js, 240, 3).await;
+    settle(&js, 480, 6).await;
     let saved = running.post("/admin/checkpoint", Some("t"), "");
     assert_eq!(saved.status, 200, "{}", saved.body);
     let store = js.get_object_store("TECHNICAL_SIGNALS_CHECKPOINTS").await;
@@ -203,7 +203,7 @@ async fn a_checkpoint_larger_than_a_message_is_written_and_continued() {
     next.wait_ready();
     let payload = crate::feeder::bar(0, 80).to_string();
     crate::feeder::store(&js, "raw.market_data.price", &payload, "more").await;
-    settle(&js, 241, 3).await;
+    settle(&js, 481, 6).await;
     let warned = |line: &serde_json::Value| line["level"] == "WARN";
     assert!(!next.logs().iter().any(warned));
 }

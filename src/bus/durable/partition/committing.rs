@@ -157,6 +157,7 @@ impl Partition {
             tracing::debug!(unit = self.unit, reason, "commit failed");
         }
         if let Some(failing) = failing {
+            self.common.link.signals_are_stored();
             failing.stored();
             self.gauges.blocked.store(false, Ordering::Relaxed);
         }
