@@ -78,20 +78,30 @@ async fn a_removed_stream_of_bars_is_made_anew_and_told_of() {
     newest_are_right(&js, 16 + 16, 16).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bars_of_a_stream_that_somebody_else_made_anew_are_read_from_its_beginning() {
+/// After 20 bars were read, so many are in a stream that somebody else made at once.
+async fn a_stream_made_anew_is_read_from_its_beginning(bars: u64) {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
     running.wait_ready();
     feed(&js, 0..20).await;
     settle(&js, 20, 1).await;
-    // fewer than were read before, so that none of them is beyond where reading stood
     let config = remove(&js, BARS).await;
     js.create_stream(config).await.expect("a stream");
-    feed(&js, 20..32).await;
+    feed(&js, 20..20 + bars).await;
     is_told(&mut running, BARS);
-    newest_are_right(&js, 16 + 8, 8).await;
+    let due = bars as usize - 4;
+    newest_are_right(&js, 16 + due, due).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bar_of_a_stream_made_anew_is_passed_over() {
+    a_stream_made_anew_is_read_from_its_beginning(12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bar_of_a_stream_made_anew_has_two_signals() {
+    a_stream_made_anew_is_read_from_its_beginning(60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
