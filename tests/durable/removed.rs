@@ -252,6 +252,34 @@ async fn a_removed_stream_that_bars_are_taken_from_is_missed_though_nothing_fail
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removed_stream_of_others_is_named_and_left_to_them() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let market = || Config {
+        name: "MARKET".to_owned(),
+        subjects: vec!["raw.>".to_owned()],
+        ..Config::default()
+    };
+    js.create_stream(market()).await.expect("a stream");
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    feed(&js, 0..20).await;
+    settle(&js, 20, 1).await;
+    remove(&js, "MARKET").await;
+    let told = running.wait_log("durable delivery cannot go on");
+    let error = told["error"].as_str().unwrap();
+    assert!(
+        error.contains("MARKET, from which TECHNICAL_BARS takes bars"),
+        "{error}"
+    );
+    assert_eq!(running.get("/readyz").status, 503);
+    js.create_stream(market()).await.expect("a stream");
+    is_told(&mut running, "MARKET");
+    feed(&js, 20..40).await;
+    settle(&js, 40, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jetstream_that_is_switched_off_is_waited_for_and_nothing_is_lost() {
     let store = tempfile::tempdir().unwrap();
     let on = format!("jetstream {{ store_dir: \"{}\" }}", store.path().display());

@@ -168,7 +168,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     let layout = Layout::new(&config.subjects, partitions);
     let main = durable.bars_stream.as_str();
     // a server recovers streams by name, and a source that is not there yet is tried again late
-    let second = format!("IN_{main}");
+    let second = second(main);
     let bare = format!("{main}_BARE");
     let own = [main, &second, &bare];
 
@@ -241,6 +241,9 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     let checkpoints = js.get_object_store(&bucket).await.map_err(|error| {
         SetupError::Unavailable(format!("cannot open the bucket {bucket}: {error}"))
     })?;
+    // one may be the source of several
+    let mut names = BTreeSet::new();
+    rests.retain(|rest| names.insert(rest.name.clone()));
     Ok(Streams {
         units,
         layout,
@@ -262,6 +265,11 @@ fn can_serve(link: &Link) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// The stream of bars on the subjects that the stream `bars` cannot capture itself.
+fn second(bars: &str) -> String {
+    format!("IN_{bars}")
+}
+
 /// How many partitions there are: as recorded when the stream was made.
 async fn recorded_partitions(js: &Context, durable: &DurableConfig) -> Result<u32, SetupError> {
     let wanted = u32::try_from(durable.partitions).unwrap_or(u32::MAX);
@@ -276,6 +284,16 @@ async fn recorded_partitions(js: &Context, durable: &DurableConfig) -> Result<u3
              name of its own (bars that {name} stores are then read from it)"
         )));
     };
+    for source in existing.config.sources.iter().flatten() {
+        let source = &source.name;
+        // one of our own is made again
+        if *source != second(name) && self::existing(js, source).await?.is_none() {
+            return Err(SetupError::Conflict(format!(
+                "the stream {source}, from which {name} takes bars, is not there; make it again, or \
+                 remove {name} to have it made for bars that come to it directly"
+            )));
+        }
+    }
     if recorded != wanted {
         tracing::warn!(
             stream = name,
