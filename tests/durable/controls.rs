@@ -94,12 +94,13 @@ async fn control_without_the_fence_a_thawed_owner_doubles_signals_and_that_is_fo
     let second = sabotaged(&server, "no-fence");
     let feeder = Feeder::start(js.clone(), 12, Duration::from_millis(1));
     // It has to have bars in hand that are not stored, and to store them before it looks around:
-    // about one time in three.
-    for round in 0..20 {
+    // seldom, so there are many tries.
+    for round in 0..60 {
         let frozen = if round % 2 == 0 { &first } else { &second };
         tokio::time::sleep(Duration::from_millis(700)).await;
         frozen.freeze();
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        // about when the other takes over, which is when it is most likely
+        tokio::time::sleep(Duration::from_millis(3_000 + 250 * (round % 7))).await;
         frozen.thaw();
         tokio::time::sleep(Duration::from_secs(1)).await;
         if judge(&js).await.iter().any(|f| f.contains("2 times")) {
@@ -107,5 +108,5 @@ async fn control_without_the_fence_a_thawed_owner_doubles_signals_and_that_is_fo
             return;
         }
     }
-    panic!("twenty thawed owners, and nothing twice was found");
+    panic!("sixty thawed owners, and nothing twice was found");
 }
