@@ -10,9 +10,11 @@
 //! Promises: every bit comes back, of any column; a value takes at least one byte, so that what is
 //! read from damaged bytes takes at most eight times the room of these bytes.
 //!
-//! Integers are little-endian groups of seven bits (LEB128), signed ones zigzag, as in postcard.
+//! Numbers are written as postcard writes them.
 //!
 //! Must not know: what the columns are of.
+
+use serde::{Deserialize, Serialize};
 
 /// Before a column whose values are kept as they are; otherwise its number of decimals.
 const VERBATIM: u8 = 0xff;
@@ -23,43 +25,23 @@ const POWERS: [f64; 15] = [
 ];
 /// Integers are smaller than this, for doubles to hold them exactly.
 const INTEGERS: f64 = 9_007_199_254_740_992.0;
+/// Bytes of a number at most: of 64 bits, seven in each.
+const LONGEST: usize = 10;
 /// At most one of so many values is kept beside the integers.
 const EXCEPTIONS: usize = 8;
 
 /// Appends a number.
-pub(super) fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        #[allow(clippy::cast_possible_truncation)]
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    #[allow(clippy::cast_possible_truncation)]
-    out.push(number as u8);
+pub(super) fn write(number: &impl Serialize, out: &mut Vec<u8>) {
+    let mut room = [0; LONGEST];
+    let bytes = postcard::to_slice(number, &mut room).expect("no number is longer");
+    out.extend_from_slice(bytes);
 }
 
 /// Takes a number off the front.
-pub(super) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.split_off_first()?;
-        let bits = u64::from(byte & 0x7f);
-        number |= bits << shift;
-        if byte < 0x80 {
-            // the tenth byte has room for one bit
-            return (bits << shift >> shift == bits).then_some(number);
-        }
-    }
-    None
-}
-
-fn write_signed(number: i64, out: &mut Vec<u8>) {
-    let sign = number >> 63;
-    write_number(((number << 1) ^ sign).cast_unsigned(), out);
-}
-
-fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
-    let number = read_number(bytes)?;
-    Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Option<T> {
+    let (number, rest) = postcard::take_from_bytes(bytes).ok()?;
+    *bytes = rest;
+    Some(number)
 }
 
 /// Appends a column of timestamps. Its length is not written.
@@ -68,10 +50,10 @@ pub(super) fn write_times(times: &[i64], out: &mut Vec<u8>) {
     let steps = || times.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
     let unit = steps().fold(0, |unit, step| divisor(step.unsigned_abs(), unit));
     let unit = i64::try_from(unit).unwrap_or(1).max(1);
-    write_signed(*first, out);
-    write_signed(unit, out);
+    write(first, out);
+    write(&unit, out);
     for step in steps() {
-        write_signed(step / unit, out);
+        write(&(step / unit), out);
     }
 }
 
@@ -81,11 +63,11 @@ pub(super) fn read_times(length: usize, bytes: &mut &[u8]) -> Option<Vec<i64>> {
     if length == 0 {
         return Some(times);
     }
-    let mut time = read_signed(bytes)?;
-    let unit = read_signed(bytes)?;
+    let mut time: i64 = read(bytes)?;
+    let unit: i64 = read(bytes)?;
     times.push(time);
     for _ in 1..length {
-        time = time.wrapping_add(read_signed(bytes)?.wrapping_mul(unit));
+        time = time.wrapping_add(read::<i64>(bytes)?.wrapping_mul(unit));
         times.push(time);
     }
     Some(times)
@@ -95,7 +77,9 @@ pub(super) fn read_times(length: usize, bytes: &mut &[u8]) -> Option<Vec<i64>> {
 pub(super) fn write_values(values: &[f64], out: &mut Vec<u8>) {
     let Some(decimals) = decimals(values) else {
         out.push(VERBATIM);
-        out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        for value in values {
+            write(value, out);
+        }
         return;
     };
     #[allow(clippy::cast_possible_truncation)]
@@ -104,17 +88,17 @@ pub(super) fn write_values(values: &[f64], out: &mut Vec<u8>) {
     let mut last = 0;
     for (at, value) in values.iter().enumerate() {
         if let Some(integer) = integer(*value, decimals) {
-            write_signed(integer - last, out);
+            write(&(integer - last), out);
             last = integer;
         } else {
-            write_signed(0, out);
+            write(&0_i64, out);
             exceptions.push((at, value));
         }
     }
-    write_number(exceptions.len() as u64, out);
+    write(&exceptions.len(), out);
     for (at, value) in exceptions {
-        write_number(at as u64, out);
-        out.extend(value.to_le_bytes());
+        write(&at, out);
+        write(value, out);
     }
 }
 
@@ -124,19 +108,19 @@ pub(super) fn read_values(length: usize, bytes: &mut &[u8]) -> Option<Vec<f64>> 
     let mut values = with_room(length, bytes)?;
     if decimals == VERBATIM {
         for _ in 0..length {
-            values.push(read_double(bytes)?);
+            values.push(read(bytes)?);
         }
         return Some(values);
     }
     let power = POWERS.get(usize::from(decimals))?;
     let mut integer = 0_i64;
     for _ in 0..length {
-        integer = integer.wrapping_add(read_signed(bytes)?);
+        integer = integer.wrapping_add(read(bytes)?);
         values.push(decimal(integer, *power));
     }
-    for _ in 0..read_number(bytes)? {
-        let at = usize::try_from(read_number(bytes)?).ok()?;
-        *values.get_mut(at)? = read_double(bytes)?;
+    for _ in 0..read::<usize>(bytes)? {
+        let at: usize = read(bytes)?;
+        *values.get_mut(at)? = read(bytes)?;
     }
     Some(values)
 }
@@ -144,12 +128,6 @@ pub(super) fn read_values(length: usize, bytes: &mut &[u8]) -> Option<Vec<f64>> 
 /// Room for a column, if there are bytes enough left for one.
 fn with_room<T>(length: usize, bytes: &[u8]) -> Option<Vec<T>> {
     (length <= bytes.len()).then(|| Vec::with_capacity(length))
-}
-
-fn read_double(bytes: &mut &[u8]) -> Option<f64> {
-    let (double, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(f64::from_le_bytes(*double))
 }
 
 /// The least number of decimals that nearly all values are integers with.
@@ -263,16 +241,6 @@ mod tests {
         let kept = column.iter().flat_map(|value| value.to_le_bytes());
         let expected: Vec<u8> = std::iter::once(0xff).chain(kept).collect();
         assert_eq!(values(&column), expected);
-    }
-
-    #[test]
-    fn a_number_that_does_not_fit_is_none() {
-        let most = [0xff; 9];
-        let read = |last: &[u8]| read_number(&mut [&most[..], last].concat().as_slice());
-        assert_eq!(read(&[1]), Some(u64::MAX));
-        assert_eq!(read(&[2]), None);
-        assert_eq!(read(&[0x81, 0]), None);
-        assert_eq!(read(&[]), None);
     }
 
     proptest! {

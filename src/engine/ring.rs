@@ -9,9 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{
-    read_number, read_times, read_values, write_number, write_times, write_values,
-};
+use super::columns::{read, read_times, read_values, write, write_times, write_values};
 use crate::indicators::Bars;
 use crate::market::{Bar, Timestamp};
 
@@ -143,7 +141,7 @@ impl Ring {
     /// Appends the window to `out`, in few bytes, and leaves the ring empty.
     pub fn take(&mut self, out: &mut Vec<u8>) {
         self.compact();
-        write_number(self.len() as u64, out);
+        write(&self.len(), out);
         write_times(&self.timestamps, out);
         self.timestamps.clear();
         for column in self.columns() {
@@ -155,7 +153,7 @@ impl Ring {
     /// Takes off the front of `bytes` what [`Self::take`] has written. Nothing when it is
     /// damaged; the ring is then not to be used.
     pub fn put(&mut self, bytes: &mut &[u8]) -> Option<()> {
-        let length = usize::try_from(read_number(bytes)?).ok()?;
+        let length = read(bytes)?;
         self.timestamps = read_times(length, bytes)?;
         for column in self.columns() {
             *column = read_values(length, bytes)?;
