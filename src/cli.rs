@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::config;
 use crate::error::Exit;
 use crate::market::{Symbol, Timeframe};
+use crate::tools::health::Question;
 use crate::tools::redrive::Moment;
 use crate::version;
 use crate::wire::{Reason, SubjectPattern};
@@ -36,7 +38,8 @@ pub enum Command {
     Feed(FeedArgs),
     /// Put dead letters back where they came from, after what refused them is mended
     Redrive(RedriveArgs),
-    /// Ask a running agent how it is: exit 0 when healthy, 1 when not or unreachable
+    /// Ask a running agent whether it is healthy (`/health`): exit 0 when it is, 1 when it is not
+    /// or cannot be reached
     Health(HealthArgs),
     /// Check the configuration and print every value with where it came from, secrets masked
     Config(ConfigArgs),
@@ -179,9 +182,27 @@ pub struct HealthArgs {
     /// Where the agent listens; without it `HTTP_ADDR` tells
     #[arg(long, value_name = "BASE_URL")]
     pub url: Option<String>,
-    /// Ask whether it is ready (`/readyz`) instead of healthy (`/health`)
+    /// Ask whether it is alive (`/livez`): for health checks that restart what fails them
+    #[arg(long, conflicts_with = "ready")]
+    pub live: bool,
+    /// Ask whether it is ready (`/readyz`)
     #[arg(long)]
     pub ready: bool,
+    /// Ask again until the answer is yes, for at most this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    pub wait: Option<Duration>,
+}
+
+impl HealthArgs {
+    /// The question that the options ask.
+    #[must_use]
+    pub const fn question(&self) -> Question {
+        match (self.live, self.ready) {
+            (true, _) => Question::Live,
+            (_, true) => Question::Ready,
+            _ => Question::Healthy,
+        }
+    }
 }
 
 /// Arguments of `config`.
@@ -272,6 +293,14 @@ fn stream_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn patience(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|wait| *wait <= Duration::from_secs(86_400))
+        .ok_or_else(|| "must be a number of seconds from 0 to 86400".to_owned())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -330,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn health_asks_one_question() {
+        let asked = |line: &str| {
+            let Command::Health(health) = command(line).unwrap() else {
+                panic!("no health")
+            };
+            (health.question(), health.wait)
+        };
+        assert_eq!(asked("health"), (Question::Healthy, None));
+        assert_eq!(asked("health --live"), (Question::Live, None));
+        let wait = Some(Duration::from_millis(1_500));
+        assert_eq!(asked("health --ready --wait 1.5"), (Question::Ready, wait));
+    }
+
+    #[test]
     fn an_unknown_reason_is_answered_with_the_known_ones() {
         let text = command("redrive --reason later").unwrap_err().to_string();
         for reason in Reason::ALL {
@@ -349,6 +392,9 @@ mod tests {
             "feed --synthetic --rate -1",
             "feed --synthetic --symbols 0",
             "run --fast",
+            "health --live --ready",
+            "health --wait soon",
+            "health --wait -1",
             "redrive --reason unheard_of",
             "redrive --subject a..b",
             "redrive --since yesterday",

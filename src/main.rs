@@ -128,7 +128,8 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
         Some(url) => Ok(url.clone()),
         None => health::base_url(Config::load(&ProcessEnvironment)?.http.addr),
     };
-    match base.and_then(|base| health::probe(&base, args.ready)) {
+    let wait = args.wait.unwrap_or_default();
+    match base.and_then(|base| health::ask(&base, args.question(), wait)) {
         Ok(line) => {
             say(&format!("{line}\n"));
             Ok(Exit::Done)

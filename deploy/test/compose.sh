@@ -30,7 +30,15 @@ at_exit compose "${profiles[@]}" down --volumes --timeout 1 --remove-orphans
 
 containers() { compose ps -aq technical-analysis; }
 state() { docker inspect -f "{{.State.$2}}" "$1"; }
-healthy() { [[ $(docker inspect -f '{{.State.Health.Status}}' "$1") == healthy ]]; }
+ready() {
+    docker exec "$1" /usr/local/bin/technical-analysis-agent health --ready --wait "${2:-0}" >/dev/null 2>&1
+}
+all_ready() {
+    local agent
+    for agent in $(compose "$@" ps -q technical-analysis technical-analysis-more); do
+        ready "$agent" 120 || return 1
+    done
+}
 metric() {
     curl -fsS "http://$(docker port "$1" 8080)/metrics" | awk -v name="$2" '$1 == name { printf "%d", $2 }'
 }
@@ -49,7 +57,8 @@ compose up -d --wait --wait-timeout 180 --scale technical-analysis=3 >"$scratch/
     fail "compose up: $(tail -n 5 "$scratch/up.log"; compose logs --tail 5)"
 mapfile -t agents < <(containers)
 ((${#agents[@]} == 3)) || fail "${#agents[@]} agents, not 3"
-say "three agents healthy after $((SECONDS - from)) s"
+all_ready || fail "not ready: $(compose logs --tail 5)"
+say "three agents ready after $((SECONDS - from)) s"
 
 for agent in "${agents[@]}"; do
     got=$(docker inspect -f '{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.Config.StopTimeout}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.RestartPolicy.Name}}' "$agent")
@@ -88,7 +97,7 @@ until_true 30 everything_out || fail "the first fifth did not give $signals_of_1
 all=$(held) victim=${agents[1]}
 kill -9 "$(state "$victim" Pid)"
 restarted() {
-    (($(docker inspect -f '{{.RestartCount}}' "$victim") >= 1)) && healthy "$victim" &&
+    (($(docker inspect -f '{{.RestartCount}}' "$victim") >= 1)) && ready "$victim" &&
         (($(metric "$victim" technical_partitions_owned) > 0 && $(held) == all))
 }
 until_true 60 restarted || fail "the killed agent is not back at work: $(docker logs --tail 3 "$victim" 2>&1)"
@@ -107,7 +116,7 @@ docker stop "${agents[0]}" >/dev/null
 [[ $(state "${agents[0]}" ExitCode) == 0 ]] || fail "stopped under load: $(state "${agents[0]}" ExitCode)"
 say "one of three drained with exit code 0 ($(while_fed))"
 docker start "${agents[0]}" >/dev/null
-until_true 60 healthy "${agents[0]}" || fail "it did not come back"
+ready "${agents[0]}" 60 || fail "it did not come back"
 say "it came back ($(while_fed))"
 wait "$feeding" || fail "the feed broke"
 
@@ -116,6 +125,7 @@ feed --rate 16 /parts/4.csv &
 feeding=$!
 compose up -d --wait --wait-timeout 180 --no-recreate --scale technical-analysis=6 >"$scratch/up.log" 2>&1 ||
     fail "six: $(tail -n 5 "$scratch/up.log")"
+all_ready || fail "six are not ready: $(compose logs --tail 5)"
 say "three new ones beside the three old ($(while_fed))"
 docker stop --time 30 "${agents[@]}" >/dev/null
 for agent in "${agents[@]}"; do
@@ -148,7 +158,8 @@ compose --profile scaling up -d --wait --wait-timeout 180 >"$scratch/up.log" 2>&
     fail "profile scaling: $(tail -n 5 "$scratch/up.log")"
 count=$(compose --profile scaling ps -q technical-analysis technical-analysis-more | wc -l)
 ((count == 3)) || fail "profile scaling runs $count agents"
-say "profile scaling: three agents healthy"
+all_ready --profile scaling || fail "profile scaling: not ready"
+say "profile scaling: three agents ready"
 
 compose --profile scaling --profile monitoring up -d --wait --wait-timeout 120 prometheus \
     >"$scratch/up.log" 2>&1 || fail "Prometheus: $(tail -n 5 "$scratch/up.log")"
@@ -179,6 +190,7 @@ secured() {
 }
 secured up -d --wait --wait-timeout 120 >"$scratch/up.log" 2>&1 ||
     fail "with a password: $(tail -n 5 "$scratch/up.log"; secured logs --tail 5)"
+ready "$(secured ps -q technical-analysis)" 60 || fail "not let in: $(secured logs --tail 5)"
 port=$(secured port nats 4222)
 timeout 30 python3 "$ROOT/deploy/test/signals.py" watch "${port##*:}" /dev/null >"$scratch/intruder" 2>&1 || true
 grep -qi 'authorization violation' "$scratch/intruder" ||

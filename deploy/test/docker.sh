@@ -21,7 +21,7 @@ expect() { [[ $2 == "$3" ]] || fail "$1 is '$2', not '$3'"; }
 expect user "$(of_image '{{.Config.User}}')" 65532:65532
 expect "stop signal" "$(of_image '{{.Config.StopSignal}}')" SIGTERM
 expect "health check" "$(of_image '{{json .Config.Healthcheck.Test}}')" \
-    '["CMD","/usr/local/bin/technical-analysis-agent","health"]'
+    '["CMD","/usr/local/bin/technical-analysis-agent","health","--live"]'
 of_image '{{join .Config.Env "\n"}}' | grep -qx HTTP_ADDR=0.0.0.0:8080 || fail "HTTP_ADDR is not set"
 # our layers, without those of the base
 ours=$(docker history --no-trunc --human=false --format '{{.Size}} {{.CreatedBy}}' "$AGENT_IMAGE" |
@@ -57,11 +57,20 @@ health() { docker inspect -f '{{.State.Health.Status}}' "$run-agent"; }
 is_health() { [[ $(health) == "$1" ]]; }
 http=$(docker port "$run-agent" 8080)
 until_true 20 curl -fsS "http://$http/livez" || fail "/livez does not answer"
-until_true 120 is_health unhealthy || fail "without NATS the image says it is $(health)"
+until_true 120 is_health healthy || fail "without NATS the image says it is $(health)"
+asked() { docker exec "$run-agent" /usr/local/bin/technical-analysis-agent health "$@" >/dev/null; }
+if asked || asked --ready; then fail "without NATS it says it is well"; fi
 docker run -d --name "$run-nats" --network "$run" --network-alias broker "$IMAGE" --jetstream \
     >/dev/null
-until_true 120 is_health healthy || fail "with NATS it says it is $(health)"
-say "alive and unhealthy without NATS, healthy once NATS is there"
+asked --ready --wait 60 && asked || fail "with NATS it is not ready"
+# longer than interval × retries: an agent whose NATS is away must not be taken for dead
+docker stop -t 5 "$run-nats" >/dev/null
+sleep 25
+is_health healthy || fail "without NATS the image says it is $(health)"
+if asked; then fail "without NATS it says it is well"; fi
+docker start "$run-nats" >/dev/null
+asked --ready --wait 60 || fail "it does not find NATS again"
+say "alive and not ready without NATS, ready once NATS is there, alive while NATS is away"
 expect "memory limit as exported" "$(curl -fsS "http://$http/metrics" |
     awk '$1 == "technical_memory_limit_bytes" { printf "%d", $2 }')" $((512 * 1024 * 1024))
 docker stop -t 30 "$run-agent" >/dev/null

@@ -1,10 +1,35 @@
 //! The health probe: for containers that hold no shell and no curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-/// How long an answer may take.
+/// An answer may take this long.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause before the same question is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A question to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Does everything it depends on work, NATS included? For people.
+    Healthy,
+    /// Does it make progress? It does while NATS is away: a supervisor that restarts an agent
+    /// for that throws away the state that the agent would go on with.
+    Live,
+    /// Is it connected, and does it have its share of the work?
+    Ready,
+}
+
+impl Question {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Healthy => "health",
+            Self::Live => "livez",
+            Self::Ready => "readyz",
+        }
+    }
+}
 
 /// Why an agent does not count as healthy.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +73,24 @@ pub fn base_url(addr: Option<SocketAddr>) -> Result<String, Unhealthy> {
     Ok(format!("http://{addr}"))
 }
 
-/// Asks `<base>/health`, or `<base>/readyz`, and gives a line that says how it went.
+/// Asks the agent at `base`, again and again for `wait`, and returns the line to print.
 ///
 /// # Errors
-/// When the answer is not 2xx, or there is none within three seconds.
-pub fn probe(base: &str, ready: bool) -> Result<String, Unhealthy> {
-    let path = if ready { "readyz" } else { "health" };
-    let url = format!("{}/{path}", base.trim_end_matches('/'));
+/// When the last answer is not 2xx, or did not come within three seconds.
+pub fn ask(base: &str, question: Question, wait: Duration) -> Result<String, Unhealthy> {
+    let began = Instant::now();
+    loop {
+        let outcome = probe(base, question);
+        let left = wait.saturating_sub(began.elapsed());
+        if outcome.is_ok() || left.is_zero() {
+            return outcome;
+        }
+        sleep(PAUSE.min(left));
+    }
+}
+
+fn probe(base: &str, question: Question) -> Result<String, Unhealthy> {
+    let url = format!("{}/{}", base.trim_end_matches('/'), question.path());
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
@@ -120,7 +156,7 @@ mod tests {
     #[test]
     fn a_healthy_agent_is_reported_as_such() {
         let (base, server) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-        let line = probe(&format!("{base}/"), false).unwrap();
+        let line = probe(&format!("{base}/"), Question::Healthy).unwrap();
         assert_eq!(line, format!("{base}/health answers 200"));
         assert_eq!(server.join().unwrap(), "GET /health HTTP/1.1");
     }
@@ -129,7 +165,7 @@ mod tests {
     fn an_agent_that_is_not_ready_is_reported_with_its_reason() {
         let (base, server) =
             serve("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\ndraining\n");
-        let error = probe(&base, true).unwrap_err();
+        let error = probe(&base, Question::Ready).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("{base}/readyz answers 503: draining")
@@ -143,8 +179,25 @@ mod tests {
         let base = base_url(listener.local_addr().ok()).unwrap();
         drop(listener);
         assert!(matches!(
-            probe(&base, false),
+            ask(&base, Question::Live, Duration::ZERO),
             Err(Unhealthy::Unreachable { .. })
         ));
+    }
+
+    #[test]
+    fn a_no_is_asked_again_while_there_is_patience() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = base_url(listener.local_addr().ok()).unwrap();
+        let server = thread::spawn(move || {
+            for status in ["503 Service Unavailable", "200 OK"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let length = stream.read(&mut [0; 2_048]).unwrap();
+                assert!(length > 0);
+                write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();
+            }
+        });
+        let line = ask(&base, Question::Live, Duration::from_secs(60)).unwrap();
+        assert_eq!(line, format!("{base}/livez answers 200"));
+        server.join().unwrap();
     }
 }

@@ -40,12 +40,19 @@ async fn an_agent_survives_a_killed_broker_and_goes_on_where_it_was() {
             let health = agent.get("/health");
             assert_eq!(health.status, 503);
             assert!(health.body.contains("nats"), "{}", health.body);
+            // a supervisor that restarts what fails its check must leave this agent alone
+            assert_eq!(agent.health(&["--live"]), Some(0));
+            assert_eq!(agent.health(&["--ready"]), Some(1));
+            assert_eq!(agent.health(&[]), Some(1));
             agent.wait_metrics(&[("technical_nats_connected", 0.0)]);
             // longer than the silence after which a member must take itself for replaced
             tokio::time::sleep(Duration::from_secs(4)).await;
             assert_eq!(agent.get("/livez").status, 200);
             server.restart();
-            wait_status(&agent, "/readyz", 200);
+            assert_eq!(agent.health(&["--ready", "--wait", "30"]), Some(0));
+            wait_status(&agent, "/health", 200);
+            assert_eq!(agent.health(&["--live"]), Some(0));
+            assert_eq!(agent.health(&[]), Some(0));
         }
     }
     assert_same(

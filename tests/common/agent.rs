@@ -141,6 +141,18 @@ impl Agent {
         Response { status, body }
     }
 
+    /// The exit code of `health` with these arguments, asked about this agent.
+    pub fn health(&self, arguments: &[&str]) -> Option<i32> {
+        let status = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+            .args(["health", "--url", &self.http])
+            .args(arguments)
+            .env_clear()
+            .current_dir(self.home.path())
+            .stdout(Stdio::null())
+            .status();
+        status.expect("the agent starts").code()
+    }
+
     /// Its metrics now.
     pub fn metrics(&self) -> Metrics {
         Metrics::parse(&self.get("/metrics").body)
