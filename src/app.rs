@@ -369,8 +369,11 @@ async fn deliver(setup: Setup) -> Ended {
     }
 }
 
-/// Whether the server can deliver durably. What may pass by itself is waited for: members of a
-/// group that deliver in different ways would both publish.
+/// Decides between durable and core delivery for `auto`; `None` when the time to stop came first.
+///
+/// Core is chosen only where the server or the account has no durable delivery to offer. Anything
+/// else that stands in the way would have this member publish beside the durable members of its
+/// group: it is left to durable delivery, which says what it is and waits.
 async fn durable_offered(setup: &Setup) -> Option<bool> {
     let intake = setup.health.component("intake", true);
     let mut stop = setup.stop.clone();
@@ -381,8 +384,7 @@ async fn durable_offered(setup: &Setup) -> Option<bool> {
             _ = stop.wait_for(Option::is_some) => return None,
         };
         match offered {
-            Ok(()) => return Some(true),
-            Err(error) if error.is_lasting() => {
+            Err(error) if error.is_unsupported() => {
                 tracing::warn!(
                     %error,
                     "delivery is core, not durable, until this process is restarted: bars published while no member listens, and \
@@ -391,7 +393,8 @@ async fn durable_offered(setup: &Setup) -> Option<bool> {
                 );
                 return Some(false);
             }
-            Err(error) => intake.down(error.to_string()),
+            Err(error) if error.is_transient() => intake.down(error.to_string()),
+            Ok(()) | Err(_) => return Some(true),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -37,28 +37,26 @@ fn is_not_ready(agent: &Agent, reason: &str) {
     assert_eq!(agent.get("/livez").status, 200);
 }
 
-/// `durable` names the limit, waits, and begins once it is raised; `auto` does without.
+/// Both `durable` and `auto` name the limit, wait, and begin once it is raised.
 async fn is_named(limits: &str, shown: &[&str]) {
     let store = tempfile::tempdir().unwrap();
     let mut server = NatsServer::with(account(&store, limits));
-    let url = server.url();
-    let mut auto = Agent::start([USER[0], USER[1], ("NATS_URL", url.as_str())]);
-    auto.wait_ready();
-    let told = auto.wait_log("delivery is core, not durable");
-    drop(auto);
-    let mut waiting = agent(&server, &USER);
-    let waits = waiting.wait_log("durable delivery cannot begin");
-    let ready = waiting.get("/readyz");
-    assert_eq!(ready.status, 503);
-    for text in shown {
-        for told in [&told["error"], &waits["error"]] {
-            assert!(told.as_str().unwrap().contains(text), "{told}");
+    let auto = [USER[0], USER[1], ("TECHNICAL_DELIVERY", "auto")];
+    let mut waiting = [agent(&server, &USER), agent(&server, &auto)];
+    for agent in &waiting {
+        let told = agent.wait_log("durable delivery cannot begin");
+        let ready = agent.get("/readyz");
+        assert_eq!(ready.status, 503);
+        for text in shown {
+            assert!(told["error"].as_str().unwrap().contains(text), "{told}");
+            assert!(ready.body.contains(text), "{}", ready.body);
         }
-        assert!(ready.body.contains(text), "{}", ready.body);
+        assert_eq!(agent.get("/livez").status, 200);
     }
-    assert_eq!(waiting.get("/livez").status, 200);
     server.restart_with(account(&store, "jetstream: enabled"));
-    waiting.wait_ready();
+    for agent in &mut waiting {
+        agent.wait_ready();
+    }
     let js = source(&server).await;
     feed(&js, 0..20).await;
     settle(&js, 20, 1).await;
@@ -71,12 +69,18 @@ async fn too_few_streams_for_an_account_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_without_jetstream_on_a_server_that_has_it_is_named() {
-    is_named(
-        "exports: []",
-        &["JetStream is not enabled for this account"],
-    )
-    .await;
+async fn an_account_without_jetstream_on_a_server_that_has_it_makes_auto_core() {
+    let store = tempfile::tempdir().unwrap();
+    let server = NatsServer::with(account(&store, "exports: []"));
+    let reason = "JetStream is not enabled for this account";
+    let waiting = agent(&server, &USER);
+    is_not_ready(&waiting, reason);
+    drop(waiting);
+    let auto = [USER[0], USER[1], ("TECHNICAL_DELIVERY", "auto")];
+    let mut core = agent(&server, &auto);
+    core.wait_ready();
+    let told = core.wait_log("delivery is core, not durable");
+    assert!(told["error"].as_str().unwrap().contains(reason), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

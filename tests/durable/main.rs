@@ -25,6 +25,7 @@ mod redrive;
 mod removed;
 mod report;
 mod schedule;
+mod settings;
 mod setup;
 mod stalls;
 mod verdict;

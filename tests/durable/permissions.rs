@@ -180,11 +180,13 @@ async fn a_missing_permission_for_signals_is_named_with_the_first_and_holds_up_u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn auto_does_without_and_says_what_is_missing() {
+async fn auto_waits_for_a_permission_rather_than_publish_beside_durable_members() {
     let server = server(&without("commit.TECHNICAL_SIGNALS.>"));
-    let core = [("TECHNICAL_DELIVERY", "auto")];
-    let agent = restricted(&server, &core);
-    let told = agent.wait_log("delivery is core, not durable");
+    let auto = [("TECHNICAL_DELIVERY", "auto")];
+    let agent = restricted(&server, &auto);
+    let told = agent.wait_log("durable delivery cannot begin");
     let error = told["error"].as_str().unwrap();
     assert!(error.contains("commit.TECHNICAL_SIGNALS"), "{error}");
+    assert_eq!(agent.get("/readyz").status, 503);
+    assert_eq!(agent.get("/livez").status, 200);
 }

@@ -213,9 +213,11 @@ struct Coordinator {
 /// Why it cannot.
 pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
     let js = jetstream::new(client.clone());
-    streams::prepare(client, &js, link, config)
-        .await
-        .map(|_| ())
+    match streams::prepare(client, &js, link, config).await {
+        Ok(_) => Ok(()),
+        Err(error @ SetupError::TooOld(_)) => Err(streams::outdated(&js, config, error).await),
+        Err(error) => Err(error),
+    }
 }
 
 /// Works until told to stop, then gives up what it owns and closes the connection.

@@ -6,6 +6,7 @@
 //! the command that would change it.
 
 mod foreign;
+mod settings;
 mod standing;
 mod verify;
 mod wanted;
@@ -65,10 +66,20 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    /// Whether trying again can help only after somebody has changed something.
+    /// Whether this server or account has no durable delivery to offer at all. Anything else is
+    /// for somebody to put right, or passes by itself.
     #[must_use]
-    pub const fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Unavailable(_))
+    pub const fn is_unsupported(&self) -> bool {
+        matches!(
+            self,
+            Self::NoJetStream(_) | Self::NotForAccount(_) | Self::TooOld(_)
+        )
+    }
+
+    /// Whether it may pass by itself.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }
 
@@ -127,6 +138,22 @@ pub(super) async fn prepare(
         () = link.refused("$JS.API.") => Err(denied(link, config).unwrap_or_else(|| {
             SetupError::Unavailable(link.last_error().unwrap_or_default())
         })),
+    }
+}
+
+/// Says what `too_old` a server means: nothing durable is possible there, unless durable members
+/// have made their streams already. Those members would publish beside one in core delivery.
+pub(super) async fn outdated(js: &Context, config: &Config, too_old: SetupError) -> SetupError {
+    let signals = &config.durable.signals_stream;
+    match existing(js, signals).await {
+        Ok(Some(_)) => SetupError::Conflict(format!(
+            "{too_old}, and the stream {signals} of durable delivery is there; connect this agent \
+             to newer servers (NATS_URL), as members in core delivery would publish every signal \
+             a second time"
+        )),
+        Ok(None) => too_old,
+        Err(error) if error.is_unsupported() => too_old,
+        Err(error) => error,
     }
 }
 
@@ -353,7 +380,7 @@ async fn existing(js: &Context, name: &str) -> Result<Option<Info>, SetupError> 
 async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest, SetupError> {
     let name = config.name.clone();
     if let Some(existing) = existing(js, &name).await? {
-        verify(&config, &existing.config)?;
+        verify(holds, &config, &existing.config)?;
         return Ok(Rest::of(existing, holds));
     }
     match js.create_stream(config.clone()).await {

@@ -7,15 +7,24 @@ use async_nats::jetstream::stream::{
 };
 
 use super::SetupError;
+use super::settings::blame;
+use super::standing::Holds;
 
 /// What an existing stream must be; what it should be is only told.
-pub(super) fn verify(wanted: &StreamConfig, actual: &StreamConfig) -> Result<(), SetupError> {
+pub(super) fn verify(
+    holds: Holds,
+    wanted: &StreamConfig,
+    actual: &StreamConfig,
+) -> Result<(), SetupError> {
     let name = &wanted.name;
     if let Some(what) = broken(wanted, actual) {
-        return Err(SetupError::Conflict(format!(
-            "the stream {name} is there with other {what} than configured; use another stream \
-             name, or look at it with `nats stream info {name}` and change or remove it"
-        )));
+        let said = blame(holds, what, wanted, actual).unwrap_or_else(|| {
+            format!(
+                "the stream {name} is there with other {what} than configured; use another \
+                 stream name, or look at it with `nats stream info {name}` and change or remove it"
+            )
+        });
+        return Err(SetupError::Conflict(said));
     }
     if let Some(command) = correction(wanted, actual) {
         tracing::warn!(
