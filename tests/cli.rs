@@ -102,10 +102,7 @@ fn config_prints_every_effective_value_with_its_source() {
     );
     assert_eq!(entry("TECHNICAL_GROUP"), ("blue".into(), ".env"));
     assert_eq!(entry("TECHNICAL_RSI_PERIOD"), ("14".into(), "default"));
-    assert_eq!(
-        entry("TECHNICAL_BARS_PER_SERIES"),
-        ("1200".into(), "default")
-    );
+    assert_eq!(entry("TECHNICAL_BARS_PER_SERIES"), (Value::Null, "default"));
     assert_eq!(entry("NATS_TOKEN"), (Value::Null, "default"));
     let (name, _) = entry("TECHNICAL_AGENT_NAME");
     assert!(name.as_str().unwrap().starts_with("blue-"), "{name}");

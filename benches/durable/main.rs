@@ -98,7 +98,6 @@ fn agent(server: &NatsServer, partitions: u32, more: &[(&str, &str)]) -> Agent {
         ("LOG_LEVEL", "WARN"),
         ("TECHNICAL_DELIVERY", "durable"),
         ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
-        ("TECHNICAL_BARS_PER_SERIES", "100000"),
         ("TECHNICAL_PARTITIONS", &partitions),
     ];
     Agent::start(own.into_iter().chain(more.iter().copied()))

@@ -32,8 +32,8 @@ pub struct DurableConfig {
     pub placement_cluster: Option<String>,
     /// Tags that a server must have to keep them.
     pub placement_tags: Vec<String>,
-    /// Bars kept per series, at least two windows.
-    pub bars_per_series: u64,
+    /// Bars kept per series, at least two windows; no bound unless set.
+    pub bars_per_series: Option<u64>,
     /// Older bars are dropped.
     pub bars_max_age: Duration,
     /// Older signals are dropped.
@@ -77,14 +77,12 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
     let bytes = || |text: &str| whole(0..=MAX_BYTES)(text).map(|n| (n > 0).then_some(n));
     let storage = one_of(&[("file", Storage::File), ("memory", Storage::Memory)]);
     let two_windows = 2 * window as u64;
-    let bars_per_series = check
-        .read_optional(
-            &field!(raw.technical_bars_per_series),
-            whole(1..=10_000_000),
-        )
-        .unwrap_or(two_windows.max(1_000));
+    let bars_per_series = check.read_optional(
+        &field!(raw.technical_bars_per_series),
+        whole(1..=10_000_000),
+    );
     check.require(
-        bars_per_series >= two_windows,
+        bars_per_series.is_none_or(|bars| bars >= two_windows),
         &["TECHNICAL_BARS_PER_SERIES", "TECHNICAL_DATA_WINDOW_SIZE"],
         "the stream must keep two windows of bars for a rebuild",
     );

@@ -418,11 +418,11 @@ pub const SECTIONS: &[Section] = &[
                 "ssd,zone:a",
                 "keep the streams on servers with all of these `server_tags`, comma-separated",
             ),
-            derived(
+            unset(
                 "TECHNICAL_BARS_PER_SERIES",
-                "max(1000, 2 × window)",
                 "1000",
-                "bars kept per series in the stream",
+                "bars kept per series in the stream; no bound unless set, as a bound drops bars \
+                 that were not read yet",
             ),
             set(
                 "TECHNICAL_BARS_MAX_AGE_SECS",

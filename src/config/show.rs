@@ -24,7 +24,6 @@ pub(super) fn effective(settings: &Settings, config: &Config) -> Vec<Setting> {
         let given = settings.given(key);
         let value = given.shown.or_else(|| match key.name {
             "TECHNICAL_AGENT_NAME" => Some(config.agent_name.clone()),
-            "TECHNICAL_BARS_PER_SERIES" => Some(config.durable.bars_per_series.to_string()),
             _ => None,
         });
         list.push(Setting {

@@ -44,7 +44,7 @@ fn without_any_setting_the_defaults_of_the_contract_hold() {
     assert_eq!(config.series_idle, None);
     assert_eq!(config.max_payload_bytes, 262_144);
     assert_eq!(config.durable.partitions, 32);
-    assert_eq!(config.durable.bars_per_series, 1_000);
+    assert_eq!(config.durable.bars_per_series, None);
     assert_eq!(
         config.durable.bars_max_age,
         Duration::from_secs(30 * 86_400)

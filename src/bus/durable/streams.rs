@@ -200,7 +200,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     let own = [main, &second, &bare];
 
     let mut bars = wanted::bars(durable, main);
-    bars.max_messages_per_subject = i64::try_from(durable.bars_per_series).unwrap_or(i64::MAX);
+    bars.max_messages_per_subject = wanted::per_subject(durable);
     bars.metadata = HashMap::from([(PARTITIONS.to_owned(), partitions.to_string())]);
     let mut captured = wanted::bars(durable, &second);
     captured.max_messages_per_subject = bars.max_messages_per_subject;

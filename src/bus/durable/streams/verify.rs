@@ -26,6 +26,16 @@ pub(super) fn verify(
         });
         return Err(SetupError::Conflict(said));
     }
+    if let Some((bars_per_series, command)) = unwanted_bound(wanted, actual) {
+        tracing::warn!(
+            stream = name,
+            bars_per_series,
+            command,
+            "the stream keeps a limited number of bars per series and drops bars that were not \
+             read yet; TECHNICAL_BARS_PER_SERIES is not set, so the bound should be lifted with \
+             this command"
+        );
+    }
     if let Some(command) = correction(wanted, actual) {
         tracing::warn!(
             stream = name,
@@ -73,7 +83,23 @@ pub(super) fn broken(wanted: &StreamConfig, actual: &StreamConfig) -> Option<&'s
     Some(what)
 }
 
-/// The command that would make the stream what is configured.
+/// The bound per subject of a stream that is configured to have none, and the command that lifts
+/// it. Agents made such a stream when the bound was the default.
+pub(in crate::bus::durable) fn unwanted_bound(
+    wanted: &StreamConfig,
+    actual: &StreamConfig,
+) -> Option<(i64, String)> {
+    let kept = bound(actual.max_messages_per_subject)?;
+    let lift = || {
+        let name = &actual.name;
+        format!("nats stream edit {name} --max-msgs-per-subject=-1")
+    };
+    bound(wanted.max_messages_per_subject)
+        .is_none()
+        .then(|| (kept, lift()))
+}
+
+/// The command that makes the other settings of the stream what is configured.
 fn correction(wanted: &StreamConfig, actual: &StreamConfig) -> Option<String> {
     let mut options = String::new();
     let mut option = |differs: bool, text: String| {
@@ -95,7 +121,7 @@ fn correction(wanted: &StreamConfig, actual: &StreamConfig) -> Option<String> {
     );
     let per_subject = bound(wanted.max_messages_per_subject);
     option(
-        per_subject != bound(actual.max_messages_per_subject),
+        per_subject.is_some() && per_subject != bound(actual.max_messages_per_subject),
         format!("--max-msgs-per-subject={}", per_subject.unwrap_or(-1)),
     );
     option(
@@ -210,8 +236,25 @@ mod tests {
                 }
             )
             .unwrap(),
-            "nats stream edit S --max-age=0s --max-bytes=-1 --max-msgs-per-subject=-1 \
-             --discard=old --cluster= --tag="
+            "nats stream edit S --max-age=0s --max-bytes=-1 --discard=old --cluster= --tag="
+        );
+    }
+
+    #[test]
+    fn a_bound_per_series_that_nobody_configured_has_its_own_command() {
+        let kept = |messages| StreamConfig {
+            max_messages_per_subject: messages,
+            ..plain()
+        };
+        let lift = "nats stream edit S --max-msgs-per-subject=-1".to_owned();
+        assert_eq!(unwanted_bound(&kept(-1), &kept(1_000)), Some((1_000, lift)));
+        assert_eq!(correction(&kept(-1), &kept(1_000)), None);
+        for (wanted, actual) in [(-1, -1), (-1, 0), (500, 1_000), (500, -1)] {
+            assert_eq!(unwanted_bound(&kept(wanted), &kept(actual)), None);
+        }
+        assert_eq!(
+            correction(&kept(500), &kept(1_000)).unwrap(),
+            "nats stream edit S --max-msgs-per-subject=500"
         );
     }
 

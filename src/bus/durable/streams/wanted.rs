@@ -22,11 +22,16 @@ pub(super) fn bars(durable: &DurableConfig, name: &str) -> StreamConfig {
         name: name.to_owned(),
         description: Some("bars, as technical-analysis-agent reads them".to_owned()),
         max_age: durable.bars_max_age,
-        max_bytes: bytes(durable.bars_max_bytes),
+        max_bytes: limit(durable.bars_max_bytes),
         max_messages_per_subject: -1,
         duplicate_window: Duration::from_secs(120).min(durable.bars_max_age),
         ..common(durable)
     }
+}
+
+/// Messages kept per subject of a stream whose subjects name the series; -1 for no bound.
+pub(super) fn per_subject(durable: &DurableConfig) -> i64 {
+    limit(durable.bars_per_series)
 }
 
 pub(super) fn signals(config: &Config) -> StreamConfig {
@@ -40,7 +45,7 @@ pub(super) fn signals(config: &Config) -> StreamConfig {
             marker_subjects(&durable.signals_stream),
         ],
         max_age: durable.signals_max_age,
-        max_bytes: bytes(durable.signals_max_bytes),
+        max_bytes: limit(durable.signals_max_bytes),
         discard: DiscardPolicy::New,
         duplicate_window: DUPLICATE_WINDOW.min(durable.signals_max_age),
         allow_atomic_publish: true,
@@ -95,6 +100,7 @@ fn common(durable: &DurableConfig) -> StreamConfig {
     }
 }
 
-fn bytes(bound: Option<u64>) -> i64 {
-    bound.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+/// A limit as the server takes it: -1 for none.
+fn limit(bound: Option<u64>) -> i64 {
+    bound.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
