@@ -6,6 +6,7 @@ pub mod core;
 mod credentials;
 mod drain;
 pub mod durable;
+mod guard;
 mod intake;
 mod link;
 pub mod permissions;

@@ -213,6 +213,11 @@ pub const SECTIONS: &[Section] = &[
                 "technical-analysis",
                 "replicas of one group share the symbols; another group is another, independent analysis",
             ),
+            secret(
+                "TECHNICAL_GROUP_SECRET",
+                "new-secret,old-secret",
+                "messages and records of the group are signed with the first of these secrets, comma-separated; all are accepted, an empty one accepts unsigned",
+            ),
             set(
                 "TECHNICAL_DELIVERY",
                 "auto",

@@ -49,6 +49,9 @@ pub struct Config {
     pub agent_name: String,
     /// Replicas of one group share the symbols.
     pub group: String,
+    /// The first signs messages and records of the group, all are accepted, an empty one accepts
+    /// what is not signed; none where nothing is signed.
+    pub group_secrets: Vec<Secret>,
     /// How bars come in and signals go out.
     pub delivery: Delivery,
     /// How to reach NATS.
@@ -162,6 +165,9 @@ impl Config {
         let agent_name = check
             .read_optional(&field!(raw.technical_agent_name), name)
             .unwrap_or_else(|| default_agent_name(&group, environment));
+        let group_secrets = check
+            .read_optional(&field!(raw.technical_group_secret), group_secrets)
+            .unwrap_or_default();
         let delivery = check.read(&field!(raw.technical_delivery), one_of(DELIVERIES));
         let nats = nats::read(raw, check, environment);
         let logs = LogConfig {
@@ -185,6 +191,7 @@ impl Config {
         Self {
             agent_name,
             group,
+            group_secrets,
             delivery,
             nats,
             logs,
@@ -239,6 +246,24 @@ fn bearer_token(text: &str) -> Result<Secret, String> {
     } else {
         Err("must be printable ASCII without spaces, as it travels in a header".to_owned())
     }
+}
+
+/// Secrets that may be in use at a time; more than a roll from one to the next needs.
+const MAX_SECRETS: usize = 16;
+
+fn group_secrets(text: &str) -> Result<Vec<Secret>, String> {
+    let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
+    if secrets.iter().all(|secret| secret.is_empty()) {
+        return Err("names no secret: set one, or leave the variable unset".to_owned());
+    }
+    if secrets.len() > MAX_SECRETS {
+        return Err(format!(
+            "has {} secrets; at most {MAX_SECRETS} are allowed",
+            secrets.len()
+        ));
+    }
+    let secret = |text: &&str| Secret::new((*text).to_owned());
+    Ok(secrets.iter().map(secret).collect())
 }
 
 /// `<group>-<host>-<pid>`. What makes it unique is at the end, so the group gives way where

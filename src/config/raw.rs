@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub http_admin_token: Option<String>,
     pub technical_agent_name: Option<String>,
     pub technical_group: Option<String>,
+    pub technical_group_secret: Option<String>,
     pub technical_delivery: Option<String>,
     pub technical_subjects: Option<String>,
     pub technical_publish_subject: Option<String>,

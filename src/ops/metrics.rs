@@ -84,6 +84,8 @@ pub struct Metrics {
     pub checkpoints_failed: IntCounter,
     pub nats_reconnects: IntCounter,
     pub slow_consumer: IntCounter,
+    /// Messages and records of the group that no member signed.
+    pub group_forgeries: IntCounter,
 
     pub series: IntGauge,
     pub partitions_owned: IntGauge,
@@ -136,6 +138,7 @@ impl Metrics {
             checkpoints_failed: counter(r, "checkpoints_failed_total", "Checkpoints that could not be written."),
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
             slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
+            group_forgeries: counter(r, "group_forgeries_total", "Messages and records of the group that were ignored as forged, altered or replayed."),
 
             series: gauge(r, "series", "Series kept."),
             partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),

@@ -12,21 +12,26 @@ use crate::common::{
 };
 use crate::{INDICATORS, client, every_bar};
 
-const SYMBOLS: usize = 48;
-const RATE: usize = 1_000;
+pub const SYMBOLS: usize = 48;
+pub const RATE: usize = 1_000;
 const SETTINGS: [(&str, &str); 2] = [
     ("TECHNICAL_INDICATORS", INDICATORS),
     ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
 ];
 
 fn member(server: &NatsServer, name: &str) -> Agent {
+    member_with(server, name, &[])
+}
+
+pub fn member_with(server: &NatsServer, name: &str, more: &[(&str, &str)]) -> Agent {
     let url = server.url();
     let further = [("TECHNICAL_INDICATORS", INDICATORS)];
-    Agent::start(every_bar(&url, name).into_iter().chain(further))
+    let variables = every_bar(&url, name).into_iter().chain(further);
+    Agent::start(variables.chain(more.iter().copied()))
 }
 
 /// Waits until these are the members, all at work, and each publishes for some of the symbols.
-async fn wait_shared(agents: &[&Agent]) {
+pub async fn wait_shared(agents: &[&Agent]) {
     until_async("the slots to be divided", || {
         let mut total = 0;
         for agent in agents {
@@ -54,7 +59,7 @@ fn publishers(came: &[Received]) -> BTreeSet<String> {
 }
 
 /// Ends the flow and holds everything that came against `replay` of everything that was sent.
-async fn assert_exact(flow: Flow, signals: &Collected) -> Vec<Received> {
+pub async fn assert_exact(flow: Flow, signals: &Collected) -> Vec<Received> {
     let sent = flow.stop().await;
     let came = settled(signals, sent.len()).await;
     assert_same(&came, &replay(&sent, &SETTINGS));

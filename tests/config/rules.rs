@@ -77,6 +77,17 @@ const REFUSED: &[(Variables, &[&str])] = &[
         &["TECHNICAL_AGENT_NAME", "printable"],
     ),
     (
+        &[("TECHNICAL_GROUP_SECRET", " , ")],
+        &["TECHNICAL_GROUP_SECRET=*", "names no secret"],
+    ),
+    (
+        &[(
+            "TECHNICAL_GROUP_SECRET",
+            "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+        )],
+        &["TECHNICAL_GROUP_SECRET=*", "17 secrets", "at most 16"],
+    ),
+    (
         &[("TECHNICAL_DELIVERY", "fast")],
         &["TECHNICAL_DELIVERY=fast", "auto, core, durable"],
     ),

@@ -1,14 +1,16 @@
 //! The member of the group: says what the protocol wants said, and copies state.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use async_nats::{Client, Subject};
+use async_nats::{Client, HeaderMap, Subject};
 use hashbrown::HashMap;
 
 use super::resume::Resume;
+use crate::bus::guard::Guard;
 use crate::bus::intake::{Duty, Intake};
 use crate::engine::{SeriesId, SeriesSnapshot};
-use crate::group::{Direct, Handover, MemberId, Position, Presence, Slot, SlotSet};
+use crate::group::{Direct, Handover, MemberId, Place, Position, Presence, Purpose, Slot, SlotSet};
 use crate::wire::token;
 
 /// A message to a member stays below this, whatever the server allows.
@@ -41,6 +43,20 @@ impl GroupSubjects {
     }
 }
 
+/// What is said to everyone.
+pub(super) const PRESENCE: Place<'static> = Place {
+    purpose: Purpose::Presence,
+    names: &[],
+};
+
+/// What is said to the member called `to.0`.
+pub(super) fn said_to<'a>(to: &'a [&'a str; 1]) -> Place<'a> {
+    Place {
+        purpose: Purpose::Direct,
+        names: to,
+    }
+}
+
 /// State on its way to a member.
 struct Copying {
     to: MemberId,
@@ -51,7 +67,8 @@ struct Copying {
 pub(super) struct Members {
     pub handover: Handover,
     pub subjects: GroupSubjects,
-    me: MemberId,
+    pub me: MemberId,
+    guard: Arc<Guard>,
     client: Client,
     copying: VecDeque<Copying>,
     copied: Resume,
@@ -60,11 +77,18 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub fn new(handover: Handover, subjects: GroupSubjects, me: MemberId, client: Client) -> Self {
+    pub fn new(
+        handover: Handover,
+        subjects: GroupSubjects,
+        me: MemberId,
+        guard: Arc<Guard>,
+        client: Client,
+    ) -> Self {
         Self {
             handover,
             subjects,
             me,
+            guard,
             client,
             copying: VecDeque::new(),
             copied: Resume::default(),
@@ -93,14 +117,21 @@ impl Members {
 
     pub async fn announce(&self, presence: &Presence) {
         match serde_json::to_vec(presence) {
-            Ok(json) => self.publish(self.subjects.presence.clone(), json).await,
+            Ok(json) => {
+                let subject = self.subjects.presence.clone();
+                self.publish(subject, PRESENCE, json).await;
+            }
             Err(error) => tracing::error!(%error, "presence cannot be written"),
         }
     }
 
     pub async fn say(&self, to: &MemberId, message: &Direct) {
         match postcard::to_stdvec(message) {
-            Ok(bytes) => self.publish(self.subjects.direct(to), bytes).await,
+            Ok(bytes) => {
+                let place = [to.as_ref()];
+                self.publish(self.subjects.direct(to), said_to(&place), bytes)
+                    .await;
+            }
             Err(error) => tracing::error!(%error, "message to a member cannot be written"),
         }
     }
@@ -317,8 +348,18 @@ impl Members {
         intake.written.clear();
     }
 
-    async fn publish(&self, subject: Subject, payload: Vec<u8>) {
-        if let Err(error) = self.client.publish(subject, payload.into()).await {
+    async fn publish(&self, subject: Subject, place: Place<'_>, payload: Vec<u8>) {
+        let mut headers = HeaderMap::new();
+        self.guard.seal(&mut headers, place, &payload);
+        let sent = if headers.is_empty() {
+            self.client.publish(subject, payload.into()).await
+        } else {
+            let client = &self.client;
+            client
+                .publish_with_headers(subject, headers, payload.into())
+                .await
+        };
+        if let Err(error) = sent {
             tracing::warn!(%error, "message to the group cannot be sent");
         }
     }

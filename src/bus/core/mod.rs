@@ -18,6 +18,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, SubscribeError, Subscriber};
@@ -27,6 +28,7 @@ use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::drain::{DrainError, round_trip};
+use super::guard::Guard;
 use super::intake::{Arrival, Intake};
 use super::link::Link;
 use super::setup::Setup;
@@ -71,6 +73,7 @@ pub enum CoreError {
 
 struct Worker {
     setup: Setup,
+    guard: Arc<Guard>,
     started: Instant,
     intake: Intake,
     members: Members,
@@ -117,6 +120,7 @@ impl Worker {
             health,
             ..
         } = &setup;
+        let guard = Arc::new(Guard::new(&setup));
         let intake_health = health.component("intake", true);
         let membership = health.component("membership", true);
         let mut feeds = Vec::new();
@@ -153,7 +157,7 @@ impl Worker {
         let now = Instant::now();
         Ok(Some(Self {
             intake: Intake::new(config, setup.metrics.clone()),
-            members: Members::new(handover, subjects, me, client.clone()),
+            members: Members::new(handover, subjects, me, Arc::clone(&guard), client.clone()),
             feeds: Feeds(feeds),
             presences,
             direct,
@@ -169,6 +173,7 @@ impl Worker {
             progress: health.progress("worker", STALL),
             started_at: clock::now(),
             dropped_at: None,
+            guard,
             setup,
         }))
     }

@@ -6,6 +6,7 @@ use async_nats::Message;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
+use super::members::{PRESENCE, said_to};
 use super::{BATCH, TICK, Worker};
 use crate::group::{Action, Direct, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
@@ -34,6 +35,10 @@ impl Worker {
     }
 
     pub(super) fn on_presence(&mut self, message: &Message) {
+        let (headers, content) = (message.headers.as_ref(), &message.payload);
+        if !self.guard.admits(PRESENCE, headers, content) {
+            return;
+        }
         match serde_json::from_slice::<Presence>(&message.payload) {
             Ok(presence) => {
                 let now = self.started.elapsed();
@@ -50,6 +55,11 @@ impl Worker {
             self.work_off(BATCH).await;
         }
         for message in messages {
+            let (headers, content) = (message.headers.as_ref(), &message.payload);
+            let to = [self.members.me.as_ref()];
+            if !self.guard.admits(said_to(&to), headers, content) {
+                continue;
+            }
             match postcard::from_bytes::<Direct>(&message.payload) {
                 Ok(said) => self.heed(said),
                 Err(error) => tracing::warn!(%error, "message of a member cannot be read"),

@@ -26,6 +26,7 @@ impl Worker {
         self.progress.idle();
         self.intake.flush();
         self.tell();
+        self.guard.tell();
         self.watch_intake(&link);
         self.forget_idle();
     }
