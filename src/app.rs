@@ -292,17 +292,22 @@ async fn work(
     setup: impl FnOnce(async_nats::Client) -> Setup,
 ) -> Ended {
     let component = health.component("nats", true);
-    component.down("connecting");
+    let observer = tokio::spawn(observe(Arc::clone(link), Arc::clone(metrics), component));
     let connecting = connect(&config.nats, &config.agent_name, link, Sizing::default());
     let client = tokio::select! {
         connected = connecting => match connected {
             Ok(client) => client,
-            Err(error) => return Ended::Unreachable(error),
+            Err(error) => {
+                observer.abort();
+                return Ended::Unreachable(error);
+            }
         },
         // nothing was received, so there is nothing to finish
-        _ = stop.wait_for(Option::is_some) => return Ended::Stopped,
+        _ = stop.wait_for(Option::is_some) => {
+            observer.abort();
+            return Ended::Stopped;
+        }
     };
-    let observer = tokio::spawn(observe(Arc::clone(link), Arc::clone(metrics), component));
     let service = ServiceApi::start(
         &client,
         &config.agent_name,
@@ -402,10 +407,10 @@ async fn durable_offered(setup: &Setup) -> Option<bool> {
 
 /// Keeps metrics and health true to the connection.
 async fn observe(link: Arc<Link>, metrics: Arc<Metrics>, component: Component) {
-    let mut changes = link.watch();
     let mut reconnects = 0;
     loop {
-        let state = *changes.borrow_and_update();
+        let mut seen = link.seen();
+        let state = link.state();
         metrics.nats_connected.set(i64::from(state.connected));
         let now = link.reconnects();
         metrics
@@ -419,18 +424,18 @@ async fn observe(link: Arc<Link>, metrics: Arc<Metrics>, component: Component) {
         if state.closed {
             component.down("closed");
         } else if !state.connected {
-            component.down(
-                link.last_error()
-                    .unwrap_or_else(|| "not connected".to_owned()),
-            );
+            let waiting = if link.server().is_none() {
+                "connecting"
+            } else {
+                "not connected"
+            };
+            component.down(link.last_error().unwrap_or_else(|| waiting.to_owned()));
         } else if state.lame_duck {
             component.degraded(format!("connected to {server}, which is going down"));
         } else {
             component.up(format!("connected to {server}"));
         }
-        if changes.changed().await.is_err() {
-            return;
-        }
+        link.changed(&mut seen).await;
     }
 }
 

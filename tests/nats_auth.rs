@@ -101,6 +101,114 @@ async fn credentials_in_the_url() {
 }
 
 #[tokio::test]
+async fn credentials_in_a_url_are_those_of_its_server() {
+    let secured = |password: &str| {
+        NatsServer::with(format!(
+            r#"authorization {{ user: "ann", password: "{password}" }}"#
+        ))
+    };
+    let (mut one, two) = (secured("first$"), secured("second"));
+    let url = |server: &NatsServer, login: &str| {
+        format!("nats://{login}@127.0.0.1:{}", server.port())
+            .parse()
+            .unwrap()
+    };
+    // whichever is dialled first, the refusal of one must not keep us from the other
+    for _ in 0..4 {
+        enters(&NatsConfig {
+            servers: vec![url(&one, "ann:wrong"), url(&two, "ann:second")],
+            ..config(&two.url(), Auth::None)
+        })
+        .await;
+    }
+
+    let both = NatsConfig {
+        servers: vec![url(&one, "ann:first%24"), url(&two, "ann:second")],
+        ..config(&one.url(), Auth::None)
+    };
+    let link = Link::new();
+    let client = connect(&both, "test", &link, Sizing::default())
+        .await
+        .unwrap();
+    let at =
+        |port: u16| link.server().map(|server| server.address) == Some(format!("127.0.0.1:{port}"));
+    // each of them once, and back
+    let mut two = two;
+    for _ in 0..3 {
+        let before = link.reconnects();
+        let here = if at(one.port()) { &mut one } else { &mut two };
+        here.kill();
+        common::until_async("the other server", || {
+            (link.reconnects() > before && link.is_connected()).then_some(())
+        })
+        .await;
+        round_trip(&client, &link, Instant::now() + common::PATIENCE)
+            .await
+            .unwrap();
+        if at(one.port()) {
+            two.restart();
+        } else {
+            assert!(at(two.port()));
+            one.restart();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_names_no_login_gets_that_of_another() {
+    let server = NatsServer::with(r#"authorization { user: "ann", password: "pw" }"#);
+    let away = common::free_port();
+    enters(&NatsConfig {
+        servers: vec![
+            format!("nats://ann:pw@127.0.0.1:{away}").parse().unwrap(),
+            server.url().parse().unwrap(),
+        ],
+        ..config(&server.url(), Auth::None)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn renewed_credentials_are_sent_with_the_next_handshake() {
+    let mut server = NatsServer::with(r#"authorization { token: "old" }"#);
+    let of = |token: &str| NatsConfig {
+        connect_timeout: None,
+        ..config(&server.url(), Auth::Token(Secret::new(token.to_owned())))
+    };
+    let (old, new, newer) = (of("old"), of("new"), of("newer"));
+    let link = Link::new();
+    let client = connect(&old, "test", &link, Sizing::default())
+        .await
+        .unwrap();
+    server.restart_with(r#"authorization { token: "new" }"#);
+    common::until_async("a refusal", || {
+        link.last_error()
+            .filter(|text| text.contains("authorization"))
+    })
+    .await;
+    link.renew_credentials(&new);
+    common::until_async("the reconnect", || link.is_connected().then_some(())).await;
+    assert_eq!(link.last_error(), None);
+    round_trip(&client, &link, Instant::now() + common::PATIENCE)
+        .await
+        .unwrap();
+
+    // while the first connection is still being tried for
+    server.restart_with(r#"authorization { token: "newer" }"#);
+    let waiting = Link::new();
+    let connecting = tokio::spawn({
+        let link = waiting.clone();
+        async move { connect(&old, "test", &link, Sizing::default()).await }
+    });
+    common::until_async("a refusal", || {
+        waiting.last_error().filter(|text| text.contains(REFUSED))
+    })
+    .await;
+    waiting.renew_credentials(&newer);
+    connecting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn token() {
     let server = NatsServer::with(r#"authorization { token: "t0ken" }"#);
     enters(&config(

@@ -160,7 +160,7 @@ async fn a_server_that_says_nothing_is_given_up_as_well() {
     let error = connect(&config, "test", &Link::new(), Sizing::default())
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("no server answered"), "{error}");
+    assert!(error.to_string().contains("does not answer"), "{error}");
 }
 
 #[tokio::test]

@@ -18,10 +18,19 @@ pub(super) fn backoff(attempt: usize) -> Duration {
 
 /// A random share of `span`.
 pub(super) fn jitter(span: Duration) -> Duration {
-    // A fresh `RandomState` is seeded by the operating system: no generator to carry around.
-    let random = RandomState::new().hash_one(());
-    let share = f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-    span.mul_f64(share)
+    let random = u32::try_from(random() >> 32).unwrap_or(u32::MAX);
+    span.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// A random number below `count`; 0 where that is 0.
+pub(super) fn random_below(count: usize) -> usize {
+    let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+    usize::try_from(random() % count).unwrap_or(0)
+}
+
+/// A fresh `RandomState` is seeded by the operating system: no generator to carry around.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]

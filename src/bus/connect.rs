@@ -7,8 +7,8 @@
 //! is in hand, and a [`Client`] exists only once a server is there. After that the client
 //! reconnects by itself, for ever, and [`Link`] tells what it sees.
 //!
-//! Files of credentials and certificates are read anew for every handshake, the first and each
-//! reconnect, so ones that are rotated in are taken.
+//! Files of credentials and certificates are read again for every handshake, the first and each
+//! reconnect, so a rotated file is taken. [`super::dial`] picks the server and its login.
 
 use std::error::Error as _;
 use std::io;
@@ -20,20 +20,21 @@ use async_nats::rustls::pki_types::pem::PemObject;
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use async_nats::rustls::{self, AlertDescription, CertificateError};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
-use percent_encoding::percent_decode_str;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::backoff::{backoff, jitter};
-use super::credentials;
+use super::backoff::backoff;
 use super::link::{EndOfEvents, Link};
+use super::{credentials, dial};
 use crate::config::{Auth, NatsConfig};
 
 /// A silent server is given up at the third ping: 9 s.
 const PING_EVERY: Duration = Duration::from_secs(3);
 /// For one server to answer the TCP and NATS handshakes.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// The first reconnect follows within this.
-const FIRST_RECONNECT: Duration = Duration::from_millis(100);
+/// The longest pause between attempts while `NATS_CONNECT_TIMEOUT` runs.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// An attempt that is under way when `NATS_CONNECT_TIMEOUT` passes may take this much longer.
+const LAST_ATTEMPT: Duration = Duration::from_millis(500);
 
 /// How many messages may wait inside the client.
 #[derive(Debug, Clone, Copy)]
@@ -93,59 +94,73 @@ pub async fn connect(
     link: &Arc<Link>,
     sizing: Sizing,
 ) -> Result<Client, ConnectError> {
-    let servers = shown(&config.servers);
-    let deadline = config
-        .connect_timeout
-        .map(|limit| (Instant::now() + limit, limit));
-    let mut cause = "no server answered; check NATS_URL and the network".to_owned();
+    let dialler = link.dialler();
+    dialler.begin(config);
+    let servers = dial::without_logins(&config.servers);
+    let names = shown(&servers);
+    let limit = config.connect_timeout;
+    let started = Instant::now();
+    let left = || limit.map(|limit| limit.saturating_sub(started.elapsed()));
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let connecting = options(config, name, link, sizing)
-            .await?
-            .connect(&config.servers);
-        let outcome = match deadline {
-            None => connecting.await,
-            Some((at, waited)) => match tokio::time::timeout_at(at, connecting).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    return Err(ConnectError::Unreachable {
-                        servers,
-                        waited,
-                        cause,
-                    });
+        let cause = match options(config, name, link, sizing).await {
+            Ok(options) => {
+                // each attempt dials one server, so a silent one must leave time for the others
+                let share = left().map(|left| left / u32::try_from(servers.len()).unwrap_or(1));
+                let patience = share.map(|share| share.max(LAST_ATTEMPT));
+                let connecting = options.connect(&servers);
+                let outcome = match patience {
+                    None => connecting.await.map_err(|error| explain(&error)),
+                    Some(patience) => match timeout(patience, connecting).await {
+                        Ok(outcome) => outcome.map_err(|error| explain(&error)),
+                        Err(_) => Err(SILENT.to_owned()),
+                    },
+                };
+                match outcome {
+                    Ok(client) => {
+                        link.attach(&client);
+                        let server = client.server_info();
+                        tracing::info!(
+                            server = %server.server_name,
+                            version = %server.version,
+                            address = dialler.dialled(),
+                            "connected to NATS"
+                        );
+                        return Ok(client);
+                    }
+                    Err(cause) => match dialler.dialled() {
+                        Some(address) => format!("{address}: {cause}"),
+                        None => cause,
+                    },
                 }
-            },
-        };
-        let error = match outcome {
-            Ok(client) => {
-                link.attach(&client);
-                let server = client.server_info();
-                tracing::info!(
-                    server = %server.server_name,
-                    version = %server.version,
-                    address = %format_args!("{}:{}", server.host, server.port),
-                    "connected to NATS"
-                );
-                return Ok(client);
             }
-            Err(error) => error,
+            // a file may be away for a moment while it is rotated, but not from the start
+            Err(error) if attempt == 1 => return Err(error),
+            Err(error) => error.to_string(),
         };
-        cause = explain(&error);
         link.failed(cause.clone());
         if link.outage_line_due() {
-            tracing::warn!(%servers, attempt, "cannot connect to NATS, trying again: {cause}");
+            tracing::warn!(servers = %names, attempt, "cannot connect to NATS, trying again: {cause}");
         }
-        let wait = backoff(attempt);
-        match deadline {
-            Some((at, waited)) if Instant::now() + wait >= at => {
+        let round = attempt / servers.len().max(1);
+        let untried = !attempt.is_multiple_of(servers.len().max(1));
+        let pause = if untried {
+            Duration::ZERO
+        } else {
+            backoff(round)
+        };
+        match left() {
+            Some(left) if left.is_zero() => {
                 return Err(ConnectError::Unreachable {
-                    servers,
-                    waited,
+                    servers: names,
+                    waited: limit.unwrap_or_default(),
                     cause,
                 });
             }
-            _ => tokio::time::sleep(wait).await,
+            // the last attempt begins when the time is over
+            Some(left) => sleep(pause.min(LONGEST_PAUSE).min(left)).await,
+            None => sleep(pause).await,
         }
     }
 }
@@ -157,8 +172,8 @@ async fn options(
     sizing: Sizing,
 ) -> Result<ConnectOptions, ConnectError> {
     let end = EndOfEvents(Arc::clone(link));
-    let reconnecting = Arc::clone(link);
-    let mut options = authenticated(config)
+    let dialling = Arc::clone(link);
+    let mut options = authenticated(config, link)
         .await?
         .name(name)
         .ping_interval(PING_EVERY)
@@ -166,12 +181,7 @@ async fn options(
         .subscription_capacity(sizing.subscription_capacity)
         .client_capacity(sizing.client_capacity)
         .max_reconnects(None)
-        .reconnect_delay_callback(move |attempt| match attempt {
-            // The first connection has its waits in `connect`.
-            _ if !reconnecting.is_attached() => Duration::ZERO,
-            0 | 1 => jitter(FIRST_RECONNECT),
-            later => backoff(later),
-        })
+        .reconnect_to_server_callback(move |pool, _| std::future::ready(dialling.next(&pool)))
         .event_callback(move |event| {
             end.0.observe(event);
             std::future::ready(())
@@ -190,43 +200,26 @@ async fn options(
     Ok(options)
 }
 
-async fn authenticated(config: &NatsConfig) -> Result<ConnectOptions, ConnectError> {
-    let options = ConnectOptions::new();
-    Ok(match &config.auth {
-        Auth::None => from_url(options, &config.servers),
+/// Refuses credentials that can never be used, and has the dialler give those that can.
+async fn authenticated(
+    config: &NatsConfig,
+    link: &Arc<Link>,
+) -> Result<ConnectOptions, ConnectError> {
+    match &config.auth {
         Auth::CredsFile(path) => {
             let unusable = |error| file("NATS_CREDS_FILE", path, &error);
             credentials::check(path).await.map_err(unusable)?;
-            let path = path.clone();
-            ConnectOptions::with_auth_callback(move |nonce| {
-                let path = path.clone();
-                async move { credentials::answer(&path, &nonce).await }
-            })
         }
         Auth::Nkey(seed) => {
             nkeys::KeyPair::from_seed(seed.reveal()).map_err(|_| ConnectError::Seed)?;
-            options.nkey(seed.reveal().to_owned())
         }
-        Auth::UserPassword { user, password } => {
-            options.user_and_password(user.clone(), password.reveal().to_owned())
-        }
-        Auth::Token(token) => options.token(token.reveal().to_owned()),
-    })
-}
-
-/// Takes `user:password@` or `token@` from a URL: async-nats 0.51 parses them and sends neither.
-fn from_url(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions {
-    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let Some((user, password)) = servers
-        .iter()
-        .find_map(|server| Some((server.username()?, server.password())))
-    else {
-        return options;
-    };
-    match password {
-        Some(password) => options.user_and_password(plain(user), plain(password)),
-        None => options.token(plain(user)),
+        Auth::None | Auth::UserPassword { .. } | Auth::Token(_) => {}
     }
+    let answering = Arc::clone(link);
+    Ok(ConnectOptions::with_auth_callback(move |nonce| {
+        let link = Arc::clone(&answering);
+        async move { link.dialler().answer(&nonce).await }
+    }))
 }
 
 fn certificates(variable: &'static str, path: &Path) -> Result<(), ConnectError> {
@@ -259,11 +252,11 @@ fn explain(error: &async_nats::ConnectError) -> String {
     let check = match error.kind() {
         ConnectErrorKind::AuthorizationViolation => {
             return "the server refused the credentials; check NATS_CREDS_FILE, NATS_NKEY_SEED, \
-                    NATS_USER and NATS_PASSWORD, or NATS_TOKEN"
+                    NATS_USER and NATS_PASSWORD, NATS_TOKEN, or those in NATS_URL"
                 .to_owned();
         }
         ConnectErrorKind::Dns => "check the host name in NATS_URL",
-        ConnectErrorKind::TimedOut => "the server does not answer; check NATS_URL and the network",
+        ConnectErrorKind::TimedOut => return SILENT.to_owned(),
         ConnectErrorKind::Tls => "check NATS_TLS_CA, NATS_TLS_CERT and NATS_TLS_KEY",
         _ => match io_cause(error) {
             Some(Cause::Tls(text)) => text,
@@ -275,6 +268,8 @@ fn explain(error: &async_nats::ConnectError) -> String {
     };
     format!("{error}; {check}")
 }
+
+const SILENT: &str = "the server does not answer; check NATS_URL and the network";
 
 enum Cause {
     Tls(&'static str),

@@ -21,17 +21,21 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ClientError, Event};
+use async_nats::{Client, ClientError, Event, ReconnectToServer, Server};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::jitter;
+use super::dial::Dialler;
 use super::permissions::{Denial, Operation};
+use crate::config::NatsConfig;
 
 /// Denials remembered at most.
 const MAX_DENIALS: usize = 32;
 /// One that does not come again within this may have been lifted; a subscription is asked for once.
 const DENIAL_HOLDS: Duration = Duration::from_secs(30);
+/// An error that comes this long before the connection is lost is taken for its reason.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// One line of a kind per this.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a burst of drops is counted before it is logged.
@@ -50,6 +54,20 @@ pub struct LinkState {
     pub lame_duck: bool,
 }
 
+/// Something that went wrong.
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    at: Instant,
+}
+
+/// What a caller of [`Link::changed`] has seen.
+#[derive(Debug)]
+pub struct Seen {
+    state: watch::Receiver<LinkState>,
+    error: watch::Receiver<Option<Failure>>,
+}
+
 /// The server of the last connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerView {
@@ -57,7 +75,8 @@ pub struct ServerView {
     pub name: String,
     /// Its version, such as `2.12.1`.
     pub version: String,
-    /// `host:port` as the server itself says it.
+    /// `host:port` as it was dialled: a server says of itself what it listens on, which is mostly
+    /// `0.0.0.0`.
     pub address: String,
     /// The largest message it takes, in bytes.
     pub max_payload: usize,
@@ -70,9 +89,10 @@ pub struct ServerView {
 pub struct Link {
     state: watch::Sender<LinkState>,
     client: OnceLock<Client>,
+    dialler: Dialler,
     slow_consumer_events: AtomicU64,
     burst: AtomicBool,
-    last_error: Mutex<Option<String>>,
+    last_error: watch::Sender<Option<Failure>>,
     denials: Mutex<BTreeMap<Denial, Instant>>,
     told_denials: Mutex<BTreeSet<String>>,
     outage_line: Throttle,
@@ -87,9 +107,10 @@ impl Default for Link {
         Self {
             state: watch::Sender::new(LinkState::default()),
             client: OnceLock::new(),
+            dialler: Dialler::default(),
             slow_consumer_events: AtomicU64::new(0),
             burst: AtomicBool::new(false),
-            last_error: Mutex::new(None),
+            last_error: watch::Sender::new(None),
             denials: Mutex::new(BTreeMap::new()),
             told_denials: Mutex::new(BTreeSet::new()),
             outage_line: Throttle::default(),
@@ -142,10 +163,35 @@ impl Link {
         self.slow_consumer_events.load(Ordering::Relaxed)
     }
 
-    /// The last thing that went wrong.
+    /// The last thing that went wrong; none since it went right again.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
+        let last = self.last_error.borrow();
+        last.as_ref().map(|failure| failure.text.clone())
+    }
+
+    /// Returns when the connection's state or its last error has changed, in a way that the caller
+    /// has not seen yet.
+    pub async fn changed(&self, seen: &mut Seen) {
+        // both senders are ours, so neither channel can close while we wait
+        tokio::select! {
+            _ = seen.state.changed() => {}
+            _ = seen.error.changed() => {}
+        }
+    }
+
+    /// A place from which [`Link::changed`] counts: everything up to now is seen.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let (mut state, mut error) = (self.state.subscribe(), self.last_error.subscribe());
+        state.mark_unchanged();
+        error.mark_unchanged();
+        Seen { state, error }
+    }
+
+    /// Uses the credentials of `config` from the next handshake on.
+    pub fn renew_credentials(&self, config: &NatsConfig) {
+        self.dialler.replace(config);
     }
 
     /// The server of the last connect; none before the first.
@@ -160,7 +206,10 @@ impl Link {
         Some(ServerView {
             name,
             version: info.version,
-            address: format!("{}:{}", info.host, info.port),
+            address: self
+                .dialler
+                .dialled()
+                .unwrap_or_else(|| format!("{}:{}", info.host, info.port)),
             max_payload: info.max_payload,
             jetstream: info.jetstream,
         })
@@ -200,6 +249,7 @@ impl Link {
     pub(super) fn attach(&self, client: &Client) {
         let _ = self.client.set(client.clone());
         self.outage_line.reset();
+        self.let_in();
         self.state
             .send_if_modified(|state| !std::mem::replace(&mut state.connected, true));
     }
@@ -208,8 +258,30 @@ impl Link {
         self.client.get().is_some()
     }
 
-    pub(super) fn failed(&self, error: String) {
-        *lock(&self.last_error) = Some(error);
+    pub(super) fn dialler(&self) -> &Dialler {
+        &self.dialler
+    }
+
+    /// The server to dial next.
+    pub(super) fn next(&self, pool: &[Server]) -> Option<ReconnectToServer> {
+        if self.is_attached()
+            && !self.is_connected()
+            && let Some(reason) = self.dialler.failure(pool)
+        {
+            self.failed(reason);
+        }
+        self.dialler.pick(pool, self.is_attached())
+    }
+
+    pub(super) fn failed(&self, text: String) {
+        let at = Instant::now();
+        self.last_error.send_replace(Some(Failure { text, at }));
+    }
+
+    /// A server has let us in: what went wrong before is over.
+    fn let_in(&self) {
+        self.dialler.accepted();
+        self.last_error.send_replace(None);
     }
 
     /// Whether a line about a connection that fails is due, so that retries do not flood the log.
@@ -297,6 +369,7 @@ impl Link {
 
     fn connected(&self) {
         lock(&self.denials).clear();
+        self.let_in();
         self.state.send_replace(LinkState {
             connected: true,
             ..LinkState::default()
@@ -308,6 +381,12 @@ impl Link {
     }
 
     fn disconnected(&self) {
+        // an error of long ago is not the reason; one that the server gave with its farewell is
+        let old = |last: &mut Option<Failure>| {
+            let old = |failure: &Failure| failure.at.elapsed() >= FAREWELL;
+            last.take_if(|failure| old(failure)).is_some()
+        };
+        self.last_error.send_if_modified(old);
         let was = self.state.send_replace(LinkState::default());
         if was.connected && self.outage_line.due() {
             self.loss_logged.store(true, Ordering::Release);
@@ -324,7 +403,12 @@ impl Link {
         } else if self.outage_line.due() {
             tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
         }
-        self.failed(text);
+        // the event has the kind of the error only; `next` may have found the cause already
+        let kind = text.trim_start_matches("nats: ");
+        let told = self.last_error();
+        if !told.is_some_and(|told| told.contains(kind)) {
+            self.failed(text);
+        }
     }
 
     fn slow_consumer(self: &Arc<Self>) {

@@ -4,6 +4,7 @@ mod backoff;
 mod connect;
 pub mod core;
 mod credentials;
+mod dial;
 mod drain;
 pub mod durable;
 mod guard;

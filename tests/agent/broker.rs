@@ -128,6 +128,55 @@ async fn an_agent_that_starts_before_its_broker_waits_alive() {
     assert_eq!(signals.wait_for(1).await[0].json()["close"], 10.0);
 }
 
+#[test]
+fn the_reason_why_an_agent_is_not_ready_is_that_of_now() {
+    let token = |token: &str| format!("authorization {{ token: {token:?} }}");
+    let mut server = NatsServer::with(token("good"));
+    let further = [("NATS_TOKEN", "good")];
+    let agent = ready_agent(&server, "one", &further);
+    let reason = |wanted: &[&str], over: &str| {
+        until(&format!("{wanted:?} in /readyz"), || {
+            let body = agent.get("/readyz").body;
+            let shown = wanted.iter().all(|text| body.contains(text));
+            (shown && (over.is_empty() || !body.contains(over))).then_some(())
+        });
+    };
+    let address = format!("127.0.0.1:{}", server.port());
+    for _ in 0..2 {
+        server.restart_with(token("other"));
+        reason(&[&address, "authorization violation"], "");
+        server.kill();
+        reason(&[&address, "refused"], "authorization");
+        server.restart_with(token("good"));
+        wait_status(&agent, "/readyz", 200);
+        let health = agent.get("/health/nats").json();
+        assert_eq!(health["detail"], format!("connected to {address}"));
+    }
+}
+
+#[test]
+fn an_agent_that_was_never_let_in_says_why() {
+    let server = NatsServer::with(r#"authorization { token: "good" }"#);
+    let url = server.url();
+    let agent = Agent::start(every_bar(&url, "one"));
+    agent.wait_log("operations endpoint listens");
+    until("the refusal in /readyz", || {
+        agent
+            .get("/readyz")
+            .body
+            .contains("refused the credentials")
+            .then_some(())
+    });
+}
+
+#[test]
+fn the_address_of_the_server_is_the_one_that_was_dialled() {
+    let server = NatsServer::with("host: \"0.0.0.0\"");
+    let agent = ready_agent(&server, "one", &[]);
+    let detail = agent.get("/health/nats").json()["detail"].clone();
+    assert_eq!(detail, format!("connected to 127.0.0.1:{}", server.port()));
+}
+
 /// Passes everything on to `server` until the agent subscribes, then ends that connection; every
 /// later one is left alone.
 async fn cut_at_the_first_subscription(server: u16) -> u16 {

@@ -1,6 +1,7 @@
 //! How it starts, or says why not: exit codes, and what is wrong in words.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use crate::common::{Agent, NatsServer, free_port};
 
@@ -12,6 +13,47 @@ fn a_server_that_is_not_there_in_time_is_69() {
     let said = agent.output();
     assert!(said.contains(&url["nats://".len()..]), "{said}");
     assert!(said.contains("NATS_URL"), "{said}");
+}
+
+#[test]
+fn a_server_is_waited_for_until_the_timeout_has_passed() {
+    let url = format!("nats://127.0.0.1:{}", free_port());
+    let variables = [("NATS_URL", url.as_str()), ("NATS_CONNECT_TIMEOUT", "3")];
+    let began = Instant::now();
+    let mut agent = Agent::start(variables);
+    assert_eq!(agent.wait_exit(), 69);
+    assert!(began.elapsed() >= Duration::from_secs(3));
+}
+
+#[test]
+fn a_server_that_comes_at_the_last_moment_is_found() {
+    let port = free_port();
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut agent = Agent::start([
+        ("NATS_URL", url.as_str()),
+        ("NATS_CONNECT_TIMEOUT", "20"),
+        ("TECHNICAL_DELIVERY", "core"),
+    ]);
+    // the pauses of a plain back-off are 5 s by then
+    std::thread::sleep(Duration::from_secs(16));
+    let _server = NatsServer::on_port(port);
+    agent.wait_ready();
+}
+
+#[test]
+fn a_silent_server_leaves_time_for_the_next() {
+    // it takes connections and never says a word
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = NatsServer::plain();
+    for _ in 0..3 {
+        let url = format!("nats://{},{}", silent.local_addr().unwrap(), server.url());
+        let mut agent = Agent::start([
+            ("NATS_URL", url.as_str()),
+            ("NATS_CONNECT_TIMEOUT", "8"),
+            ("TECHNICAL_DELIVERY", "core"),
+        ]);
+        agent.wait_ready();
+    }
 }
 
 #[test]
