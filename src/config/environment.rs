@@ -2,8 +2,12 @@
 //! environment and no working directory.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
+
+/// No `.env`, secret or certificate is larger; what is, is another file than the one meant.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What a configuration is read from.
 pub trait Environment {
@@ -33,7 +37,13 @@ impl Environment for ProcessEnvironment {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        let mut bytes = Vec::new();
+        let file = File::open(path)?;
+        if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
+            let reason = format!("it has more than {MAX_BYTES} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(bytes)
     }
 
     fn host(&self) -> String {

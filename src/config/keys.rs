@@ -23,8 +23,10 @@ pub struct Key {
     pub meaning: &'static str,
     /// A valid value.
     pub example: &'static str,
-    /// Whether its value must be masked, and may come from the file named in `<name>_FILE`.
+    /// Whether its value must be masked.
     pub secret: bool,
+    /// Whether it may be read from the file named in `<name>_FILE`: secrets, and what may hold one.
+    pub from_file: bool,
 }
 
 /// Variables that belong together.
@@ -46,10 +48,21 @@ impl Key {
         }
     }
 
-    /// The variable that names a file to read this one from, if it is a secret.
+    /// Whether `name` is its name, or that of the variable for its file.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let base = if self.from_file {
+            name.strip_suffix("_FILE")
+        } else {
+            None
+        };
+        self.name == name || base == Some(self.name)
+    }
+
+    /// The variable that names a file to read this one from, if it may come from one.
     #[must_use]
     pub fn file_variable(&self) -> Option<String> {
-        self.secret.then(|| format!("{}_FILE", self.name))
+        self.from_file.then(|| format!("{}_FILE", self.name))
     }
 }
 
@@ -76,6 +89,15 @@ const fn set(
         meaning,
         example,
         secret: false,
+        from_file: false,
+    }
+}
+
+/// The same variable, which may also be read from a file.
+const fn or_file(key: Key) -> Key {
+    Key {
+        from_file: true,
+        ..key
     }
 }
 
@@ -86,12 +108,14 @@ const fn unset(name: &'static str, example: &'static str, meaning: &'static str)
         meaning,
         example,
         secret: false,
+        from_file: false,
     }
 }
 
 const fn secret(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
     Key {
         secret: true,
+        from_file: true,
         ..unset(name, example, meaning)
     }
 }
@@ -113,12 +137,12 @@ pub const SECTIONS: &[Section] = &[
     Section {
         title: "NATS",
         keys: &[
-            set(
+            or_file(set(
                 "NATS_URL",
                 "nats://localhost:4222",
                 "nats://a:4222,nats://b:4222",
-                "one or more servers, comma-separated (`nats://` or `tls://`)",
-            ),
+                "one or more servers, comma-separated (`nats://` or `tls://`), each with its own `user:password@` or `token@` if it needs one",
+            )),
             unset(
                 "NATS_CREDS_FILE",
                 "/etc/nats/agent.creds",
@@ -166,7 +190,7 @@ pub const SECTIONS: &[Section] = &[
                 "LOG_LEVEL",
                 "INFO",
                 "debug",
-                "`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`, or a full tracing filter",
+                "`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`, `OFF`, or a full tracing filter",
             ),
             set(
                 "LOG_FORMAT",

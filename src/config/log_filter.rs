@@ -20,7 +20,7 @@ pub struct LogFilter {
 /// A text that is no level and no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be TRACE, DEBUG, INFO, WARN, ERROR or a filter such as warn,technical_analysis_agent=debug{0}"
+    "must be TRACE, DEBUG, INFO, WARN, ERROR, OFF or a filter such as warn,technical_analysis_agent=debug{0}"
 )]
 pub struct InvalidLogFilter(String);
 
@@ -37,15 +37,15 @@ impl FromStr for LogFilter {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let lower = text.to_ascii_lowercase();
-        let directives = match lower.as_str() {
-            "trace" | "debug" | "info" => format!("warn,{OWN}={lower}"),
-            "warn" | "error" => lower,
+        let directives = match level(text) {
+            Some(level @ ("trace" | "debug" | "info")) => format!("warn,{OWN}={level}"),
+            Some(level) => level.to_owned(),
             // a bare word that is no level would be taken for a target, which a typo never is
-            _ if !text.contains(['=', ',', '[']) => return Err(InvalidLogFilter(String::new())),
-            _ => {
-                EnvFilter::try_new(text).map_err(|e| InvalidLogFilter(format!(": {e}")))?;
-                text.to_owned()
+            None if !text.contains(['=', ',', '[']) => return Err(InvalidLogFilter(String::new())),
+            None => {
+                let directives = plain(text);
+                EnvFilter::try_new(&directives).map_err(|e| InvalidLogFilter(format!(": {e}")))?;
+                directives
             }
         };
         Ok(Self {
@@ -53,6 +53,46 @@ impl FromStr for LogFilter {
             directives,
         })
     }
+}
+
+/// A level in any case, under the names that other programs have for it.
+fn level(word: &str) -> Option<&'static str> {
+    const NAMES: [(&str, &[&str]); 6] = [
+        ("trace", &["trace"]),
+        ("debug", &["debug"]),
+        ("info", &["info", "information", "informational", "notice"]),
+        ("warn", &["warn", "warning"]),
+        (
+            "error",
+            &[
+                "error", "err", "critical", "crit", "fatal", "alert", "emerg",
+            ],
+        ),
+        ("off", &["off", "none"]),
+    ];
+    let word = word.trim();
+    let is = |name: &&str| name.eq_ignore_ascii_case(word);
+    NAMES
+        .iter()
+        .find(|(_, names)| names.iter().any(&is))
+        .map(|(level, _)| *level)
+}
+
+/// The filter with every level under the name that `tracing` has for it: `warning` alone would be
+/// taken for a target. Filters of spans and fields are left as they are.
+fn plain(filter: &str) -> String {
+    if filter.contains(['[', '{']) {
+        return filter.to_owned();
+    }
+    let directive = |part: &str| match part.split_once('=') {
+        Some((target, word)) => {
+            let word = word.trim();
+            format!("{}={}", target.trim(), level(word).unwrap_or(word))
+        }
+        None => level(part).unwrap_or(part.trim()).to_owned(),
+    };
+    let parts = filter.split(',').filter(|part| !part.trim().is_empty());
+    parts.map(directive).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Display for LogFilter {
@@ -71,8 +111,33 @@ mod tests {
         assert_eq!(directives("Debug"), "warn,technical_analysis_agent=debug");
         assert_eq!(directives("ERROR"), "error");
         assert_eq!(directives("async_nats=trace,info"), "async_nats=trace,info");
+        assert_eq!(directives("off"), "off");
         for bad in ["", "loud", "INFOO", "a=b=c", "technical=loud"] {
             assert!(bad.parse::<LogFilter>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn levels_have_the_names_that_people_type() {
+        let directives = |text: &str| text.parse::<LogFilter>().unwrap().directives;
+        for (typed, meant) in [
+            ("WARNING", "warn"),
+            ("Err", "error"),
+            ("critical", "error"),
+            ("FATAL", "error"),
+            ("notice", "warn,technical_analysis_agent=info"),
+            ("WARNING,async_nats=DEBUG", "warn,async_nats=debug"),
+            (
+                "Warn, technical_analysis_agent = Critical,",
+                "warn,technical_analysis_agent=error",
+            ),
+            (
+                "info,[publish{symbol=A}]=debug",
+                "info,[publish{symbol=A}]=debug",
+            ),
+        ] {
+            assert_eq!(directives(typed), meant, "{typed}");
+            assert!(EnvFilter::try_new(meant).is_ok(), "{meant}");
         }
     }
 }

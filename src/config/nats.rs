@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
 
 use super::check::{Check, field, seconds};
 use super::environment::Environment;
 use super::raw::Raw;
-use super::secret::{Secret, mask_urls};
+use super::secret::{MASK, Secret, is_cut, mask_urls};
 
 /// The servers, and what they want to see.
 #[derive(Clone)]
@@ -135,13 +136,34 @@ fn servers(list: &str) -> Result<Vec<ServerAddr>, String> {
     list.split(',')
         .map(|text| {
             let text = text.trim();
-            let shown = mask_urls(text);
+            // it may be half of a password with a comma in it
+            let shown = if list.contains('@') && is_cut(text) {
+                MASK.to_owned()
+            } else {
+                mask_urls(text)
+            };
             if text.is_empty() {
                 return Err("has an empty item; separate servers by single commas".to_owned());
             }
-            let server: ServerAddr = text
-                .parse()
-                .map_err(|error| format!("`{shown}` is no server address: {error}"))?;
+            let unescaped = "; in a user name, password or token, percent-encode everything but \
+                             letters, digits and -._~";
+            let server: ServerAddr = text.parse().map_err(|error| {
+                let hint = if list.contains('@') { unescaped } else { "" };
+                format!("`{shown}` is no server address: {error}{hint}")
+            })?;
+            let (_, rest) = text.split_once("://").unwrap_or(("", text));
+            let after = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
+            if !matches!(after, "" | "/") {
+                let hint = if rest.contains('@') { unescaped } else { "" };
+                return Err(format!("`{shown}` goes on after host and port{hint}"));
+            }
+            for part in [server.username(), server.password()].into_iter().flatten() {
+                if percent_decode_str(part).decode_utf8().is_err() {
+                    return Err(format!(
+                        "the login in `{shown}` is not UTF-8 once it is decoded"
+                    ));
+                }
+            }
             if server.is_websocket() {
                 return Err(format!("`{shown}` must begin with nats:// or tls://"));
             }

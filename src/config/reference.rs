@@ -10,7 +10,8 @@ pub fn env_example() -> String {
     let mut text = String::from(
         "# Every variable of the agent with its default. Copy to .env and uncomment what differs.\n\
          # The process environment comes first, then .env, then these defaults; an empty value\n\
-         # is as if unset. A secret X may instead be read from the file named in X_FILE.\n",
+         # is as if unset. In .env a $ is a $: nothing is substituted. A secret X, and NATS_URL, may\n\
+         # instead be read from the file named in X_FILE.\n",
     );
     for section in SECTIONS {
         let _ = write!(text, "\n## {}\n", section.title);

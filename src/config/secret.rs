@@ -38,7 +38,27 @@ impl fmt::Display for Secret {
 /// A comma-separated list of URLs with the passwords and tokens in them masked.
 #[must_use]
 pub fn mask_urls(list: &str) -> String {
-    list.split(',').map(mask_url).collect::<Vec<_>>().join(",")
+    let mut items: Vec<String> = Vec::new();
+    for item in list.split(',') {
+        // a comma that should have been escaped cuts a password in two
+        match items.last_mut() {
+            Some(last) if item.contains('@') && !item.contains("://") && is_cut(last) => {
+                last.push(',');
+                last.push_str(item);
+            }
+            _ => items.push(item.to_owned()),
+        }
+    }
+    let masked: Vec<String> = items.iter().map(|item| mask_url(item)).collect();
+    masked.join(",")
+}
+
+/// Whether what follows the last colon is no port: then it may be the start of a password.
+pub(super) fn is_cut(item: &str) -> bool {
+    let rest = item.split_once("://").map_or(item, |(_, rest)| rest);
+    let after = rest.rsplit_once(':').map(|(_, after)| after);
+    !rest.contains('@')
+        && after.is_some_and(|after| after.parse::<u16>().is_err() && !after.ends_with(']'))
 }
 
 fn mask_url(url: &str) -> String {
@@ -99,5 +119,9 @@ mod tests {
             format!("nats://a:4222,tls://bob:{MASK}@b:4222,nats://{MASK}@c")
         );
         assert_eq!(mask_urls("bob:pw@host"), format!("bob:{MASK}@host"));
+        assert_eq!(
+            mask_urls("nats://bob:pa,ss@host,nats://[::1]:4222,ann:pw@c"),
+            format!("nats://bob:{MASK}@host,nats://[::1]:4222,ann:{MASK}@c")
+        );
     }
 }

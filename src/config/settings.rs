@@ -65,9 +65,7 @@ impl Settings {
         let layers = [(Source::Environment, process), (Source::DotEnv, dot_env)];
         for key in keys::all() {
             settings.take(key, &layers);
-            if key.secret {
-                settings.take_file(key, &layers, environment);
-            }
+            settings.take_file(key, &layers, environment);
         }
         settings.warn_of_unknown(&layers);
         settings
@@ -108,7 +106,15 @@ impl Settings {
         if let Some((source, raw)) = first_set(key.name, layers) {
             match raw.to_str() {
                 Some(text) if key.secret => {
-                    self.values.insert(key.name, (text.to_owned(), source));
+                    let place = format!("{} ({source})", key.name);
+                    let text = self.cleaned(text, &place);
+                    if text.starts_with(['"', '\'']) && text.len() > 1 && text.ends_with(&text[..1])
+                    {
+                        self.warnings.push(format!(
+                            "{place} stands in quotation marks, which are taken as part of it"
+                        ));
+                    }
+                    self.values.insert(key.name, (text, source));
                 }
                 Some(text) => {
                     let text = text.trim().to_owned();
@@ -152,13 +158,20 @@ impl Settings {
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
         match content {
             Ok(text) => {
+                // the usual end of a file is not worth a word
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 let text = text.strip_suffix('\r').unwrap_or(text);
-                if text.is_empty() {
+                let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+                let text = if key.secret {
+                    self.cleaned(text, &format!("the file {path} named by {variable}"))
+                } else {
+                    text.trim().to_owned()
+                };
+                if text.trim().is_empty() {
                     let reason = format!("the file {path} named by {variable} is empty");
                     self.refuse(key, MASK.to_owned(), source, reason);
                 } else {
-                    self.values.insert(key.name, (text.to_owned(), source));
+                    self.values.insert(key.name, (text, source));
                 }
             }
             Err(error) => {
@@ -167,6 +180,22 @@ impl Settings {
             }
         }
         self.files.insert(key.name, (path, source));
+    }
+
+    /// A secret without the line breaks around it, which tools add and no server knows of.
+    fn cleaned(&mut self, text: &str, place: &str) -> String {
+        let trimmed = text.trim_matches(['\n', '\r']);
+        if trimmed.len() < text.len() {
+            self.warnings.push(format!(
+                "{place} begins or ends with a line break (newline), which was trimmed"
+            ));
+        }
+        if trimmed.trim().len() < trimmed.len() {
+            self.warnings.push(format!(
+                "{place} begins or ends with white space, which is taken as part of it"
+            ));
+        }
+        trimmed.to_owned()
     }
 
     fn refuse(&mut self, key: &'static Key, shown: String, source: Source, reason: String) {
@@ -181,6 +210,9 @@ impl Settings {
         match dot_env::read(environment) {
             Ok(file) => {
                 self.violations.extend(file.bad_lines);
+                // the file may have settings of other programs as well
+                let ours = file.remarks.into_iter().filter(|(name, _)| is_ours(name));
+                self.warnings.extend(ours.map(|(_, remark)| remark));
                 file.values
             }
             Err(violation) => {
@@ -193,21 +225,50 @@ impl Settings {
     fn warn_of_unknown(&mut self, layers: &[(Source, Layer)]) {
         for (source, layer) in layers {
             for (name, value) in layer {
-                if !name.starts_with("TECHNICAL_")
-                    || keys::all().any(|key| key.name == name)
-                    || is_service_link(name, value)
-                {
+                if keys::all().any(|key| key.is_called(name)) || is_service_link(name, value) {
                     continue;
                 }
-                let nearest =
-                    keys::all().min_by_key(|key| strsim::damerau_levenshtein(key.name, name));
-                let nearest = nearest.map_or("", |key| key.name);
-                self.warnings.push(format!(
-                    "{name} ({source}) is no known variable and is ignored; the nearest is {nearest}"
-                ));
+                if let Some(remark) = unknown(name) {
+                    self.warnings.push(format!("{name} ({source}) {remark}"));
+                }
             }
         }
     }
+}
+
+/// Whether a variable is one of the agent's, or would be but for its spelling.
+fn is_ours(name: &str) -> bool {
+    keys::all().any(|key| key.is_called(name)) || name.starts_with("TECHNICAL_")
+}
+
+/// The remark on a variable that is not known; none where it may well be another program's.
+fn unknown(name: &str) -> Option<String> {
+    let from_file = name
+        .strip_suffix("_FILE")
+        .and_then(|base| keys::all().find(|key| key.name == base));
+    if let Some(key) = from_file {
+        return Some(format!(
+            "is ignored: {0} is not read from a file, only secrets and NATS_URL are; set {0}",
+            key.name
+        ));
+    }
+    let distance = |key: &&Key| strsim::damerau_levenshtein(key.name, &name.to_uppercase());
+    let nearest = keys::all().min_by_key(distance)?;
+    let close = match distance(&nearest) {
+        0 => {
+            return Some(format!(
+                "is ignored: the variable is called {}",
+                nearest.name
+            ));
+        }
+        distance => distance <= 2 && nearest.name.len() >= 8,
+    };
+    (name.starts_with("TECHNICAL_") || close).then(|| {
+        format!(
+            "is no known variable and is ignored; the nearest is {}",
+            nearest.name
+        )
+    })
 }
 
 /// A value as it may be shown.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use technical_analysis_agent::config::{Auth, Config, Delivery, MASK, Source};
+use technical_analysis_agent::config::{Auth, Config, Delivery, MASK, Secret, Source};
 
 use crate::World;
 
@@ -208,6 +208,124 @@ fn a_dot_env_that_cannot_be_parsed_is_named_by_line_and_not_shown() {
     assert!(!shown.contains("two words"), "{shown}");
     let shown = load("LOG_LEVEL=info\nNATS_TOKEN=\"open\nLOG_FORMAT=json\n").to_string();
     assert!(shown.contains(".env line 2"), "{shown}");
+}
+
+#[test]
+fn line_breaks_around_a_secret_are_trimmed_and_said() {
+    for (secret, meant, word) in [
+        ("hunter2\n", "hunter2", "line break"),
+        ("\r\nhunter2\r\n", "hunter2", "line break"),
+        (" hunter2", " hunter2", "white space"),
+        ("'hunter2'", "'hunter2'", "quotation marks"),
+        ("hunter2", "hunter2", ""),
+    ] {
+        let config = World::of(&[("NATS_TOKEN", secret)]).load().unwrap();
+        assert_eq!(config.nats.auth, Auth::Token(Secret::new(meant.to_owned())));
+        let said = config.warnings.join("\n");
+        assert_eq!(said.is_empty(), word.is_empty(), "{secret:?}: {said}");
+        assert!(said.contains(word) && !said.contains("hunter2"), "{said}");
+        if !word.is_empty() {
+            assert!(said.contains("NATS_TOKEN (environment)"), "{said}");
+        }
+    }
+    // the usual end of a file is not worth a word; more than that is
+    for (content, words) in [
+        ("hunter2\r\n", 0),
+        ("\u{feff}hunter2\n", 0),
+        ("hunter2\n\n", 1),
+    ] {
+        let config = World::of(&[("NATS_TOKEN_FILE", "/t")])
+            .file("/t", content)
+            .load()
+            .unwrap();
+        let Auth::Token(token) = &config.nats.auth else {
+            panic!("{:?}", config.nats.auth)
+        };
+        assert_eq!(token.reveal(), "hunter2");
+        assert_eq!(config.warnings.len(), words, "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn dot_env_takes_a_dollar_as_it_stands_and_names_a_key_that_stands_twice() {
+    let text = "NATS_USER=u\nNATS_PASSWORD=pa$word1\nTECHNICAL_RSI_PERIOD=7\nOTHER=1\nOTHER=2\n\
+                TECHNICAL_RSI_PERIOD=9\n";
+    let config = World::default().file(".env", text).load().unwrap();
+    let Auth::UserPassword { password, .. } = &config.nats.auth else {
+        panic!("{:?}", config.nats.auth)
+    };
+    assert_eq!(password.reveal(), "pa$word1");
+    assert_eq!(config.analysis.rsi_period, 9);
+    assert_eq!(
+        config.warnings,
+        ["TECHNICAL_RSI_PERIOD is set twice in .env, on line 3 and on line 6; line 6 holds"]
+    );
+}
+
+#[test]
+fn servers_may_come_from_a_file() {
+    let config = World::of(&[("NATS_URL_FILE", "/run/secrets/url")])
+        .file("/run/secrets/url", "nats://bob:hunter2@a:4223, tls://b\n")
+        .load()
+        .unwrap();
+    assert_eq!(config.nats.servers[0].password(), Some("hunter2"));
+    assert_eq!(config.nats.servers[1].host(), "b");
+    let (shown, source) = setting(&config, "NATS_URL");
+    assert_eq!(source, Source::Environment);
+    assert!(!shown.unwrap().contains("hunter2"));
+    let both =
+        World::of(&[("NATS_URL_FILE", "/u"), ("NATS_URL", "nats://a")]).file("/u", "nats://b");
+    let shown = both.load().unwrap_err().to_string();
+    assert!(shown.contains("NATS_URL_FILE=/u"), "{shown}");
+}
+
+#[test]
+fn a_variable_that_is_not_read_is_named() {
+    let config = World::of(&[
+        ("NATS_USER_FILE", "/u"),
+        ("TECHNICAL_GROUP_FILE", "/g"),
+        ("nats_token", "x"),
+        ("NATS_PASWORD", "x"),
+        ("NATS_PORT", "tcp://10.0.0.1:4222"),
+        ("LOG_PATH", "x"),
+    ])
+    .load()
+    .unwrap();
+    let said = config.warnings.join("\n");
+    assert_eq!(config.warnings.len(), 4, "{said}");
+    for part in [
+        "NATS_USER_FILE (environment) is ignored: NATS_USER is not read from a file",
+        "TECHNICAL_GROUP_FILE (environment) is ignored",
+        "nats_token (environment) is ignored: the variable is called NATS_TOKEN",
+        "NATS_PASWORD (environment) is no known variable and is ignored; the nearest is NATS_PASSWORD",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
+fn a_url_that_may_not_be_meant_is_refused_without_its_password() {
+    for url in [
+        "nats://u:12#34@host",
+        "nats://u:pa/ss@host",
+        "nats://u:pa,ss@host",
+        "nats://u:pa?ss@host",
+        "nats://u:%ff@host",
+        "nats://host:4222/path",
+    ] {
+        let shown = World::of(&[("NATS_URL", url)])
+            .load()
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains("NATS_URL="), "{url}: {shown}");
+        for part in ["12", "34", "pa", "ss", "%ff"] {
+            let here = url.contains(part) && url.contains('@');
+            // the hints have words of their own
+            let shown = shown.replace("password", "").replace("percent", "");
+            let shown = shown.replace("pass", "").replace("address", "");
+            assert!(!here || !shown.contains(part), "{url}: {part} in {shown}");
+        }
+    }
 }
 
 #[test]
