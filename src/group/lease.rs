@@ -5,7 +5,8 @@
 //! lease changes by compare-and-set on its revision, so of two members that want a partition one
 //! gets it. A member whose record expired has died: its leases are free after a grace, which is
 //! there for the moment after an outage in which every record has expired and all are about to
-//! come back.
+//! come back. Who is a member is for the reader of the table to say ([`super::Roster`]): a lease
+//! that names anybody else is no ownership.
 //!
 //! Every member computes the same division: all members have the fair share, rounded down or up;
 //! who has more already keeps the rounded-up ones; what is free goes to a member below its share,
@@ -112,8 +113,10 @@ pub struct Leases {
     known: BTreeMap<u32, LeaseRecord>,
     /// Owners without a record, since when.
     absent: BTreeMap<MemberId, Duration>,
-    /// Partitions that nobody owns, since when.
+    /// Partitions that may be taken, since when.
     free: BTreeMap<u32, Duration>,
+    /// Partitions that no member owns, since when.
+    unowned: BTreeMap<u32, Duration>,
 }
 
 impl Leases {
@@ -132,6 +135,7 @@ impl Leases {
             known: BTreeMap::new(),
             absent: BTreeMap::new(),
             free: BTreeMap::new(),
+            unowned: BTreeMap::new(),
         }
     }
 
@@ -185,10 +189,31 @@ impl Leases {
         owned
     }
 
+    /// The partitions that no member has owned for at least `long`, as of the last look at the
+    /// table, at `now`.
+    pub fn unowned(&self, now: Duration, long: Duration) -> impl Iterator<Item = u32> + '_ {
+        self.unowned
+            .iter()
+            .filter(move |(_, since)| now.saturating_sub(**since) >= long)
+            .map(|(unit, _)| *unit)
+    }
+
+    /// Whether this member is the one of `table` that reports on the partition while nobody owns
+    /// it: every member computes the same answer, so each partition is reported once.
+    #[must_use]
+    pub fn reports(&self, unit: u32, table: &Table) -> bool {
+        let others = table.members.iter();
+        let others = others.filter(|(id, record)| !record.leaving && **id != self.me);
+        let mine = weight(&self.me, unit);
+        let mut others = others.map(|(id, _)| (weight(id, unit), id));
+        !self.leaving && others.all(|other| other < (mine, &self.me))
+    }
+
     /// Takes in the table as it was read at `now`, and says what to do about it.
     pub fn observe(&mut self, now: Duration, table: &Table) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (unit, lease) in &table.leases {
+        // a lease of a partition that does not exist says nothing
+        for (unit, lease) in table.leases.range(..self.units) {
             let known = self.known.entry(*unit).or_default();
             // an older look that arrives late says nothing new
             if lease.revision >= known.revision {
@@ -198,6 +223,7 @@ impl Leases {
         self.reconcile(&mut steps);
         self.absent
             .retain(|member, _| !table.members.contains_key(member));
+        self.look_for_owners(now, table);
         let free = self.free_units(now, table);
         self.divide(now, table, &free, &mut steps);
         steps
@@ -214,6 +240,7 @@ impl Leases {
             return Vec::new();
         };
         self.holds.insert(unit, Hold::Held(revision));
+        self.unowned.remove(&unit);
         let owner = Some(self.me.clone());
         self.known.insert(unit, LeaseRecord { owner, revision });
         vec![Step::Start { unit }]
@@ -266,7 +293,21 @@ impl Leases {
         }
     }
 
-    /// The partitions that nobody owns any more.
+    /// Notes which partitions no member owns.
+    fn look_for_owners(&mut self, now: Duration, table: &Table) {
+        for unit in 0..self.units {
+            let owner = self.known.get(&unit).and_then(|lease| lease.owner.as_ref());
+            let owned =
+                owner.is_some_and(|owner| *owner == self.me || table.members.contains_key(owner));
+            if owned {
+                self.unowned.remove(&unit);
+            } else {
+                self.unowned.entry(unit).or_insert(now);
+            }
+        }
+    }
+
+    /// The partitions that may be taken.
     fn free_units(&mut self, now: Duration, table: &Table) -> BTreeSet<u32> {
         let mut free = BTreeSet::new();
         for unit in 0..self.units {

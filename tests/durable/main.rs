@@ -13,6 +13,7 @@ mod faults;
 mod feeder;
 mod fleet;
 mod full;
+mod ghosts;
 mod history;
 mod limits;
 mod market;

@@ -8,6 +8,9 @@ use super::{Coordinator, Done, READ_EVERY, Unannounced};
 use crate::group::Step;
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
+/// Records of dead members are removed one at a time, and not more often than this.
+const REMOVE_EVERY: Duration = Duration::from_secs(1);
+
 impl Coordinator {
     /// Reads the table and renews the own record when that is due.
     pub(super) fn look(&mut self) {
@@ -42,6 +45,7 @@ impl Coordinator {
                 self.reading = false;
                 let now = self.now();
                 table.members = self.roster.members(now, table.members);
+                self.remove_a_ghost();
                 if !self.table.members.keys().eq(table.members.keys()) {
                     let names: Vec<&str> = table
                         .members
@@ -93,6 +97,19 @@ impl Coordinator {
                 }
                 Vec::new()
             }
+            Done::Removed(id, outcome) => {
+                match outcome {
+                    Ok(true) => tracing::info!(
+                        member = %id,
+                        "removed the record of a dead member, which had outlived its time to live"
+                    ),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::debug!(member = %id, error, "a dead member's record stays");
+                    }
+                }
+                Vec::new()
+            }
             Done::Looked(looked) => {
                 self.on_looked(looked);
                 Vec::new()
@@ -114,6 +131,27 @@ impl Coordinator {
             }
         };
         self.perform(steps);
+    }
+
+    /// Removes a record that nobody has renewed for long, so that no newcomer counts it as a
+    /// member. Every member tries; a renewal meanwhile wins.
+    fn remove_a_ghost(&mut self) {
+        if self
+            .removed_at
+            .is_some_and(|at| at.elapsed() < REMOVE_EVERY)
+        {
+            return;
+        }
+        let ghost = self.roster.removable().find(|(id, _)| **id != self.me);
+        let Some((id, revision)) = ghost.map(|(id, revision)| (id.clone(), revision)) else {
+            return;
+        };
+        self.removed_at = Some(Instant::now());
+        let records = self.records.clone();
+        self.begun.spawn(async move {
+            let outcome = records.remove(&id, revision).await;
+            Done::Removed(id, outcome)
+        });
     }
 
     pub(super) fn perform(&mut self, steps: Vec<Step>) {

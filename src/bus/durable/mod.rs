@@ -151,6 +151,7 @@ enum Done {
     Announced(Result<(), String>),
     Acquired(u32, Result<Option<u64>, String>),
     Released(u32, Result<Option<u64>, String>),
+    Removed(MemberId, Result<bool, String>),
     Looked(Result<Option<String>, SetupError>),
 }
 
@@ -200,6 +201,8 @@ struct Coordinator {
     announcing: bool,
     announced_at: Option<Instant>,
     unannounced: Option<Unannounced>,
+    /// When the record of a dead member was last to be removed.
+    removed_at: Option<Instant>,
     standing: Standing,
     membership: Component,
     intake: Component,
@@ -331,6 +334,7 @@ impl Coordinator {
             announcing: false,
             announced_at: None,
             unannounced: None,
+            removed_at: None,
             standing: Standing::default(),
             membership,
             intake,
@@ -391,7 +395,7 @@ impl Coordinator {
                     }
                     // after an outage every record may have expired, and what was asked for before
                     // it is not answered
-                    self.roster.forget();
+                    self.roster.interrupted();
                     self.reading = false;
                     self.announcing = false;
                     self.announced_at = None;

@@ -1,8 +1,8 @@
 //! The group's table of members and leases, in a key-value bucket.
 //!
-//! A member's record carries a time to live, which each renewal states anew (a `KV` update would
-//! drop it). Leases have none and change by compare-and-set. The table is read as a whole; that
-//! it may be a moment old is allowed for by whoever reads it.
+//! A member's record carries a time to live, which each renewal states again (a `KV` update would
+//! drop it). Leases have none and change by compare-and-set. The table is read as a whole; its
+//! readers allow for it to be a moment old, and for records that outlive their time to live.
 
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 static EXPECTED: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
 static TTL: HeaderName = HeaderName::from_static("Nats-TTL");
+static OPERATION: HeaderName = HeaderName::from_static("KV-Operation");
+
+/// The mark of a removed record expires after this.
+const MARK: &str = "60s";
 
 #[derive(Serialize, Deserialize)]
 struct Member {
@@ -198,14 +202,33 @@ impl Records {
         self.write(&format!("lease.{unit}"), &lease, headers).await
     }
 
+    /// Removes the record of a dead member if it has this revision; whether it had.
+    pub async fn remove(&self, member: &MemberId, revision: u64) -> Result<bool, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(OPERATION.clone(), "DEL");
+        headers.insert(EXPECTED.clone(), HeaderValue::from(revision));
+        headers.insert(TTL.clone(), MARK);
+        let name = format!("member.{member}");
+        Ok(self.publish(&name, Vec::new(), headers).await?.is_some())
+    }
+
     async fn write(
         &self,
         name: &str,
         value: &impl Serialize,
         headers: HeaderMap,
     ) -> Result<Option<u64>, String> {
+        let payload = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+        self.publish(name, payload, headers).await
+    }
+
+    async fn publish(
+        &self,
+        name: &str,
+        payload: Vec<u8>,
+        headers: HeaderMap,
+    ) -> Result<Option<u64>, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        let payload = serde_json::to_vec(value).map_err(|error| told(&error))?;
         let request = Request::new()
             .headers(headers)
             .payload(payload.into())
