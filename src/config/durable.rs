@@ -49,6 +49,9 @@ pub struct DurableConfig {
 }
 
 /// Ten years: what is older is not market data any more but an archive.
+/// Each is a task, a consumer and a lease, and the table of leases has to fit into one answer of the
+/// server (1,024 records) beside the members.
+const MAX_PARTITIONS: u32 = 512;
 const MAX_AGE_SECS: u64 = 315_360_000;
 /// What NATS can hold in a signed 64-bit count.
 const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
@@ -87,7 +90,7 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
         "the stream must keep two windows of bars for a rebuild",
     );
     let config = DurableConfig {
-        partitions: check.read(&field!(raw.technical_partitions), count(1..=1_024)),
+        partitions: check.read(&field!(raw.technical_partitions), count(1..=MAX_PARTITIONS)),
         bars_stream: check.read(&field!(raw.technical_bars_stream), stream_name),
         signals_stream: check.read(&field!(raw.technical_signals_stream), stream_name),
         replicas: check.read(&field!(raw.technical_stream_replicas), count(1..=5)),

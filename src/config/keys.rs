@@ -411,7 +411,7 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_PARTITIONS",
                 "32",
                 "32",
-                "partitions, fixed when the streams are made",
+                "partitions, at most 512; fixed when the streams are made",
             ),
             set(
                 "TECHNICAL_BARS_STREAM",

@@ -117,6 +117,7 @@ pub struct Leases {
     free: BTreeMap<u32, Duration>,
     /// Partitions that no member owns, since when.
     unowned: BTreeMap<u32, Duration>,
+    looked_at: Duration,
 }
 
 impl Leases {
@@ -136,6 +137,7 @@ impl Leases {
             absent: BTreeMap::new(),
             free: BTreeMap::new(),
             unowned: BTreeMap::new(),
+            looked_at: Duration::ZERO,
         }
     }
 
@@ -189,24 +191,30 @@ impl Leases {
         owned
     }
 
-    /// The partitions that no member has owned for at least `long`, as of the last look at the
-    /// table, at `now`.
-    pub fn unowned(&self, now: Duration, long: Duration) -> impl Iterator<Item = u32> + '_ {
+    /// The partitions that no member had owned for at least `long` at the last look at the table.
+    /// Time in which the table could not be read does not count.
+    pub fn unowned(&self, long: Duration) -> impl Iterator<Item = u32> + '_ {
         self.unowned
             .iter()
-            .filter(move |(_, since)| now.saturating_sub(**since) >= long)
+            .filter(move |(_, since)| self.looked_at.saturating_sub(**since) >= long)
             .map(|(unit, _)| *unit)
     }
 
-    /// Whether this member is the one of `table` that reports on the partition while nobody owns
-    /// it: every member computes the same answer, so each partition is reported once.
-    #[must_use]
-    pub fn reports(&self, unit: u32, table: &Table) -> bool {
-        let others = table.members.iter();
-        let others = others.filter(|(id, record)| !record.leaving && **id != self.me);
-        let mine = weight(&self.me, unit);
-        let mut others = others.map(|(id, _)| (weight(id, unit), id));
-        !self.leaving && others.all(|other| other < (mine, &self.me))
+    /// Which of the unowned partitions `units` this member reports on. Every member computes the same
+    /// division, so each partition is reported once. Members that own nothing take no part as long
+    /// as others own something: they may be the reason.
+    pub fn reports(&self, units: impl IntoIterator<Item = u32>, table: &Table) -> Vec<u32> {
+        let stays = |record: &MemberRecord| !record.leaving;
+        let staying = table.members.iter().filter(|(_, record)| stays(record));
+        let staying: BTreeSet<&MemberId> = staying.map(|(id, _)| id).collect();
+        let owners = self.known.values().filter_map(|lease| lease.owner.as_ref());
+        let working: BTreeSet<&MemberId> = owners.filter(|id| staying.contains(id)).collect();
+        let reporters = if working.is_empty() { staying } else { working };
+        let reporter = |unit| reporters.iter().max_by_key(|id| (weight(id, unit), **id));
+        units
+            .into_iter()
+            .filter(|unit| reporter(*unit).is_some_and(|id| **id == self.me))
+            .collect()
     }
 
     /// Takes in the table as it was read at `now`, and says what to do about it.
@@ -295,6 +303,13 @@ impl Leases {
 
     /// Notes which partitions no member owns.
     fn look_for_owners(&mut self, now: Duration, table: &Table) {
+        // in a long pause between two looks others may have owned it
+        let pause = now.saturating_sub(self.looked_at);
+        let excess = pause.saturating_sub(self.grace);
+        self.looked_at = now;
+        for since in self.unowned.values_mut() {
+            *since += excess;
+        }
         for unit in 0..self.units {
             let owner = self.known.get(&unit).and_then(|lease| lease.owner.as_ref());
             let owned =

@@ -16,6 +16,10 @@ use crate::market::Timestamp;
 pub struct DurableStatus {
     /// Partitions that came to this process and left it since its start.
     pub moves: Moves,
+    /// Partitions that no member of the group has owned for longer than two leases.
+    pub unowned_partitions: u64,
+    /// Bars waiting in partitions that no member owns: this process' share of them.
+    pub unowned_lag_bars: u64,
     /// Signals and dead letters that are computed and not yet known to be stored.
     pub inflight_bars: u64,
     /// Seconds since the oldest change of state that is in no checkpoint; 0 when all is.
@@ -145,6 +149,8 @@ impl DurableStatus {
                 acquired: moves(ACQUIRED),
                 released: moves(RELEASED),
             },
+            unowned_partitions: u64::try_from(metrics.unowned_partitions.get()).unwrap_or(0),
+            unowned_lag_bars: u64::try_from(metrics.unowned_lag_bars.get()).unwrap_or(0),
             inflight_bars: u64::try_from(metrics.inflight_bars.get()).unwrap_or(0),
             checkpoint_age_seconds: metrics.checkpoint_age_seconds.get(),
             circuit_open: metrics.circuit_open.get() > 0,
@@ -206,6 +212,8 @@ pub(crate) mod tests {
         metrics.partitions_owned.set(3);
         metrics.series.set(4);
         metrics.consumer_lag_bars.set(7);
+        metrics.unowned_partitions.set(9);
+        metrics.unowned_lag_bars.set(8);
         metrics.inflight_bars.set(6);
         metrics.checkpoint_age_seconds.set(1.5);
         metrics.circuit_open.set(1);
@@ -213,7 +221,7 @@ pub(crate) mod tests {
     }
 
     /// What [`DurableStatus`] says of [`busy`], written out.
-    pub(crate) const BUSY: &str = r#"{"moves":{"acquired":5,"released":2},"inflight_bars":6,"checkpoint_age_seconds":1.5,"circuit_open":true,"commits":{"count":2,"messages":30,"mean_messages":15.0,"mean_seconds":0.004,"last_messages":10,"last_seconds":0.005,"refused":{"fenced":1,"refused":0,"failed":0}}}"#;
+    pub(crate) const BUSY: &str = r#"{"moves":{"acquired":5,"released":2},"unowned_partitions":9,"unowned_lag_bars":8,"inflight_bars":6,"checkpoint_age_seconds":1.5,"circuit_open":true,"commits":{"count":2,"messages":30,"mean_messages":15.0,"mean_seconds":0.004,"last_messages":10,"last_seconds":0.005,"refused":{"fenced":1,"refused":0,"failed":0}}}"#;
 
     #[test]
     fn the_numbers_are_those_of_the_metrics() {

@@ -11,7 +11,7 @@ use crate::{client, every_bar, ready_agent};
 
 /// All there from the start, also those of durable delivery; of those with a label, some value of
 /// it.
-const METRICS: [&str; 38] = [
+const METRICS: [&str; 40] = [
     "technical_commit_messages_count",
     "technical_commit_seconds_count",
     "technical_commits_refused_total{reason=\"fenced\"}",
@@ -36,6 +36,8 @@ const METRICS: [&str; 38] = [
     "technical_series",
     "technical_partitions_owned",
     "technical_consumer_lag_bars",
+    "technical_unowned_lag_bars",
+    "technical_unowned_partitions",
     "technical_inflight_bars",
     "technical_nats_connected",
     "technical_checkpoint_age_seconds",

@@ -88,6 +88,10 @@ const REFUSED: &[(Variables, &[&str])] = &[
         &["TECHNICAL_GROUP_SECRET=*", "17 secrets", "at most 16"],
     ),
     (
+        &[("TECHNICAL_PARTITIONS", "513")],
+        &["TECHNICAL_PARTITIONS=513", "from 1 to 512"],
+    ),
+    (
         &[("TECHNICAL_DELIVERY", "fast")],
         &["TECHNICAL_DELIVERY=fast", "auto, core, durable"],
     ),

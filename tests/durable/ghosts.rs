@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
+use futures_util::StreamExt as _;
 
 use crate::agent;
-use crate::common::{Agent, NatsServer};
+use crate::common::{Agent, NatsServer, until};
 use crate::feeder::{Feeder, bar, connect, store};
 use crate::history::settle;
 use crate::ownership::{balanced, moves};
@@ -140,4 +141,110 @@ async fn a_dead_member_that_a_killed_server_brings_back_is_no_member() {
     settle(&js, 8 * SYMBOLS as u64, SYMBOLS as u64).await;
     wait_gone(&js, &subject).await;
     balanced(&[&first, &second]);
+}
+
+/// A member that renews its record and takes nothing, until told to end.
+fn zombie(js: &Context) -> tokio::task::JoinHandle<()> {
+    let js = js.clone();
+    tokio::spawn(async move {
+        let record = r#"{"agent":"zombie","leaving":false,"fingerprint":"0000000000000000"}"#;
+        loop {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("Nats-TTL", "2s");
+            let subject = format!("{TABLE}.member.zombie");
+            // a renewal that is lost is made up for by the next
+            let _ = js
+                .publish_with_headers(subject, headers, record.into())
+                .await;
+            tokio::time::sleep(LEASE / 4).await;
+        }
+    })
+}
+
+/// The partitions whose lease names nobody.
+async fn released(js: &Context) -> Vec<u32> {
+    let mut released = Vec::new();
+    for unit in 0..9 {
+        let lease = stored(js, &format!("{TABLE}.lease.{unit}")).await.unwrap();
+        let lease: serde_json::Value = serde_json::from_slice(&lease).unwrap();
+        if lease["owner"].is_null() {
+            released.push(unit);
+        }
+    }
+    released
+}
+
+/// How many bars are stored in these partitions.
+async fn bars_in(js: &Context, units: &[u32]) -> usize {
+    let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
+    let mut bars = 0;
+    for unit in units {
+        let filter = format!("p.{unit}.>");
+        let subjects = stream.info_with_subjects(filter).await.unwrap();
+        let counts: Vec<_> = subjects.collect().await;
+        bars += counts.into_iter().map(|one| one.unwrap().1).sum::<usize>();
+    }
+    bars
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_nobody_owns_make_every_member_say_so_and_count_into_the_lag() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut agents = [agent(&server, &[]), agent(&server, &[])];
+    agents.iter_mut().for_each(Agent::wait_ready);
+    balanced(&agents.each_ref());
+    let zombie = zombie(&js);
+    for agent in &agents {
+        agent.wait_metrics(&[("technical_unowned_partitions", 3.0)]);
+    }
+    let unowned = released(&js).await;
+    assert_eq!(unowned.len(), 3, "{unowned:?}");
+    let named = unowned.iter().map(u32::to_string).collect::<Vec<_>>();
+    for agent in &agents {
+        let readyz = agent.get("/readyz");
+        assert_eq!(readyz.status, 503);
+        assert!(readyz.body.contains(&named.join(", ")), "{}", readyz.body);
+        let status = agent.get("/status").json();
+        assert_eq!(status["durable"]["unowned_partitions"], 3);
+        let told = agent.wait_log("no member has owned these partitions");
+        assert_eq!(
+            (&told["level"], &told["count"]),
+            (&"ERROR".into(), &3.into())
+        );
+    }
+    for symbol in 0..SYMBOLS {
+        for n in 0..8 {
+            let subject = format!("raw.market_data.price.S{symbol}.1m");
+            let id = format!("{symbol}-{n}");
+            store(&js, &subject, &bar(symbol, n).to_string(), &id).await;
+        }
+    }
+    let waiting = bars_in(&js, &unowned).await;
+    assert!(waiting > 0, "no symbol is in {unowned:?}");
+    let sum = |name: &str| -> f64 { agents.iter().map(|agent| agent.metrics().sum(name)).sum() };
+    #[allow(clippy::cast_precision_loss)]
+    until("the lag of the group", || {
+        let lags = ["technical_unowned_lag_bars", "technical_consumer_lag_bars"].map(sum);
+        (lags == [waiting as f64; 2]).then_some(())
+    });
+
+    zombie.abort();
+    agents.iter_mut().for_each(Agent::wait_ready);
+    balanced(&agents.each_ref());
+    for agent in &agents {
+        agent.wait_metrics(&[
+            ("technical_unowned_partitions", 0.0),
+            ("technical_unowned_lag_bars", 0.0),
+            ("technical_consumer_lag_bars", 0.0),
+        ]);
+        agent.wait_log("every partition has an owner again");
+        let told = agent.logs();
+        let said = |line: &&serde_json::Value| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.starts_with("no member has owned these partitions")
+        };
+        assert_eq!(told.iter().filter(said).count(), 1, "said once");
+    }
+    settle(&js, 8 * SYMBOLS as u64, SYMBOLS as u64).await;
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::records::ReadError;
-use super::{Coordinator, Done, READ_EVERY, Unannounced};
+use super::{Coordinator, Done, READ_EVERY, Trouble};
 use crate::group::Step;
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
@@ -43,6 +43,7 @@ impl Coordinator {
         let steps = match done {
             Done::Read(Ok(mut table)) => {
                 self.reading = false;
+                self.unread = None;
                 let now = self.now();
                 table.members = self.roster.members(now, table.members);
                 self.remove_a_ghost();
@@ -71,6 +72,7 @@ impl Coordinator {
                     self.common.doubt();
                 }
                 tracing::debug!(%error, "the table of members cannot be read");
+                self.unread = Some(Trouble::again(self.unread.take(), error.to_string()));
                 Vec::new()
             }
             Done::Announced(outcome) => {
@@ -80,15 +82,7 @@ impl Coordinator {
                     tracing::debug!(error, "the member's record cannot be renewed");
                     let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
                     self.announced_at = soon.or(self.announced_at);
-                    let before = self.unannounced.take();
-                    let (since, told) = before.map_or((Instant::now(), false), |before| {
-                        (before.since, before.told)
-                    });
-                    self.unannounced = Some(Unannounced {
-                        since,
-                        reason: error,
-                        told,
-                    });
+                    self.unannounced = Some(Trouble::again(self.unannounced.take(), error));
                 } else {
                     self.unannounced = None;
                     if !self.seen {
@@ -108,6 +102,10 @@ impl Coordinator {
                         tracing::debug!(member = %id, error, "a dead member's record stays");
                     }
                 }
+                Vec::new()
+            }
+            Done::Counted(counted) => {
+                self.on_counted(counted);
                 Vec::new()
             }
             Done::Looked(looked) => {

@@ -25,6 +25,7 @@ mod records;
 mod saves;
 mod streams;
 mod tasks;
+mod unowned;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -62,6 +63,7 @@ use records::{ReadError, Records};
 use saves::Saves;
 pub use streams::SetupError;
 use streams::Streams;
+use unowned::Unowned;
 
 const TICK: Duration = Duration::from_millis(50);
 /// The table is read this often even if nobody seems to have written to it.
@@ -152,14 +154,29 @@ enum Done {
     Acquired(u32, Result<Option<u64>, String>),
     Released(u32, Result<Option<u64>, String>),
     Removed(MemberId, Result<bool, String>),
+    Counted(Vec<(u32, Result<u64, String>)>),
     Looked(Result<Option<String>, SetupError>),
 }
 
-/// That the own record cannot be written.
-struct Unannounced {
+/// Something that has failed again and again.
+struct Trouble {
     since: Instant,
     reason: String,
     told: bool,
+}
+
+impl Trouble {
+    /// The same trouble as `before`, if there was one, or the beginning of it.
+    fn again(before: Option<Self>, reason: String) -> Self {
+        let (since, told) = before.map_or((Instant::now(), false), |before| {
+            (before.since, before.told)
+        });
+        Self {
+            since,
+            reason,
+            told,
+        }
+    }
 }
 
 /// How often in a row a partition has failed, and why.
@@ -200,7 +217,11 @@ struct Coordinator {
     read_again: Option<Instant>,
     announcing: bool,
     announced_at: Option<Instant>,
-    unannounced: Option<Unannounced>,
+    /// The own record cannot be written.
+    unannounced: Option<Trouble>,
+    /// The table cannot be read.
+    unread: Option<Trouble>,
+    unowned: Unowned,
     /// When the record of a dead member was last to be removed.
     removed_at: Option<Instant>,
     standing: Standing,
@@ -280,6 +301,7 @@ impl Coordinator {
             &streams.leases,
             &config.group,
             &config.agent_name,
+            units,
         );
         let intake = setup.health.component("intake", true);
         intake.up(format!(
@@ -334,6 +356,8 @@ impl Coordinator {
             announcing: false,
             announced_at: None,
             unannounced: None,
+            unread: None,
+            unowned: Unowned::default(),
             removed_at: None,
             standing: Standing::default(),
             membership,

@@ -23,6 +23,8 @@ static EXPECTED: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subjec
 static TTL: HeaderName = HeaderName::from_static("Nats-TTL");
 static OPERATION: HeaderName = HeaderName::from_static("KV-Operation");
 
+/// Leases asked for at a time where the table is too large for one answer.
+const PART: u32 = 256;
 /// The mark of a removed record expires after this.
 const MARK: &str = "60s";
 
@@ -62,6 +64,12 @@ pub(super) enum ReadError {
     /// It may be there, but nobody answered.
     #[error("{0}")]
     Unanswered(String),
+    /// There are more of some kind than the server answers with.
+    #[error(
+        "there are more member records than the server answers with at once (1,024); remove those \
+         of agents that do not run, or the bucket, which is made again"
+    )]
+    TooMany,
 }
 
 #[derive(Debug, Clone)]
@@ -71,15 +79,18 @@ pub(super) struct Records {
     /// Before the name of a record.
     prefix: String,
     agent: String,
+    /// How many partitions there are.
+    units: u32,
 }
 
 impl Records {
-    pub fn new(client: Client, bucket: &str, group: &str, agent: &str) -> Self {
+    pub fn new(client: Client, bucket: &str, group: &str, agent: &str, units: u32) -> Self {
         Self {
             client,
             prefix: format!("$KV.{bucket}.{}.", key(group)),
             bucket: bucket.to_owned(),
             agent: agent.to_owned(),
+            units,
         }
     }
 
@@ -108,7 +119,30 @@ impl Records {
         })
     }
 
+    /// The whole table: in one answer, or in parts where there is more than the server answers with
+    /// at once.
     pub async fn read(&self) -> Result<Table, ReadError> {
+        let mut table = Table::default();
+        match self.ask(&[format!("{}>", self.prefix)], &mut table).await {
+            Err(ReadError::TooMany) => {}
+            answered => return answered.map(|()| table),
+        }
+        let mut table = Table::default();
+        // members last, so that an owner that joined meanwhile is among them
+        for first in (0..self.units).step_by(PART as usize) {
+            let part = first..self.units.min(first.saturating_add(PART));
+            let leases: Vec<String> = part
+                .map(|unit| format!("{}lease.{unit}", self.prefix))
+                .collect();
+            self.ask(&leases, &mut table).await?;
+        }
+        let members = format!("{}member.*", self.prefix);
+        self.ask(&[members], &mut table).await?;
+        Ok(table)
+    }
+
+    /// Adds the newest records on these subjects to the table.
+    async fn ask(&self, subjects: &[String], table: &mut Table) -> Result<(), ReadError> {
         let unanswered = |error: &dyn std::fmt::Display| ReadError::Unanswered(error.to_string());
         let inbox = self.client.new_inbox();
         let mut answers = self
@@ -116,13 +150,12 @@ impl Records {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| unanswered(&error))?;
-        let request = serde_json::json!({ "multi_last": [format!("{}>", self.prefix)] });
+        let request = serde_json::json!({ "multi_last": subjects });
         let subject = format!("$JS.API.DIRECT.GET.KV_{}", self.bucket);
         self.client
             .publish_with_reply(subject, inbox, request.to_string().into())
             .await
             .map_err(|error| unanswered(&error))?;
-        let mut table = Table::default();
         loop {
             let answer = timeout(ANSWER, answers.next())
                 .await
@@ -131,7 +164,8 @@ impl Records {
             match answer.status.map(|status| status.as_u16()) {
                 None | Some(200) => {}
                 // the end, or nothing there
-                Some(204 | 404) => return Ok(table),
+                Some(204 | 404) => return Ok(()),
+                Some(413) => return Err(ReadError::TooMany),
                 Some(503) => return Err(ReadError::Missing),
                 Some(status) => return Err(unanswered(&format!("status {status}"))),
             }
@@ -139,7 +173,7 @@ impl Records {
             let text = |name: &str| headers.get(name).map(HeaderValue::as_str);
             let revision = text("Nats-Sequence").and_then(|text| text.parse().ok());
             if let (Some(subject), Some(revision)) = (text("Nats-Subject"), revision) {
-                self.take(subject, revision, &answer.payload, &mut table);
+                self.take(subject, revision, &answer.payload, table);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The life of the partitions' tasks: started, stopped, and started again when they fail or are
 //! refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,6 +14,24 @@ use crate::bus::backoff::backoff;
 
 /// A message that makes the agent panic this often is refused.
 const TRIES: u32 = 2;
+/// Messages of one partition whose panics are remembered, the newest. A refused one is in the
+/// partition's marker once it is stored, which remembers as many.
+const MAX_PANICS: usize = 1_000;
+
+/// Counts one more panic on a message; how many there were.
+fn panicked(panics: &mut BTreeMap<(u32, u64), u32>, unit: u32, seq: u64) -> u32 {
+    let of_unit = (unit, 0)..=(unit, u64::MAX);
+    let is_known = panics.contains_key(&(unit, seq));
+    if !is_known && panics.range(of_unit.clone()).count() >= MAX_PANICS {
+        let oldest = panics.range(of_unit).next().map(|(key, _)| *key);
+        if let Some(oldest) = oldest {
+            panics.remove(&oldest);
+        }
+    }
+    let tries = panics.entry((unit, seq)).or_insert(0);
+    *tries = tries.saturating_add(1);
+    *tries
+}
 
 impl Coordinator {
     pub(super) fn start(&mut self, unit: u32) {
@@ -117,9 +135,8 @@ impl Coordinator {
                 Duration::from_millis(100)
             }
             End::Panicked(seq) => {
-                let tries = self.panics.entry((unit, seq)).or_insert(0);
-                *tries += 1;
-                if *tries < TRIES {
+                let tries = panicked(&mut self.panics, unit, seq);
+                if tries < TRIES {
                     tracing::error!(
                         unit,
                         seq,
@@ -156,5 +173,29 @@ impl Coordinator {
             }
         };
         self.again.insert(unit, Instant::now() + wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_are_counted_by_message_and_the_oldest_of_a_partition_are_forgotten() {
+        let mut panics = BTreeMap::new();
+        assert_eq!(panicked(&mut panics, 1, 7), 1);
+        assert_eq!(panicked(&mut panics, 1, 7), 2);
+        assert_eq!(panicked(&mut panics, 2, 7), 1);
+        for seq in 100..10_000 {
+            panicked(&mut panics, 1, seq);
+        }
+        assert_eq!(panics.len(), 1_000 + 1);
+        assert_eq!(panics[&(2, 7)], 1, "of another partition");
+        assert_eq!(
+            panicked(&mut panics, 1, 9_999),
+            2,
+            "of the newest all is known"
+        );
+        assert_eq!(panicked(&mut panics, 1, 7), 1, "forgotten");
     }
 }

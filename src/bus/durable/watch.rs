@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::partition::Gauges;
-use super::{Coordinator, Failure, Running, STALL, streams};
+use super::{Coordinator, Failure, Running, STALL, Trouble, streams};
 
 impl Coordinator {
     pub(super) fn tick(&mut self) {
@@ -25,6 +25,7 @@ impl Coordinator {
         }
         self.forgive();
         self.restart_stalled();
+        self.look_at_unowned();
         self.report();
     }
 
@@ -72,25 +73,37 @@ impl Coordinator {
         Some((*unit, failure))
     }
 
-    /// Why others cannot count on this member, once that is so; told once.
-    fn unannounced(&mut self) -> Option<String> {
+    /// Why others cannot count on this member, or this member does not know what others own, once
+    /// that has lasted for a lease; logged once.
+    fn troubled(&mut self) -> Option<String> {
         let lease = self.common.config.durable.lease;
-        let unannounced = self.unannounced.as_mut()?;
-        let expired = unannounced.since.elapsed() > lease;
-        if !self.common.link.is_connected() || (self.joined && !expired) {
+        if !self.common.link.is_connected() {
             return None;
         }
-        let reason = &unannounced.reason;
-        if !std::mem::replace(&mut unannounced.told, true) {
+        let lasting = |trouble: &&mut Trouble| !self.joined || trouble.since.elapsed() > lease;
+        if let Some(trouble) = self.unannounced.as_mut().filter(lasting) {
+            let reason = &trouble.reason;
+            if !std::mem::replace(&mut trouble.told, true) {
+                tracing::warn!(
+                    reason,
+                    "the record of this member cannot be written, so that others do not count on \
+                     it; trying again"
+                );
+            }
+            return Some(format!(
+                "the record of this member cannot be written: {reason}"
+            ));
+        }
+        let trouble = self.unread.as_mut().filter(lasting)?;
+        let reason = &trouble.reason;
+        if !std::mem::replace(&mut trouble.told, true) {
             tracing::warn!(
                 reason,
-                "the record of this member cannot be written, so that others do not count on it; \
-                 trying again"
+                "the table of members cannot be read, so that this member does not see which \
+                 partitions have no owner; trying again"
             );
         }
-        Some(format!(
-            "the record of this member cannot be written: {reason}"
-        ))
+        Some(format!("the table of members cannot be read: {reason}"))
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -109,10 +122,11 @@ impl Coordinator {
             .sum()
     }
 
-    /// Bars that are stored and not taken in, as far as is known.
+    /// Bars that are stored and not taken in, as far as is known, with this member's share of those
+    /// in partitions that nobody owns.
     pub(super) fn lag(&self) -> u64 {
         let waiting: u64 = self.behind.values().sum();
-        waiting + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
+        waiting + self.unowned.lag() + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
     }
 
     /// When the newest bar was stored.
@@ -143,6 +157,10 @@ impl Coordinator {
             .series
             .set(gauge(self.sum(|g| g.series.load(Ordering::Relaxed))));
         metrics.consumer_lag_bars.set(gauge(self.lag()));
+        metrics.unowned_lag_bars.set(gauge(self.unowned.lag()));
+        metrics
+            .unowned_partitions
+            .set(gauge(self.unowned.neglected().len() as u64));
         metrics
             .inflight_bars
             .set(gauge(self.sum(|g| g.inflight.load(Ordering::Relaxed))));
@@ -170,7 +188,7 @@ impl Coordinator {
         if self.leases.is_leaving() {
             return;
         }
-        if let Some(problem) = self.unannounced() {
+        if let Some(problem) = self.troubled().or_else(|| self.unowned.problem()) {
             self.membership.down(problem);
         } else if self.is_settled() {
             self.joined = true;

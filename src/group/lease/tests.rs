@@ -1,10 +1,12 @@
 //! Simulation: members, a table and commits on one simulated clock, under random schedules of
-//! joins, departures, kills, pauses beyond the lease, lost and delayed answers, and clocks that
-//! disagree. A failing seed repeats.
+//! joins, departures, kills, pauses beyond the lease, lost and delayed answers, clocks that
+//! disagree, and records of dead members and leases of theirs that come back and stay. A failing
+//! seed repeats.
 
 use std::collections::HashMap;
 
 use super::*;
+use crate::group::Roster;
 use crate::group::random::Random;
 
 type Millis = u64;
@@ -37,6 +39,7 @@ enum Answer {
 struct Node {
     id: MemberId,
     leases: Leases,
+    roster: Roster,
     /// Its clock, in how far it is from the others'.
     offset: Millis,
     paused_until: Millis,
@@ -53,6 +56,7 @@ struct Node {
 struct Record {
     expires: Millis,
     leaving: bool,
+    revision: u64,
 }
 
 struct World {
@@ -61,6 +65,8 @@ struct World {
     fenced: bool,
     nodes: Vec<Node>,
     members: BTreeMap<MemberId, Record>,
+    /// The last records of members that were killed.
+    dead: BTreeMap<MemberId, Record>,
     leases: BTreeMap<u32, LeaseRecord>,
     revision: u64,
     markers: HashMap<u32, Marker>,
@@ -78,6 +84,7 @@ impl World {
             fenced,
             nodes: Vec::new(),
             members: BTreeMap::new(),
+            dead: BTreeMap::new(),
             leases: BTreeMap::new(),
             revision: 0,
             markers: HashMap::new(),
@@ -92,6 +99,7 @@ impl World {
         let id = MemberId::new(format!("m{}-{}", self.born, self.random.below(1_000)));
         self.nodes.push(Node {
             leases: Leases::new(id.clone(), UNITS, Duration::from_millis(LEASE)),
+            roster: Roster::new(Duration::from_millis(LEASE), 1),
             id,
             offset: self.random.below(3_600_000),
             paused_until: 0,
@@ -114,7 +122,7 @@ impl World {
                         name: id.to_string(),
                         leaving: record.leaving,
                         fingerprint: 0,
-                        revision: 0,
+                        revision: record.revision,
                     };
                     (id.clone(), record)
                 })
@@ -155,7 +163,10 @@ impl World {
             let node = &mut self.nodes[at];
             let clock = Duration::from_millis(now + node.offset);
             let steps = match answer {
-                Answer::Table(table) => node.leases.observe(clock, &table),
+                Answer::Table(mut table) => {
+                    table.members = node.roster.members(clock, table.members);
+                    node.leases.observe(clock, &table)
+                }
                 Answer::Acquired(unit, revision) => node.leases.acquired(unit, revision),
                 Answer::Released(unit, revision) => {
                     node.leases.released(unit, revision);
@@ -175,9 +186,11 @@ impl World {
         let node = &mut self.nodes[at];
         if now - node.renewed >= LEASE / 3 || node.renewed == 0 {
             node.renewed = now;
+            self.revision += 1;
             let record = Record {
                 expires: now + LEASE,
                 leaving: node.leases.is_leaving(),
+                revision: self.revision,
             };
             self.members.insert(node.id.clone(), record);
         }
@@ -322,15 +335,50 @@ impl World {
             return self.join();
         };
         let at = usize::try_from(self.random.below(nodes)).unwrap();
-        match self.random.below(10) {
+        match self.random.below(12) {
             0 | 1 if self.nodes.len() < 6 => self.join(),
             2 | 3 => {
                 // killed; its record expires in its own time
-                self.nodes.remove(at);
+                let id = self.nodes.remove(at).id;
+                if let Some(record) = self.members.get(&id) {
+                    self.dead.insert(id, record.clone());
+                }
+            }
+            10 => self.haunt(),
+            11 => {
+                // a server restarts: everybody's connection is lost, and the dead are back
+                for node in &mut self.nodes {
+                    node.roster.interrupted();
+                }
+                self.haunt();
             }
             4 | 5 => self.nodes[at].paused_until = self.now + self.random.below(3 * LEASE),
             6 | 7 => self.nodes[at].cut_until = self.now + self.random.below(3 * LEASE),
             _ => self.nodes[at].leases.leave(),
+        }
+    }
+
+    /// Records of the dead come back without a time to live, as old as they are or written anew,
+    /// and with them leases of theirs and of members that nobody has ever seen.
+    fn haunt(&mut self) {
+        let mut owners = vec![MemberId::new("unheard-of")];
+        for (id, mut record) in self.dead.clone() {
+            record.expires = Millis::MAX;
+            if self.random.below(2) == 0 {
+                self.revision += 1;
+                record.revision = self.revision;
+            }
+            self.members.insert(id.clone(), record);
+            owners.push(id);
+        }
+        for owner in owners {
+            let unit = u32::try_from(self.random.below(u64::from(UNITS))).unwrap();
+            self.revision += 1;
+            let lease = LeaseRecord {
+                owner: Some(owner),
+                revision: self.revision,
+            };
+            self.leases.insert(unit, lease);
         }
     }
 
@@ -370,6 +418,14 @@ fn chaos(seed: u64, fenced: bool) -> Result<(), String> {
     }
     if !world.nodes.iter().all(|node| node.leases.is_settled()) {
         return Err("not settled".to_owned());
+    }
+    let two_leases = Duration::from_millis(2 * LEASE);
+    if let Some(node) = world
+        .nodes
+        .iter()
+        .find(|node| node.leases.unowned(two_leases).next().is_some())
+    {
+        return Err(format!("{} misses owners", node.id));
     }
     let owned = world.owned();
     let (least, most) = (owned.iter().min().unwrap(), owned.iter().max().unwrap());
@@ -484,6 +540,118 @@ fn what_a_dead_member_holds_leaves_the_others_unsettled_until_it_is_taken() {
         world.step();
         held = world.nodes[0].leases.held().count();
     }
+}
+
+#[test]
+fn a_dead_member_that_comes_back_and_stays_keeps_no_partition() {
+    let mut world = calm(3);
+    let dead = world.nodes.remove(2);
+    let record = world.members[&dead.id].clone();
+    world.dead.insert(dead.id, record);
+    world.run_for(3 * LEASE);
+    for _ in 0..2 {
+        world.haunt();
+        // one that starts just then counts the dead one at first
+        world.join();
+        world.run_for(4 * LEASE);
+    }
+    let mut owned = world.owned();
+    owned.sort_unstable();
+    assert_eq!(owned, [3, 3, 3, 4]);
+    assert!(world.nodes.iter().all(|node| node.leases.is_settled()));
+}
+
+/// A member that renews its record and takes nothing: bars of its share wait for nobody.
+#[test]
+fn partitions_without_an_owner_are_missed_by_everybody_and_reported_by_one() {
+    let (a, b) = (MemberId::new("a"), MemberId::new("b"));
+    let record = |leaving| MemberRecord {
+        name: String::new(),
+        leaving,
+        fingerprint: 0,
+        revision: 0,
+    };
+    let mut table = Table {
+        members: BTreeMap::from([(a.clone(), record(false)), (b.clone(), record(false))]),
+        leases: BTreeMap::new(),
+    };
+    let lease = |owner: Option<&MemberId>| LeaseRecord {
+        owner: owner.cloned(),
+        revision: 1,
+    };
+    table.leases.insert(0, lease(Some(&a)));
+    table.leases.insert(1, lease(None));
+    table.leases.insert(2, lease(Some(&MemberId::new("dead"))));
+    let long = Duration::from_secs(12);
+    let mut both = [&a, &b].map(|id| Leases::new(id.clone(), 4, Duration::from_secs(6)));
+    for second in 0..=12 {
+        for leases in &mut both {
+            let missed: Vec<u32> = leases.unowned(long).collect();
+            assert_eq!(missed, [0; 0], "after {second} s");
+            // what they take, the table does not show
+            leases.observe(Duration::from_secs(second), &table);
+        }
+    }
+    for leases in &both {
+        assert_eq!(leases.unowned(long).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+    let reported = |both: &[Leases; 2], table: &Table| {
+        both.each_ref()
+            .map(|leases| leases.reports(leases.unowned(long), table).len())
+    };
+    // b owns nothing, and may be the reason
+    assert_eq!(reported(&both, &table), [3, 0]);
+    table.leases.insert(3, lease(Some(&b)));
+    let at = Duration::from_secs(12);
+    for leases in &mut both {
+        leases.observe(at, &table);
+    }
+    let shares = reported(&both, &table);
+    assert_eq!(shares.iter().sum::<usize>(), 2, "{shares:?}");
+    // one that leaves leaves it to the other
+    table.members.insert(b, record(true));
+    both[1].leave();
+    assert_eq!(reported(&both, &table), [2, 0]);
+    // an owner again
+    table.leases.insert(1, lease(Some(&a)));
+    both[0].observe(Duration::from_secs(13), &table);
+    assert_eq!(both[0].unowned(long).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn time_without_a_look_at_the_table_makes_no_partition_unowned_for_long() {
+    let mut leases = Leases::new(MemberId::new("a"), 1, Duration::from_secs(6));
+    let owned_by_a_dead_one = Table {
+        members: BTreeMap::new(),
+        leases: BTreeMap::from([(
+            0,
+            LeaseRecord {
+                owner: Some(MemberId::new("dead")),
+                revision: 1,
+            },
+        )]),
+    };
+    leases.observe(Duration::from_secs(0), &owned_by_a_dead_one);
+    leases.observe(Duration::from_secs(60), &owned_by_a_dead_one);
+    assert_eq!(leases.unowned(Duration::from_secs(12)).count(), 0);
+    assert_eq!(leases.unowned(Duration::from_secs(2)).count(), 1);
+}
+
+#[test]
+fn a_lease_of_a_partition_that_does_not_exist_is_passed_over() {
+    let me = MemberId::new("me");
+    let mut leases = Leases::new(me.clone(), 1, Duration::from_secs(6));
+    let mine = |revision| LeaseRecord {
+        owner: Some(me.clone()),
+        revision,
+    };
+    let table = Table {
+        members: BTreeMap::new(),
+        leases: BTreeMap::from([(0, mine(1)), (700, mine(2))]),
+    };
+    let start = Step::Start { unit: 0 };
+    assert_eq!(leases.observe(Duration::ZERO, &table), [start]);
+    assert_eq!(leases.held().collect::<Vec<_>>(), [0]);
 }
 
 #[test]

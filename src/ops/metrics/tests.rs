@@ -35,6 +35,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_series", "gauge"),
     ("technical_partitions_owned", "gauge"),
     ("technical_consumer_lag_bars", "gauge"),
+    ("technical_unowned_lag_bars", "gauge"),
+    ("technical_unowned_partitions", "gauge"),
     ("technical_inflight_bars", "gauge"),
     ("technical_nats_connected", "gauge"),
     ("technical_checkpoint_age_seconds", "gauge"),

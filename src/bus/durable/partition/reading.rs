@@ -71,12 +71,12 @@ impl Partition {
     ) -> Result<Option<String>, End> {
         let mut next = Some(first);
         let mut problem = None;
-        let mut lag = 0;
+        let mut lag = None;
         let mut panicked = None;
         for _ in 0..BATCH {
             match next.take() {
                 Some(Ok(delivery)) => {
-                    lag = delivery.pending;
+                    lag = Some(delivery.pending);
                     panicked = self.take(&delivery).is_err().then_some(delivery.seq);
                     if panicked.is_some() {
                         break;
@@ -95,13 +95,16 @@ impl Partition {
         }
         match next {
             Some(Ok(delivery)) => {
-                lag = delivery.pending;
+                lag = Some(delivery.pending);
                 panicked = self.take(&delivery).is_err().then_some(delivery.seq);
             }
             Some(Err(told)) => problem = Some(told),
             None => {}
         }
-        self.gauges.lag.store(lag, Ordering::Relaxed);
+        // a feed that failed says nothing about how many bars wait
+        if let Some(lag) = lag {
+            self.gauges.lag.store(lag, Ordering::Relaxed);
+        }
         let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
         let piling_up = keep_lag(&common, self.unit, self.taken, &gauges);
         tokio::select! {
