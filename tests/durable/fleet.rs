@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, block_in_place};
 
 use crate::common::{Agent, Cluster, NatsServer, Network, PATIENCE, Proxy, until_async};
-use crate::schedule::Step;
+use crate::schedule::{End, Step};
 use crate::{MIN_BARS, Variables, agent_at};
 
 /// Partitions and the one for subjects without a symbol.
@@ -58,11 +58,14 @@ impl Broker {
         self.ports().iter().map(url).collect::<Vec<_>>().join(",")
     }
 
-    /// Kills one and starts it again after so long.
-    async fn kill_and_restart(&mut self, js: &Context, which: usize, down: Duration) {
+    /// Ends one and starts it again after so long.
+    async fn end_and_restart(&mut self, js: &Context, which: usize, end: End, down: Duration) {
         match self {
             Self::One(server) => {
-                server.kill();
+                block_in_place(|| match end {
+                    End::Stopped => server.stop(),
+                    End::Killed => server.kill(),
+                });
                 tokio::time::sleep(down).await;
                 block_in_place(|| server.restart());
             }
@@ -230,12 +233,12 @@ impl Fleet {
                     });
                 }
             }
-            Step::Server(which, down) => {
+            Step::Server(which, end, down) => {
                 let (broker, js) = (Arc::clone(&self.broker), self.js.clone());
                 self.restarts.push(tokio::spawn(async move {
                     // one after the other, in the order they were asked for
                     let mut broker = broker.lock().await;
-                    broker.kill_and_restart(&js, which, down).await;
+                    broker.end_and_restart(&js, which, end, down).await;
                 }));
             }
             Step::Scale(agents) => {

@@ -20,6 +20,7 @@ mod market;
 mod network;
 mod observed;
 mod ownership;
+mod partitions;
 mod permissions;
 mod poison;
 mod redrive;

@@ -35,12 +35,22 @@ pub enum Step {
     Pause(usize, Duration),
     /// The network of an agent is like this for so long.
     Network(usize, Network, Duration),
-    /// `kill -9` of a server, and its start on the same store after so long.
-    Server(usize, Duration),
+    /// The end of a server, and its start on the same store after so long.
+    Server(usize, End, Duration),
     /// So many agents from now on.
     Scale(usize),
     /// All agents are restarted with the other configuration, one after the other.
     Roll,
+}
+
+/// How a server ends. One that ended in good order and is killed the next time brings back
+/// records that expired between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM.
+    Stopped,
+    /// `kill -9`.
+    Killed,
 }
 
 impl std::fmt::Display for Step {
@@ -52,7 +62,9 @@ impl std::fmt::Display for Step {
             Self::Network(which, network, time) => {
                 write!(f, "network of {which} {network:?} for {time:?}")
             }
-            Self::Server(which, down) => write!(f, "server {which} down for {down:?}"),
+            Self::Server(which, end, down) => {
+                write!(f, "server {which} {end:?}, down for {down:?}")
+            }
             Self::Scale(agents) => write!(f, "scale to {agents}"),
             Self::Roll => write!(f, "roll"),
         }
@@ -69,6 +81,7 @@ enum Card {
     Silent,
     Slow,
     Server,
+    Stop,
     Scale,
     Roll,
 }
@@ -127,6 +140,8 @@ impl Schedule {
             self.deck.extend(DECK);
             if self.servers > 1 {
                 self.deck.extend([Card::Server; 2]);
+            } else {
+                self.deck.push(Card::Stop);
             }
         }
         let which = self.random.below(self.deck.len() as u64) as usize;
@@ -158,11 +173,12 @@ impl Iterator for Schedule {
                 let late = self.millis(5, 150);
                 Step::Network(which, Network::Slow(late), self.millis(1_000, 4_000))
             }
+            Card::Stop => Step::Server(0, End::Stopped, self.millis(0, 1_500)),
             Card::Server => {
                 let which = self.random.below(self.servers) as usize;
                 // of three, the others have to find a new leader meanwhile
                 let longest = if self.servers > 1 { 8_000 } else { 1_500 };
-                Step::Server(which, self.millis(0, longest))
+                Step::Server(which, End::Killed, self.millis(0, longest))
             }
             Card::Scale => {
                 self.agents = SIZES[self.scaled % SIZES.len()];
@@ -190,6 +206,16 @@ mod tests {
     }
 
     #[test]
+    fn the_only_server_is_stopped_and_killed_in_every_round() {
+        for round in steps(3, 1).chunks_exact(DECK.len() + 1) {
+            for end in [End::Stopped, End::Killed] {
+                let ends = |step: &Step| matches!(step, Step::Server(0, how, _) if *how == end);
+                assert_eq!(round.iter().filter(|(_, step)| ends(step)).count(), 1);
+            }
+        }
+    }
+
+    #[test]
     fn every_kind_comes_in_every_round_and_hits_what_is_there() {
         for seed in 0..50 {
             let steps = steps(seed, 3);
@@ -206,7 +232,7 @@ mod tests {
                         | Step::Restart(which)
                         | Step::Pause(which, _)
                         | Step::Network(which, ..) => assert!(*which < agents),
-                        Step::Server(which, _) => assert!(*which < 3),
+                        Step::Server(which, ..) => assert!(*which < 3),
                         Step::Scale(to) => agents = *to,
                         Step::Roll => {}
                     }

@@ -420,6 +420,9 @@ impl Coordinator {
                     // after an outage every record may have expired, and what was asked for before
                     // it is not answered
                     self.roster.interrupted();
+                    // how long something has failed is counted while connected
+                    self.unannounced = None;
+                    self.unread = None;
                     self.reading = false;
                     self.announcing = false;
                     self.announced_at = None;
