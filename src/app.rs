@@ -5,15 +5,15 @@
 //! carries the connection and the worker, on a runtime of its own without cross-thread
 //! wake-ups; whatever becomes of it, the main thread notices.
 
+mod reload;
+mod signals;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook_tokio::Signals;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -33,6 +33,10 @@ use crate::ops::notify::Notifier;
 use crate::ops::query::Queries;
 use crate::version::{GIT, RUSTC, VERSION};
 use crate::wire::Reason;
+
+use reload::Reload;
+pub use signals::ignore_early;
+use signals::{Signals, Wish};
 
 const REASONS: [&str; Reason::ALL.len()] = {
     let mut names = [""; Reason::ALL.len()];
@@ -66,6 +70,7 @@ pub struct Application {
     host: String,
     metrics: Arc<Metrics>,
     health: Health,
+    link: Arc<Link>,
 }
 
 /// How the worker's thread ended.
@@ -91,6 +96,7 @@ impl Application {
             host: environment.host(),
             metrics: Arc::new(Metrics::new(&REASONS, &ALERTS, build)),
             health: Health::new(),
+            link: Link::new(),
         }
     }
 
@@ -125,12 +131,22 @@ impl Application {
     }
 
     async fn live(self, logs: &LogControl) -> Result<Exit, Error> {
-        let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot hear signals")?;
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
         let notifier = Notifier::new(|name| std::env::var(name).ok());
         let (stop, stopped) = watch::channel(None);
         let asked = Arc::new(Notify::new());
         let (queries, questions) = Queries::channel();
         let endpoint = self.serve_http(logs, &queries, &asked).await?;
+        let (reload, status) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let reloader = Reload::new(&self.config, logs.clone(), Arc::clone(&self.link));
+        let services = [
+            tokio::spawn(reload_when(Arc::clone(&reload), reloader)),
+            tokio::spawn(log_status_when(
+                Arc::clone(&status),
+                self.health.clone(),
+                queries.clone(),
+            )),
+        ];
 
         let (end, mut ended) = oneshot::channel();
         let thread = self.start_worker(queries, questions, stopped, end)?;
@@ -149,7 +165,22 @@ impl Application {
                 ended = &mut ended => break ended.unwrap_or_else(|_| {
                     Ended::Broken(anyhow::anyhow!("the worker ended without a word; the log has its panic"))
                 }),
-                signal = signals.next() => {
+                (signal, wish) = signals.next() => {
+                    match wish {
+                        Wish::Stop => {}
+                        Wish::Reload => {
+                            reload.notify_one();
+                            continue;
+                        }
+                        Wish::Status => {
+                            status.notify_one();
+                            continue;
+                        }
+                        Wish::Nothing => {
+                            tracing::debug!(signal, "a signal that asks for nothing");
+                            continue;
+                        }
+                    }
                     match deadline {
                         None => {}
                         // a signal to a process and to its group is one signal
@@ -172,6 +203,9 @@ impl Application {
         // it has said its last word
         let _ = thread.join();
         watchdog.abort();
+        for service in services {
+            service.abort();
+        }
         if let Some(endpoint) = endpoint {
             endpoint.abort();
         }
@@ -240,12 +274,12 @@ impl Application {
     ) -> Result<std::thread::JoinHandle<()>, Error> {
         let (config, host) = (Arc::clone(&self.config), self.host.clone());
         let (metrics, health) = (Arc::clone(&self.metrics), self.health.clone());
+        let link = Arc::clone(&self.link);
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let work = move || {
             let runtime = Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
                 Ok(runtime) => runtime.block_on(async {
-                    let link = Link::new();
                     let setup = |client| Setup {
                         config: Arc::clone(&config),
                         client,
@@ -471,6 +505,49 @@ async fn supervise(notifier: Notifier, health: Health, mut stop: watch::Receiver
         notifier.stopping(left.unwrap_or_default());
     };
     tokio::join!(announce, notifier.watchdog(&health));
+}
+
+/// Reads the configuration again whenever that is asked for; what is asked meanwhile is one wish.
+async fn reload_when(asked: Arc<Notify>, mut reload: Reload) {
+    loop {
+        asked.notified().await;
+        let run = tokio::task::spawn_blocking(move || {
+            reload.run();
+            reload
+        });
+        match run.await {
+            Ok(back) => reload = back,
+            // the log has its panic
+            Err(_) => return,
+        }
+    }
+}
+
+/// Logs the status whenever that is asked for.
+async fn log_status_when(asked: Arc<Notify>, health: Health, queries: Queries) {
+    loop {
+        asked.notified().await;
+        let missing = health.missing().join("; ");
+        match queries.status().await {
+            Ok(status) => tracing::info!(
+                state = ?status.state,
+                ready = missing.is_empty(),
+                missing,
+                delivery = status.delivery,
+                members = status.members.len(),
+                owned_partitions = status.owned_partitions,
+                series = status.series,
+                bars_received = status.bars_received,
+                signals_published = status.signals_published,
+                lag_bars = status.lag_bars,
+                last_processed = status.last_processed.map(|at| at.to_string()),
+                resident_bytes = status.resident_bytes,
+                uptime_seconds = status.uptime_seconds,
+                "status"
+            ),
+            Err(error) => tracing::info!(ready = missing.is_empty(), missing, %error, "status"),
+        }
+    }
 }
 
 /// The admin routes at work.

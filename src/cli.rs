@@ -30,7 +30,7 @@ struct Cli {
 /// What the binary is asked to do.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
-    /// Run the agent until SIGTERM or SIGINT, then drain and exit (the default)
+    /// Run the agent until SIGTERM, SIGINT or SIGQUIT, then drain and exit (the default)
     Run,
     /// Compute signals over files of bars, without a broker: JSON lines on standard output
     Replay(ReplayArgs),

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use technical_analysis_agent::app::Application;
+use technical_analysis_agent::app::{Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
     self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
@@ -56,6 +56,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
 }
 
 fn run_agent() -> Result<Exit, Error> {
+    ignore_early().context("cannot listen for signals")?;
     let config = Config::load(&ProcessEnvironment)?;
     let logs = logs::start(&config.logs, &config.agent_name, Stream::Stdout)?;
     let outcome = Application::new(config, &ProcessEnvironment).run(&logs.control());

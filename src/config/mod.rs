@@ -20,6 +20,7 @@ mod show;
 mod subjects;
 mod violation;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub struct Config {
     pub settings: Vec<Setting>,
     /// What was ignored, such as an unknown variable.
     pub warnings: Vec<String>,
+    /// The text of every variable that has one, to tell one configuration from another by.
+    texts: BTreeMap<String, Secret>,
 }
 
 /// How bars come in and signals go out.
@@ -156,6 +159,8 @@ impl Config {
             });
         }
         config.settings = show::effective(&settings, &config);
+        let secret = |(key, text)| (key, Secret::new(text));
+        config.texts = settings.texts().map(secret).collect();
         config.warnings = warnings;
         Ok(config)
     }
@@ -215,7 +220,14 @@ impl Config {
             ),
             settings: Vec::new(),
             warnings: Vec::new(),
+            texts: BTreeMap::new(),
         }
+    }
+
+    /// The text of every variable that has one, defaults included.
+    #[must_use]
+    pub const fn texts(&self) -> &BTreeMap<String, Secret> {
+        &self.texts
     }
 }
 

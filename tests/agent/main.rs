@@ -14,6 +14,7 @@ mod group;
 mod input;
 mod ops;
 mod path;
+mod signals;
 mod start;
 
 use async_nats::Client;

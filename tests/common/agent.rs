@@ -217,6 +217,18 @@ impl Agent {
         format!("{}\n{stderr}", self.stdout().join("\n"))
     }
 
+    /// Sends it a signal, named as `kill` names it.
+    pub fn signal(&self, name: &str) {
+        signal(&self.process, name);
+    }
+
+    /// Panics with its output if it has ended.
+    pub fn assert_alive(&mut self) {
+        if let Some(status) = self.process.try_wait().expect("a child process") {
+            panic!("the agent ended ({status}):\n{}", self.output());
+        }
+    }
+
     pub fn sigterm(&self) {
         signal(&self.process, "TERM");
     }
