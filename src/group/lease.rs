@@ -15,6 +15,10 @@
 //! That two members may for a while both think they own a partition (one was paused, or cannot
 //! reach the table) is expected here and made harmless by the commit, which is fenced.
 //!
+//! A table may lose its records (somebody purges the bucket). A lease that no look has shown for
+//! the grace is gone: its owner writes it again and works on meanwhile; the lease of a dead member
+//! becomes free. A look that is merely behind cannot do harm, as the server refuses the write.
+//!
 //! Must not know: NATS, the engine, clocks.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +99,8 @@ pub enum Step {
 enum Hold {
     Acquiring,
     Held(u64),
+    /// Held, and being written again because the record is gone.
+    Reclaiming(u64),
     Stopping(u64),
     Releasing(u64),
 }
@@ -118,6 +124,8 @@ pub struct Leases {
     /// Partitions that no member owns, since when.
     unowned: BTreeMap<u32, Duration>,
     looked_at: Duration,
+    /// Known leases that the looks at the table have not shown, since when.
+    missing: BTreeMap<u32, Duration>,
 }
 
 impl Leases {
@@ -138,6 +146,7 @@ impl Leases {
             free: BTreeMap::new(),
             unowned: BTreeMap::new(),
             looked_at: Duration::ZERO,
+            missing: BTreeMap::new(),
         }
     }
 
@@ -177,7 +186,7 @@ impl Leases {
     pub fn holds(&self, unit: u32) -> bool {
         matches!(
             self.holds.get(&unit),
-            Some(Hold::Held(_) | Hold::Stopping(_))
+            Some(Hold::Held(_) | Hold::Reclaiming(_) | Hold::Stopping(_))
         )
     }
 
@@ -228,7 +237,8 @@ impl Leases {
                 known.clone_from(lease);
             }
         }
-        self.reconcile(&mut steps);
+        self.reconcile(table, &mut steps);
+        self.replace_missing(now, table, &mut steps);
         self.absent
             .retain(|member, _| !table.members.contains_key(member));
         self.look_for_owners(now, table);
@@ -240,17 +250,25 @@ impl Leases {
     /// How an acquisition went: the new revision of the lease, or nothing when it was refused or
     /// its outcome is not known.
     pub fn acquired(&mut self, unit: u32, revision: Option<u64>) -> Vec<Step> {
-        if self.holds.get(&unit) != Some(&Hold::Acquiring) {
-            return Vec::new();
-        }
+        let at_work = match self.holds.get(&unit) {
+            Some(Hold::Acquiring) => None,
+            Some(Hold::Reclaiming(before)) => Some(*before),
+            _ => return Vec::new(),
+        };
         let Some(revision) = revision else {
-            self.holds.remove(&unit);
+            match at_work {
+                Some(before) => self.holds.insert(unit, Hold::Held(before)),
+                None => self.holds.remove(&unit),
+            };
             return Vec::new();
         };
         self.holds.insert(unit, Hold::Held(revision));
         self.unowned.remove(&unit);
         let owner = Some(self.me.clone());
         self.known.insert(unit, LeaseRecord { owner, revision });
+        if at_work.is_some() {
+            return Vec::new();
+        }
         vec![Step::Start { unit }]
     }
 
@@ -278,23 +296,32 @@ impl Leases {
     }
 
     /// Brings what is held in line with what is known.
-    fn reconcile(&mut self, steps: &mut Vec<Step>) {
+    fn reconcile(&mut self, table: &Table, steps: &mut Vec<Step>) {
         for (unit, lease) in &self.known {
+            let (unit, revision) = (*unit, lease.revision);
             let mine = lease.owner.as_ref() == Some(&self.me);
-            match self.holds.get(unit) {
-                Some(Hold::Held(revision) | Hold::Stopping(revision))
-                    if lease.revision > *revision && !mine =>
+            let shown = || table.leases.get(&unit) == Some(lease);
+            match self.holds.get(&unit) {
+                Some(Hold::Held(before) | Hold::Reclaiming(before) | Hold::Stopping(before))
+                    if revision > *before && !mine =>
                 {
-                    self.holds.remove(unit);
-                    steps.push(Step::Drop { unit: *unit });
+                    self.holds.remove(&unit);
+                    steps.push(Step::Drop { unit });
                 }
-                Some(Hold::Releasing(revision)) if lease.revision > *revision && !mine => {
-                    self.holds.remove(unit);
+                Some(Hold::Releasing(before)) if revision > *before && !mine => {
+                    self.holds.remove(&unit);
                 }
-                // an acquisition whose outcome was lost
-                None if mine => {
-                    self.holds.insert(*unit, Hold::Held(lease.revision));
-                    steps.push(Step::Start { unit: *unit });
+                // a write of this member whose outcome was lost
+                Some(Hold::Held(before)) if revision > *before => {
+                    self.holds.insert(unit, Hold::Held(revision));
+                }
+                None if mine && self.leaving && shown() => {
+                    self.holds.insert(unit, Hold::Releasing(revision));
+                    steps.push(Step::Release { unit, revision });
+                }
+                None if mine && shown() => {
+                    self.holds.insert(unit, Hold::Held(revision));
+                    steps.push(Step::Start { unit });
                 }
                 _ => {}
             }
@@ -318,6 +345,46 @@ impl Leases {
                 self.unowned.remove(&unit);
             } else {
                 self.unowned.entry(unit).or_insert(now);
+            }
+        }
+    }
+
+    /// Writes this member's leases again whose records are gone, and forgets those of others,
+    /// whose revision would be expected in vain for ever.
+    fn replace_missing(&mut self, now: Duration, table: &Table, steps: &mut Vec<Step>) {
+        let known = &self.known;
+        self.missing.retain(|unit, _| {
+            known.get(unit).is_some_and(|lease| lease.revision > 0)
+                && !table.leases.contains_key(unit)
+        });
+        for (unit, lease) in &mut self.known {
+            let unit = *unit;
+            if lease.revision == 0 || table.leases.contains_key(&unit) {
+                continue;
+            }
+            let since = *self.missing.entry(unit).or_insert(now);
+            let waited = now.saturating_sub(since);
+            match self.holds.get(&unit) {
+                Some(Hold::Held(revision)) if waited >= self.grace && !self.leaving => {
+                    self.holds.insert(unit, Hold::Reclaiming(*revision));
+                    self.missing.insert(unit, now);
+                    steps.push(Step::Acquire { unit, revision: 0 });
+                }
+                Some(_) => {}
+                None => {
+                    // a living owner writes it again first
+                    let living = lease.owner.as_ref().is_some_and(|owner| {
+                        *owner != self.me && table.members.contains_key(owner)
+                    });
+                    let enough = if living {
+                        2 * self.patience
+                    } else {
+                        self.grace
+                    };
+                    if waited >= enough {
+                        *lease = LeaseRecord::default();
+                    }
+                }
             }
         }
     }

@@ -335,7 +335,8 @@ impl World {
             return self.join();
         };
         let at = usize::try_from(self.random.below(nodes)).unwrap();
-        match self.random.below(12) {
+        match self.random.below(13) {
+            12 => self.purge(),
             0 | 1 if self.nodes.len() < 6 => self.join(),
             2 | 3 => {
                 // killed; its record expires in its own time
@@ -380,6 +381,12 @@ impl World {
             };
             self.leases.insert(unit, lease);
         }
+    }
+
+    /// Somebody empties the table; revisions count on.
+    fn purge(&mut self) {
+        self.members.clear();
+        self.leases.clear();
     }
 
     /// Which partitions each node works on.
@@ -676,4 +683,67 @@ fn an_old_look_at_the_table_takes_nothing_back() {
     assert_eq!(leases.acquired(0, Some(4)), [Step::Start { unit: 0 }]);
     assert_eq!(leases.observe(Duration::from_secs(1), &old), []);
     assert!(leases.holds(0));
+}
+
+#[test]
+fn a_purged_table_is_written_again_and_no_work_is_interrupted() {
+    let mut world = calm(3);
+    let work = |world: &World| -> Vec<BTreeSet<u32>> {
+        let units = |node: &Node| node.work.keys().copied().collect();
+        world.nodes.iter().map(units).collect()
+    };
+    let before = work(&world);
+    let stops: u32 = world.nodes.iter().map(|node| node.stops).sum();
+    world.purge();
+    world.run_for(LEASE);
+    assert_eq!(world.leases.len(), UNITS as usize, "every lease is written");
+    assert_eq!(work(&world), before);
+    assert_eq!(
+        world.nodes.iter().map(|node| node.stops).sum::<u32>(),
+        stops
+    );
+    assert!(world.nodes.iter().all(|node| node.leases.is_settled()));
+}
+
+#[test]
+fn a_dead_members_leases_are_taken_though_their_records_were_purged() {
+    let mut world = calm(2);
+    world.nodes.remove(0);
+    world.purge();
+    world.run_for(3 * LEASE);
+    assert_eq!(world.owned(), [13]);
+}
+
+#[test]
+fn a_member_that_leaves_a_purged_table_starts_nothing_again() {
+    let me = MemberId::new("a");
+    let mut leases = Leases::new(me.clone(), 2, Duration::from_secs(6));
+    let mut table = Table::default();
+    for step in leases.observe(Duration::ZERO, &table) {
+        let Step::Acquire { unit, revision: 0 } = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!(leases.acquired(unit, Some(7)), [Step::Start { unit }]);
+    }
+    // the table is empty again: both releases are refused
+    leases.leave();
+    let now = Duration::from_secs(1);
+    for step in leases.observe(now, &table) {
+        let Step::Stop { unit } = step else {
+            panic!("{step:?}");
+        };
+        let released = leases.stopped(unit);
+        assert_eq!(released, [Step::Release { unit, revision: 7 }]);
+        leases.released(unit, None);
+    }
+    assert!(leases.is_idle());
+    assert_eq!(leases.observe(now, &table), []);
+    // one of them was there after all, as a late look shows: it is given up without work on it
+    let owner = Some(me);
+    table.leases.insert(1, LeaseRecord { owner, revision: 7 });
+    let release = Step::Release {
+        unit: 1,
+        revision: 7,
+    };
+    assert_eq!(leases.observe(now, &table), [release]);
 }
