@@ -260,18 +260,10 @@ pub fn needs(config: &Config) -> Vec<Need> {
     );
     need(
         publish,
-        "reading checkpoints",
-        api(format!("CONSUMER.CREATE.{objects}")),
-        Some(""),
+        "replacing checkpoints",
+        api(format!("DIRECT.GET.{objects}.>")),
+        Some("probe"),
     );
-    for what in ["CONSUMER.DELETE", "CONSUMER.INFO", "DIRECT.GET"] {
-        need(
-            publish,
-            "reading checkpoints",
-            api(format!("{what}.{objects}.>")),
-            Some("probe"),
-        );
-    }
     for (what, purpose) in [
         ("MSG.GET", "reading checkpoints"),
         ("PURGE", "replacing checkpoints"),

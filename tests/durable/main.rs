@@ -7,6 +7,7 @@
 mod common;
 
 mod chaos;
+mod checkpoints;
 mod cluster;
 mod controls;
 mod faults;

@@ -10,7 +10,7 @@ use crate::history::settle;
 use crate::{Agent, agent};
 
 /// The block that the agent prints for the configuration of these tests.
-fn block() -> String {
+pub fn block() -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
         .args(["config", "--permissions"])
         .env_clear()
@@ -22,7 +22,7 @@ fn block() -> String {
 }
 
 /// The block without what `subject` is about.
-fn without(subject: &str) -> String {
+pub fn without(subject: &str) -> String {
     let kept = |line: &&str| !line.contains(&format!("\"{subject}\""));
     let block = block();
     let lines: Vec<&str> = block.lines().filter(kept).collect();
@@ -33,26 +33,26 @@ fn without(subject: &str) -> String {
     lines.join("\n")
 }
 
-fn configured(permissions: &str) -> String {
+pub fn configured(permissions: &str) -> String {
     format!(
         "authorization {{ users: [\n{{ user: source, password: s }}\n\
          {{ user: agent, password: a, {permissions} }}\n] }}"
     )
 }
 
-fn server(permissions: &str) -> NatsServer {
+pub fn server(permissions: &str) -> NatsServer {
     NatsServer::start(Options {
         jetstream: true,
         config: configured(permissions),
     })
 }
 
-fn restricted(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
+pub fn restricted(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
     let user = [("NATS_USER", "agent"), ("NATS_PASSWORD", "a")];
     agent(server, &[&user, more].concat())
 }
 
-async fn source(server: &NatsServer) -> Context {
+pub async fn source(server: &NatsServer) -> Context {
     let client = async_nats::ConnectOptions::with_user_and_password("source".into(), "s".into())
         .connect(server.url())
         .await

@@ -94,6 +94,7 @@ impl Coordinator {
     }
 
     fn partition(&self, unit: u32, running: Option<&Running>) -> PartitionStatus {
+        let kept = self.kept.get(&unit).copied().unwrap_or_default();
         let of = |gauge: fn(&Gauges) -> &AtomicU64| {
             running.map_or(0, |running| gauge(&running.gauges).load(Ordering::Relaxed))
         };
@@ -109,11 +110,8 @@ impl Coordinator {
                 }
             }),
             series: of(|gauges| &gauges.series),
-            lag_bars: match running {
-                Some(running) => running.gauges.lag.load(Ordering::Relaxed),
-                None => self.behind.get(&unit).copied().unwrap_or(0),
-            },
-            last_processed: clock_of(of(|gauges| &gauges.last_processed)),
+            lag_bars: of(|gauges| &gauges.lag).max(kept.lag),
+            last_processed: clock_of(of(|gauges| &gauges.last_processed).max(kept.last_processed)),
             checkpoint_age_seconds: running.map_or(0.0, |running| self.checkpoint_age(running)),
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! One per partition, replaced as a whole. It begins with what it takes to know whether it can be
 //! continued: format, a checksum, the fingerprint of the configuration. One that is damaged or
-//! foreign is told of and passed over; the state is then computed anew from the bars that the
-//! stream retains.
+//! foreign is reported and passed over; the state is then computed from the bars that the stream
+//! retains. One that merely cannot be read now is waited for, as computing without it may give
+//! other values.
 //!
 //! | bytes | |
 //! |---|---|
@@ -16,16 +17,15 @@
 //! In version 1, which is still read, the bars stood with the rest of their series, eight or nine
 //! bytes each.
 
-use std::io::Cursor;
+mod stored;
+
 use std::sync::Arc;
 
-use async_nats::jetstream::object_store::ObjectMetadata;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commit::Position;
 use crate::engine::{AnalysisConfig, Engine, SeriesSnapshot};
+pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
@@ -33,14 +33,8 @@ const MAGIC: &[u8; 7] = b"TACKPT\0";
 const VERSION: u8 = 2;
 /// The version with the bars of a series beside the rest of it.
 const BARS_WITHIN: u8 = 1;
-/// For all of it to arrive.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-/// Room that is made for one before it is there; it grows as bytes arrive.
-const ROOM: usize = 16 << 20;
 const CHECKSUM: usize = MAGIC.len() + 1;
 const HEADER: usize = CHECKSUM + 8;
-/// Bytes of a checkpoint in one message, where the server takes as much.
-const CHUNK: usize = 128 << 10;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Content {
@@ -66,6 +60,9 @@ pub(super) enum Unusable {
     /// Of a program that is newer than this one.
     #[error("it is in version {0} of its format, and this agent reads none newer than {VERSION}")]
     Newer(u8),
+    /// Some of its chunks are not in the bucket.
+    #[error("a part of it is missing")]
+    Incomplete,
     /// Not what was written.
     #[error("its checksum is wrong, or it breaks an invariant")]
     Damaged,
@@ -150,47 +147,6 @@ pub(super) fn restore(
         return Err(Unusable::Damaged);
     }
     Ok((engine, content.position))
-}
-
-/// Reads a checkpoint's bytes; nothing when there is none.
-pub(super) async fn read(
-    store: &async_nats::jetstream::object_store::ObjectStore,
-    name: &str,
-) -> Result<Option<Vec<u8>>, String> {
-    use async_nats::jetstream::object_store::GetErrorKind;
-    let mut object = match store.get(name).await {
-        Ok(object) => object,
-        Err(error) if matches!(error.kind(), GetErrorKind::NotFound) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    let mut bytes = Vec::with_capacity(object.info().size.min(ROOM));
-    // one that is replaced while it is read does not come to its end
-    timeout(PATIENCE, object.read_to_end(&mut bytes))
-        .await
-        .map_err(|_| "it could not be read to its end in time".to_owned())?
-        .map_err(|error| error.to_string())?;
-    Ok(Some(bytes))
-}
-
-/// Replaces a checkpoint, by messages of no more than `largest` bytes.
-pub(super) async fn write(
-    store: &async_nats::jetstream::object_store::ObjectStore,
-    name: &str,
-    bytes: Vec<u8>,
-    largest: usize,
-) -> Result<(), String> {
-    use async_nats::jetstream::object_store::PutErrorKind;
-    let object = ObjectMetadata {
-        name: name.to_owned(),
-        chunk_size: Some(CHUNK.min(largest)),
-        ..ObjectMetadata::default()
-    };
-    match store.put(object, &mut Cursor::new(bytes)).await {
-        Ok(_) => Ok(()),
-        // the new one is there; only the room of the old one is not free yet
-        Err(error) if matches!(error.kind(), PutErrorKind::PurgeOldChunks) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

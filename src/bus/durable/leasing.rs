@@ -172,7 +172,7 @@ impl Coordinator {
                     self.failures.remove(&unit);
                     // whoever had it since has written down what is poison
                     self.panics.retain(|(of, _), _| *of != unit);
-                    self.start(unit);
+                    self.begin(unit);
                 }
                 Step::Stop { unit } => {
                     self.moved(RELEASED);
@@ -182,7 +182,7 @@ impl Coordinator {
                     tracing::info!(unit, "the partition is another member's now");
                     self.moved(RELEASED);
                     self.again.remove(&unit);
-                    self.behind.remove(&unit);
+                    self.kept.remove(&unit);
                     if let Some(running) = self.running.remove(&unit) {
                         running.task.abort();
                     }

@@ -22,6 +22,7 @@ mod loss;
 mod partition;
 mod prepare;
 mod records;
+mod reloads;
 mod saves;
 mod streams;
 mod tasks;
@@ -60,6 +61,7 @@ use loss::Standing;
 use partition::{End, Gauges, Order};
 use prepare::{ask_anew, prepared};
 use records::{ReadError, Records};
+use reloads::Reloads;
 use saves::Saves;
 pub use streams::SetupError;
 use streams::Streams;
@@ -147,6 +149,13 @@ struct Running {
     stopping: bool,
 }
 
+/// The gauges of a partition that outlive its task, for its next one.
+#[derive(Debug, Default, Clone, Copy)]
+struct Kept {
+    lag: u64,
+    last_processed: u64,
+}
+
 /// What has come of something that was begun.
 enum Done {
     Read(Result<Table, ReadError>),
@@ -200,11 +209,12 @@ struct Coordinator {
     /// Whether this member was settled since the streams were found.
     joined: bool,
     running: HashMap<u32, Running>,
-    /// How far partitions were behind that wait to be started again.
-    behind: HashMap<u32, u64>,
+    /// Of partitions that wait to be started again.
+    kept: HashMap<u32, Kept>,
     tasks: JoinSet<(u32, u64, End)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
+    reloads: Reloads,
     failures: HashMap<u32, Failure>,
     /// How often a message of a partition has made the agent panic.
     panics: BTreeMap<(u32, u64), u32>,
@@ -231,12 +241,22 @@ struct Coordinator {
     health: crate::ops::health::Health,
 }
 
+/// For JetStream to answer one request.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// JetStream by way of `client`, every request bounded.
+fn jetstream_of(client: &Client) -> jetstream::Context {
+    jetstream::ContextBuilder::new()
+        .timeout(ANSWER)
+        .build(client.clone())
+}
+
 /// Whether the server can do what durable delivery takes; makes what is missing there.
 ///
 /// # Errors
 /// Why it cannot.
 pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
-    let js = jetstream::new(client.clone());
+    let js = jetstream_of(client);
     match streams::prepare(client, &js, link, config).await {
         Ok(_) => Ok(()),
         Err(error @ SetupError::TooOld(_)) => Err(streams::outdated(&js, config, error).await),
@@ -316,7 +336,7 @@ impl Coordinator {
             common: Arc::new(Common {
                 config: Arc::clone(config),
                 client: setup.client.clone(),
-                js: jetstream::new(setup.client.clone()),
+                js: jetstream_of(&setup.client),
                 link: Arc::clone(&setup.link),
                 metrics: Arc::clone(&setup.metrics),
                 instance: setup.instance.clone(),
@@ -342,9 +362,10 @@ impl Coordinator {
             seen: false,
             joined: false,
             running: HashMap::new(),
-            behind: HashMap::new(),
+            kept: HashMap::new(),
             tasks: JoinSet::new(),
             again: BTreeMap::new(),
+            reloads: Reloads::default(),
             failures: HashMap::new(),
             panics: BTreeMap::new(),
             runs: 0,

@@ -35,8 +35,8 @@ use stalling::Watch;
 /// Poisonous messages remembered for each partition, the newest.
 const MAX_POISON: usize = 1_000;
 const TICK: Duration = Duration::from_millis(250);
-/// Tries to read a checkpoint before it counts as damaged.
-const READS: usize = 3;
+/// Why something was not answered.
+const LOST: &str = "the connection was lost meanwhile";
 /// Writing checkpoints takes at most this share of the time.
 const SAVING_SHARE: u32 = 10;
 
@@ -83,6 +83,13 @@ pub(super) struct Gauges {
     pub blocked: AtomicBool,
 }
 
+impl Gauges {
+    /// Notes progress at `now`, in milliseconds since the process began.
+    pub fn beat(&self, now: u64) {
+        self.beat.store(now, Ordering::Relaxed);
+    }
+}
+
 pub(super) struct Partition {
     pub(super) common: Arc<Common>,
     pub(super) intake: Intake,
@@ -96,6 +103,8 @@ pub(super) struct Partition {
     marked: Instant,
     /// The last message taken in.
     taken: u64,
+    /// When it was stored, in nanoseconds since 1970; 0 before the first.
+    newest: u64,
     /// Messages up to this one are published already.
     silent_until: u64,
     /// As is this much of the one after.
@@ -167,7 +176,7 @@ impl Partition {
         let mut intake = Intake::new(config, Arc::clone(&common.metrics))
             .sharing(&common.refused)
             .forgetting(config.series_idle);
-        let taken = restore(&common, unit, &place, &mut intake).await?;
+        let taken = restore(&common, unit, &place, &mut intake, &gauges).await?;
         let restored = intake.engine.len() as u64;
         gauges.series.store(restored, Ordering::Relaxed);
         let done = found.as_ref().map(|stored| &stored.marker);
@@ -213,6 +222,7 @@ impl Partition {
             gauges,
             marked: now,
             taken,
+            newest: 0,
             outgoing: Vec::new(),
             forming: Vec::new(),
             ends: Vec::new(),
@@ -338,7 +348,7 @@ impl Partition {
         self.intake.flush();
         if let Some(idle) = self.common.config.series_idle {
             // by the time of the stream, so that no bar still to be read is forgotten for
-            let last = self.gauges.last_processed.load(Ordering::Relaxed);
+            let last = self.newest;
             let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
             let since = i64::try_from(last).unwrap_or(i64::MAX).saturating_sub(idle);
             self.intake.forget_idle(Timestamp::from_nanos(since));
@@ -364,8 +374,7 @@ impl Partition {
     }
 
     fn beat(&self) {
-        let now = self.common.uptime_ms();
-        self.gauges.beat.store(now, Ordering::Relaxed);
+        self.gauges.beat(self.common.uptime_ms());
     }
 }
 

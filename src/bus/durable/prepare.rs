@@ -1,10 +1,10 @@
 //! Finding or making what durable delivery rests on, for as long as that takes.
 
-use async_nats::{Client, jetstream};
+use async_nats::Client;
 use tokio::time::{sleep, timeout};
 
-use super::LAST_FLUSH;
 use super::streams::{self, Streams};
+use super::{LAST_FLUSH, jetstream_of};
 use crate::bus::backoff::backoff;
 use crate::bus::link::Link;
 use crate::bus::permissions::{Denial, Operation};
@@ -14,7 +14,7 @@ use crate::ops::health::Component;
 /// Makes what is missing, for as long as it takes. Where work was `interrupted`, the reason is told
 /// already.
 pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> Streams {
-    let js = jetstream::new(setup.client.clone());
+    let js = jetstream_of(&setup.client);
     let to_do = if interrupted.is_some() {
         "go on"
     } else {

@@ -17,11 +17,12 @@ use std::time::Duration;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as StreamConfig, Info, Source, SubjectTransform};
-use async_nats::jetstream::{Context, ErrorCode, object_store};
+use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::checkpoint::Bucket;
 use super::layout::Layout;
 use crate::bus::drain::round_trip;
 use crate::bus::link::Link;
@@ -100,7 +101,7 @@ pub(super) struct Streams {
     pub layout: Layout,
     pub signals: String,
     pub leases: String,
-    pub checkpoints: object_store::ObjectStore,
+    pub checkpoints: Bucket,
     /// All streams that have to be there.
     pub rests: Vec<Rest>,
 }
@@ -265,7 +266,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
     let saved = wanted::checkpoints(durable, &bucket);
     rests.push(ensure(js, saved, Holds::Checkpoints).await?);
-    let checkpoints = js.get_object_store(&bucket).await.map_err(|error| {
+    let checkpoints = Bucket::open(js, &bucket).await.map_err(|error| {
         SetupError::Unavailable(format!("cannot open the bucket {bucket}: {error}"))
     })?;
     // one may be the source of several

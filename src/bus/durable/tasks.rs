@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::partition::{self, End, Gauges, Order};
-use super::{Coordinator, Running};
+use super::{Coordinator, Kept, Running};
 use crate::bus::backoff::backoff;
 
 /// A message that makes the agent panic this often is refused.
@@ -34,17 +34,28 @@ fn panicked(panics: &mut BTreeMap<(u32, u64), u32>, unit: u32, seq: u64) -> u32 
 }
 
 impl Coordinator {
+    /// Starts work on a partition, now or after the pause that is due.
+    pub(super) fn begin(&mut self, unit: u32) {
+        let pause = self.reloads.pause(unit, self.now());
+        if pause.is_zero() {
+            self.start(unit);
+        } else {
+            self.again.insert(unit, Instant::now() + pause);
+        }
+    }
+
     pub(super) fn start(&mut self, unit: u32) {
         self.again.remove(&unit);
+        self.reloads.note(unit, self.now());
         self.runs += 1;
         let run = self.runs;
         let (orders, receiver) = mpsc::channel(64);
         let gauges = Arc::new(Gauges::default());
-        gauges
-            .beat
-            .store(self.common.uptime_ms(), Ordering::Relaxed);
-        let behind = self.behind.remove(&unit).unwrap_or(0);
-        gauges.lag.store(behind, Ordering::Relaxed);
+        gauges.beat(self.common.uptime_ms());
+        let kept = self.kept.remove(&unit).unwrap_or_default();
+        gauges.lag.store(kept.lag, Ordering::Relaxed);
+        let last = kept.last_processed;
+        gauges.last_processed.store(last, Ordering::Relaxed);
         let work = partition::run(
             Arc::clone(&self.common),
             unit,
@@ -76,7 +87,7 @@ impl Coordinator {
 
     pub(super) fn stop(&mut self, unit: u32) {
         self.again.remove(&unit);
-        self.behind.remove(&unit);
+        self.kept.remove(&unit);
         match self.running.get_mut(&unit) {
             Some(running) => {
                 running.stopping = true;
@@ -121,8 +132,11 @@ impl Coordinator {
             self.perform(steps);
             return;
         }
-        let behind = running.gauges.lag.load(Ordering::Relaxed);
-        self.behind.insert(unit, behind);
+        let kept = Kept {
+            lag: running.gauges.lag.load(Ordering::Relaxed),
+            last_processed: running.gauges.last_processed.load(Ordering::Relaxed),
+        };
+        self.kept.insert(unit, kept);
         let wait = match end {
             End::Stopped => Duration::ZERO,
             End::Fenced => {
@@ -172,6 +186,7 @@ impl Coordinator {
                 backoff(failure.times).min(Duration::from_secs(2))
             }
         };
+        let wait = wait.max(self.reloads.pause(unit, self.now()));
         self.again.insert(unit, Instant::now() + wait);
     }
 }

@@ -125,14 +125,16 @@ impl Coordinator {
     /// Bars that are stored and not taken in, as far as is known, with this member's share of those
     /// in partitions that nobody owns.
     pub(super) fn lag(&self) -> u64 {
-        let waiting: u64 = self.behind.values().sum();
+        let waiting: u64 = self.kept.values().map(|kept| kept.lag).sum();
         waiting + self.unowned.lag() + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
     }
 
     /// When the newest bar was stored.
     pub(super) fn newest(&self) -> u64 {
         let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
-        self.running.values().map(at).max().unwrap_or(0)
+        let running = self.running.values().map(at);
+        let waiting = self.kept.values().map(|kept| kept.last_processed);
+        running.chain(waiting).max().unwrap_or(0)
     }
 
     /// Seconds since the oldest change of the partition's state that is in no checkpoint; 0 when

@@ -149,8 +149,10 @@ impl Partition {
         }
         self.taken = seq;
         self.mark_unsaved();
-        let at = u64::try_from(delivery.stored_at).unwrap_or(0);
-        self.gauges.last_processed.store(at, Ordering::Relaxed);
+        self.newest = u64::try_from(delivery.stored_at).unwrap_or(0);
+        // what is read again was processed before
+        let last = &self.gauges.last_processed;
+        last.fetch_max(self.newest, Ordering::Relaxed);
         if silent {
             self.intake.outbox.clear();
             return Ok(());

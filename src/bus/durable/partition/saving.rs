@@ -7,11 +7,11 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::super::checkpoint::{self, Snapshot, Unusable};
+use super::super::checkpoint::{self, Saved, Snapshot, Unusable};
 use super::super::commit::Position;
 use super::super::streams::Unit;
 use super::super::{Common, saved_name};
-use super::{Partition, READS, SAVING_SHARE};
+use super::{Gauges, LOST, Partition, SAVING_SHARE};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::Intake;
 
@@ -45,7 +45,8 @@ impl Partition {
                 .map_err(|error| error.to_string())?
                 .map_err(|error| error.to_string())?;
             let largest = common.client.max_payload();
-            checkpoint::write(&common.streams.checkpoints, &name, bytes, largest).await
+            let checkpoints = &common.streams.checkpoints;
+            checkpoints.write(&name, bytes, largest).await
         }));
     }
 
@@ -97,51 +98,76 @@ pub(super) async fn saved(
     }
 }
 
-/// Restores the checkpoint, if there is one that can be continued; the last message in it.
+/// Restores the checkpoint, if there is one that can be continued; returns the last message in it.
+///
+/// A checkpoint is passed over when it is not there, when it is of no use to this configuration or
+/// stream, or when it is damaged, as seen by two reads of the same revision.
+///
+/// # Errors
+/// The checkpoint cannot be read now. State computed without it could differ, so the partition
+/// must not start.
 pub(super) async fn restore(
     common: &Common,
     unit: u32,
     place: &Unit,
     intake: &mut Intake,
+    gauges: &Gauges,
 ) -> Result<u64, String> {
     let name = saved_name(&common.config.group, unit);
-    let mut problem = String::new();
-    for attempt in 1..=READS {
-        match checkpoint::read(&common.streams.checkpoints, &name).await {
+    let beat = || gauges.beat(common.uptime_ms());
+    let mut damaged = None;
+    let problem = loop {
+        let reading = common.streams.checkpoints.read(&name, beat);
+        let read = common.link.unless_lost(reading).await;
+        let saved = match read.unwrap_or_else(|| Err(LOST.to_owned())) {
             Ok(None) => return Ok(0),
-            Ok(Some(bytes)) => {
-                let config = Arc::clone(intake.engine.config());
-                let (origin, most) = (place.origin.clone(), common.config.max_series);
-                // not on the thread that keeps leases and the connection alive
-                let restored = tokio::task::spawn_blocking(move || {
-                    checkpoint::restore(&bytes, &origin, config, most)
-                });
-                match restored.await {
-                    Ok(Ok((engine, position))) => {
-                        intake.engine = engine;
-                        return Ok(position.seq);
-                    }
-                    Ok(Err(Unusable::Origin)) => {
-                        common.made_anew(&place.stream);
-                        return Ok(0);
-                    }
-                    Ok(Err(unusable)) => problem = unusable.to_string(),
-                    Err(panic) => problem = panic.to_string(),
-                }
-                break;
+            Ok(Some(saved)) => saved,
+            Err(reason) => {
+                let waits = "its checkpoint cannot be read now, and is waited for";
+                return Err(format!("{waits}: {reason}"));
             }
-            Err(error) => problem = error,
+        };
+        let revision = saved.revision;
+        match decode(common, place, intake, saved).await {
+            Ok(seq) => return Ok(seq),
+            Err(Unusable::Origin) => {
+                common.made_anew(&place.stream);
+                return Ok(0);
+            }
+            // it may have been replaced while it was read
+            Err(Unusable::Damaged | Unusable::Incomplete)
+                if damaged.replace(revision) != Some(revision) =>
+            {
+                sleep(backoff(1)).await;
+            }
+            Err(unusable) => break unusable,
         }
-        if !common.link.is_connected() {
-            return Err(problem);
-        }
-        sleep(backoff(attempt)).await;
-    }
+        beat();
+    };
     tracing::warn!(
         unit,
-        problem,
+        problem = %problem,
         "the checkpoint cannot be continued; state is computed anew from the bars that the stream \
          retains"
     );
     Ok(0)
+}
+
+/// Puts the state of `saved` into `intake`; returns the last message in it.
+async fn decode(
+    common: &Common,
+    place: &Unit,
+    intake: &mut Intake,
+    saved: Saved,
+) -> Result<u64, Unusable> {
+    let bytes = saved.bytes.ok_or(Unusable::Incomplete)?;
+    let config = Arc::clone(intake.engine.config());
+    let (origin, most) = (place.origin.clone(), common.config.max_series);
+    // not on the thread that keeps leases and the connection alive
+    let restored =
+        tokio::task::spawn_blocking(move || checkpoint::restore(&bytes, &origin, config, most));
+    // bytes on which the decoder panics are not what was written
+    let (engine, position) = restored.await.unwrap_or(Err(Unusable::Damaged))?;
+    intake.engine = engine;
+    Ok(position.seq)
 }
