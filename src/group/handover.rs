@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use action::{Action, MemberView, Phase, Timing};
 
-use super::message::{MemberId, Presence};
+use super::message::{MemberId, PROTOCOL, Presence};
 use super::slots::{Slot, SlotSet};
 
 #[derive(Debug, Clone)]
@@ -35,6 +35,7 @@ struct Peer {
     phase: Phase,
     claims: SlotSet,
     fingerprint: u64,
+    protocol: u32,
     /// How long it had served when last heard.
     age: Duration,
     heard: Duration,
@@ -62,7 +63,9 @@ pub struct Handover {
     /// Slots whose state is copied, while syncing.
     warm: SlotSet,
     sync: Option<Sync>,
+    /// Requests for state that failed since one succeeded, and when the next may be made.
     failures: u32,
+    retry_at: Duration,
     offered: BTreeMap<MemberId, (SlotSet, Duration)>,
     accepted: HashMap<Slot, Duration>,
     unclaimed: HashMap<Slot, Duration>,
@@ -89,8 +92,8 @@ pub struct Handover {
 /// Presences that may be under way; of more, the oldest prove nothing.
 const SAID_MAX: usize = 256;
 
-/// Requests for state that may fail before a member goes without.
-const SYNC_ATTEMPTS: u32 = 3;
+/// The longest wait before state is asked for again, in heartbeats.
+const RETRY_HEARTBEATS: u32 = 8;
 
 impl Handover {
     /// A member that starts at `now` and computes what `fingerprint` stands for.
@@ -114,6 +117,7 @@ impl Handover {
             warm: SlotSet::EMPTY,
             sync: None,
             failures: 0,
+            retry_at: now,
             offered: BTreeMap::new(),
             accepted: HashMap::new(),
             unclaimed: HashMap::new(),
@@ -194,6 +198,7 @@ impl Handover {
                 _ => Duration::ZERO,
             },
             hello,
+            protocol: PROTOCOL,
         }
     }
 
@@ -282,6 +287,7 @@ impl Handover {
                 phase: presence.phase,
                 claims: presence.claims,
                 fingerprint: presence.fingerprint,
+                protocol: presence.protocol,
                 age: presence.age,
                 heard: now,
                 since,
@@ -378,6 +384,31 @@ impl Handover {
         }
     }
 
+    /// All of the requested state of `slots` came, and more slots are to come.
+    pub fn on_copied(&mut self, now: Duration, from: &MemberId, slots: SlotSet) {
+        if self.phase == Phase::Syncing {
+            self.warm = self.warm.union(slots);
+            self.on_progress(now, from);
+        }
+    }
+
+    /// The requested state did not come whole: it is asked for again.
+    pub fn on_copy_failed(&mut self, now: Duration, from: &MemberId) {
+        if self.sync.as_ref().is_some_and(|sync| sync.from == *from) {
+            self.fail_sync(now);
+            self.evaluate(now);
+        }
+    }
+
+    /// Slots whose state is still to be copied before this member can serve.
+    #[must_use]
+    pub fn awaited(&self) -> SlotSet {
+        match self.phase {
+            Phase::Syncing => SlotSet::ALL.difference(self.warm),
+            _ => SlotSet::EMPTY,
+        }
+    }
+
     /// This member is to stop: it hands over what it holds.
     pub fn leave(&mut self, now: Duration) {
         if self.phase != Phase::Leaving {
@@ -446,6 +477,7 @@ impl Handover {
         self.warm = SlotSet::EMPTY;
         self.sync = None;
         self.failures = 0;
+        self.retry_at = now;
         self.offered.clear();
         self.accepted.clear();
         self.unclaimed.clear();

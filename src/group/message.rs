@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -59,7 +60,14 @@ pub struct Presence {
     pub age: Duration,
     /// Asks the others to say theirs at once.
     pub hello: bool,
+    /// The newest [`PROTOCOL`] that the member speaks; 0 before it was said.
+    #[serde(default)]
+    pub protocol: u32,
 }
+
+/// What this version speaks. 1 counts the state that it copies ([`Direct::CopyRequest`]); 0 sends
+/// [`Direct::State`] and cannot say how much there is of it.
+pub const PROTOCOL: u32 = 1;
 
 /// Said to one member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,6 +119,56 @@ pub enum Direct {
         from: MemberId,
         /// The slots that are complete now.
         slots: SlotSet,
+    },
+    /// "Send me the state of these slots, and count it."
+    CopyRequest {
+        /// Who asks.
+        from: MemberId,
+        /// The number of the copy, new with every request.
+        copy: u64,
+        /// Whose state is wanted.
+        slots: SlotSet,
+    },
+    /// The next bytes of a copy. Together, in order, the parts are its records.
+    CopyPart {
+        /// Whose state it is.
+        from: MemberId,
+        /// As in the request.
+        copy: u64,
+        /// The number of the part, from 0.
+        part: u32,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// "I have taken so many parts: send more."
+    CopyTaken {
+        /// Who asked for the copy.
+        from: MemberId,
+        /// As in the request.
+        copy: u64,
+        /// Parts taken.
+        parts: u32,
+    },
+    /// "That was all of the copy."
+    CopyEnd {
+        /// Whose state it was.
+        from: MemberId,
+        /// As in the request.
+        copy: u64,
+        /// Parts sent.
+        parts: u32,
+    },
+    /// Positions and letters of the grant with this number that did not fit in its message. They
+    /// come before it.
+    GrantPart {
+        /// Who grants.
+        from: MemberId,
+        /// The number of the grant.
+        seq: u64,
+        /// As in [`Direct::Grant`].
+        positions: Vec<Position>,
+        /// As in [`Direct::Grant`].
+        letters: Vec<u64>,
     },
 }
 

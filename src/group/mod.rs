@@ -20,7 +20,7 @@ mod slots;
 
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
 pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
-pub use message::{Direct, MemberId, Position, Presence, letter_mark};
+pub use message::{Direct, MemberId, PROTOCOL, Position, Presence, letter_mark};
 pub use roster::Roster;
 pub use seal::{Counters, Forgery, Keyring, Place, Purpose, Signed};
 pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::common::{
     Agent, Collected, Flow, Market, NatsServer, Received, assert_nothing_twice, assert_same,
-    collect_signals, replay, send, settled, until_async,
+    collect_signals, flat, publish, replay, send, settled, until_async,
 };
-use crate::{INDICATORS, client, every_bar};
+use crate::{INDICATORS, client, every_bar, ready_agent};
 
 pub const SYMBOLS: usize = 48;
 pub const RATE: usize = 1_000;
@@ -106,6 +106,94 @@ async fn members_that_join_while_bars_flow_cost_and_double_nothing() {
         .collect();
     assert!(!bars.is_empty());
     assert!(bars.iter().all(|bars| *bars > 1));
+}
+
+/// The server takes no message of more than 64 KiB: the state of all series is larger than that,
+/// and so is that of each series alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_larger_than_a_message_is_copied_whole() {
+    const BARS: usize = 1_600;
+    let server = NatsServer::with("max_payload: 65536");
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let url = server.url();
+    let settings = [
+        ("TECHNICAL_DATA_WINDOW_SIZE", "2000"),
+        // few signals: this is about state
+        ("TECHNICAL_MIN_BARS_REQUIRED", "1590"),
+        ("TECHNICAL_DELIVERY", "core"),
+    ];
+    let start = |name: &'static str| {
+        let of = [("NATS_URL", url.as_str()), ("TECHNICAL_AGENT_NAME", name)];
+        let mut agent = Agent::start(of.into_iter().chain(settings));
+        agent.wait_ready();
+        agent
+    };
+    let mut first = start("first");
+    let mut market = Market::new(6);
+    let mut sent = Vec::new();
+    for _ in 0..6 * BARS {
+        let (subject, payload) = market.next();
+        client
+            .publish(subject, payload.clone().into())
+            .await
+            .unwrap();
+        sent.push(payload);
+    }
+    client.flush().await.unwrap();
+    first.wait_metrics(&[("technical_bars_received_total", (6 * BARS) as f64)]);
+
+    let second = start("second");
+    second.wait_metrics(&[("technical_series", 6.0)]);
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    wait_shared(&[&second]).await;
+    for _ in 0..6 * 5 {
+        let (subject, payload) = market.next();
+        publish(&client, &subject, &payload).await;
+        sent.push(payload);
+    }
+    let expected = replay(&sent, &settings[..2]);
+    assert_eq!(expected.len(), 6 * 16);
+    let came = settled(&signals, expected.len()).await;
+    assert_same(&came, &expected);
+    assert_nothing_twice(&came);
+}
+
+/// A member without some of the state would publish other values than the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_cannot_take_every_series_is_not_ready_and_says_why() {
+    let server = NatsServer::plain();
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let first = ready_agent(&server, "first", &[]);
+    for symbol in ["A", "B", "C"] {
+        send(&client, &flat(symbol, 0, 1.0)).await;
+    }
+    first.wait_metrics(&[("technical_series", 3.0)]);
+    let url = server.url();
+    let room_for_two = [("TECHNICAL_MAX_SERIES", "2")];
+    let second = Agent::start(every_bar(&url, "second").into_iter().chain(room_for_two));
+    let warned = second.wait_log("was not copied whole");
+    let fault = warned["fault"].as_str().unwrap();
+    assert!(fault.contains("no room for another series"), "{fault}");
+    // it tries again, and stays out of the group's work
+    until_async("a second attempt", || {
+        let failed = |line: &&serde_json::Value| line["message"] == warned["message"];
+        (second.logs().iter().filter(failed).count() > 1).then_some(())
+    })
+    .await;
+    assert_eq!(second.get("/readyz").status, 503);
+    let health = second.get("/health/membership");
+    assert_eq!(health.status, 503);
+    assert!(
+        health.body.contains("no room for another series"),
+        "{}",
+        health.body
+    );
+    send(&client, &flat("A", 1, 2.0)).await;
+    let came = settled(&signals, 4).await;
+    assert_eq!(publishers(&came), ["first".to_owned()].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,7 +319,7 @@ async fn other_groups_analyse_the_same_bars_for_themselves() {
     };
     let mut agents = [of("a", "red"), of("b", "blue")];
     agents.iter_mut().for_each(Agent::wait_ready);
-    send(&client, &crate::common::flat("A", 0, 1.0)).await;
+    send(&client, &flat("A", 0, 1.0)).await;
     let came = settled(&signals, 2).await;
     assert_eq!(came.len(), 2);
     assert_eq!(came[0].payload, came[1].payload);

@@ -2,19 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_nats::{Client, HeaderMap, Subject};
 use hashbrown::HashMap;
 
+use super::copy::{CopyFault, Giving, Next, Taking};
 use super::resume::Resume;
 use crate::bus::guard::Guard;
 use crate::bus::intake::{Duty, Intake};
-use crate::engine::{SeriesId, SeriesSnapshot};
+use crate::engine::{Engine, SeriesId, SeriesSnapshot};
 use crate::group::{Direct, Handover, MemberId, Place, Position, Presence, Purpose, Slot, SlotSet};
 use crate::wire::token;
 
 /// A message to a member stays below this, whatever the server allows.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// What a message has beside its series, positions and marks, at most.
+const ENVELOPE_BYTES: usize = 4 * 1024;
 /// What a position takes, at most: a symbol, a timeframe, a timestamp, a revision.
 const POSITION_BYTES: usize = 96;
 /// What the mark of a dead letter takes, at most.
@@ -57,11 +61,19 @@ pub(super) fn said_to<'a>(to: &'a [&'a str; 1]) -> Place<'a> {
     }
 }
 
-/// State on its way to a member.
+/// State on its way to a member that does not count it.
 struct Copying {
     to: MemberId,
     slots: SlotSet,
     series: VecDeque<SeriesId>,
+}
+
+/// What came of a grant before its last message.
+struct Granting {
+    from: MemberId,
+    seq: u64,
+    positions: Vec<Position>,
+    letters: Vec<u64>,
 }
 
 pub(super) struct Members {
@@ -71,6 +83,13 @@ pub(super) struct Members {
     guard: Arc<Guard>,
     client: Client,
     copying: VecDeque<Copying>,
+    giving: Vec<Giving>,
+    taking: Option<Taking>,
+    /// Copies asked for so far.
+    copies: u64,
+    /// Why the last copy failed, until one succeeds.
+    copy_fault: Option<String>,
+    granting: Option<Granting>,
     copied: Resume,
     /// Slots whose signals are kept until they are granted.
     keeps: SlotSet,
@@ -91,6 +110,11 @@ impl Members {
             guard,
             client,
             copying: VecDeque::new(),
+            giving: Vec::new(),
+            taking: None,
+            copies: 0,
+            copy_fault: None,
+            granting: None,
             copied: Resume::default(),
             keeps: SlotSet::EMPTY,
         }
@@ -104,9 +128,21 @@ impl Members {
         }
     }
 
-    /// Whether state is still to be sent to others.
+    /// Whether there is state to be sent to others now.
     pub fn is_copying(&self) -> bool {
-        !self.copying.is_empty()
+        !self.copying.is_empty() || self.giving.iter().any(Giving::is_open)
+    }
+
+    /// Why the last copy failed, until one succeeds.
+    pub fn copy_fault(&self) -> Option<&str> {
+        self.copy_fault.as_deref()
+    }
+
+    /// The bytes of series, positions and marks that fit in a message to a member.
+    fn room(&self) -> usize {
+        let allowed = self.client.server_info().max_payload;
+        let room = allowed.min(CHUNK_BYTES).saturating_sub(ENVELOPE_BYTES);
+        room.max(POSITION_BYTES)
     }
 
     /// What was copied from others since the last call.
@@ -136,9 +172,18 @@ impl Members {
         }
     }
 
-    pub async fn request_sync(&self, to: &MemberId, slots: SlotSet) {
+    pub async fn request_sync(&mut self, to: &MemberId, slots: SlotSet, counted: bool) {
         let from = self.me.clone();
-        self.say(to, &Direct::SyncRequest { from, slots }).await;
+        if !counted {
+            tracing::info!(member = %to, "a member of a former version cannot count the state it sends");
+            self.taking = None;
+            return self.say(to, &Direct::SyncRequest { from, slots }).await;
+        }
+        self.copies += 1;
+        let copy = self.copies;
+        self.taking = Some(Taking::new(to.clone(), copy, slots));
+        self.say(to, &Direct::CopyRequest { from, copy, slots })
+            .await;
     }
 
     pub async fn offer(&self, to: &MemberId, slots: SlotSet) {
@@ -174,25 +219,95 @@ impl Members {
                 });
             }
         }
+        let room = self.room();
         let mut part = SlotSet::EMPTY;
-        let mut positions = Vec::new();
-        let mut marks = Vec::new();
-        let mut rest = slots.iter().peekable();
-        while let Some(slot) = rest.next() {
-            part.insert(slot);
-            positions.append(&mut by_slot.remove(&slot).unwrap_or_default());
-            marks.append(&mut letters.remove(&slot).unwrap_or_default());
-            let bytes = positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES;
-            if rest.peek().is_none() || bytes > CHUNK_BYTES {
-                let grant = Direct::Grant {
-                    from: self.me.clone(),
-                    seq,
-                    slots: std::mem::take(&mut part),
-                    positions: std::mem::take(&mut positions),
-                    letters: std::mem::take(&mut marks),
-                };
-                self.say(to, &grant).await;
+        let (mut positions, mut marks) = (Vec::new(), Vec::new());
+        for slot in slots.iter() {
+            let more = by_slot.remove(&slot).unwrap_or_default();
+            let more_marks = letters.remove(&slot).unwrap_or_default();
+            if size(&positions, &marks) + size(&more, &more_marks) > room && !part.is_empty() {
+                let slots = std::mem::take(&mut part);
+                let (positions, marks) =
+                    (std::mem::take(&mut positions), std::mem::take(&mut marks));
+                self.say_grant(to, seq, slots, positions, marks).await;
             }
+            part.insert(slot);
+            positions.extend(more);
+            marks.extend(more_marks);
+            // one slot alone may be too much
+            while size(&positions, &marks) > room {
+                let letters = marks.split_off(marks.len().saturating_sub(room / MARK_BYTES));
+                let left = room - letters.len() * MARK_BYTES;
+                let fitting = positions.len().saturating_sub(left / POSITION_BYTES);
+                let positions = positions.split_off(fitting);
+                let from = self.me.clone();
+                let some = Direct::GrantPart {
+                    from,
+                    seq,
+                    positions,
+                    letters,
+                };
+                self.say(to, &some).await;
+            }
+        }
+        self.say_grant(to, seq, part, positions, marks).await;
+    }
+
+    async fn say_grant(
+        &self,
+        to: &MemberId,
+        seq: u64,
+        slots: SlotSet,
+        positions: Vec<Position>,
+        letters: Vec<u64>,
+    ) {
+        let from = self.me.clone();
+        let grant = Direct::Grant {
+            from,
+            seq,
+            slots,
+            positions,
+            letters,
+        };
+        self.say(to, &grant).await;
+    }
+
+    /// Keeps a part of a grant until the rest of it comes.
+    pub fn on_grant_part(
+        &mut self,
+        from: MemberId,
+        seq: u64,
+        positions: Vec<Position>,
+        letters: Vec<u64>,
+    ) {
+        match &mut self.granting {
+            Some(granting) if granting.from == from && granting.seq == seq => {
+                granting.positions.extend(positions);
+                granting.letters.extend(letters);
+            }
+            granting => {
+                *granting = Some(Granting {
+                    from,
+                    seq,
+                    positions,
+                    letters,
+                });
+            }
+        }
+    }
+
+    /// Adds to a grant the parts of it that came before.
+    pub fn complete_grant(
+        &mut self,
+        from: &MemberId,
+        seq: u64,
+        positions: &mut Vec<Position>,
+        letters: &mut Vec<u64>,
+    ) {
+        let of_grant = |granting: &mut Granting| granting.from == *from && granting.seq == seq;
+        if let Some(granting) = self.granting.take_if(of_grant) {
+            positions.extend(granting.positions);
+            letters.extend(granting.letters);
         }
     }
 
@@ -271,7 +386,7 @@ impl Members {
         }
     }
 
-    /// Begins to send the state of `slots` to `to`.
+    /// Begins to send the state of `slots` to `to`, which does not count it.
     pub fn copy_to(&mut self, intake: &Intake, to: MemberId, slots: SlotSet) {
         let in_slots = intake.engine.iter().filter(|(_, series)| {
             slots.contains(Slot::of(series.key().symbol.as_str().as_bytes()))
@@ -280,20 +395,76 @@ impl Members {
         self.copying.push_back(Copying { to, slots, series });
     }
 
-    /// Sends the next part of what is being copied.
+    /// Begins to send the state of `slots` to `to`, in the place of what it asked for before.
+    pub fn give_to(&mut self, intake: &Intake, to: MemberId, copy: u64, slots: SlotSet) {
+        self.giving.retain(|giving| giving.to != to);
+        let now = Instant::now();
+        let giving = Giving::new(&intake.engine, to, copy, slots, now);
+        self.giving.push(giving);
+    }
+
+    /// `from` has taken so many parts of its copy.
+    pub fn on_taken(&mut self, from: &MemberId, copy: u64, parts: u32) {
+        let mut giving = self.giving.iter_mut();
+        if let Some(giving) = giving.find(|giving| giving.to == *from && giving.copy == copy) {
+            giving.on_taken(parts, Instant::now());
+        }
+    }
+
+    /// Sends the next part of each copy that has room for it.
     pub async fn copy_on(&mut self, intake: &Intake) {
+        self.copy_uncounted(intake).await;
+        if self.giving.is_empty() {
+            return;
+        }
+        let (now, room, from) = (Instant::now(), self.room(), self.me.clone());
+        let mut next = Vec::new();
+        self.giving.retain_mut(|giving| {
+            if giving.is_given_up(now) {
+                tracing::warn!(member = %giving.to, "a member does not take the state it asked for");
+                return false;
+            }
+            if !giving.is_open() {
+                return true;
+            }
+            let (from, copy) = (from.clone(), giving.copy);
+            let (message, more) = match giving.next(&intake.engine, room) {
+                Next::Part { part, bytes } => {
+                    let part = Direct::CopyPart {
+                        from,
+                        copy,
+                        part,
+                        bytes,
+                    };
+                    (part, true)
+                }
+                Next::End { parts } => (Direct::CopyEnd { from, copy, parts }, false),
+            };
+            next.push((giving.to.clone(), message));
+            more
+        });
+        for (to, message) in next {
+            self.say(&to, &message).await;
+        }
+    }
+
+    /// Sends the next part of what is copied to a member that does not count it.
+    async fn copy_uncounted(&mut self, intake: &Intake) {
+        let room = self.room();
         let Some(copying) = self.copying.front_mut() else {
             return;
         };
         let mut series = Vec::new();
         let mut bytes = 0;
-        while bytes < CHUNK_BYTES
-            && let Some(id) = copying.series.pop_front()
-        {
+        while let Some(id) = copying.series.pop_front() {
             let Some(snapshot) = intake.engine.snapshot(id) else {
                 continue;
             };
             match postcard::to_stdvec(&snapshot) {
+                Ok(state) if bytes + state.len() > room && !series.is_empty() => {
+                    copying.series.push_front(id);
+                    break;
+                }
                 Ok(state) => {
                     bytes += state.len();
                     series.push(state);
@@ -318,24 +489,63 @@ impl Members {
         }
     }
 
-    /// Takes in copied state.
-    pub fn restore(&mut self, intake: &mut Intake, series: &[Vec<u8>]) {
-        for state in series {
-            let snapshot: SeriesSnapshot = match postcard::from_bytes(state) {
-                Ok(snapshot) => snapshot,
-                Err(error) => {
-                    tracing::warn!(%error, "state of a series cannot be read");
-                    continue;
-                }
-            };
-            let key = snapshot.series().key().clone();
-            let newest = snapshot.series().ring().newest();
-            match (intake.engine.restore(snapshot), newest) {
-                (Ok(_), Some(newest)) => self.copied.copied(key, newest),
-                (Ok(_), None) => {}
-                (Err(error), _) => tracing::warn!(%key, %error, "state of a series cannot be used"),
-            }
+    /// Says how much of its copy was taken.
+    pub async fn confirm(&self, to: &MemberId, copy: u64, parts: u32) {
+        let from = self.me.clone();
+        self.say(to, &Direct::CopyTaken { from, copy, parts }).await;
+    }
+
+    /// Takes a part of the copy that was asked for. Returns the slots that are complete now, or
+    /// why the copy is of no use; nothing when the part is of another copy.
+    pub fn take_part(
+        &mut self,
+        intake: &mut Intake,
+        from: &MemberId,
+        copy: u64,
+        part: u32,
+        bytes: &[u8],
+    ) -> Option<Result<Taken, CopyFault>> {
+        let copied = &mut self.copied;
+        let taking = self.taking.as_mut();
+        let taking = taking.filter(|taking| taking.from == *from && taking.copy == copy)?;
+        let slots = taking.on_part(part, bytes, |snapshot| {
+            keep(&mut intake.engine, copied, snapshot)
+        });
+        let parts = taking.parts();
+        Some(slots.map(|slots| Taken { slots, parts }))
+    }
+
+    /// Compares the end of a copy with what came. As [`Self::take_part`].
+    pub fn end_copy(
+        &mut self,
+        from: &MemberId,
+        copy: u64,
+        parts: u32,
+    ) -> Option<Result<(), CopyFault>> {
+        let of_copy = |taking: &mut Taking| taking.from == *from && taking.copy == copy;
+        let taking = self.taking.take_if(of_copy)?;
+        let ended = taking.on_end(parts);
+        if ended.is_ok() {
+            self.copy_fault = None;
         }
+        Some(ended)
+    }
+
+    /// The copy from `from` failed, and will be asked for again.
+    pub fn copy_failed(&mut self, from: &MemberId, fault: &CopyFault) {
+        tracing::warn!(member = %from, %fault, "the state of a member was not copied whole; asking for it again");
+        self.taking = None;
+        self.copy_fault = Some(fault.to_string());
+    }
+
+    /// Takes in state that nobody counted.
+    pub fn restore(&mut self, intake: &mut Intake, series: &[Vec<u8>]) -> Result<(), CopyFault> {
+        for state in series {
+            let snapshot = postcard::from_bytes(state);
+            let snapshot = snapshot.map_err(|_| CopyFault::Damaged { part: 0 })?;
+            keep(&mut intake.engine, &mut self.copied, snapshot)?;
+        }
+        Ok(())
     }
 
     /// Everything said before is void.
@@ -343,6 +553,9 @@ impl Members {
         self.keeps = SlotSet::EMPTY;
         self.copied = Resume::default();
         self.copying.clear();
+        self.giving.clear();
+        self.taking = None;
+        self.granting = None;
         intake.kept.clear();
         intake.kept_letters.clear();
         intake.written.clear();
@@ -363,4 +576,38 @@ impl Members {
             tracing::warn!(%error, "message to the group cannot be sent");
         }
     }
+}
+
+/// What a part of a copy brought.
+pub(super) struct Taken {
+    /// Slots that are complete now.
+    pub slots: SlotSet,
+    /// Parts taken so far.
+    pub parts: u32,
+}
+
+fn keep(
+    engine: &mut Engine,
+    copied: &mut Resume,
+    snapshot: SeriesSnapshot,
+) -> Result<(), CopyFault> {
+    let key = snapshot.series().key().clone();
+    let newest = snapshot.series().ring().newest();
+    match engine.restore(snapshot) {
+        Ok(_) => {
+            if let Some(newest) = newest {
+                copied.copied(key, newest);
+            }
+            Ok(())
+        }
+        Err(error) => Err(CopyFault::Unusable {
+            series: key.to_string(),
+            error,
+        }),
+    }
+}
+
+/// What positions and marks take in a message, at most.
+const fn size(positions: &[Position], marks: &[u64]) -> usize {
+    positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES
 }

@@ -9,6 +9,7 @@
 //! bar that came before it is worked off.
 
 mod answers;
+mod copy;
 mod feeds;
 mod leave;
 mod members;

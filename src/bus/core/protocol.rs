@@ -6,9 +6,10 @@ use async_nats::Message;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
-use super::members::{PRESENCE, said_to};
+use super::copy::CopyFault;
+use super::members::{PRESENCE, Taken, said_to};
 use super::{BATCH, TICK, Worker};
-use crate::group::{Action, Direct, Phase, Presence, SlotSet};
+use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
 impl Worker {
@@ -61,7 +62,7 @@ impl Worker {
                 continue;
             }
             match postcard::from_bytes::<Direct>(&message.payload) {
-                Ok(said) => self.heed(said),
+                Ok(said) => self.heed(said).await,
                 Err(error) => tracing::warn!(%error, "message of a member cannot be read"),
             }
             self.perform().await;
@@ -69,7 +70,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn heed(&mut self, said: Direct) {
+    pub(super) async fn heed(&mut self, said: Direct) {
         let now = self.started.elapsed();
         let handover = &mut self.members.handover;
         match said {
@@ -79,23 +80,68 @@ impl Worker {
                 from,
                 seq,
                 slots,
-                positions,
-                letters,
+                mut positions,
+                mut letters,
             } => {
                 let mine = handover.on_grant(now, &from, seq, slots);
                 self.moved(ACQUIRED, mine);
                 self.members
+                    .complete_grant(&from, seq, &mut positions, &mut letters);
+                self.members
                     .inherit(&mut self.intake, slots, mine, &positions, &letters);
             }
+            Direct::GrantPart {
+                from,
+                seq,
+                positions,
+                letters,
+            } => self.members.on_grant_part(from, seq, positions, letters),
             Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
             Direct::State { from, series } => {
                 handover.on_progress(now, &from);
-                if handover.phase() == Phase::Syncing {
-                    self.members.restore(&mut self.intake, &series);
+                if handover.phase() == Phase::Syncing
+                    && let Err(fault) = self.members.restore(&mut self.intake, &series)
+                {
+                    self.copy_failed(&from, &fault);
                 }
             }
             Direct::Synced { from, slots } => handover.on_synced(now, &from, slots),
+            Direct::CopyRequest { from, copy, slots } => {
+                if matches!(handover.phase(), Phase::Active | Phase::Leaving) {
+                    self.members.give_to(&self.intake, from, copy, slots);
+                }
+            }
+            Direct::CopyTaken { from, copy, parts } => self.members.on_taken(&from, copy, parts),
+            Direct::CopyPart {
+                from,
+                copy,
+                part,
+                bytes,
+            } => {
+                let members = &mut self.members;
+                match members.take_part(&mut self.intake, &from, copy, part, &bytes) {
+                    None => {}
+                    Some(Ok(Taken { slots, parts })) => {
+                        self.members.handover.on_copied(now, &from, slots);
+                        self.members.confirm(&from, copy, parts).await;
+                    }
+                    Some(Err(fault)) => self.copy_failed(&from, &fault),
+                }
+            }
+            Direct::CopyEnd { from, copy, parts } => {
+                match self.members.end_copy(&from, copy, parts) {
+                    None => {}
+                    Some(Ok(())) => self.members.handover.on_synced(now, &from, SlotSet::EMPTY),
+                    Some(Err(fault)) => self.copy_failed(&from, &fault),
+                }
+            }
         }
+    }
+
+    fn copy_failed(&mut self, from: &MemberId, fault: &CopyFault) {
+        self.members.copy_failed(from, fault);
+        let now = self.started.elapsed();
+        self.members.handover.on_copy_failed(now, from);
     }
 
     /// Does what the protocol asks for.
@@ -117,7 +163,12 @@ impl Worker {
                 let presence = self.members.handover.presence(hello);
                 self.members.announce(&presence).await;
             }
-            Action::RequestSync { from, slots } => self.members.request_sync(&from, slots).await,
+            Action::RequestSync {
+                from,
+                slots,
+                counted,
+            } => self.members.request_sync(&from, slots, counted).await,
+            Action::SyncFailed { from } => self.members.copy_failed(&from, &CopyFault::Silence),
             Action::Offer { to, slots } => self.members.offer(&to, slots).await,
             Action::Accept { to, slots } => self.members.accept(&to, slots).await,
             Action::Release { to, slots, seq } => {
@@ -145,7 +196,9 @@ impl Worker {
 
     pub(super) fn activate(&mut self, cold: bool) {
         if cold {
-            tracing::warn!("no state could be copied from the other members; series start anew");
+            tracing::warn!(
+                "the members that had state went before all of it was copied; the series without it start from their next bar"
+            );
         }
         let members = self.members.handover.members().len();
         tracing::info!(

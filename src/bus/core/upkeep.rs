@@ -50,7 +50,14 @@ impl Worker {
                 )),
             },
             Phase::Starting => self.membership.down("looking for the other members of the group"),
-            Phase::Syncing => self.membership.down("copying state from the other members"),
+            Phase::Syncing => {
+                let slots = self.members.handover.awaited().len();
+                let text = format!("copying state from the other members; {slots} of 256 slots are missing");
+                match self.members.copy_fault() {
+                    None => self.membership.down(text),
+                    Some(fault) => self.membership.down(format!("{text}; the last copy failed: {fault}")),
+                }
+            }
             Phase::Leaving | Phase::Gone => self.membership.down("leaving the group"),
         }
     }

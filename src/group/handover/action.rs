@@ -64,6 +64,13 @@ pub enum Action {
         from: MemberId,
         /// What is wanted.
         slots: SlotSet,
+        /// Whether `from` can count what it sends.
+        counted: bool,
+    },
+    /// Say that `from` did not send the state it was asked for. It is asked for again.
+    SyncFailed {
+        /// Who was asked.
+        from: MemberId,
     },
     /// Offer `slots` to `to`.
     Offer {
@@ -105,7 +112,7 @@ pub enum Action {
     },
     /// Everything is known: work off the bars that have waited.
     Activate {
-        /// Whether no state could be had from members that have it.
+        /// Whether members that had state went before all of it was copied.
         cold: bool,
     },
     /// This member was away for too long: let bars wait until the next [`Action::Activate`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Action, Handover, Peer, Phase, SYNC_ATTEMPTS, Sync};
+use super::{Action, Handover, Peer, Phase, RETRY_HEARTBEATS, Sync};
 use crate::group::message::MemberId;
 use crate::group::slots::{SlotSet, rendezvous};
 
@@ -83,45 +83,64 @@ impl Handover {
         self.announce(now, false);
     }
 
+    /// Copies the state of every slot, and serves once it has all that anyone can give. As long
+    /// as members live that have state, it is asked for again when a copy fails: a member that
+    /// served without it would publish other values.
     pub(super) fn synchronize(&mut self, now: Duration) {
         if let Some(sync) = &self.sync {
             if now.saturating_sub(sync.heard) <= self.timing.patience {
                 return;
             }
-            self.sync = None;
-            self.failures += 1;
+            let from = sync.from.clone();
+            self.fail_sync(now);
+            self.actions.push(Action::SyncFailed { from });
         }
-        let wanted = self
-            .elders()
-            .map(|(id, peer)| (id.clone(), peer.claims.difference(self.warm)))
-            .filter(|(_, slots)| !slots.is_empty())
-            .max_by_key(|(_, slots)| slots.len())
-            .or_else(|| self.unclaimed_state());
-        match wanted {
-            Some((from, slots)) if self.failures < SYNC_ATTEMPTS => {
-                self.actions.push(Action::RequestSync {
-                    from: from.clone(),
-                    slots,
-                });
-                self.sync = Some(Sync { from, heard: now });
-            }
-            Some(_) => self.activate(now, true),
-            None => self.activate(now, self.warm.is_empty()),
+        let Some((from, slots)) = self.wanted_state() else {
+            self.activate(now, self.warm != SlotSet::ALL);
+            return;
+        };
+        if now < self.retry_at {
+            return;
         }
+        let counted = self.peers.get(&from).is_some_and(|peer| peer.protocol > 0);
+        self.actions.push(Action::RequestSync {
+            from: from.clone(),
+            slots,
+            counted,
+        });
+        self.sync = Some(Sync { from, heard: now });
     }
 
-    /// Slots that nobody claims, for what a killed member held belongs to no one until it is
-    /// missed, and who has their state all the same: whoever has served for longest.
-    pub(super) fn unclaimed_state(&self) -> Option<(MemberId, SlotSet)> {
-        let slots = SlotSet::ALL.difference(self.warm);
-        let serving = |peer: &Peer| peer.phase == Phase::Active;
-        let oldest = self
-            .elders()
-            .filter(|(_, peer)| serving(peer))
-            .max_by_key(|(_, peer)| peer.age);
-        oldest
-            .filter(|_| !slots.is_empty())
-            .map(|(id, _)| (id.clone(), slots))
+    pub(super) fn fail_sync(&mut self, now: Duration) {
+        self.sync = None;
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = now + self.timing.heartbeat * self.failures.min(RETRY_HEARTBEATS);
+    }
+
+    /// Whose state of which slots to copy next: from each member that of the slots it claims,
+    /// and from whoever has served longest that of slots nobody claims. Every member keeps every
+    /// series, so after a failure another one is asked.
+    fn wanted_state(&self) -> Option<(MemberId, SlotSet)> {
+        let cold = SlotSet::ALL.difference(self.warm);
+        let claimed = |peer: &Peer| peer.claims.intersection(cold);
+        let mut elders: Vec<(&MemberId, &Peer)> = self.elders().collect();
+        elders.sort_by_key(|(_, peer)| claimed(peer).len());
+        let (id, peer) = *elders.last()?;
+        if cold.is_empty() {
+            return None;
+        }
+        if self.failures > 0 {
+            let other = elders.len() - 1 - self.failures as usize % elders.len();
+            return Some((elders[other].0.clone(), cold));
+        }
+        if !claimed(peer).is_empty() {
+            return Some((id.clone(), claimed(peer)));
+        }
+        // what a killed member held belongs to no one until it is missed
+        let oldest = elders
+            .iter()
+            .max_by_key(|(_, peer)| (peer.phase == Phase::Active, peer.age));
+        oldest.map(|(id, _)| ((*id).clone(), cold))
     }
 
     /// Offers every slot that ought to be another's.

@@ -238,7 +238,7 @@ impl World {
                     let presence = self.nodes[at].handover.presence(hello);
                     self.send(at, None, Item::Presence(presence));
                 }
-                Action::RequestSync { from, slots } => {
+                Action::RequestSync { from, slots, .. } => {
                     self.send(at, Some(from), Item::Request(me, slots));
                 }
                 Action::Offer { to, slots } => self.send(at, Some(to), Item::Offer(me, slots)),
@@ -263,6 +263,7 @@ impl World {
                         self.compute(at, slot, number);
                     }
                 }
+                Action::SyncFailed { .. } => {}
                 Action::Restart => {
                     self.nodes[at].ready = false;
                     self.nodes[at].kept.clear();

@@ -1,0 +1,202 @@
+//! Copies from engine to engine, in parts of any size, whole and broken.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::engine::AnalysisConfig;
+use crate::market::{Bar, BarEvent, Timeframe, Timestamp};
+
+fn engine(max_series: usize) -> Engine {
+    Engine::new(Arc::new(AnalysisConfig::default()), max_series)
+}
+
+/// An engine with `symbols` series of ten bars.
+fn filled(symbols: usize) -> Engine {
+    let mut engine = engine(symbols);
+    for minute in 0..10 {
+        for symbol in 0..symbols {
+            let close = 100.0 + (minute * 7 + symbol % 5) as f64;
+            let at = i64::try_from(minute).unwrap() * Timeframe::MINUTE.nanos();
+            let event = BarEvent {
+                symbol: format!("S{symbol}").into(),
+                timeframe: Timeframe::MINUTE,
+                bar: Bar {
+                    timestamp: Timestamp::from_nanos(at),
+                    open: close,
+                    high: close,
+                    low: close,
+                    close,
+                    volume: 5.0,
+                },
+                is_final: true,
+                source: None,
+            };
+            let _ = engine.on_bar(&event, Timestamp::from_nanos(0));
+        }
+    }
+    engine
+}
+
+fn giving(from: &Engine) -> Giving {
+    let to = MemberId::new("taker");
+    Giving::new(from, to, 1, SlotSet::ALL, Instant::now())
+}
+
+fn taking() -> Taking {
+    Taking::new(MemberId::new("giver"), 1, SlotSet::ALL)
+}
+
+/// Every part of a copy, each of at most `room` bytes.
+fn parts(from: &Engine, room: usize) -> Vec<Bytes> {
+    let mut giving = giving(from);
+    let mut parts = Vec::new();
+    loop {
+        match giving.next(from, room) {
+            Next::Part { part, bytes } => {
+                assert_eq!(part as usize, parts.len());
+                assert!(bytes.len() <= room);
+                parts.push(bytes);
+            }
+            Next::End { parts: said } => {
+                assert_eq!(said as usize, parts.len());
+                return parts;
+            }
+        }
+    }
+}
+
+fn take(
+    taking: &mut Taking,
+    into: &mut Engine,
+    parts: impl IntoIterator<Item = (u32, Bytes)>,
+) -> Result<SlotSet, CopyFault> {
+    let mut slots = SlotSet::EMPTY;
+    for (part, bytes) in parts {
+        slots = slots.union(taking.on_part(part, &bytes, |snapshot| {
+            let series = snapshot.series().key().to_string();
+            let kept = into.restore(snapshot);
+            kept.map(drop)
+                .map_err(|error| CopyFault::Unusable { series, error })
+        })?);
+    }
+    Ok(slots)
+}
+
+fn states(engine: &Engine) -> Vec<Vec<u8>> {
+    let snapshot = |(id, _)| postcard::to_stdvec(&engine.snapshot(id)).unwrap();
+    let mut states: Vec<Vec<u8>> = engine.iter().map(snapshot).collect();
+    states.sort();
+    states
+}
+
+#[test]
+fn every_series_arrives_whatever_fits_in_a_part() {
+    let from = filled(40);
+    for room in [97, 1_000, 60_000, 10_000_000] {
+        let (mut taking, mut into) = (taking(), engine(40));
+        let parts = parts(&from, room);
+        let count = u32::try_from(parts.len()).unwrap();
+        let slots = take(&mut taking, &mut into, (0..).zip(parts)).unwrap();
+        assert_eq!(slots, SlotSet::ALL);
+        assert_eq!(taking.on_end(count), Ok(()));
+        assert_eq!(states(&into), states(&from), "parts of {room} bytes");
+    }
+}
+
+#[test]
+fn a_part_that_is_lost_is_noticed() {
+    let from = filled(40);
+    let parts = parts(&from, 1_000);
+    let count = u32::try_from(parts.len()).unwrap();
+    for lost in [0, count / 2, count - 1] {
+        let (mut taking, mut into) = (taking(), engine(40));
+        let came = (0..).zip(parts.clone()).filter(|(part, _)| *part != lost);
+        let came = take(&mut taking, &mut into, came).and_then(|_| taking.on_end(count).map(drop));
+        let gap = matches!(came, Err(CopyFault::Gap { expected, .. }) if expected == lost);
+        assert!(gap, "{came:?}");
+    }
+}
+
+#[test]
+fn a_series_that_is_missing_is_noticed() {
+    let from = filled(1);
+    let mut bytes = parts(&from, 10_000_000)[0].to_vec();
+    // the only series is the largest record by far: cut it out of the stream
+    let mut at = 0;
+    while let Some(Ok(record)) = whole_record(&bytes[at..]) {
+        let length = record.len() + LENGTH_BYTES;
+        if length > 100 {
+            bytes.drain(at..at + length);
+        } else {
+            at += length;
+        }
+    }
+    let came = take(&mut taking(), &mut engine(1), [(0, bytes.into())]);
+    let slot = Slot::of(b"S0").index();
+    let (said, none) = (1, 0);
+    assert_eq!(
+        came,
+        Err(CopyFault::Count {
+            slot,
+            said,
+            came: none
+        })
+    );
+}
+
+#[test]
+fn slots_that_never_came_are_noticed() {
+    let mut short = taking();
+    let mut giving = Giving::new(
+        &engine(1),
+        MemberId::new("taker"),
+        1,
+        Slot::all().take(3).collect(),
+        Instant::now(),
+    );
+    let Next::Part { bytes, .. } = giving.next(&engine(1), 10_000) else {
+        panic!("three slots are to be told");
+    };
+    take(&mut short, &mut engine(1), [(0, bytes)]).unwrap();
+    let (wanted, came) = (256, 3);
+    assert_eq!(short.on_end(1), Err(CopyFault::Short { wanted, came }));
+}
+
+#[test]
+fn a_series_without_room_fails_the_copy_and_junk_is_no_panic() {
+    let parts = parts(&filled(3), 10_000_000);
+    let came = take(&mut taking(), &mut engine(2), [(0, parts[0].clone())]);
+    let error = RestoreError::Full;
+    assert!(
+        matches!(&came, Err(CopyFault::Unusable { error: is, .. }) if *is == error),
+        "{came:?}"
+    );
+    for junk in [&b"\xff\xff\xff\xff1234"[..], b"\x02\0\0\0\x07\x07"] {
+        let came = take(&mut taking(), &mut engine(2), [(0, Bytes::from(junk))]);
+        assert_eq!(came, Err(CopyFault::Damaged { part: 0 }));
+    }
+}
+
+#[test]
+fn a_giver_waits_for_its_taker_and_not_for_ever() {
+    let from = filled(40);
+    let mut giving = giving(&from);
+    let start = Instant::now();
+    let mut sent = 0;
+    while giving.is_open() {
+        assert!(matches!(giving.next(&from, 200), Next::Part { .. }));
+        sent += 1;
+    }
+    assert_eq!(sent, WINDOW);
+    giving.on_taken(3, start);
+    for _ in 0..3 {
+        assert!(giving.is_open());
+        let _ = giving.next(&from, 200);
+    }
+    assert!(!giving.is_open());
+    // more than was sent cannot have been taken
+    giving.on_taken(1_000, start);
+    assert!(giving.is_open());
+    assert!(!giving.is_given_up(start + PATIENCE));
+    assert!(giving.is_given_up(start + PATIENCE + Duration::from_millis(1)));
+}
