@@ -48,7 +48,8 @@ pub struct Sizing {
 impl Default for Sizing {
     fn default() -> Self {
         Self {
-            subscription_capacity: 262_144,
+            // core delivery empties it at every turn into a queue that is bounded in bytes
+            subscription_capacity: 1 << 20,
             client_capacity: 2048,
         }
     }

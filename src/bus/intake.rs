@@ -1,6 +1,7 @@
 //! From a message to what is to be published about it, whatever carries it there and back.
 //! Synchronous, and no panic leaves it.
 
+mod letters;
 mod outgoing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,9 +24,11 @@ use crate::ops::metrics::{LocalMetrics, Metrics};
 use crate::version::VERSION;
 use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
 use crate::wire::{
-    DecodeLimits, Decoder, Encoder, Reason, Refusal, SubjectPattern, SubjectTemplate,
+    DecodeLimits, Decoder, ELEMENTS_MAX, Encoder, Reason, Refusal, SubjectParts, SubjectPattern,
+    SubjectRefusal, SubjectTemplate,
 };
 
+use letters::{LETTERS_BYTES, LetterBudget};
 pub(super) use outgoing::{Kept, KeptLetter, Outgoing};
 
 /// A reason is spoken of this often.
@@ -98,6 +101,8 @@ pub(super) struct Intake {
     /// Dead letters of offered slots that were written since, by their marks.
     pub written: Vec<(Slot, u64)>,
     pub last_processed: Option<Timestamp>,
+    /// The largest message that the server takes; dead letters are cut to it.
+    pub max_message: usize,
     decoder: Decoder,
     encoder: Encoder,
     headers: SignalHeaders,
@@ -106,6 +111,8 @@ pub(super) struct Intake {
     publish_subject: SubjectTemplate,
     forming_subject: SubjectTemplate,
     dead_letter_subject: Subject,
+    /// What the message at work may still write in dead letters.
+    budget: LetterBudget,
     routes: Vec<Option<Route>>,
     metrics: Arc<Metrics>,
     local: LocalMetrics,
@@ -124,6 +131,7 @@ impl Intake {
             kept_letters: Vec::new(),
             written: Vec::new(),
             last_processed: None,
+            max_message: usize::MAX,
             decoder: Decoder::new(DecodeLimits {
                 max_payload_bytes: config.max_payload_bytes,
                 default_timeframe: config.default_timeframe,
@@ -135,6 +143,7 @@ impl Intake {
             publish_subject: config.publish_subject.clone(),
             forming_subject: config.forming_subject.clone(),
             dead_letter_subject: config.dead_letter_subject.clone().into(),
+            budget: LetterBudget::default(),
             routes: Vec::new(),
             local: metrics.local(),
             metrics,
@@ -187,6 +196,7 @@ impl Intake {
         catch_unwind(AssertUnwindSafe(|| {
             let parts = pattern.parts(arrival.subject);
             let decoder = self.decoder;
+            self.budget = LetterBudget::of(arrival.payload);
             decoder.decode(
                 arrival.payload,
                 &parts,
@@ -196,6 +206,7 @@ impl Intake {
                     Err(refusal) => self.refuse(&refusal, &envelope),
                 },
             );
+            self.close_letters(&parts, &envelope);
         }))
         .map_err(|_| {
             self.metrics.panics.inc();
@@ -209,8 +220,10 @@ impl Intake {
             reason: Reason::Poison,
             detail: "the agent panicked on this message; its log has the backtrace".into(),
             payload: arrival.payload,
+            elements: 1,
             symbol: None,
         };
+        self.budget = LetterBudget::of(arrival.payload);
         let envelope = Envelope {
             arrival,
             received: Instant::now(),
@@ -290,6 +303,7 @@ impl Intake {
                     },
                     detail: declined.to_string().into(),
                     payload: bytes,
+                    elements: 1,
                     symbol: Some(event.symbol.clone()),
                 };
                 self.refuse(&refusal, envelope);
@@ -355,33 +369,73 @@ impl Intake {
         }
     }
 
-    /// Counts a refusal, and writes the dead letter if that falls to this member.
+    /// Counts a refusal, and writes the dead letter if the message may have another one.
     fn refuse(&mut self, refusal: &Refusal<'_>, envelope: &Envelope<'_>) {
         let reason = refusal.reason;
-        self.metrics
-            .bars_rejected
-            .with_label_values(&[reason.name()])
-            .inc();
-        let subject = envelope.arrival.subject;
-        let spoken = lock(&self.refused).allow(reason, envelope.received);
+        let elements = refusal.elements as u64;
+        if let Some(counter) = self.local.bars_rejected.get(reason as usize) {
+            counter.inc_by(elements);
+        }
+        let spoken = lock(&self.refused).allow_many(reason, elements, envelope.received);
         if let Some(count) = spoken {
             tracing::warn!(
-                reason = reason.name(), count, subject, detail = %refusal.detail,
-                "market data was refused"
+                reason = reason.name(), count, subject = envelope.arrival.subject,
+                detail = %refusal.detail, "market data was refused"
             );
         }
-        let slot = match &refusal.symbol {
-            Some(symbol) => Slot::of(symbol.as_bytes()),
-            None => Slot::of(refusal.payload),
+        if reason == Reason::TooManyElements {
+            self.budget.leave_rest(refusal.payload, refusal.elements);
+        } else if self.budget.takes(refusal.payload) {
+            let slot = match &refusal.symbol {
+                Some(symbol) => Slot::of(symbol.as_bytes()),
+                None => Slot::of(refusal.payload),
+            };
+            self.write_letter(refusal, slot, envelope);
+        }
+    }
+
+    /// Writes the one dead letter for all elements of a message that have none of their own.
+    fn close_letters(
+        &mut self,
+        parts: &Result<SubjectParts<'_>, SubjectRefusal>,
+        envelope: &Envelope<'_>,
+    ) {
+        let Some((elements, payload)) = self.budget.rest() else {
+            return;
         };
+        let named = parts
+            .as_ref()
+            .ok()
+            .and_then(|parts| parts.symbol.as_deref());
+        let slot = Slot::of(named.map_or(envelope.arrival.payload, str::as_bytes));
+        let detail = format!(
+            "{elements} elements are left in this letter: at most {ELEMENTS_MAX} are taken from one message, and \
+             at most {LETTERS_BYTES} bytes of it become letters of their own; send fewer bars per message"
+        );
+        let refusal = Refusal {
+            reason: Reason::TooManyElements,
+            detail: detail.into(),
+            payload: &payload,
+            elements,
+            symbol: None,
+        };
+        self.write_letter(&refusal, slot, envelope);
+    }
+
+    /// Writes a dead letter, or keeps it, if that falls to this member.
+    fn write_letter(&mut self, refusal: &Refusal<'_>, slot: Slot, envelope: &Envelope<'_>) {
+        let subject = envelope.arrival.subject;
         let duty = envelope.duty;
         let holds = duty.holds.contains(slot);
         if !holds && !duty.keeps.contains(slot) {
             return;
         }
-        let (headers, payload) =
-            self.dead_letters
-                .build(refusal, subject, envelope.arrival.input_seq);
+        let (headers, payload) = self.dead_letters.build(
+            refusal,
+            subject,
+            envelope.arrival.input_seq,
+            self.max_message,
+        );
         let letter = Outgoing {
             subject: self.dead_letter_subject.clone(),
             headers,

@@ -150,3 +150,59 @@ fn the_elements_before_a_panic_stand_and_the_whole_message_is_kept() {
     assert_eq!(said.len(), 1);
     assert!(said[0].2.contains(r#""close":11.0"#), "{}", said[0].2);
 }
+
+/// Counts of refused elements, by reason.
+fn rejected(metrics: &Metrics, reason: Reason) -> u64 {
+    let counter = metrics.bars_rejected.with_label_values(&[reason.name()]);
+    counter.get()
+}
+
+#[test]
+fn one_message_causes_a_bounded_number_of_letters_and_every_element_is_counted() {
+    let metrics = metrics();
+    let mut rig = Rig::new(Arc::clone(&metrics));
+    let bars: Vec<String> = (0..5_000)
+        .map(|n| {
+            if n % 2 == 0 {
+                bar(n, 10.0)
+            } else {
+                "7".to_owned()
+            }
+        })
+        .collect();
+    let out = rig.take(&format!("[{}]", bars.join(",")));
+    rig.intake.flush();
+    let (letters, signals): (Vec<_>, Vec<_>) = out.into_iter().partition(|one| one.1.is_some());
+    assert_eq!(signals.len(), 2_048);
+    assert_eq!(letters.len(), 2_048 + 1);
+    let (_, reason, rest) = letters.last().unwrap();
+    assert_eq!(reason.as_deref(), Some("too_many_elements"));
+    // put back, the letter gives what the message would have
+    assert_eq!(*rest, format!("[{}]", bars[4_096..].join(",")));
+    assert_eq!(rejected(&metrics, Reason::WrongType), 2_048);
+    assert_eq!(rejected(&metrics, Reason::TooManyElements), 904);
+    let again = rig.take(rest);
+    assert_eq!(again.len(), 904);
+}
+
+#[test]
+fn letters_of_one_message_have_a_bounded_size() {
+    let metrics = metrics();
+    let mut rig = Rig::new(Arc::clone(&metrics));
+    let element = format!("\"{}\"", "x".repeat(998));
+    let out = rig.take(&format!("[{}]", vec![element.as_str(); 200].join(",")));
+    rig.intake.flush();
+    // 65 of 1,000 bytes, and one for the other 135
+    assert_eq!(out.len(), 66);
+    let (_, reason, rest) = out.last().unwrap();
+    assert_eq!(reason.as_deref(), Some("too_many_elements"));
+    assert_eq!(
+        *rest,
+        format!("[{}]", vec![element.as_str(); 135].join(","))
+    );
+    assert_eq!(rejected(&metrics, Reason::WrongType), 200);
+    assert_eq!(rejected(&metrics, Reason::TooManyElements), 0);
+    // a message that is one bad value is its own letter
+    let large = format!("\"{}\"", "x".repeat(200_000));
+    assert_eq!(rig.take(&large)[0].2, large);
+}

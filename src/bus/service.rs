@@ -64,7 +64,8 @@ pub struct ServiceApi {
 struct Replica {
     queries: Queries,
     headers: HeaderMap,
-    max_payload: usize,
+    /// What the server takes now: it may be another one after a reconnect.
+    max_payload: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl ServiceApi {
@@ -113,7 +114,10 @@ impl ServiceApi {
         let replica = Replica {
             queries,
             headers,
-            max_payload: client.server_info().max_payload,
+            max_payload: {
+                let client = client.clone();
+                Arc::new(move || client.max_payload())
+            },
         };
         let answering = tokio::spawn(requests.for_each_concurrent(CONCURRENCY, move |request| {
             let replica = replica.clone();
@@ -182,7 +186,7 @@ impl Replica {
 
     fn fitting(&self, payload: Bytes) -> Result<Bytes, Refusal> {
         // a NATS message counts its headers too; 1 KiB is more than ours take
-        if payload.len() + 1_024 <= self.max_payload {
+        if payload.len() + 1_024 <= (self.max_payload)() {
             return Ok(payload);
         }
         let size = payload.len();

@@ -276,7 +276,7 @@ fn an_answer_too_large_for_a_message_is_refused_with_the_way_out() {
     let replica = Replica {
         queries,
         headers: HeaderMap::new(),
-        max_payload: 2_048,
+        max_payload: Arc::new(|| 2_048),
     };
     assert!(replica.fitting(Bytes::from(vec![0; 1_024])).is_ok());
     let refused = replica.fitting(Bytes::from(vec![0; 1_025])).unwrap_err();

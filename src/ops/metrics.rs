@@ -62,6 +62,7 @@ pub struct Metrics {
     registry: Registry,
     process: ProcessMetrics,
     alert_names: &'static [&'static str],
+    reason_names: &'static [&'static str],
 
     pub messages_received: IntCounter,
     pub bars_received: IntCounter,
@@ -86,6 +87,7 @@ pub struct Metrics {
     pub slow_consumer: IntCounter,
     /// Messages and records of the group that no member signed.
     pub group_forgeries: IntCounter,
+    pub messages_dropped: IntCounter,
 
     pub series: IntGauge,
     pub partitions_owned: IntGauge,
@@ -141,6 +143,7 @@ impl Metrics {
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
             slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
             group_forgeries: counter(r, "group_forgeries_total", "Messages and records of the group that were ignored as forged, altered or replayed."),
+            messages_dropped: counter(r, "messages_dropped_total", "Messages with market data that were received and dropped, because they came faster than they were worked off (core)."),
 
             series: gauge(r, "series", "Series kept."),
             partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),
@@ -161,6 +164,7 @@ impl Metrics {
             commits: Commits::new(r),
             process: ProcessMetrics::new(r),
             alert_names: alerts,
+            reason_names: reasons,
             registry,
         }
     }
@@ -172,6 +176,11 @@ impl Metrics {
             messages_received: self.messages_received.local(),
             bars_received: self.bars_received.local(),
             bars_owned: self.bars_owned.local(),
+            bars_rejected: self
+                .reason_names
+                .iter()
+                .map(|reason| self.bars_rejected.with_label_values(&[reason]).local())
+                .collect(),
             bars_duplicate: self.bars_duplicate.local(),
             bars_corrected: self.bars_corrected.local(),
             bar_gaps: self.bar_gaps.local(),
@@ -211,6 +220,8 @@ pub struct LocalMetrics {
     pub messages_received: LocalIntCounter,
     pub bars_received: LocalIntCounter,
     pub bars_owned: LocalIntCounter,
+    /// In the order of the reasons handed to [`Metrics::new`].
+    pub bars_rejected: Vec<LocalIntCounter>,
     pub bars_duplicate: LocalIntCounter,
     pub bars_corrected: LocalIntCounter,
     pub bar_gaps: LocalIntCounter,
@@ -236,6 +247,7 @@ impl LocalMetrics {
         ] {
             counter.flush();
         }
+        self.bars_rejected.iter().for_each(LocalIntCounter::flush);
         self.alerts.iter().for_each(LocalIntCounter::flush);
         self.signal_latency_seconds.flush();
         self.bar_age_seconds.flush();

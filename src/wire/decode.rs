@@ -6,7 +6,10 @@
 //! no unescaping is decoded without allocating.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Reason;
@@ -16,6 +19,9 @@ use crate::market::{Bar, BarEvent, Symbol, Timeframe, Timestamp};
 
 /// How far ahead of now a bar may open: clocks differ, and daily bars of the far east open early.
 const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
+
+/// Elements taken from one message.
+pub const ELEMENTS_MAX: usize = 4_096;
 
 /// Characters of a value that a detail shows.
 const SHOWN_CHARS: usize = 64;
@@ -36,8 +42,11 @@ pub struct Refusal<'a> {
     pub reason: Reason,
     /// What is wrong and what to do, for a human.
     pub detail: Cow<'static, str>,
-    /// The refused bytes: the message, or the one element of its array.
+    /// The refused bytes: the message, or the one element of its array. Of elements that are too
+    /// many, all of them, from the first to the end of the array.
     pub payload: &'a [u8],
+    /// Elements refused: 1, but for [`Reason::TooManyElements`].
+    pub elements: usize,
     /// The symbol, where it could be read.
     pub symbol: Option<Cow<'a, str>>,
 }
@@ -61,6 +70,7 @@ impl Fault {
             reason: self.reason,
             detail: self.detail,
             payload,
+            elements: 1,
             symbol,
         }
     }
@@ -93,9 +103,23 @@ impl Decoder {
             Ok(Elements::One(text, parts)) => {
                 each(self.element(text, parts, now), text.as_bytes());
             }
-            Ok(Elements::Many(texts, parts)) => {
+            Ok(Elements::Many(Array { texts, rest }, parts)) => {
                 for text in texts {
                     each(self.element(text.get(), parts, now), text.get().as_bytes());
+                }
+                if let Some((rest, elements)) = rest {
+                    let detail = format!(
+                        "{elements} elements are left, for {ELEMENTS_MAX} are taken from one message; send fewer bars per message"
+                    );
+                    let fault = Fault::new(Reason::TooManyElements, detail);
+                    let refusal = fault.refusal(rest.as_bytes(), parts.borrowed());
+                    each(
+                        Err(Refusal {
+                            elements,
+                            ..refusal
+                        }),
+                        rest.as_bytes(),
+                    );
                 }
             }
             Err(fault) => {
@@ -128,12 +152,12 @@ impl Decoder {
         match first_byte(text) {
             Some(b'{') => Ok(Elements::One(text, parts)),
             Some(b'[') => {
-                let texts: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
-                if texts.is_empty() {
+                let array = Array::read(text).map_err(not_json)?;
+                if array.texts.is_empty() {
                     let detail = "the array is empty; send at least one bar, or nothing";
                     return Err(Fault::new(Reason::Empty, detail));
                 }
-                Ok(Elements::Many(texts, parts))
+                Ok(Elements::Many(array, parts))
             }
             Some(_) => {
                 let _: &RawValue = serde_json::from_str(text).map_err(not_json)?;
@@ -229,7 +253,56 @@ impl Decoder {
 
 enum Elements<'a> {
     One(&'a str, &'a SubjectParts<'a>),
-    Many(Vec<&'a RawValue>, &'a SubjectParts<'a>),
+    Many(Array<'a>, &'a SubjectParts<'a>),
+}
+
+/// The elements of an array: those that are taken, and the text and number of the rest.
+struct Array<'a> {
+    texts: Vec<&'a RawValue>,
+    rest: Option<(&'a str, usize)>,
+}
+
+impl<'a> Array<'a> {
+    /// Reads all of the array, and keeps as much as is taken from one message.
+    fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        let mut array: serde_json::Deserializer<_> = serde_json::Deserializer::from_str(text);
+        let (texts, rest) = array.deserialize_seq(Bounded)?;
+        array.end()?;
+        let rest = rest.map(|(first, elements)| {
+            let start = first.get().as_ptr() as usize - text.as_ptr() as usize;
+            (text[start..].trim_ascii_end(), elements)
+        });
+        Ok(Self { texts, rest })
+    }
+}
+
+/// Collects [`ELEMENTS_MAX`] elements and counts the rest, of which it tells the first.
+struct Bounded;
+
+impl<'de> Visitor<'de> for Bounded {
+    type Value = (Vec<&'de RawValue>, Option<(&'de RawValue, usize)>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        while texts.len() < ELEMENTS_MAX {
+            match seq.next_element()? {
+                Some(text) => texts.push(text),
+                None => return Ok((texts, None)),
+            }
+        }
+        let Some(first) = seq.next_element()? else {
+            return Ok((texts, None));
+        };
+        let mut elements = 1;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            elements += 1;
+        }
+        Ok((texts, Some((first, elements))))
+    }
 }
 
 fn first_byte(json: &str) -> Option<u8> {

@@ -141,13 +141,15 @@ impl DeadLetters {
     }
 
     /// The headers and payload for input refused under `subject`. The payload is what was
-    /// refused, whole; of one that is too large, the first [`TRUNCATED_BYTES`].
+    /// refused, whole; of one that is too large, the first [`TRUNCATED_BYTES`]. Together they
+    /// have at most `most` bytes: the server takes no larger message.
     #[must_use]
     pub fn build<'a>(
         &self,
         refusal: &Refusal<'a>,
         subject: &str,
         input_seq: Option<u64>,
+        most: usize,
     ) -> (HeaderMap, &'a [u8]) {
         let mut headers = HeaderMap::new();
         headers.insert(REASON_NAME.clone(), refusal.reason.name());
@@ -157,17 +159,30 @@ impl DeadLetters {
         if let Some(sequence) = input_seq {
             headers.insert(INPUT_SEQ_NAME.clone(), HeaderValue::from(sequence));
         }
-        let payload = match refusal.payload.get(..TRUNCATED_BYTES) {
-            Some(first)
-                if refusal.reason == Reason::TooLarge && first.len() < refusal.payload.len() =>
-            {
+        let mut room = most.saturating_sub(size(&headers) + TRUNCATED.len() + 8);
+        if refusal.reason == Reason::TooLarge {
+            room = room.min(TRUNCATED_BYTES);
+        }
+        match refusal.payload.get(..room) {
+            Some(first) if first.len() < refusal.payload.len() => {
                 headers.insert(TRUNCATED_NAME.clone(), "true");
-                first
+                (headers, first)
             }
-            _ => refusal.payload,
-        };
-        (headers, payload)
+            _ => (headers, refusal.payload),
+        }
     }
+}
+
+/// What headers take in a message.
+fn size(headers: &HeaderMap) -> usize {
+    const VERSION_LINE: usize = "NATS/1.0\r\n\r\n".len();
+    let entry = |name: &HeaderName, value: &HeaderValue| {
+        AsRef::<[u8]>::as_ref(name).len() + value.as_str().len() + ": \r\n".len()
+    };
+    let entries = headers
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| entry(name, value)));
+    VERSION_LINE + entries.sum::<usize>()
 }
 
 /// `text` as a header value: control characters, which would end the header, become spaces.
@@ -234,9 +249,11 @@ mod tests {
             reason: Reason::BadPrice,
             detail: Cow::Borrowed("`close` is\r\n0"),
             payload: b"{}",
+            elements: 1,
             symbol: None,
         };
-        let (headers, payload) = DeadLetters::new("a").build(&refusal, "in\n.x", Some(7));
+        let (headers, payload) =
+            DeadLetters::new("a").build(&refusal, "in\n.x", Some(7), usize::MAX);
         for (name, expected) in [
             ("Ta-Reason", "bad_price"),
             ("Ta-Detail", "`close` is  0"),
@@ -262,12 +279,39 @@ mod tests {
                 reason,
                 detail: Cow::Borrowed(""),
                 payload: &bytes[..length],
+                elements: 1,
                 symbol: None,
             };
-            let (headers, payload) = DeadLetters::new("a").build(&refusal, "s", None);
+            let (headers, payload) = DeadLetters::new("a").build(&refusal, "s", None, usize::MAX);
             assert_eq!(payload.len(), kept);
             let cut = (kept < length).then_some("true");
             assert_eq!(text(&headers, TRUNCATED), cut);
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_fits_what_the_server_takes() {
+        let bytes = vec![b'x'; 3_000];
+        for most in [1_000, 2_000, 2_999, 3_500] {
+            let refusal = Refusal {
+                reason: Reason::NotJson,
+                detail: Cow::Borrowed("payload is no JSON"),
+                payload: &bytes,
+                elements: 1,
+                symbol: None,
+            };
+            let (headers, payload) = DeadLetters::new("a").build(&refusal, "s", Some(7), most);
+            // as the server counts: the header block as it is written, and the payload
+            let written: usize = headers
+                .iter()
+                .map(|(name, values)| name.to_string().len() + values[0].as_str().len() + 4)
+                .sum::<usize>()
+                + "NATS/1.0\r\n\r\n".len();
+            assert!(written + payload.len() <= most, "{most}");
+            assert!(most - written - payload.len() < 30 || payload.len() == 3_000);
+            let cut = (payload.len() < 3_000).then_some("true");
+            assert_eq!(text(&headers, TRUNCATED), cut);
+            assert_eq!(most < 3_500, cut.is_some());
         }
     }
 
@@ -278,9 +322,10 @@ mod tests {
                 reason: Reason::Late,
                 detail: Cow::Owned(detail),
                 payload: b"",
+                elements: 1,
                 symbol: None,
             };
-            let (headers, _) = DeadLetters::new("a").build(&refusal, &subject, None);
+            let (headers, _) = DeadLetters::new("a").build(&refusal, &subject, None, usize::MAX);
             for name in [DETAIL, SUBJECT] {
                 let value = text(&headers, name).unwrap();
                 prop_assert!(!value.chars().any(char::is_control) && value.len() <= TEXT_BYTES);

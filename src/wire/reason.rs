@@ -40,11 +40,13 @@ pub enum Reason {
     Empty,
     /// Taking it in failed twice inside the agent.
     Poison,
+    /// Elements of an array beyond those that are taken from one message.
+    TooManyElements,
 }
 
 impl Reason {
     /// Every reason; `reason as usize` is its index.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TooLarge,
         Self::NotJson,
         Self::WrongType,
@@ -62,6 +64,7 @@ impl Reason {
         Self::TooManySeries,
         Self::Empty,
         Self::Poison,
+        Self::TooManyElements,
     ];
 
     /// Its name in headers, metrics and logs.
@@ -85,6 +88,7 @@ impl Reason {
             Self::TooManySeries => "too_many_series",
             Self::Empty => "empty",
             Self::Poison => "poison",
+            Self::TooManyElements => "too_many_elements",
         }
     }
 }

@@ -307,3 +307,25 @@ async fn members_that_join_and_leave_write_each_dead_letter_once_between_them() 
     let writers: BTreeSet<_> = came.iter().filter_map(|l| l.header("Ta-Agent")).collect();
     assert_eq!(writers.len(), 3, "{writers:?}");
 }
+
+/// The server takes 64 KiB: a refused message of nearly that leaves no room for the headers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_is_cut_to_what_the_server_takes() {
+    let server = NatsServer::with("max_payload: 65536");
+    let agent = ready_agent(&server, "one", &[]);
+    let client = client(&server).await;
+    let letters = collect_signals(&client, "dead.technical").await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let junk = "x".repeat(65_500);
+    publish(&client, "raw.market_data.price.A.1m", &junk).await;
+    send(&client, &flat("A", 0, 10.0)).await;
+    settled(&signals, 1).await;
+    let letter = &letters.wait_for(1).await[0];
+    assert_eq!(letter.header("Ta-Reason"), Some("not_json"));
+    assert_eq!(letter.header("Ta-Truncated"), Some("true"));
+    assert!(letter.payload.len() > 60_000 && junk.as_bytes().starts_with(&letter.payload));
+    agent.wait_metrics(&[
+        ("technical_publish_errors_total", 0.0),
+        ("technical_nats_reconnects_total", 0.0),
+    ]);
+}

@@ -11,7 +11,7 @@ use crate::{client, every_bar, ready_agent};
 
 /// All there from the start, also those of durable delivery; of those with a label, some value of
 /// it.
-const METRICS: [&str; 40] = [
+const METRICS: [&str; 42] = [
     "technical_commit_messages_count",
     "technical_commit_seconds_count",
     "technical_commits_refused_total{reason=\"fenced\"}",
@@ -33,6 +33,7 @@ const METRICS: [&str; 40] = [
     "technical_panics_total",
     "technical_nats_reconnects_total",
     "technical_slow_consumer_total",
+    "technical_messages_dropped_total",
     "technical_series",
     "technical_partitions_owned",
     "technical_consumer_lag_bars",
@@ -52,6 +53,7 @@ const METRICS: [&str; 40] = [
     "process_open_fds",
     "process_start_time_seconds",
     "technical_bars_rejected_total{reason=\"too_many_series\"}",
+    "technical_bars_rejected_total{reason=\"too_many_elements\"}",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,7 +57,7 @@ impl Worker {
             bars_received: self.setup.metrics.bars_received.get(),
             signals_published: self.setup.metrics.signals_published.get(),
             last_processed: self.intake.last_processed,
-            lag_bars: (self.pending.len() + self.backlog.len()) as u64,
+            lag_bars: self.pending.len() as u64,
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
             durable: None,
             partitions: None,

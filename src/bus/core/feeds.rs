@@ -1,34 +1,34 @@
 //! The subscriptions to market data, as one.
 
-use std::collections::VecDeque;
 use std::task::Poll;
+use std::time::Instant;
 
 use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::task::unconstrained;
 
+use super::queue::Queue;
 use crate::wire::SubjectPattern;
 
 /// Market data, from all subscriptions.
 pub(super) struct Feeds(pub Vec<(SubjectPattern, Subscriber)>);
 
 impl Feeds {
-    /// Takes what has arrived, at most `limit` messages, without waiting.
-    pub async fn gather(&mut self, into: &mut VecDeque<(usize, Message)>, limit: usize) {
-        let mut room = limit;
+    /// Takes all that has arrived, without waiting. Returns how many messages were dropped.
+    pub async fn gather(&mut self, into: &mut Queue) -> u64 {
+        let now = Instant::now();
+        let mut dropped = 0;
         for (at, (_, feed)) in self.0.iter_mut().enumerate() {
             // not subject to the scheduler's budget: "nothing there" must mean just that
             unconstrained(std::future::poll_fn(|context| {
-                while room > 0
-                    && let Poll::Ready(Some(message)) = feed.poll_next_unpin(context)
-                {
-                    into.push_back((at, message));
-                    room -= 1;
+                while let Poll::Ready(Some(message)) = feed.poll_next_unpin(context) {
+                    dropped += into.push(at, message, now);
                 }
                 Poll::Ready(())
             }))
             .await;
         }
+        dropped
     }
 
     /// Waits for a message.

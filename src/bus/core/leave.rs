@@ -2,15 +2,15 @@
 
 use tokio::time::{Instant, timeout};
 
-use super::{BATCH, Worker};
+use super::Worker;
 use crate::bus::drain::{DrainError, drain_and_close, round_trip};
 
 impl Worker {
     /// Finishes what was received, and ends the connection when all of it is confirmed.
     pub(super) async fn drain(mut self, deadline: Instant) -> Result<(), DrainError> {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
-        self.feeds.gather(&mut self.pending, usize::MAX).await;
-        if !link.is_connected() && self.pending.is_empty() && self.backlog.is_empty() {
+        self.gather().await;
+        if !link.is_connected() && self.pending.is_empty() {
             tracing::warn!("the connection is down, and nothing is left to finish");
             return Ok(());
         }
@@ -21,13 +21,11 @@ impl Worker {
                 // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
             }
-            self.feeds.gather(&mut self.pending, usize::MAX).await;
+            self.gather().await;
             self.active = true;
-            self.backlog.append(&mut self.pending);
-            self.pending = std::mem::take(&mut self.backlog);
             while !self.pending.is_empty() {
                 self.hear();
-                self.work_off(BATCH).await;
+                self.work_off().await;
                 self.progress.beat();
             }
             let farewell = self.members.handover.farewell();
@@ -35,7 +33,7 @@ impl Worker {
             Ok(())
         };
         let finished = timeout(deadline.saturating_duration_since(Instant::now()), finish).await;
-        let left = self.pending.len() + self.backlog.len();
+        let left = self.pending.len();
         let outcome = match finished {
             Ok(Ok(())) => drain_and_close(&client, &link, deadline).await,
             Ok(Err(error)) => Err(error),

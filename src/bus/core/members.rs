@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::copy::{CopyFault, Giving, Next, Taking};
 use super::resume::Resume;
 use crate::bus::guard::Guard;
-use crate::bus::intake::{Duty, Intake};
+use crate::bus::intake::{Duty, Intake, Outgoing};
 use crate::engine::{Engine, SeriesId, SeriesSnapshot};
 use crate::group::{Direct, Handover, MemberId, Place, Position, Presence, Purpose, Slot, SlotSet};
 use crate::wire::token;
@@ -23,8 +23,12 @@ const ENVELOPE_BYTES: usize = 4 * 1024;
 const POSITION_BYTES: usize = 96;
 /// What the mark of a dead letter takes, at most.
 const MARK_BYTES: usize = 10;
-/// Signals, and dead letters, kept for hand-overs at most.
-const KEPT_MAX: usize = 100_000;
+/// Bytes of signals, and of dead letters, kept for hand-overs at most.
+const KEPT_BYTES: usize = 32 << 20;
+/// What one of them takes beside its payload.
+const KEPT_OVERHEAD: usize = 1_024;
+/// Marks of dead letters kept for hand-overs at most.
+const WRITTEN_MAX: usize = 100_000;
 
 /// The subjects on which the members of a group talk.
 #[derive(Debug, Clone)]
@@ -140,7 +144,7 @@ impl Members {
 
     /// The bytes of series, positions and marks that fit in a message to a member.
     fn room(&self) -> usize {
-        let allowed = self.client.server_info().max_payload;
+        let allowed = self.client.max_payload();
         let room = allowed.min(CHUNK_BYTES).saturating_sub(ENVELOPE_BYTES);
         room.max(POSITION_BYTES)
     }
@@ -372,17 +376,18 @@ impl Members {
             let offered = self.handover.offered();
             intake.written.retain(|(slot, _)| offered.contains(*slot));
         }
-        let excess = intake.kept_letters.len().saturating_sub(KEPT_MAX);
-        intake.kept_letters.drain(..excess);
-        let excess = intake.written.len().saturating_sub(KEPT_MAX);
+        let excess = intake.written.len().saturating_sub(WRITTEN_MAX);
         intake.written.drain(..excess);
-        if intake.kept.len() > KEPT_MAX {
-            let excess = intake.kept.len() - KEPT_MAX / 2;
+        let signals = excess_of(&intake.kept, |kept| &kept.signal);
+        let letters = excess_of(&intake.kept_letters, |kept| &kept.letter);
+        if signals + letters > 0 {
             tracing::warn!(
-                excess,
-                "a hand-over takes too long; signals kept for it are given up"
+                signals,
+                letters,
+                "a hand-over takes too long; what was kept for it is given up"
             );
-            intake.kept.drain(..excess);
+            intake.kept.drain(..signals);
+            intake.kept_letters.drain(..letters);
         }
     }
 
@@ -610,4 +615,20 @@ fn keep(
 /// What positions and marks take in a message, at most.
 const fn size(positions: &[Position], marks: &[u64]) -> usize {
     positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES
+}
+
+/// How many of the oldest to give up, so that the rest takes half of what may be kept.
+fn excess_of<T>(kept: &[T], outgoing: impl Fn(&T) -> &Outgoing) -> usize {
+    let bytes = |one: &T| outgoing(one).payload.len() + KEPT_OVERHEAD;
+    let mut all: usize = kept.iter().map(bytes).sum();
+    if all <= KEPT_BYTES {
+        return 0;
+    }
+    kept.iter()
+        .take_while(|one| {
+            let more = all > KEPT_BYTES / 2;
+            all -= bytes(one);
+            more
+        })
+        .count()
 }

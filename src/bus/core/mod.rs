@@ -14,10 +14,10 @@ mod feeds;
 mod leave;
 mod members;
 mod protocol;
+mod queue;
 mod resume;
 mod upkeep;
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::unconstrained;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::drain::{DrainError, round_trip};
 use super::guard::Guard;
@@ -36,25 +36,33 @@ use super::setup::Setup;
 use crate::clock;
 use crate::group::{Handover, MemberId, Timing};
 use crate::ops::health::{Component, Progress};
+use crate::ops::logs::Throttle;
 use crate::wire::SubjectPattern;
 
 pub(in crate::bus) use resume::Resume;
 
 use feeds::Feeds;
 use members::{GroupSubjects, Members};
+use queue::Queue;
 
-/// Messages worked off before anything else gets its turn.
+/// Messages worked off before what they gave is published, when no more wait.
 const BATCH: usize = 256;
+/// As [`BATCH`], when more wait: publishing makes room for more to arrive.
+const LONG_BATCH: usize = 4_096;
+/// A batch ends when it has taken so long, for there are messages that take longer than others.
+const BATCH_TIME: Duration = Duration::from_millis(10);
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// Messages that may wait while state is copied.
-const BACKLOG: usize = 262_144;
+/// Bytes of messages that may wait.
+const QUEUE_BYTES: usize = 128 << 20;
 /// No progress for this long, while connected, is a stall.
 const STALL: Duration = Duration::from_secs(15);
 /// How long others get to answer a newcomer, besides three times the way there and back.
 const SETTLE: Duration = Duration::from_millis(40);
 /// How long the server may take to answer before it is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
+/// How often the same trouble is logged.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -81,10 +89,12 @@ struct Worker {
     feeds: Feeds,
     presences: Subscriber,
     direct: Subscriber,
-    /// Messages received and not yet worked off.
-    pending: VecDeque<(usize, Message)>,
-    /// Messages that wait for the member to become active.
-    backlog: VecDeque<(usize, Message)>,
+    /// Messages received and not yet worked off. Until the member is active they are held back.
+    pending: Queue,
+    /// Messages dropped since that was last said.
+    dropped: Throttle<()>,
+    /// Publishes that failed since that was last said.
+    failures: Throttle<()>,
     active: bool,
     ticked: Instant,
     swept: Instant,
@@ -156,14 +166,17 @@ impl Worker {
             Duration::ZERO,
         );
         let now = Instant::now();
+        let mut intake = Intake::new(config, setup.metrics.clone());
+        intake.max_message = client.max_payload();
         Ok(Some(Self {
-            intake: Intake::new(config, setup.metrics.clone()),
+            intake,
             members: Members::new(handover, subjects, me, Arc::clone(&guard), client.clone()),
             feeds: Feeds(feeds),
             presences,
             direct,
-            pending: VecDeque::new(),
-            backlog: VecDeque::new(),
+            pending: Queue::new(QUEUE_BYTES),
+            dropped: Throttle::new(SAY_EVERY),
+            failures: Throttle::new(SAY_EVERY),
             active: false,
             started: now,
             ticked: now,
@@ -203,12 +216,12 @@ impl Worker {
                     return at;
                 }
             }
-            if self.members.is_copying() || !self.pending.is_empty() {
+            if self.members.is_copying() || (self.active && !self.pending.is_empty()) {
                 tokio::task::yield_now().await;
                 continue;
             }
             tokio::select! {
-                Some(message) = self.feeds.next() => self.pending.push_back(message),
+                Some(message) = self.feeds.next() => self.hold(message),
                 Some(message) = self.presences.next() => self.on_presence(&message),
                 Some(message) = self.direct.next() => self.on_direct(vec![message]).await,
                 Some(query) = self.setup.queries.recv() => self.answer(query),
@@ -237,8 +250,8 @@ impl Worker {
             direct.push(message);
         }
         if direct.is_empty() {
-            self.feeds.gather(&mut self.pending, BATCH).await;
-            self.work_off(BATCH).await;
+            self.gather().await;
+            self.work_off().await;
         } else {
             self.on_direct(direct).await;
         }
@@ -250,30 +263,52 @@ impl Worker {
         }
     }
 
-    /// Works off at most `limit` of the messages that wait, and publishes what comes of them.
-    async fn work_off(&mut self, limit: usize) {
+    /// Takes in all market data that has arrived.
+    async fn gather(&mut self) {
+        let dropped = self.feeds.gather(&mut self.pending).await;
+        self.count_dropped(dropped);
+    }
+
+    fn hold(&mut self, (feed, message): (usize, Message)) {
+        let dropped = self.pending.push(feed, message, Instant::now());
+        self.count_dropped(dropped);
+    }
+
+    /// Works off a batch of the messages that wait, and publishes what they gave.
+    async fn work_off(&mut self) {
         if self.ticked.elapsed() >= TICK {
             self.tick();
             self.perform().await;
         }
         if !self.active {
-            self.backlog.append(&mut self.pending);
-            if self.backlog.len() > BACKLOG {
-                let excess = self.backlog.len() - BACKLOG;
-                tracing::warn!(
-                    excess,
-                    "too many bars came while state was copied; the oldest are lost"
-                );
-                self.backlog.drain(..excess);
-            }
             return;
         }
         let duty = self.members.duty();
-        let now = clock::now();
-        let batch = self.pending.len().min(limit);
-        for (at, message) in self.pending.drain(..batch) {
-            let arrival = Arrival::plain(&message, now);
-            self.intake.take(arrival, &self.feeds.0[at].0, duty);
+        let (began, arrived) = (Instant::now(), clock::now());
+        let limit = if self.pending.len() > BATCH {
+            LONG_BATCH
+        } else {
+            BATCH
+        };
+        let (mut batch, mut now) = (0, began);
+        while batch < limit
+            && now - began < BATCH_TIME
+            && let Some(waiting) = self.pending.pop(now)
+        {
+            batch += 1;
+            let pattern = &self.feeds.0[waiting.feed].0;
+            let arrival = Arrival::plain(&waiting.message, arrived);
+            if waiting.held_back {
+                self.intake.take(arrival, pattern, duty);
+            } else {
+                // copied state contains nothing of what came after it
+                let resume = self.intake.resume.take();
+                self.intake.take(arrival, pattern, duty);
+                self.intake.resume = resume;
+            }
+            if batch % 16 == 0 || waiting.message.payload.len() > 1_024 {
+                now = Instant::now();
+            }
         }
         if batch > 0 {
             self.progress.busy();
@@ -285,7 +320,7 @@ impl Worker {
                 .inflight_bars
                 .set(self.pending.len().try_into().unwrap_or(i64::MAX));
         }
-        if self.pending.is_empty() {
+        if !self.pending.has_held_back() {
             self.intake.resume = None;
         }
     }
@@ -295,30 +330,52 @@ impl Worker {
         if self.intake.outbox.is_empty() {
             return;
         }
+        let client = self.setup.client.clone();
         let mut received = Vec::with_capacity(self.intake.outbox.len());
         for outgoing in std::mem::take(&mut self.intake.outbox) {
             let letter = outgoing.received.is_none();
-            let publish = self.setup.client.publish_with_headers(
-                outgoing.subject,
-                outgoing.headers,
-                outgoing.payload,
-            );
-            match patiently(&self.setup.link, &self.progress, publish).await {
+            let publish =
+                client.publish_with_headers(outgoing.subject, outgoing.headers, outgoing.payload);
+            match self.patiently(publish).await {
                 Ok(()) if letter => self.setup.metrics.dead_letters.inc(),
                 Ok(()) => received.extend(outgoing.received),
-                Err(error) => {
-                    self.setup.metrics.publish_errors.inc();
-                    tracing::warn!(%error, "signal cannot be published");
-                }
+                Err(error) => self.publish_failed(&error.to_string()),
             }
         }
-        let flush = self.setup.client.flush();
-        if let Err(error) = patiently(&self.setup.link, &self.progress, flush).await {
-            self.setup.metrics.publish_errors.inc();
-            tracing::warn!(%error, "signals cannot be flushed");
+        if let Err(error) = self.patiently(client.flush()).await {
+            self.publish_failed(&error.to_string());
         }
         for at in received {
             self.intake.published(at.elapsed());
+        }
+    }
+
+    fn publish_failed(&mut self, error: &str) {
+        self.setup.metrics.publish_errors.inc();
+        if let Some(count) = self.failures.allow((), Instant::now()) {
+            tracing::warn!(
+                error,
+                count,
+                "what the agent has to say cannot be published"
+            );
+        }
+    }
+
+    /// Waits for the client as long as it takes, and takes in what arrives meanwhile. While the
+    /// connection is down that may be long, and is no stall.
+    async fn patiently<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                biased;
+                output = future.as_mut() => return output,
+                Some(message) = self.feeds.next() => self.hold(message),
+                () = sleep(Duration::from_secs(1)) => {
+                    if !self.setup.link.is_connected() {
+                        self.progress.beat();
+                    }
+                }
+            }
         }
     }
 }
@@ -340,19 +397,6 @@ async fn subscribed(
                 Err(error) => tracing::warn!(%error, "subscribing takes long; asking again"),
             },
             _ = stop.wait_for(Option::is_some) => return Ok(None),
-        }
-    }
-}
-
-/// Waits for the client as long as it takes. While the connection is down that may be long,
-/// and is no stall.
-async fn patiently<F: Future>(link: &Link, progress: &Progress, future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        match timeout(Duration::from_secs(1), future.as_mut()).await {
-            Ok(output) => return output,
-            Err(_) if link.is_connected() => {}
-            Err(_) => progress.beat(),
         }
     }
 }

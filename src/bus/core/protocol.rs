@@ -1,6 +1,7 @@
 //! The member's part in the group: hears what others say and does what the protocol asks for.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use async_nats::Message;
 use futures_util::{FutureExt, StreamExt};
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 
 use super::copy::CopyFault;
 use super::members::{PRESENCE, Taken, said_to};
-use super::{BATCH, TICK, Worker};
+use super::{TICK, Worker};
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
@@ -51,9 +52,9 @@ impl Worker {
 
     /// Heeds what was said to this member, once every bar that came before it is worked off.
     pub(super) async fn on_direct(&mut self, messages: Vec<Message>) {
-        self.feeds.gather(&mut self.pending, usize::MAX).await;
+        self.gather().await;
         while self.active && !self.pending.is_empty() {
-            self.work_off(BATCH).await;
+            self.work_off().await;
         }
         for message in messages {
             let (headers, content) = (message.headers.as_ref(), &message.payload);
@@ -204,19 +205,19 @@ impl Worker {
         tracing::info!(
             members,
             series = self.intake.engine.len(),
-            waiting = self.backlog.len(),
+            waiting = self.pending.len(),
             "joined the group"
         );
         self.active = true;
         self.setup.health.started();
-        self.backlog.append(&mut self.pending);
-        self.pending = std::mem::take(&mut self.backlog);
+        self.pending.restart(Instant::now());
         let Some(mut resume) = self.members.take_copied() else {
             return;
         };
-        for (at, message) in &self.pending {
+        for waiting in self.pending.iter() {
+            let pattern = &self.feeds.0[waiting.feed].0;
             self.intake
-                .each_bar(message, &self.feeds.0[*at].0, |event| resume.scan(event));
+                .each_bar(&waiting.message, pattern, |event| resume.scan(event));
         }
         resume.rewind();
         self.intake.resume = Some(resume);

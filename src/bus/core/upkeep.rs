@@ -21,6 +21,7 @@ impl Worker {
         self.ticked = Instant::now();
         let now = self.started.elapsed();
         let link = self.setup.link.clone();
+        self.intake.max_message = self.setup.client.max_payload();
         self.members.handover.on_link(now, link.is_connected());
         self.members.handover.tick(now);
         self.progress.idle();
@@ -38,9 +39,7 @@ impl Worker {
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         metrics.series.set(gauge(self.intake.engine.len()));
         metrics.partitions_owned.set(gauge(held));
-        metrics
-            .inflight_bars
-            .set(gauge(self.pending.len() + self.backlog.len()));
+        metrics.inflight_bars.set(gauge(self.pending.len()));
         let members = self.members.handover.members().len();
         match self.members.handover.phase() {
             Phase::Active => match self.members.handover.differing_member() {
@@ -69,7 +68,11 @@ impl Worker {
         if fresh > 0 {
             self.slow_consumer_events = events;
             self.setup.metrics.slow_consumer.inc_by(fresh);
-            self.dropped_at = Some(Instant::now());
+            // the client drops a message each time, and does not tell of all
+            self.count_dropped(fresh);
+        }
+        if let Some((_, count)) = self.dropped.due(Instant::now()).first() {
+            self.say_dropped(*count);
         }
         if self
             .dropped_at
@@ -91,13 +94,36 @@ impl Worker {
                 grave.join(", ")
             ));
         } else if self.dropped_at.is_some() {
-            self.intake_health.degraded(
-                "bars were dropped within the last minute: this process is slower than its market \
-                 data; give it more CPU, fewer indicators or fewer subjects",
-            );
+            let dropped = self.setup.metrics.messages_dropped.get();
+            self.intake_health.degraded(format!(
+                "messages were dropped within the last minute ({dropped} since the start): this process is \
+                 slower than its market data; give it more CPU, fewer indicators or fewer subjects"
+            ));
         } else {
             self.intake_health.up("subscribed");
         }
+    }
+
+    /// Counts messages that were received and will not be worked off.
+    pub(super) fn count_dropped(&mut self, messages: u64) {
+        if messages == 0 {
+            return;
+        }
+        self.setup.metrics.messages_dropped.inc_by(messages);
+        let now = Instant::now();
+        self.dropped_at = Some(now);
+        if let Some(count) = self.dropped.allow_many((), messages, now) {
+            self.say_dropped(count);
+        }
+    }
+
+    fn say_dropped(&self, count: u64) {
+        tracing::warn!(
+            count,
+            total = self.setup.metrics.messages_dropped.get(),
+            waiting = self.pending.len(),
+            "messages were dropped: this process is slower than its market data"
+        );
     }
 
     pub(super) fn forget_idle(&mut self) {

@@ -15,6 +15,8 @@ use super::streams::Unit;
 
 /// Messages asked for at a time; what is not yet worked off waits here, and no more is asked for.
 const REQUEST: usize = 512;
+/// Bytes asked for at a time, unless one message may have more than half of that.
+const REQUEST_BYTES: usize = 4 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const EXPIRES: Duration = Duration::from_secs(20);
 /// A consumer that nobody reads from is forgotten by the server.
@@ -58,9 +60,12 @@ impl Feed {
             let info = consumer.cached_info();
             (info.num_pending, info.name.clone())
         };
+        // the server delivers no message that is larger than the request
+        let largest = js.client().max_payload();
         let messages = consumer
             .stream()
             .max_messages_per_batch(REQUEST)
+            .max_bytes_per_batch(REQUEST_BYTES.max(2 * largest))
             .heartbeat(HEARTBEAT)
             .expires(EXPIRES)
             .messages()

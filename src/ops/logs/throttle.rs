@@ -30,15 +30,20 @@ impl<K: Eq + Hash + Copy> Throttle<K> {
     /// Notes an event. If it may be spoken of: how many there were since the last one spoken
     /// of, this one included.
     pub fn allow(&mut self, key: K, now: Instant) -> Option<u64> {
+        self.allow_many(key, 1, now)
+    }
+
+    /// As [`Self::allow`], for several events at once.
+    pub fn allow_many(&mut self, key: K, events: u64, now: Instant) -> Option<u64> {
         let Some(held) = self.keys.get_mut(&key) else {
             let held = Held {
                 spoke: now,
                 count: 0,
             };
             self.keys.insert(key, held);
-            return Some(1);
+            return Some(events);
         };
-        held.count += 1;
+        held.count += events;
         if now.saturating_duration_since(held.spoke) < self.interval {
             return None;
         }

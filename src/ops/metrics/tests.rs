@@ -32,6 +32,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_nats_reconnects_total", "counter"),
     ("technical_slow_consumer_total", "counter"),
     ("technical_group_forgeries_total", "counter"),
+    ("technical_messages_dropped_total", "counter"),
     ("technical_series", "gauge"),
     ("technical_partitions_owned", "gauge"),
     ("technical_consumer_lag_bars", "gauge"),

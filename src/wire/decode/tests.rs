@@ -479,3 +479,38 @@ proptest! {
         prop_assert_eq!(decode_under(text.as_bytes(), &SILENT).remove(0).unwrap(), event);
     }
 }
+
+/// Elements of a long array beyond those that are taken from one message.
+#[test]
+fn what_is_beyond_the_elements_that_are_taken_is_refused_as_one() {
+    let decoder = Decoder::new(DecodeLimits {
+        max_payload_bytes: 1 << 20,
+        default_timeframe: Timeframe::MINUTE,
+    });
+    let array = |elements: usize| format!(" [{}\n]\n", vec!["1 "; elements].join(", "));
+    let decoded = |payload: &str| {
+        let mut refused = Vec::new();
+        decoder.decode(payload.as_bytes(), &SILENT, NOW, |element, bytes| {
+            let refusal = element.unwrap_err();
+            assert_eq!(refusal.payload, bytes);
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            refused.push((refusal.reason, refusal.elements, text));
+        });
+        refused
+    };
+    let exactly = decoded(&array(4_096));
+    assert_eq!(exactly.len(), 4_096);
+    let single = (Reason::WrongType, 1, "1".to_owned());
+    assert!(exactly.iter().all(|refused| *refused == single));
+
+    let more = decoded(&array(4_099));
+    assert_eq!(more[..4_096], exactly);
+    let rest = (Reason::TooManyElements, 3, "1 , 1 , 1 \n]".to_owned());
+    assert_eq!(more[4_096..], [rest]);
+
+    // all of it has to be JSON, also what is not taken
+    let broken = array(5_000).replace('\n', "x");
+    let refused = decoded(&broken);
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].0, Reason::NotJson);
+}

@@ -19,6 +19,8 @@ use crate::market::Timestamp;
 
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
+/// Bytes of messages worked off before they are committed, one message aside.
+const BATCH_BYTES: usize = 1 << 20;
 /// How often the lag is asked for while reading is stopped: the server makes a consumer to count.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
@@ -73,10 +75,12 @@ impl Partition {
         let mut problem = None;
         let mut lag = None;
         let mut panicked = None;
+        let mut bytes = 0;
         for _ in 0..BATCH {
             match next.take() {
                 Some(Ok(delivery)) => {
                     lag = Some(delivery.pending);
+                    bytes += delivery.message.payload.len();
                     panicked = self.take(&delivery).is_err().then_some(delivery.seq);
                     if panicked.is_some() {
                         break;
@@ -88,7 +92,8 @@ impl Partition {
                 }
                 None => break,
             }
-            if self.outgoing.len() >= commit::BATCH {
+            // what a message puts out is at most twice its own bytes, or a signal per bar
+            if self.outgoing.len() >= commit::BATCH || bytes >= BATCH_BYTES {
                 break;
             }
             next = feed.ready().await;
