@@ -16,6 +16,9 @@ use crate::market::{Bar, Timestamp};
 /// A quarter of the window is kept as room to slide in.
 const SLACK: usize = 4;
 
+/// Bars that a new series has room for.
+const FIRST: usize = 4;
+
 /// The last `window` bars of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ring {
@@ -31,18 +34,15 @@ pub struct Ring {
 impl Ring {
     /// An empty ring that keeps `window` bars (at least one).
     #[must_use]
-    pub fn new(window: usize) -> Self {
-        let window = window.max(1);
-        let capacity = capacity(window);
-        let column = || Vec::with_capacity(capacity);
+    pub const fn new(window: usize) -> Self {
         Self {
-            window,
-            timestamps: Vec::with_capacity(capacity),
-            open: column(),
-            high: column(),
-            low: column(),
-            close: column(),
-            volume: column(),
+            window: if window == 0 { 1 } else { window },
+            timestamps: Vec::new(),
+            open: Vec::new(),
+            high: Vec::new(),
+            low: Vec::new(),
+            close: Vec::new(),
+            volume: Vec::new(),
         }
     }
 
@@ -95,6 +95,8 @@ impl Ring {
     pub fn push(&mut self, bar: &Bar) {
         if self.close.len() >= capacity(self.window) {
             self.slide();
+        } else if self.close.len() == self.close.capacity() {
+            self.grow();
         }
         self.timestamps.push(bar.timestamp.nanos());
         self.open.push(bar.open);
@@ -161,9 +163,11 @@ impl Ring {
         Some(())
     }
 
-    /// Gives a deserialized ring the capacity that a new one has.
-    pub fn reserve(&mut self) {
-        let more = capacity(self.window).saturating_sub(self.close.len());
+    /// Makes room for more bars: half as many again, at most what a full window takes.
+    fn grow(&mut self) {
+        let held = self.close.len();
+        let room = (held + held / 2).max(FIRST).min(capacity(self.window));
+        let more = room.saturating_sub(held);
         self.timestamps.reserve_exact(more);
         for column in self.columns() {
             column.reserve_exact(more);
@@ -248,6 +252,7 @@ mod tests {
         ) {
             let mut ring = Ring::new(window);
             let mut model: VecDeque<Bar> = VecDeque::new();
+            let mut allocated = 0;
             for (n, step) in (0i64..).zip(steps) {
                 match step {
                     Step::Push => {
@@ -276,13 +281,15 @@ mod tests {
                         let mut rest = bytes.as_slice();
                         prop_assert_eq!(ring.put(&mut rest), Some(()));
                         prop_assert!(rest.is_empty());
-                        ring.reserve();
                     }
                 }
                 prop_assert!(ring.iter().eq(model.iter().copied()));
                 prop_assert_eq!(ring.len(), model.len());
                 prop_assert!(ring.is_sound());
-                prop_assert!(ring.close.capacity() <= capacity(window));
+                // room for half as many bars again, and for no more than a full window takes
+                let most = (ring.close.len() * 3 / 2 + 1).max(FIRST).max(allocated);
+                prop_assert!(ring.close.capacity() <= most.min(capacity(window)));
+                allocated = ring.close.capacity();
             }
         }
     }

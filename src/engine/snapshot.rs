@@ -69,7 +69,7 @@ impl Engine {
     pub fn restore(&mut self, snapshot: SeriesSnapshot) -> Result<SeriesId, RestoreError> {
         let SeriesSnapshot {
             fingerprint,
-            mut series,
+            series,
         } = snapshot;
         if fingerprint != self.fingerprint {
             return Err(RestoreError::Fingerprint);
@@ -77,7 +77,6 @@ impl Engine {
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }
-        series.ring_mut().reserve();
         if let Some(id) = self.index.get(series.key()) {
             let id = *id;
             self.series[id.index()] = Some(series);

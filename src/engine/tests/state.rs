@@ -176,3 +176,30 @@ fn a_snapshot_of_another_configuration_or_without_room_is_refused() {
     full.forget(full.find("B", Timeframe::MINUTE).unwrap().0);
     assert!(full.restore(snapshot).is_ok());
 }
+
+/// The memory of an engine per series, in bytes, after so many bars of each.
+fn bytes_per_series(bars: i64) -> u64 {
+    const SERIES: u64 = 200;
+    let symbols: Vec<String> = (0..SERIES).map(|n| format!("SYMBOL{n}")).collect();
+    let mut kept = None;
+    let counted = allocation_counter::measure(|| {
+        let mut engine = Engine::new(Arc::new(AnalysisConfig::default()), 1_000);
+        for n in 0..bars {
+            for symbol in &symbols {
+                let mut event = bar("", n, 10.0);
+                event.symbol = symbol.as_str().into();
+                assert_eq!(engine.on_bar(&event, minute(n)).effect, Effect::Appended);
+            }
+        }
+        kept = Some(engine);
+    });
+    assert_eq!(kept.unwrap().len(), 200);
+    counted.bytes_current.unsigned_abs() / SERIES
+}
+
+#[test]
+fn memory_grows_with_the_bars_that_are_held() {
+    let (few, full) = (bytes_per_series(2), bytes_per_series(260));
+    assert!(few <= 2_000, "a series of two bars takes {few} bytes");
+    assert!(full <= 14_000, "a full series takes {full} bytes");
+}
