@@ -82,19 +82,25 @@ enum Ended {
     Broken(anyhow::Error),
 }
 
+/// The metrics of a process, all at 0.
+#[must_use]
+pub fn metrics() -> Arc<Metrics> {
+    let build = Build {
+        version: VERSION,
+        git: GIT,
+        rustc: RUSTC,
+    };
+    Arc::new(Metrics::new(&REASONS, &ALERTS, build))
+}
+
 impl Application {
     /// From what `config` says.
     #[must_use]
     pub fn new(config: Config, environment: &dyn Environment) -> Self {
-        let build = Build {
-            version: VERSION,
-            git: GIT,
-            rustc: RUSTC,
-        };
         Self {
             config: Arc::new(config),
             host: environment.host(),
-            metrics: Arc::new(Metrics::new(&REASONS, &ALERTS, build)),
+            metrics: metrics(),
             health: Health::new(),
             link: Link::new(),
         }

@@ -6,6 +6,7 @@ use crate::bus::ConnectError;
 use crate::config::ConfigError;
 use crate::ops::logs::LogError;
 use crate::tools::redrive::RedriveError;
+use crate::tools::verify::VerifyError;
 
 /// An exit code. The numbers are those of `sysexits.h` where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,10 @@ pub enum Exit {
     /// Bad command line.
     Usage = 64,
     /// `replay --strict`: a line of the input is bad. `feed`, `redrive`: not everything went.
+    /// `verify`: a promise is broken.
     Data = 65,
-    /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`.
+    /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`;
+    /// `verify` found no streams.
     Unreachable = 69,
     /// Internal failure.
     Internal = 70,
@@ -37,11 +40,13 @@ impl Exit {
         (Self::Usage, "bad command line"),
         (
             Self::Data,
-            "replay --strict: a bad line in the input; feed, redrive: not everything was published",
+            "replay --strict: a bad line in the input; feed, redrive: not everything was published; \
+             verify: a promise is broken",
         ),
         (
             Self::Unreachable,
-            "NATS unreachable within NATS_CONNECT_TIMEOUT; redrive: JetStream stopped answering",
+            "NATS unreachable within NATS_CONNECT_TIMEOUT; redrive: JetStream stopped answering; \
+             verify: no JetStream or no such streams",
         ),
         (Self::Internal, "internal failure"),
         (
@@ -85,6 +90,9 @@ pub enum Error {
     /// Dead letters cannot be put back.
     #[error(transparent)]
     Redrive(#[from] RedriveError),
+    /// There is nothing to verify, or nobody answers.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The drain did not finish; what was cut is in the log.
     #[error("the drain was cut short: {0}")]
     DrainCut(String),
@@ -106,6 +114,7 @@ impl Error {
             | Self::Redrive(RedriveError::Setup(_)) => Exit::Config,
             Self::Data(_) => Exit::Data,
             Self::Connect(ConnectError::Unreachable { .. })
+            | Self::Verify(_)
             | Self::Redrive(RedriveError::Refused(_) | RedriveError::Unanswered(_)) => {
                 Exit::Unreachable
             }

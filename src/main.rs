@@ -2,12 +2,13 @@
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use technical_analysis_agent::app::{Application, ignore_early};
+use technical_analysis_agent::app::{self, Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
-    self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
+    self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs, VerifyArgs,
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, ProcessEnvironment};
@@ -16,7 +17,11 @@ use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::redrive::redrive;
+use technical_analysis_agent::tools::verify::verify;
 use technical_analysis_agent::tools::{health, replay::replay};
+
+/// For a server to be there, where `NATS_CONNECT_TIMEOUT` does not say.
+const VERIFY_CONNECT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
@@ -42,6 +47,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
         Command::Redrive(args) => redrive_letters(args),
+        Command::Verify(args) => verify_streams(args),
         Command::Health(args) => health(args),
         Command::Config(args) => config(*args),
         Command::Indicators(output) => {
@@ -101,6 +107,23 @@ fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
     } else {
         Exit::Data
     })
+}
+
+fn verify_streams(args: &VerifyArgs) -> Result<Exit, Error> {
+    let mut config = Config::load(&ProcessEnvironment)?;
+    config.nats.connect_timeout.get_or_insert(VERIFY_CONNECT);
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    let report = runtime()?.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
+        Ok::<_, Error>(verify(&client, &link, &config, args, &app::metrics()).await?)
+    })?;
+    if args.json {
+        say(&json_line(&report)?);
+    } else {
+        say(&report.to_string());
+    }
+    Ok(if report.ok { Exit::Done } else { Exit::Data })
 }
 
 fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {

@@ -1,10 +1,12 @@
 //! Commands beside the agent: reading and making bars, feeding them to NATS, putting dead letters back,
-//! asking for health.
+//! verifying what the streams hold, asking for health.
 
 pub mod bars_file;
 pub mod feed;
 pub mod health;
 mod pace;
+mod reader;
 pub mod redrive;
 pub mod replay;
 pub mod synthetic;
+pub mod verify;

@@ -12,7 +12,6 @@
 mod journal;
 mod letter;
 mod moment;
-mod reader;
 mod report;
 mod selection;
 mod store;

@@ -33,6 +33,7 @@ mod settings;
 mod setup;
 mod stalls;
 mod verdict;
+mod verify;
 
 use common::{Agent, NatsServer};
 

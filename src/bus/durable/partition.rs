@@ -12,6 +12,8 @@ mod reading;
 mod saving;
 mod stalling;
 
+pub(super) use reading::SPEAKING;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -38,7 +38,7 @@ const OLDEST: (u32, u32) = (2, 12);
 /// For the server to read what was sent to it.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Metadata of the stream of bars: how many partitions its subjects are divided into.
-const PARTITIONS: &str = "technical.partitions";
+pub(super) const PARTITIONS: &str = "technical.partitions";
 
 /// Why durable delivery cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +107,7 @@ pub(super) struct Streams {
 }
 
 /// The subject pattern of commit markers in the stream `signals`.
-fn marker_subjects(signals: &str) -> String {
+pub(super) fn marker_subjects(signals: &str) -> String {
     format!("commit.{signals}.>")
 }
 

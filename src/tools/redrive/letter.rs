@@ -5,8 +5,8 @@ use async_nats::header::HeaderValue;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::reader::Stored;
 use crate::market::Timestamp;
+use crate::tools::reader::Stored;
 use crate::wire::headers::{
     AGENT, DETAIL, INPUT_SEQ, MESSAGE_ID, REASON, REDRIVEN, SUBJECT, TRUNCATED,
 };

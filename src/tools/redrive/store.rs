@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
@@ -13,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::RedriveError;
-use super::reader::{Reader, Scope};
 use crate::bus::Link;
 use crate::market::Timestamp;
+use crate::tools::reader::{Reader, Scope};
 
+/// Longer than a batch of letters takes, at any rate.
+const INACTIVE: Duration = Duration::from_secs(300);
 /// Deletions under way at a time.
 const DELETIONS: usize = 64;
 
@@ -112,6 +115,7 @@ impl Store {
             last: info.state.last_sequence,
             headers_only,
             max_payload: self.link.server().map_or(0, |server| server.max_payload),
+            inactive: INACTIVE,
         };
         Reader::new(&self.js, scope)
     }

@@ -29,7 +29,7 @@ const SILENT: Duty = Duty {
     keeps: SlotSet::EMPTY,
     offered: SlotSet::EMPTY,
 };
-const SPEAKING: Duty = Duty {
+pub(in crate::bus::durable) const SPEAKING: Duty = Duty {
     holds: SlotSet::ALL,
     keeps: SlotSet::EMPTY,
     offered: SlotSet::EMPTY,

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
@@ -19,14 +19,13 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Tries to read a batch.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
-/// Longer than anything that is done between two batches.
-const INACTIVE: Duration = Duration::from_secs(300);
 /// Bytes in a batch, so that many large messages do not become one.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// A message of a stream.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
+    pub subject: Subject,
     pub seq: u64,
     pub at: Timestamp,
     pub headers: HeaderMap,
@@ -47,6 +46,9 @@ pub(super) struct Scope {
     pub headers_only: bool,
     /// The largest message the server takes.
     pub max_payload: usize,
+    /// The server forgets the consumer when nothing is read for this long: longer than anything
+    /// that is done between two batches.
+    pub inactive: Duration,
 }
 
 pub(super) struct Reader {
@@ -139,6 +141,7 @@ impl Reader {
             next = Some(seq + 1);
             let (message, _) = message.split();
             batch.push(Stored {
+                subject: message.subject,
                 seq,
                 at: Timestamp::from_nanos(at),
                 headers: message.headers.unwrap_or_default(),
@@ -146,6 +149,14 @@ impl Reader {
             });
         }
         self.next = next;
+        if batch.is_empty() && !self.ended {
+            // a server that is busy may answer that there is nothing, which must not be believed
+            let waiting = consumer.info().await.map_err(|error| error.to_string())?;
+            if waiting.num_pending > 0 {
+                return Err("the stream holds more than the server delivers".to_owned());
+            }
+            self.ended = true;
+        }
         Ok(batch)
     }
 
@@ -164,7 +175,7 @@ impl Reader {
             ack_policy: AckPolicy::None,
             filter_subject: self.scope.subject.clone(),
             headers_only: self.scope.headers_only,
-            inactive_threshold: INACTIVE,
+            inactive_threshold: self.scope.inactive,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()

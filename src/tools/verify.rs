@@ -1,0 +1,449 @@
+//! Verifying the promises of durable delivery on the streams of their user.
+//!
+//! Reads the stream of signals into a few bytes per signal (`signals`, `letters`), then the bars of
+//! one partition after the other, computes them again through the intake that agents use
+//! ([`Recomputation`]), and judges each output by what is stored for it (`judge`). Changes nothing:
+//! the consumers that it reads by are removed, and nothing is published but requests.
+//!
+//! Agents may be at work meanwhile. How far they have come is read first, then the signals, then
+//! the bars: so all that is claimed to be stored is among the signals, and the bar of each signal
+//! among the bars.
+
+mod difference;
+mod judge;
+mod key;
+mod letters;
+mod report;
+mod signals;
+mod source;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::header::HeaderValue;
+use async_nats::jetstream::stream::{DiscardPolicy, Info};
+use async_nats::{Client, jetstream};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::bus::Link;
+use crate::bus::durable::{Committed, Input, Partitions, Place as PartitionPlace, Recomputation};
+use crate::cli::VerifyArgs;
+use crate::clock;
+use crate::config::Config;
+use crate::market::Timestamp;
+use crate::ops::metrics::Metrics;
+use crate::tools::reader::Stored;
+use crate::wire::headers::{GROUP, INPUT_SEQ, REASON, SUBJECT, TRUNCATED};
+use crate::wire::{Reason, SubjectPattern};
+use judge::{Bars, Judge, Retention, Run, Share, Span, Terms};
+use key::{Head, hash};
+use letters::{Letter, Letters, Place};
+use report::{Finding, Kind};
+use signals::Signals;
+use source::Source;
+
+pub use report::{Change, Difference, Findings, Kind as FindingKind, Totals, VerifyReport};
+pub use source::VerifyError;
+
+/// Messages read at a time.
+const BATCH: usize = 4_096;
+/// Signals and dead letters whose traces are kept at a time, some 70 bytes each at most; more are
+/// judged in several passes over the streams.
+const MOST: u64 = 4_000_000;
+/// Clocks may disagree, and a server drops what is too old when it comes to it.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What there is to verify.
+struct Found {
+    partitions: Partitions,
+    signals: Info,
+    groups: usize,
+    committed: HashMap<u32, Committed>,
+}
+
+/// Verifies what `args` asks for, by what is stored over `client` of `link` for the group, the
+/// subjects and the analysis of `config`. Progress goes to standard error when it is a terminal.
+///
+/// # Errors
+/// When there is nothing to verify here, or nobody answers.
+pub async fn verify(
+    client: &Client,
+    link: &Arc<Link>,
+    config: &Config,
+    args: &VerifyArgs,
+    metrics: &Arc<Metrics>,
+) -> Result<VerifyReport, VerifyError> {
+    let start = Instant::now();
+    let source = Source::new(jetstream::new(client.clone()), link);
+    let found = find(&source, config).await?;
+    let span = Span {
+        from: args.from,
+        to: args.to,
+    };
+    let mut report = VerifyReport::default();
+    let shares = found.signals.state.messages.div_ceil(MOST).max(1);
+    for number in 0..shares {
+        let share = Share { of: shares, number };
+        let pass = Pass {
+            source: &source,
+            config,
+            found: &found,
+            metrics,
+            terms: Terms {
+                share,
+                span,
+                window: config.analysis.window as u64,
+                is_every: config.analysis.publish_frequency <= 1,
+            },
+        };
+        pass.run(&mut report).await?;
+    }
+    report.finish(start.elapsed().as_secs_f64());
+    Ok(report)
+}
+
+/// Looks at the streams, and at how far the group has come.
+async fn find(source: &Source, config: &Config) -> Result<Found, VerifyError> {
+    let unavailable = |text: String| VerifyError::Unavailable(text);
+    let durable = &config.durable;
+    let bars = &durable.bars_stream;
+    let none = |name: &str, key: &str| {
+        unavailable(format!(
+            "there is no stream {name}: durable delivery has not run here under this configuration; \
+             check NATS_URL, {key} and TECHNICAL_SUBJECTS"
+        ))
+    };
+    let recorded = if Partitions::has_symbols(config) {
+        let info = source.info(bars).await?;
+        let info = info.ok_or_else(|| none(bars, "TECHNICAL_BARS_STREAM"))?;
+        Partitions::recorded(&info).ok_or_else(|| {
+            unavailable(format!(
+                "the stream {bars} was not made by an agent for its bars; set \
+                 TECHNICAL_BARS_STREAM as for the agents"
+            ))
+        })?
+    } else {
+        0
+    };
+    let partitions = Partitions::new(config, recorded);
+    let name = &durable.signals_stream;
+    let looked = source.info(name).await?;
+    let looked = looked.ok_or_else(|| none(name, "TECHNICAL_SIGNALS_STREAM"))?;
+    let subjects = config.publish_subject.pattern().to_string();
+    for subject in [&subjects, &config.dead_letter_subject] {
+        if !looked.config.subjects.contains(subject) {
+            return Err(unavailable(format!(
+                "the stream {name} does not store {subject}, only {}; set \
+                 TECHNICAL_SIGNALS_STREAM, TECHNICAL_PUBLISH_SUBJECT and \
+                 TECHNICAL_DEAD_LETTER_SUBJECT as for the agents",
+                looked.config.subjects.join(", ")
+            )));
+        }
+    }
+    let groups = source.groups(config).await?;
+    let mut committed = HashMap::new();
+    for place in &partitions.places {
+        if let Some(one) = source.committed(config, place.number).await? {
+            committed.insert(place.number, one);
+        }
+    }
+    // after the markers, so that all that they cover is among the messages
+    let signals = source.info(name).await?;
+    let signals = signals.ok_or_else(|| none(name, "TECHNICAL_SIGNALS_STREAM"))?;
+    Ok(Found {
+        partitions,
+        signals,
+        groups,
+        committed,
+    })
+}
+
+/// One pass over the streams.
+struct Pass<'a> {
+    source: &'a Source,
+    config: &'a Config,
+    found: &'a Found,
+    metrics: &'a Arc<Metrics>,
+    terms: Terms,
+}
+
+/// What is known of the stream of signals once it was read.
+#[derive(Default)]
+struct Traces {
+    signals: Signals,
+    letters: Vec<Letter>,
+    in_span: Run,
+}
+
+impl Pass<'_> {
+    async fn run(&self, report: &mut VerifyReport) -> Result<(), VerifyError> {
+        // a signal of before the streams of bars were made is of other bars
+        let mut made = None;
+        for bare in [false, true] {
+            if let Some(info) = self.bars_info(bare).await? {
+                let created = nanos(info.created.unix_timestamp_nanos());
+                made = Some(made.map_or(created, |other: Timestamp| other.min(created)));
+            }
+        }
+        let traces = self.traces(made, report).await?;
+        let retention = self.retention();
+        // after the signals, so that their bars are among the messages
+        let infos = [self.bars_info(false).await?, self.bars_info(true).await?];
+        let bars = [infos[0].as_ref().map(bars), infos[1].as_ref().map(bars)];
+        let letters = Letters::new(traces.letters, self.found.groups);
+        let messages = infos.iter().flatten().map(|info| info.state.messages).sum();
+        let progress = progress_bar(messages, self.terms.share, "bars");
+        let mut judge = Judge::new(
+            self.terms,
+            (traces.signals, letters),
+            retention,
+            traces.in_span,
+            bars,
+            report,
+        );
+        for place in &self.found.partitions.places {
+            if let Some(info) = &infos[usize::from(place.is_bare)] {
+                self.partition(place, info, &mut judge, &progress).await?;
+            }
+        }
+        judge.finish();
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    /// The stream of bars on subjects without a symbol, or with one; nothing where none of the
+    /// market-data subjects is such.
+    async fn bars_info(&self, is_bare: bool) -> Result<Option<Info>, VerifyError> {
+        let places = &self.found.partitions.places;
+        let Some(place) = places.iter().find(|place| place.is_bare == is_bare) else {
+            return Ok(None);
+        };
+        let info = self.source.info(&place.stream).await?;
+        info.map(Some).ok_or_else(|| {
+            VerifyError::Unavailable(format!(
+                "there is no stream {}: set TECHNICAL_SUBJECTS as for the agents, of which some \
+                 store bars there",
+                place.stream
+            ))
+        })
+    }
+
+    /// Reads the stream of signals.
+    async fn traces(
+        &self,
+        made: Option<Timestamp>,
+        report: &mut VerifyReport,
+    ) -> Result<Traces, VerifyError> {
+        let info = &self.found.signals;
+        let progress = progress_bar(info.state.messages, self.terms.share, "signals");
+        let mut traces = Traces::default();
+        let pattern = self.config.publish_subject.pattern();
+        let mut reader = self.source.read(info, "");
+        let outcome = loop {
+            match reader.next(BATCH).await {
+                Ok(batch) if batch.is_empty() => break Ok(()),
+                Ok(batch) => {
+                    progress.inc(batch.len() as u64);
+                    for stored in &batch {
+                        self.trace(stored, &pattern, made, &mut traces, report);
+                    }
+                }
+                Err(error) => break Err(self.source.unanswered(&error)),
+            }
+        };
+        reader.close().await;
+        progress.finish_and_clear();
+        outcome.map(|()| traces)
+    }
+
+    fn trace(
+        &self,
+        stored: &Stored,
+        pattern: &SubjectPattern,
+        made: Option<Timestamp>,
+        traces: &mut Traces,
+        report: &mut VerifyReport,
+    ) {
+        let text = |name: &str| stored.headers.get(name).map(HeaderValue::as_str);
+        let input = text(INPUT_SEQ).and_then(|text| text.parse::<u64>().ok());
+        let is_first = self.terms.share.number == 0;
+        let is_old = made.is_some_and(|made| stored.at < made);
+        let in_span = self.terms.span.has(stored.at);
+        let subject = stored.subject.as_str();
+        if subject == self.config.dead_letter_subject {
+            // core delivery names no message, and stores no letter on purpose
+            let Some(input) = input else { return };
+            if is_first && in_span {
+                report.dead_letters += 1;
+            }
+            if is_old {
+                report.skip(OTHER_BARS, u64::from(is_first));
+                return;
+            }
+            let is_bare = text(SUBJECT).is_some_and(|one| self.found.partitions.is_bare(one));
+            let place = Place::new(is_bare, input);
+            if self.terms.share.has_letters(place) {
+                let name = text(REASON).unwrap_or_default();
+                traces.letters.push(Letter {
+                    place,
+                    reason: Reason::ALL.into_iter().find(|one| one.name() == name),
+                    hash: xxh3_64(&stored.payload),
+                    is_cut: text(TRUNCATED).is_some(),
+                    seq: stored.seq,
+                });
+            }
+            return;
+        }
+        let is_ours = text(GROUP).is_none_or(|group| group == self.config.group);
+        if !pattern.matches(subject) || !is_ours {
+            return;
+        }
+        if is_first && in_span {
+            report.signals += 1;
+        }
+        if is_old {
+            report.skip(OTHER_BARS, u64::from(is_first));
+            return;
+        }
+        if in_span {
+            traces.in_span.add(stored.seq);
+        }
+        match Head::read(&stored.payload) {
+            Some(head) if self.terms.share.has(&head.key.series) => {
+                let hash = hash(subject, &stored.payload);
+                traces
+                    .signals
+                    .add(&head.key, hash, stored.seq, input.unwrap_or(0));
+            }
+            None if is_first && in_span => report.different.add(|| {
+                let detail = format!("what is stored on {subject} is no signal");
+                Finding::new(Kind::Signal, &self.found.signals.config.name, detail).at(stored.seq)
+            }),
+            Some(_) | None => {}
+        }
+    }
+
+    /// What the stream of signals may have dropped by now.
+    fn retention(&self) -> Retention {
+        let info = &self.found.signals;
+        let config = &info.config;
+        let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
+        let is_full = limit(config.max_bytes)
+            .or(limit(config.max_messages))
+            .is_some();
+        let age = (!config.max_age.is_zero()).then_some(config.max_age);
+        let drops_for_room = is_full && config.discard == DiscardPolicy::Old;
+        Retention {
+            name: config.name.clone(),
+            created: nanos(info.created.unix_timestamp_nanos()),
+            oldest: age.map(|age| {
+                let age = age.saturating_sub(SLACK).as_nanos();
+                let now = clock::now().nanos();
+                Timestamp::from_nanos(now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
+            }),
+            first_at: (drops_for_room && info.state.first_sequence > 1)
+                .then(|| nanos(info.state.first_timestamp.unix_timestamp_nanos())),
+            per_subject: limit(config.max_messages_per_subject),
+        }
+    }
+
+    /// Computes one partition again.
+    async fn partition(
+        &self,
+        place: &PartitionPlace,
+        info: &Info,
+        judge: &mut Judge<'_>,
+        progress: &ProgressBar,
+    ) -> Result<(), VerifyError> {
+        let metrics = Arc::clone(self.metrics);
+        let mut again = Recomputation::new(self.config, &self.found.partitions, metrics);
+        let committed = self.found.committed.get(&place.number).cloned();
+        let mut judge = judge.partition(place.number, place.is_bare, committed);
+        let mut reader = self.source.read(info, &place.filter);
+        let outcome = loop {
+            let batch = match reader.next(BATCH).await {
+                Ok(batch) if batch.is_empty() => break Ok(()),
+                Ok(batch) => batch,
+                Err(error) => break Err(self.source.unanswered(&error)),
+            };
+            progress.inc(batch.len() as u64);
+            for stored in &batch {
+                let input = Input {
+                    subject: &stored.subject,
+                    headers: &stored.headers,
+                    payload: &stored.payload,
+                    seq: stored.seq,
+                    stored_at: stored.at,
+                };
+                let outputs = again.take(input, judge.is_poison(stored.seq));
+                for look in judge.message(stored, outputs) {
+                    let found = if look.is_probe || judge.has_room() {
+                        let name = &self.found.signals.config.name;
+                        self.source.message(name, look.seq).await?
+                    } else {
+                        None
+                    };
+                    judge.looked(look, found.as_ref());
+                }
+            }
+        };
+        reader.close().await;
+        outcome?;
+        judge.finish();
+        Ok(())
+    }
+}
+
+/// Why signals of another stream of bars are not checkable.
+const OTHER_BARS: &str = "stored before the stream of bars was made";
+
+fn bars(info: &Info) -> Bars {
+    let limit = info.config.max_messages_per_subject;
+    let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+    let mut deleted = info.state.deleted.clone().unwrap_or_default();
+    deleted.retain(|seq| (first..=last).contains(seq));
+    deleted.sort_unstable();
+    let counted = info.state.deleted_count.unwrap_or(0);
+    Bars {
+        name: info.config.name.clone(),
+        origin: info.created.to_string(),
+        first,
+        last,
+        uncounted: if counted > source::MAX_DELETED {
+            counted
+        } else {
+            0
+        },
+        deleted,
+        per_subject: u64::try_from(limit).ok().filter(|limit| *limit > 0),
+        in_span: Run::default(),
+        subjects: HashMap::new(),
+    }
+}
+
+fn nanos(nanos: i128) -> Timestamp {
+    Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+/// On standard error, and only when that is a terminal.
+fn progress_bar(messages: u64, share: Share, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(messages);
+    let part = if share.of > 1 {
+        format!(" ({} of {})", share.number + 1, share.of)
+    } else {
+        String::new()
+    };
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}{part}  {{rate}}/s  {{eta}} left");
+    match ProgressStyle::with_template(&template) {
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
+        Err(_) => bar,
+    }
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // a display that cannot be written to shows nothing
+    let _ = write!(out, "{:.0}", state.per_sec());
+}

@@ -1,0 +1,491 @@
+//! `verify`: what agents stored is found in order, and whatever is done to it afterwards is found
+//! and named.
+//!
+//! What is expected of a broken stream is what the test did to it; what is expected of a whole one
+//! comes from `replay` and from what each message says has to become of it ([`crate::verdict`]).
+
+mod retained;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::Context;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+use crate::common::{Agent, NatsServer, PATIENCE};
+use crate::feeder::{Counts, bar, connect, store, store_round};
+use crate::fleet::CONFIGURATIONS;
+use crate::history::{Due, Stored, contents, count};
+use crate::{ANALYSIS, agent};
+
+const SYMBOLS: usize = 6;
+const ROUNDS: u64 = 30;
+const LISTS: [&str; 5] = ["missing", "doubled", "different", "out_of_order", "holes"];
+/// As in the market that is fed.
+const MARKET: [(&str, &str); 1] = [("TECHNICAL_MAX_PAYLOAD_BYTES", "4096")];
+
+/// How a run of `verify` ended, and what it printed.
+struct Verified {
+    code: i32,
+    stdout: String,
+    all: String,
+}
+
+impl Verified {
+    fn report(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}", self.all))
+    }
+
+    /// The findings of one list.
+    fn list(&self, name: &str) -> Vec<Value> {
+        let report = self.report();
+        report[name].as_array().expect("a list").clone()
+    }
+
+    /// How many findings each list has.
+    fn totals(&self) -> [u64; 5] {
+        let report = self.report();
+        LISTS.map(|name| report["totals"][name].as_u64().expect("a total"))
+    }
+}
+
+fn run(url: &str, options: &[&str], more: &[(&str, &str)]) -> Verified {
+    let arguments: Vec<&str> = ["verify"].iter().chain(options).copied().collect();
+    let mut variables = vec![("NATS_URL", url)];
+    variables.extend_from_slice(ANALYSIS);
+    variables.extend_from_slice(&MARKET);
+    variables.extend_from_slice(more);
+    let mut run = Agent::start_with(&arguments, variables);
+    Verified {
+        code: run.wait_exit(),
+        stdout: run.stdout().join("\n"),
+        all: run.output(),
+    }
+}
+
+fn verify(server: &NatsServer) -> Verified {
+    run(&server.url(), &["--json"], &[])
+}
+
+/// Nothing is wrong, and nothing was left out.
+fn clean(verified: &Verified) -> Value {
+    let report = verified.report();
+    assert_eq!(verified.code, 0, "{}", verified.all);
+    assert_eq!(verified.totals(), [0; 5], "{report:#}");
+    assert_eq!(report["ok"], true);
+    report
+}
+
+/// A server whose streams hold a market and what an agent made of it; the agent has ended.
+async fn judged_market(more: &[(&str, &str)]) -> (NatsServer, Context, u64) {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut running = agent(&server, &[&MARKET, more].concat());
+    running.wait_ready();
+    let counts = Counts::default();
+    for n in 0..ROUNDS {
+        for symbol in 0..SYMBOLS {
+            store_round(&js, symbol, n, &counts).await;
+        }
+    }
+    let fed = counts.bars.into_inner() + counts.malformed.into_inner();
+    let due = Due::of(&js, &CONFIGURATIONS[..1]).await;
+    assert!(due.wait(&js).await, "everything due is stored");
+    running.sigterm();
+    assert_eq!(running.wait_exit(), 0);
+    (server, js, fed)
+}
+
+async fn signals(js: &Context) -> Vec<Stored> {
+    contents(js, "TECHNICAL_SIGNALS", "insight.>").await
+}
+
+async fn letters(js: &Context) -> Vec<Stored> {
+    contents(js, "TECHNICAL_SIGNALS", "dead.technical").await
+}
+
+fn of(all: &[Stored], symbol: &str) -> Vec<Stored> {
+    let subject = format!("insight.technical.{symbol}.1m");
+    let of = all.iter().filter(|one| one.subject == subject);
+    of.cloned().collect()
+}
+
+async fn delete(js: &Context, stream: &str, seq: u64) {
+    let stream = js.get_stream(stream).await.expect("the stream");
+    assert!(stream.delete_message(seq).await.expect("an answer"));
+}
+
+/// Stores a message in the stream of signals; its sequence.
+async fn publish(js: &Context, subject: &str, headers: HeaderMap, payload: Vec<u8>) -> u64 {
+    let sent = js.publish_with_headers(subject.to_owned(), headers, payload.into());
+    let acknowledged = sent.await.expect("a request").await;
+    acknowledged.expect("it is stored").sequence
+}
+
+/// The headers under another message id.
+fn renamed(headers: &HeaderMap, id: &str) -> HeaderMap {
+    let mut other = HeaderMap::new();
+    for (name, values) in headers.iter() {
+        let name: &str = name.as_ref();
+        if name.starts_with("Ta-") {
+            for value in values {
+                other.append(name, value.as_str());
+            }
+        }
+    }
+    other.insert("Nats-Msg-Id", id);
+    other
+}
+
+fn payload(signal: &Stored) -> Value {
+    serde_json::from_slice(&signal.payload).expect("a signal")
+}
+
+/// Whether a finding is about this signal.
+fn is_about(finding: &Value, signal: &Stored) -> bool {
+    let payload = payload(signal);
+    ["symbol", "timeframe", "timestamp", "revision"]
+        .iter()
+        .all(|name| finding[*name] == payload[*name])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agents_stored_of_a_market_is_as_promised_and_is_left_as_it_is() {
+    let (server, js, fed) = judged_market(&[]).await;
+    let (before, refused) = (signals(&js).await, letters(&js).await);
+    let last_stored = last_seq(&js, "TECHNICAL_SIGNALS").await;
+    let report = clean(&verify(&server));
+    assert_eq!(report["bars"], fed);
+    assert_eq!(report["signals"], before.len());
+    assert_eq!(report["dead_letters"], refused.len());
+    assert_eq!(report["pending"], 0);
+    assert_eq!(report["not_checkable"], json!({}));
+    // an independent judgement says the same
+    let due = Due::of(&js, &CONFIGURATIONS[..1]).await;
+    let faults: Vec<String> = due
+        .verdicts(&js)
+        .await
+        .into_iter()
+        .flat_map(|verdict| verdict.faults)
+        .collect();
+    assert_eq!(faults, [""; 0]);
+
+    // people are told the same
+    let text = run(&server.url(), &[], &[]);
+    assert_eq!(text.code, 0, "{}", text.all);
+    let row = |name: &str, count: u64| format!("{name:14}{count:>12}");
+    assert!(text.stdout.contains(&row("bars", fed)), "{}", text.stdout);
+    assert!(text.stdout.contains("every promise is kept"));
+
+    // nothing was stored, and no consumer is left
+    let consumers = consumers(&js).await;
+    clean(&verify(&server));
+    assert_eq!(self::consumers(&js).await, consumers);
+    let after = last_seq(&js, "TECHNICAL_SIGNALS").await;
+    assert_eq!(after, last_stored);
+}
+
+async fn last_seq(js: &Context, stream: &str) -> u64 {
+    let stream = js.get_stream(stream).await.expect("the stream");
+    stream.cached_info().state.last_sequence
+}
+
+/// The consumers of all streams that are read.
+async fn consumers(js: &Context) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for name in [
+        "TECHNICAL_BARS",
+        "IN_TECHNICAL_BARS",
+        "TECHNICAL_BARS_BARE",
+        "TECHNICAL_SIGNALS",
+    ] {
+        let stream = js.get_stream(name).await.expect("the stream");
+        let mut names = stream.consumer_names();
+        while let Some(name) = names.next().await {
+            all.insert(name.expect("a name"));
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_done_to_the_streams_is_found_in_its_place() {
+    let (server, js, _) = judged_market(&[]).await;
+    let all = signals(&js).await;
+    let refused = letters(&js).await;
+    let mut totals = [0; 5];
+
+    // a signal is taken away: the first of its series, one in the middle, the last
+    let series = of(&all, "S2");
+    for at in [0, series.len() / 2, series.len() - 1] {
+        delete(&js, "TECHNICAL_SIGNALS", series[at].seq).await;
+        totals[0] += 1;
+        let verified = verify(&server);
+        assert_eq!((verified.code, verified.totals()), (65, totals), "{at}");
+        let missing = verified.list("missing");
+        let found = missing.iter().find(|one| is_about(one, &series[at]));
+        let found = found.unwrap_or_else(|| panic!("{missing:#?}"));
+        assert_eq!(found["kind"], "signal");
+        assert_eq!(found["bars_stream"], "TECHNICAL_BARS");
+        let input = series[at].header("Ta-Input-Seq").expect("a bar");
+        assert_eq!(found["bar_sequence"].to_string(), input);
+    }
+
+    // a dead letter is taken away
+    let letter = &refused[refused.len() / 2];
+    delete(&js, "TECHNICAL_SIGNALS", letter.seq).await;
+    totals[0] += 1;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, totals));
+    let missing = verified.list("missing");
+    let found = missing.iter().find(|one| one["kind"] == "dead_letter");
+    let found = found.unwrap_or_else(|| panic!("{missing:#?}"));
+    let input = letter.header("Ta-Input-Seq").expect("a message");
+    assert_eq!(found["bar_sequence"].to_string(), input);
+    assert_eq!(
+        found["reason"],
+        letter.header("Ta-Reason").expect("a reason")
+    );
+
+    // a second copy under another message id, with and without the headers of an agent
+    let series = of(&all, "S3");
+    for (at, headers) in [
+        (2, renamed(&series[2].headers, "copy")),
+        (series.len() - 1, HeaderMap::new()),
+    ] {
+        let copy = &series[at];
+        let seq = publish(&js, &copy.subject, headers, copy.payload.clone()).await;
+        totals[1] += 1;
+        let verified = verify(&server);
+        assert_eq!((verified.code, verified.totals()), (65, totals));
+        let doubled = verified.list("doubled");
+        let found = doubled.iter().find(|one| one["sequence"] == seq);
+        let found = found.unwrap_or_else(|| panic!("{doubled:#?}"));
+        assert!(is_about(found, copy), "{found:#}");
+    }
+
+    // one value is another: the last of its series, so that its place is right
+    let series = of(&all, "S4");
+    let last = &series[series.len() - 1];
+    let altered = payload(last).to_string();
+    let rsi = payload(last)["rsi"].as_f64().expect("a value");
+    let text = String::from_utf8(last.payload.clone()).expect("UTF-8");
+    assert_eq!(serde_json::from_str::<Value>(&altered).unwrap()["rsi"], rsi);
+    let forged = text.replace(&format!("\"rsi\":{}", payload(last)["rsi"]), "\"rsi\":12.5");
+    assert_ne!(text, forged);
+    delete(&js, "TECHNICAL_SIGNALS", last.seq).await;
+    let headers = renamed(&last.headers, "altered");
+    let seq = publish(&js, &last.subject, headers, forged.into_bytes()).await;
+    totals[2] += 1;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, totals));
+    let found = &verified.list("different")[0];
+    assert_eq!(found["sequence"], seq);
+    assert!(is_about(found, last), "{found:#}");
+    assert_eq!(
+        found["fields"],
+        json!([{"field": "rsi", "expected": rsi, "found": 12.5}])
+    );
+
+    // a signal that nobody computed: of a bar before its series was old enough, and of no series
+    let mut early = payload(&series[0]);
+    early["timestamp"] = json!("2023-11-14T22:13:20Z");
+    let mut unknown = early.clone();
+    unknown["symbol"] = json!("NEVER");
+    for (signal, headers) in [
+        (early, renamed(&series[0].headers, "early")),
+        (unknown, HeaderMap::new()),
+    ] {
+        let symbol = signal["symbol"].as_str().expect("a symbol");
+        let subject = format!("insight.technical.{symbol}.1m");
+        let seq = publish(&js, &subject, headers, signal.to_string().into_bytes()).await;
+        totals[2] += 1;
+        let verified = verify(&server);
+        assert_eq!((verified.code, verified.totals()), (65, totals));
+        let different = verified.list("different");
+        let found = different.iter().find(|one| one["sequence"] == seq);
+        assert_eq!(found.unwrap()["timestamp"], signal["timestamp"]);
+    }
+    // what is no signal at all
+    let seq = publish(
+        &js,
+        "insight.technical.S2.1m",
+        HeaderMap::new(),
+        b"hello".to_vec(),
+    )
+    .await;
+    totals[2] += 1;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, totals));
+    let different = verified.list("different");
+    assert!(different.iter().any(|one| one["sequence"] == seq));
+
+    // a dead letter with another reason, and one for what is good
+    let letter = &refused[2];
+    delete(&js, "TECHNICAL_SIGNALS", letter.seq).await;
+    let mut headers = renamed(&letter.headers, "other reason");
+    headers.insert("Ta-Reason", "empty_promise");
+    let seq = publish(&js, "dead.technical", headers, letter.payload.clone()).await;
+    let mut headers = renamed(&letter.headers, "good bar");
+    let input = series[3].header("Ta-Input-Seq").expect("a bar");
+    headers.insert("Ta-Input-Seq", input.as_str());
+    headers.insert("Ta-Subject", "raw.market_data.price.S4.1m");
+    let good = publish(&js, "dead.technical", headers, series[3].payload.clone()).await;
+    totals[2] += 2;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, totals));
+    let different = verified.list("different");
+    for seq in [seq, good] {
+        let found = different.iter().find(|one| one["sequence"] == seq);
+        assert_eq!(found.unwrap()["kind"], "dead_letter");
+    }
+
+    // two signals swap their places
+    let series = of(&all, "S5");
+    let (first, second) = (&series[series.len() - 2], &series[series.len() - 1]);
+    for one in [first, second] {
+        delete(&js, "TECHNICAL_SIGNALS", one.seq).await;
+    }
+    let mut seqs = Vec::new();
+    for one in [second, first] {
+        let headers = renamed(&one.headers, &format!("swapped {}", one.seq));
+        seqs.push(publish(&js, &one.subject, headers, one.payload.clone()).await);
+    }
+    totals[3] += 1;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, totals));
+    let found = &verified.list("out_of_order")[0];
+    assert_eq!(found["sequence"], seqs[1]);
+    assert!(is_about(found, first), "{found:#}");
+
+    // people see the first of each with their places
+    let text = run(&server.url(), &[], &[]);
+    assert_eq!(text.code, 65);
+    for shown in [
+        "a promise is BROKEN".to_owned(),
+        format!("rsi: expected {rsi}, found 12.5"),
+        format!("TECHNICAL_SIGNALS #{} S5 1m", seqs[1]),
+    ] {
+        assert!(text.stdout.contains(&shown), "{shown}: {}", text.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_that_is_deleted_from_the_middle_is_a_hole_and_nothing_else() {
+    let (server, js, _) = judged_market(&[]).await;
+    let series = of(&signals(&js).await, "S2");
+    let hole: u64 = series[series.len() / 2]
+        .header("Ta-Input-Seq")
+        .and_then(|seq| seq.parse().ok())
+        .expect("a bar");
+    delete(&js, "TECHNICAL_BARS", hole).await;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, [0, 0, 0, 0, 1]));
+    let found = &verified.list("holes")[0];
+    assert_eq!(found["stream"], "TECHNICAL_BARS");
+    assert_eq!(found["sequence"], hole);
+    // the signals that were computed from it are not blamed
+    let report = verified.report();
+    let skipped = report["not_checkable"].as_object().expect("reasons");
+    assert!(!skipped.is_empty(), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_said_within_bounds() {
+    let unreachable = format!("nats://127.0.0.1:{}", crate::common::free_port());
+    let start = Instant::now();
+    let verified = run(&unreachable, &["--json"], &[("NATS_CONNECT_TIMEOUT", "1")]);
+    assert_eq!(verified.code, 69, "{}", verified.all);
+    assert!(verified.all.contains("no connection to NATS"));
+    assert!(start.elapsed() < PATIENCE);
+
+    let plain = NatsServer::start(crate::common::Options::default());
+    let verified = verify(&plain);
+    assert_eq!(verified.code, 69, "{}", verified.all);
+    assert!(verified.all.contains("no JetStream"), "{}", verified.all);
+
+    let server = NatsServer::jetstream();
+    let verified = verify(&server);
+    assert_eq!(verified.code, 69, "{}", verified.all);
+    let told = "there is no stream TECHNICAL_BARS";
+    assert!(verified.all.contains(told), "{}", verified.all);
+
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    for (more, told) in [
+        (("TECHNICAL_SIGNALS_STREAM", "OTHER"), "no stream OTHER"),
+        (
+            ("TECHNICAL_BARS_STREAM", "KV_TECHNICAL_SIGNALS_GROUPS"),
+            "was not made by an agent",
+        ),
+        (
+            ("TECHNICAL_PUBLISH_SUBJECT", "elsewhere.{symbol}"),
+            "does not store elsewhere.*",
+        ),
+    ] {
+        let verified = run(&server.url(), &[], &[more]);
+        assert_eq!(verified.code, 69, "{}", verified.all);
+        assert!(verified.all.contains(told), "{}", verified.all);
+        assert!(verified.all.contains("TECHNICAL_"), "{}", verified.all);
+    }
+    // streams without a bar hold no fault
+    let report = clean(&verify(&server));
+    assert_eq!(
+        (&report["bars"], &report["signals"]),
+        (&json!(0), &json!(0))
+    );
+    for options in [["--from", "soon"], ["--to", "12"]] {
+        assert_eq!(run(&server.url(), &options, &[]).code, 64);
+    }
+    let broken = run(&server.url(), &[], &[("TECHNICAL_RSI_PERIOD", "0")]);
+    assert_eq!(broken.code, 78);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_has_the_same_shape_whether_or_not_something_is_wrong() {
+    let (server, js, _) = judged_market(&[]).await;
+    let whole = verify(&server).report();
+    let one = &signals(&js).await[9];
+    delete(&js, "TECHNICAL_SIGNALS", one.seq).await;
+    let broken = verify(&server).report();
+    for report in [&whole, &broken] {
+        for name in ["bars", "signals", "dead_letters", "pending"] {
+            assert!(report[name].is_u64(), "{name}: {report:#}");
+        }
+        for name in LISTS {
+            let all = report[name].as_array().expect("a list");
+            assert_eq!(report["totals"][name], all.len(), "{name}");
+        }
+        assert!(report["ok"].is_boolean());
+    }
+    let names = |report: &Value| -> BTreeSet<String> {
+        report
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(names(&whole), names(&broken));
+    assert_eq!((&whole["ok"], &broken["ok"]), (&json!(true), &json!(false)));
+}
+
+/// Bars of one symbol on its subject.
+async fn feed(js: &Context, symbol: usize, bars: std::ops::Range<u64>) {
+    for n in bars {
+        let subject = format!("raw.market_data.price.S{symbol}.1m");
+        let (payload, id) = (bar(symbol, n).to_string(), format!("{symbol}-{n}"));
+        store(js, &subject, &payload, &id).await;
+    }
+}
+
+/// Waits until so many signals are stored.
+async fn stored(js: &Context, signals: usize) {
+    let start = Instant::now();
+    while count(js, "insight.>").await < signals {
+        assert!(start.elapsed() < PATIENCE, "{signals} signals");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
