@@ -180,7 +180,7 @@ pub struct RedriveArgs {
 }
 
 /// Arguments of `verify`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(
     after_help = "Reads the streams of bars and of signals, computes every signal of TECHNICAL_GROUP \
     again under the configuration in the environment, and compares: each bar that is due has exactly \
@@ -197,6 +197,10 @@ pub struct VerifyArgs {
     /// Only bars that the stream stored before, RFC 3339
     #[arg(long, value_name = "TIME", value_parser = stored_time)]
     pub to: Option<Timestamp>,
+    /// A signal may also be that of the configuration in this file, which agents had before; in the
+    /// form of .env, and with all TECHNICAL_ variables that were set. May be given several times
+    #[arg(long, value_name = "FILE")]
+    pub former: Vec<PathBuf>,
     /// Report as JSON, one object
     #[arg(long)]
     pub json: bool,

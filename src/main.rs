@@ -11,13 +11,13 @@ use technical_analysis_agent::cli::{
     self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs, VerifyArgs,
 };
 use technical_analysis_agent::clock;
-use technical_analysis_agent::config::{Config, ProcessEnvironment};
+use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
 use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::redrive::redrive;
-use technical_analysis_agent::tools::verify::verify;
+use technical_analysis_agent::tools::verify::{MOST, Task, verify};
 use technical_analysis_agent::tools::{health, replay::replay};
 
 /// For a server to be there, where `NATS_CONNECT_TIMEOUT` does not say.
@@ -112,11 +112,25 @@ fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
 fn verify_streams(args: &VerifyArgs) -> Result<Exit, Error> {
     let mut config = Config::load(&ProcessEnvironment)?;
     config.nats.connect_timeout.get_or_insert(VERIFY_CONNECT);
+    let former = args.former.iter().map(|path| {
+        FormerEnvironment::new(&ProcessEnvironment, path)
+            .map_err(|error| Error::Usage(format!("--former {}: {error}", path.display())))
+            .and_then(|environment| Ok(Config::load(&environment)?))
+    });
+    let former = former.collect::<Result<Vec<Config>, Error>>()?;
     let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
     let report = runtime()?.block_on(async {
         let link = Link::new();
         let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
-        Ok::<_, Error>(verify(&client, &link, &config, args, &app::metrics()).await?)
+        let task = Task {
+            config: &config,
+            former: &former,
+            from: args.from,
+            to: args.to,
+            most: MOST,
+            metrics: &app::metrics(),
+        };
+        Ok::<_, Error>(verify(&client, &link, &task).await?)
     })?;
     if args.json {
         say(&json_line(&report)?);

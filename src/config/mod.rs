@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use durable::{DurableConfig, Storage};
-pub use environment::{Environment, ProcessEnvironment};
+pub use environment::{Environment, FormerEnvironment, ProcessEnvironment};
 pub use log_filter::{InvalidLogFilter, LogFilter};
 pub use nats::{Auth, NatsConfig};
 pub use reference::{env_example, help, markdown_table};

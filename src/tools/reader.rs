@@ -3,7 +3,7 @@
 //! In batches, each of which ends by the server's word and not by silence. What a lost connection
 //! swallows is noticed by the count of deliveries, and read again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
@@ -57,6 +57,8 @@ pub(super) struct Reader {
     /// Where the next batch begins; nothing before the first.
     next: Option<u64>,
     consumer: Option<PullConsumer>,
+    /// The time of the server when a consumer was made, and when that was here.
+    opened: Option<(Timestamp, Instant)>,
     /// Deliveries of this consumer.
     delivered: u64,
     ended: bool,
@@ -70,6 +72,7 @@ impl Reader {
             scope,
             next: None,
             consumer: None,
+            opened: None,
             delivered: 0,
         }
     }
@@ -87,6 +90,13 @@ impl Reader {
             sleep(PAUSE * tries).await;
             tries += 1;
         }
+    }
+
+    /// The time by the server's clock; nothing before the first batch.
+    pub fn now(&self) -> Option<Timestamp> {
+        let (at, since) = self.opened?;
+        let passed = i64::try_from(since.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        Some(Timestamp::from_nanos(at.nanos().saturating_add(passed)))
     }
 
     /// Tells the server that it is over, as a courtesy.
@@ -180,9 +190,14 @@ impl Reader {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        self.js
+        let consumer: PullConsumer = self
+            .js
             .create_consumer_on_stream(config, &self.scope.stream)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        let made = consumer.cached_info().created.unix_timestamp_nanos();
+        let made = Timestamp::from_nanos(i64::try_from(made).unwrap_or(i64::MAX));
+        self.opened = Some((made, Instant::now()));
+        Ok(consumer)
     }
 }

@@ -11,10 +11,10 @@
 
 mod difference;
 mod judge;
-mod key;
-mod letters;
+pub mod key;
+pub mod letters;
 mod report;
-mod signals;
+pub mod signals;
 mod source;
 
 use std::collections::HashMap;
@@ -30,7 +30,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bus::Link;
 use crate::bus::durable::{Committed, Input, Partitions, Place as PartitionPlace, Recomputation};
-use crate::cli::VerifyArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::market::Timestamp;
@@ -50,11 +49,28 @@ pub use source::VerifyError;
 
 /// Messages read at a time.
 const BATCH: usize = 4_096;
-/// Signals and dead letters whose traces are kept at a time, some 70 bytes each at most; more are
-/// judged in several passes over the streams.
-const MOST: u64 = 4_000_000;
+/// Signals and dead letters whose traces are kept at a time, 40 to 80 bytes each; more are judged in
+/// several passes over the streams.
+pub const MOST: u64 = 4_000_000;
 /// Clocks may disagree, and a server drops what is too old when it comes to it.
 const SLACK: Duration = Duration::from_secs(5);
+
+/// What to verify.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// Group, streams and subjects, and the analysis of the agents.
+    pub config: &'a Config,
+    /// Configurations that agents had before: a signal may be that of any of them.
+    pub former: &'a [Config],
+    /// Only bars that were stored from then on.
+    pub from: Option<Timestamp>,
+    /// Only bars that were stored before.
+    pub to: Option<Timestamp>,
+    /// Stored messages whose traces are kept at a time, such as [`MOST`].
+    pub most: u64,
+    /// Where recomputation counts.
+    pub metrics: &'a Arc<Metrics>,
+}
 
 /// What there is to verify.
 struct Found {
@@ -64,45 +80,59 @@ struct Found {
     committed: HashMap<u32, Committed>,
 }
 
-/// Verifies what `args` asks for, by what is stored over `client` of `link` for the group, the
-/// subjects and the analysis of `config`. Progress goes to standard error when it is a terminal.
+/// Verifies `task` by what is stored over `client` of `link`. Progress goes to standard error when
+/// it is a terminal.
 ///
 /// # Errors
 /// When there is nothing to verify here, or nobody answers.
 pub async fn verify(
     client: &Client,
     link: &Arc<Link>,
-    config: &Config,
-    args: &VerifyArgs,
-    metrics: &Arc<Metrics>,
+    task: &Task<'_>,
 ) -> Result<VerifyReport, VerifyError> {
     let start = Instant::now();
+    let config = task.config;
     let source = Source::new(jetstream::new(client.clone()), link);
     let found = find(&source, config).await?;
     let span = Span {
-        from: args.from,
-        to: args.to,
+        from: task.from,
+        to: task.to,
     };
+    let former = task.former.iter().map(|former| analysed_as(config, former));
+    let former: Vec<Config> = former.collect();
+    let all = || std::iter::once(config).chain(&former);
     let mut report = VerifyReport::default();
-    let shares = found.signals.state.messages.div_ceil(MOST).max(1);
+    let shares = found.signals.state.messages.div_ceil(task.most).max(1);
     for number in 0..shares {
         let share = Share { of: shares, number };
         let pass = Pass {
             source: &source,
             config,
+            former: &former,
             found: &found,
-            metrics,
+            metrics: task.metrics,
             terms: Terms {
                 share,
                 span,
                 window: config.analysis.window as u64,
-                is_every: config.analysis.publish_frequency <= 1,
+                is_every: all().all(|config| config.analysis.publish_frequency <= 1),
             },
         };
         pass.run(&mut report).await?;
     }
     report.finish(start.elapsed().as_secs_f64());
     Ok(report)
+}
+
+/// `config` with what `former` makes of bars.
+fn analysed_as(config: &Config, former: &Config) -> Config {
+    let mut config = config.clone();
+    config.analysis = former.analysis.clone();
+    config.default_timeframe = former.default_timeframe;
+    config.max_series = former.max_series;
+    config.series_idle = former.series_idle;
+    config.max_payload_bytes = former.max_payload_bytes;
+    config
 }
 
 /// Looks at the streams, and at how far the group has come.
@@ -165,6 +195,7 @@ async fn find(source: &Source, config: &Config) -> Result<Found, VerifyError> {
 struct Pass<'a> {
     source: &'a Source,
     config: &'a Config,
+    former: &'a [Config],
     found: &'a Found,
     metrics: &'a Arc<Metrics>,
     terms: Terms,
@@ -176,6 +207,8 @@ struct Traces {
     signals: Signals,
     letters: Vec<Letter>,
     in_span: Run,
+    /// The time of the server when reading ended; nothing when there was nothing to be read.
+    read_at: Option<Timestamp>,
 }
 
 impl Pass<'_> {
@@ -189,7 +222,7 @@ impl Pass<'_> {
             }
         }
         let traces = self.traces(made, report).await?;
-        let retention = self.retention();
+        let retention = self.retention(traces.read_at);
         // after the signals, so that their bars are among the messages
         let infos = [self.bars_info(false).await?, self.bars_info(true).await?];
         let bars = [infos[0].as_ref().map(bars), infos[1].as_ref().map(bars)];
@@ -254,6 +287,7 @@ impl Pass<'_> {
                 Err(error) => break Err(self.source.unanswered(&error)),
             }
         };
+        traces.read_at = reader.now();
         reader.close().await;
         progress.finish_and_clear();
         outcome.map(|()| traces)
@@ -326,8 +360,8 @@ impl Pass<'_> {
         }
     }
 
-    /// What the stream of signals may have dropped by now.
-    fn retention(&self) -> Retention {
+    /// What the stream of signals may have dropped when it was read to its end at `read_at`.
+    fn retention(&self, read_at: Option<Timestamp>) -> Retention {
         let info = &self.found.signals;
         let config = &info.config;
         let limit = |limit: i64| u64::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -341,7 +375,7 @@ impl Pass<'_> {
             created: nanos(info.created.unix_timestamp_nanos()),
             oldest: age.map(|age| {
                 let age = age.saturating_sub(SLACK).as_nanos();
-                let now = clock::now().nanos();
+                let now = read_at.unwrap_or_else(clock::now).nanos();
                 Timestamp::from_nanos(now.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
             }),
             first_at: (drops_for_room && info.state.first_sequence > 1)
@@ -358,8 +392,12 @@ impl Pass<'_> {
         judge: &mut Judge<'_>,
         progress: &ProgressBar,
     ) -> Result<(), VerifyError> {
-        let metrics = Arc::clone(self.metrics);
-        let mut again = Recomputation::new(self.config, &self.found.partitions, metrics);
+        let configs = std::iter::once(self.config).chain(self.former);
+        let mut again: Vec<Recomputation> = configs
+            .map(|config| {
+                Recomputation::new(config, &self.found.partitions, Arc::clone(self.metrics))
+            })
+            .collect();
         let committed = self.found.committed.get(&place.number).cloned();
         let mut judge = judge.partition(place.number, place.is_bare, committed);
         let mut reader = self.source.read(info, &place.filter);
@@ -378,7 +416,9 @@ impl Pass<'_> {
                     seq: stored.seq,
                     stored_at: stored.at,
                 };
-                let outputs = again.take(input, judge.is_poison(stored.seq));
+                let is_poison = judge.is_poison(stored.seq);
+                let outputs = again.iter_mut().map(|again| again.take(input, is_poison));
+                let outputs = outputs.collect();
                 for look in judge.message(stored, outputs) {
                     let found = if look.is_probe || judge.has_room() {
                         let name = &self.found.signals.config.name;

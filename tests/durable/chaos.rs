@@ -16,6 +16,7 @@ use crate::history::{Due, wait_stored};
 use crate::report::{Figures, Marks, Run, now, remember, told};
 use crate::schedule::Schedule;
 use crate::verdict::Verdict;
+use crate::verify::verify_after;
 
 const SYMBOLS: usize = 16;
 /// "Within seconds", on a machine that does much else.
@@ -36,7 +37,8 @@ async fn chaos() {
         3 => Broker::Three(Cluster::start().await),
         _ => panic!("there is one node or there are three"),
     };
-    let js = connect_to(&broker.urls()).await;
+    let urls = broker.urls();
+    let js = connect_to(&urls).await;
     let mut fleet = Fleet::start(broker, js.clone(), 2);
     let feeder = Feeder::market(js.clone(), SYMBOLS, Duration::from_millis(1), 0);
     let start = Instant::now();
@@ -90,8 +92,10 @@ async fn chaos() {
     println!("exit codes of agents told to end: {exits:?}");
     println!("{}", told(&run, &figures, &verdicts));
     remember(&run, &figures, &verdicts);
+    let verified = verify_after(&urls, &CONFIGURATIONS);
     let kept = verdicts.iter().all(|verdict| verdict.faults.is_empty());
     assert!(kept, "seed {seed}: a promise was broken, see above");
+    assert_eq!(verified, Ok(()), "seed {seed}: and verify says otherwise");
     assert!(
         exits.keys().all(|code| [0, 75].contains(code)),
         "agents ended otherwise than clean or late: {exits:?}"

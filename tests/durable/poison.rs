@@ -6,6 +6,7 @@ use async_nats::jetstream::Context;
 use crate::common::{NatsServer, until_async};
 use crate::feeder::{bar, connect, store};
 use crate::history::{contents, faults};
+use crate::verify::verify_after;
 use crate::{ANALYSIS, Agent, agent};
 
 /// A price that no other bar closes at.
@@ -100,6 +101,8 @@ async fn a_poisonous_message_is_tried_twice_refused_whole_and_passed_over_ever_a
     second.wait_metrics(&[("technical_panics_total", 0.0)]);
     second.sigterm();
     assert_eq!(second.wait_exit(), 0);
+    // nor does one that verifies it all
+    assert_eq!(verify_after(&server.url(), &[ANALYSIS]), Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,17 @@
 //! What was promised, promise by promise, against what the streams contain.
 //!
-//! Pure: what is due comes from `replay`, what is there from the streams, and both are given.
+//! The comparison is that of the command `verify`. What is due comes from `replay` and from what
+//! each message says of itself here, not from the streams as there. Pure: everything is given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
+use technical_analysis_agent::tools::verify::key::{Head, Key, hash};
+use technical_analysis_agent::tools::verify::letters::{
+    Claim as LetterClaim, Due as DueLetter, Letter, Letters, Place,
+};
+use technical_analysis_agent::tools::verify::signals::{Claim, Due, Signals};
+use technical_analysis_agent::wire::Reason;
 
 use crate::history::Stored;
 use crate::market::EXPECT;
@@ -17,21 +24,6 @@ pub struct Verdict {
     pub judged: usize,
     /// Those in which it was broken.
     pub faults: Vec<String>,
-}
-
-/// By which a signal is told from another.
-type Key = (String, String, String, u64);
-
-fn key(signal: &[u8]) -> Key {
-    let signal: Value = serde_json::from_slice(signal).unwrap_or_default();
-    let text = |name: &str| signal[name].as_str().unwrap_or_default().to_owned();
-    let revision = signal["revision"].as_u64().unwrap_or(u64::MAX);
-    (
-        text("symbol"),
-        text("timeframe"),
-        text("timestamp"),
-        revision,
-    )
 }
 
 /// Promises 1 to 3. `replayed` is what each configuration that was in use makes of the bars: which
@@ -51,43 +43,51 @@ pub fn of_signals(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> [Verdict; 3
         judged: signals.len(),
         ..Verdict::default()
     };
-    let expected: Vec<BTreeMap<Key, &Vec<u8>>> = replayed
-        .iter()
-        .map(|lines| lines.iter().map(|line| (key(line), line)).collect())
-        .collect();
-    let due: BTreeSet<&Key> = expected.iter().flat_map(BTreeMap::keys).collect();
-    once.judged = due.len();
-    let mut seen: BTreeMap<Key, usize> = BTreeMap::new();
-    let mut newest: BTreeMap<(String, String), (String, u64)> = BTreeMap::new();
-    for signal in signals {
-        let key = key(signal);
-        *seen.entry(key.clone()).or_default() += 1;
-        if !due.contains(&key) {
-            once.faults.push(format!("a signal of no bar: {key:?}"));
-        } else if expected
-            .iter()
-            .all(|lines| lines.get(&key) != Some(&signal))
-        {
-            bytes.faults.push(format!("other bytes: {key:?}"));
+    let mut found = Signals::default();
+    for (at, signal) in signals.iter().enumerate() {
+        match Head::read(signal) {
+            Some(head) => found.add(&head.key, hash("", signal), at as u64, 0),
+            None => once.faults.push(format!("no signal: number {at}")),
         }
-        let series = (key.0.clone(), key.1.clone());
-        let at = (key.2.clone(), key.3);
-        if newest.get(&series).is_some_and(|last| *last >= at) {
-            order.faults.push(format!("out of order: {key:?}"));
-        }
-        newest.insert(series, at);
     }
-    for key in due {
-        match seen.get(key) {
-            Some(1) => {}
-            Some(n) => once.faults.push(format!("{n} times: {key:?}")),
-            None => once.faults.push(format!("missing: {key:?}")),
+    let mut due: Vec<Key> = Vec::new();
+    let mut hashes: HashMap<Key, Vec<u64>> = HashMap::new();
+    for line in replayed.iter().flatten() {
+        let key = Head::read(line).expect("replay prints signals").key;
+        let all = hashes.entry(key.clone()).or_default();
+        if all.is_empty() {
+            due.push(key);
         }
-        if expected.iter().any(|lines| !lines.contains_key(key)) {
+        all.push(hash("", line));
+    }
+    once.judged = due.len();
+    for key in &due {
+        let hashes = &hashes[key];
+        let one = Due {
+            key,
+            hashes,
+            input: 0,
+            in_range: true,
+        };
+        match found.claim(one, 0, 0, 0) {
+            Claim::Equal(_) => {}
+            Claim::Different(_) => bytes.faults.push(format!("other bytes: {key:?}")),
+            Claim::Nothing => once.faults.push(format!("missing: {key:?}")),
+        }
+        if hashes.len() != replayed.len() {
             let told = format!("due under one configuration only: {key:?}");
             once.faults.push(told);
         }
     }
+    found.end_partition(false, |one| {
+        order.faults.push(format!("out of order: {:?}", one.key));
+    });
+    found.left(|one| {
+        once.faults.push(match one.twin {
+            Some(_) => format!("2 times: {:?}", one.key),
+            None => format!("a signal of no bar: {:?}", one.key),
+        });
+    });
     [once, order, bytes]
 }
 
@@ -102,6 +102,14 @@ pub fn expected_reason(bar: &Stored) -> Option<String> {
     }
 }
 
+fn place(subject: &str, seq: u64) -> Place {
+    Place::new(subject == "raw.market_data.price", seq)
+}
+
+fn reason(name: &str) -> Option<Reason> {
+    Reason::ALL.into_iter().find(|reason| reason.name() == name)
+}
+
 /// Promise 4: one dead letter for what is refused, with the reason, and none for anything else.
 /// `bars` are all messages of all streams of bars.
 pub fn of_letters(bars: &[Stored], letters: &[Stored]) -> Verdict {
@@ -109,46 +117,53 @@ pub fn of_letters(bars: &[Stored], letters: &[Stored]) -> Verdict {
         promise: "4 one dead letter for what is refused",
         ..Verdict::default()
     };
-    let mut written: BTreeMap<(String, u64), Vec<&Stored>> = BTreeMap::new();
-    for letter in letters {
+    let all = letters.iter().enumerate().map(|(at, letter)| {
         let subject = letter.header("Ta-Subject").unwrap_or_default();
         let seq = letter.header("Ta-Input-Seq").unwrap_or_default();
-        let place = (subject, seq.parse().unwrap_or(0));
-        written.entry(place).or_default().push(letter);
-    }
+        Letter {
+            place: place(&subject, seq.parse().unwrap_or(0)),
+            reason: reason(&letter.header("Ta-Reason").unwrap_or_default()),
+            hash: 0,
+            // what a message says of itself is not which of its elements is bad
+            is_cut: true,
+            seq: at as u64,
+        }
+    });
+    let mut written = Letters::new(all.collect(), 1);
+    let mut good = BTreeSet::new();
     for bar in bars {
-        let place = (bar.original().to_owned(), bar.seq);
-        let found = written.remove(&place).unwrap_or_default();
-        let Some(reason) = expected_reason(bar) else {
-            if !found.is_empty() {
-                verdict.faults.push(format!(
-                    "dead letter for what is good: {place:?}, {:?}",
-                    found[0].header("Ta-Detail")
-                ));
-            }
+        let place = place(bar.original(), bar.seq);
+        let Some(expected) = expected_reason(bar) else {
+            good.insert(place);
             continue;
         };
         verdict.judged += 1;
-        if found.len() != 1 {
-            verdict.faults.push(format!(
-                "{} dead letters for one refused message: {place:?}, {reason}",
-                found.len()
-            ));
-        }
-        for letter in found {
-            if letter.header("Ta-Reason").as_deref() != Some(reason.as_str()) {
-                verdict.faults.push(format!(
-                    "dead letter with another reason than {reason}: {place:?}, {:?}: {:?}",
-                    letter.header("Ta-Reason"),
-                    letter.header("Ta-Detail")
-                ));
-            }
+        let due = DueLetter {
+            reason: reason(&expected).expect("a reason that there is"),
+            hash: 0,
+            is_certain: true,
+        };
+        match written.claim(place, &[due])[0] {
+            LetterClaim::Equal => {}
+            LetterClaim::Different(at) => verdict.faults.push(format!(
+                "dead letter with another reason than {expected}: {place:?}, {:?}",
+                letters[at as usize].header("Ta-Reason")
+            )),
+            LetterClaim::Nothing => verdict.faults.push(format!(
+                "0 dead letters for one refused message: {place:?}, {expected}"
+            )),
         }
     }
-    for place in written.keys() {
-        verdict
-            .faults
-            .push(format!("dead letters for no message: {place:?}"));
+    for left in written.left() {
+        let place = left.letter.place;
+        verdict.faults.push(match left.twin {
+            Some(_) => format!("2 dead letters for one refused message: {place:?}"),
+            None if good.contains(&place) => {
+                let detail = letters[left.letter.seq as usize].header("Ta-Detail");
+                format!("dead letter for what is good: {place:?}, {detail:?}")
+            }
+            None => format!("dead letters for no message: {place:?}"),
+        });
     }
     verdict
 }

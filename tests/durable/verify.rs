@@ -4,9 +4,11 @@
 //! What is expected of a broken stream is what the test did to it; what is expected of a whole one
 //! comes from `replay` and from what each message says has to become of it ([`crate::verdict`]).
 
+mod passes;
 mod retained;
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::time::Instant;
 
 use async_nats::HeaderMap;
@@ -67,6 +69,30 @@ fn run(url: &str, options: &[&str], more: &[(&str, &str)]) -> Verified {
 
 fn verify(server: &NatsServer) -> Verified {
     run(&server.url(), &["--json"], &[])
+}
+
+/// As an agent of the first of these configurations would, told of the others.
+pub fn verify_after(urls: &str, configurations: &[&[(&str, &str)]]) -> Result<(), String> {
+    let files: Vec<tempfile::NamedTempFile> = configurations[1..]
+        .iter()
+        .map(|variables| {
+            let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+            for (name, value) in variables.iter() {
+                writeln!(file, "{name}={value}").expect("a writable file");
+            }
+            file
+        })
+        .collect();
+    let mut options = vec!["--json"];
+    for file in &files {
+        options.extend(["--former", file.path().to_str().expect("a name in UTF-8")]);
+    }
+    let verified = run(urls, &options, configurations[0]);
+    let skipped = verified.code == 0 && verified.report()["not_checkable"] != json!({});
+    if verified.code == 0 && !skipped {
+        return Ok(());
+    }
+    Err(verified.all)
 }
 
 /// Nothing is wrong, and nothing was left out.

@@ -25,6 +25,7 @@ use crate::wire::headers::{INPUT_SEQ, REASON, REDRIVEN};
 /// Why signals of bars at hand are not checkable.
 const BARS_GONE: &str = "computed from bars that are not in the stream any more";
 const SIGNALS_GONE: &str = "older than what the stream of signals retains";
+const ONE_CONFIGURATION: &str = "due under one of the configurations only";
 const OTHER_GROUPS: &str = "dead letters that may be of another group";
 /// Signals that differ before a change of configuration is suspected.
 const SUSPICIOUS: u64 = 5;
@@ -326,8 +327,9 @@ impl<'a> Judge<'a> {
 
     fn unclaimed(&mut self, left: &Left) {
         let name = &self.retention.name;
+        let is_asked_for = self.stored_in_span.has(left.seq);
         if let Some((first, in_span)) = left.twin {
-            if in_span {
+            if in_span.unwrap_or(is_asked_for) {
                 self.report.doubled.add(|| {
                     let detail = format!("the same signal is stored at #{first}");
                     let finding = Finding::new(Kind::Signal, name, detail);
@@ -336,7 +338,7 @@ impl<'a> Judge<'a> {
             }
             return;
         }
-        if !self.stored_in_span.has(left.seq) {
+        if !is_asked_for {
             return;
         }
         let of = |bit: u8| left.sources == 0 || left.sources & bit != 0;
@@ -463,28 +465,21 @@ impl PartitionJudge<'_, '_> {
             || self.judge.letters.has(place, Reason::Poison)
     }
 
-    /// Judges a message by what it gives; names what has to be looked at.
-    pub fn message(&mut self, stored: &Stored, outputs: Vec<Output>) -> Vec<Look> {
+    /// Judges a message by what it gives under each configuration, the present one first; names
+    /// what has to be looked at.
+    pub fn message(&mut self, stored: &Stored, outputs: Vec<Vec<Output>>) -> Vec<Look> {
         let in_span = self.judge.terms.span.has(stored.at);
         self.note(stored, in_span);
+        let sorted = Sorted::from(outputs);
         let mut looks = Vec::new();
-        let mut letters = Vec::new();
-        for (number, output) in outputs.into_iter().enumerate() {
-            let is_covered = self.is_covered(stored.seq, number);
-            if output.is_letter {
-                if let Some(reason) = reason(&output.headers) {
-                    let hash = xxh3_64(&output.payload);
-                    letters.push((DueLetter { reason, hash }, is_covered));
-                }
-            } else if let Some(head) = Head::read(&output.payload)
-                && self.judge.terms.share.has(&head.key.series)
-            {
-                looks.extend(self.signal(stored, output, head, in_span, is_covered));
+        for signal in sorted.signals {
+            if self.judge.terms.share.has(&signal.head.key.series) {
+                looks.extend(self.signal(stored, signal, in_span));
             }
         }
         let place = Place::new(self.partition.is_bare, stored.seq);
-        if !letters.is_empty() && self.judge.terms.share.has_letters(place) {
-            looks.extend(self.letters(place, stored.at, &letters, in_span));
+        if !sorted.letters.is_empty() && self.judge.terms.share.has_letters(place) {
+            looks.extend(self.letters(place, stored.at, &sorted.letters, in_span));
         }
         looks
     }
@@ -545,24 +540,20 @@ impl PartitionJudge<'_, '_> {
         self.judge.report.skip(BARS_GONE, unchecked);
     }
 
-    fn signal(
-        &mut self,
-        stored: &Stored,
-        output: Output,
-        head: Head,
-        in_span: bool,
-        is_covered: bool,
-    ) -> Option<Look> {
+    fn signal(&mut self, stored: &Stored, signal: DueSignal, in_span: bool) -> Option<Look> {
+        let DueSignal { output, head, .. } = signal;
         let due = Due {
             key: &head.key,
-            hash: hash(&output.subject, &output.payload),
+            hashes: &signal.hashes,
             input: stored.seq,
             in_range: in_span,
         };
         let losses = self.partition.losses;
         let window = self.judge.terms.window;
-        let signals = &mut self.judge.signals;
-        let claim = signals.claim(due, head.bars_analyzed, window, losses);
+        let claim = self
+            .judge
+            .signals
+            .claim(due, head.bars_analyzed, window, losses);
         match claim {
             Claim::Equal(_) => {
                 self.partition.stretch.add(stored.at, true);
@@ -571,19 +562,12 @@ impl PartitionJudge<'_, '_> {
             }
             Claim::Different(seq) => {
                 self.found(stored.seq);
-                let series = &head.key.series;
-                let is_trusted = self.judge.signals.is_trusted(series);
-                let is_young = head.bars_analyzed < window;
-                let is_probe = !is_trusted
-                    && is_young
-                    && self.judge.probes < PROBES
-                    && self.judge.signals.probe(series);
-                if is_probe {
-                    self.judge.probes += 1;
-                } else if !is_trusted {
+                let is_probe = self.is_worth_a_look(&head);
+                if !is_probe && !self.judge.signals.is_trusted(&head.key.series) {
                     self.judge.report.skip(BARS_GONE, u64::from(in_span));
                     return None;
-                } else {
+                }
+                if !is_probe {
                     self.partition.stretch.add(stored.at, false);
                     if !in_span {
                         return None;
@@ -597,13 +581,29 @@ impl PartitionJudge<'_, '_> {
                     in_span,
                 })
             }
+            Claim::Nothing if !in_span => None,
+            Claim::Nothing if !signal.is_certain => {
+                self.judge.report.skip(ONE_CONFIGURATION, 1);
+                None
+            }
             Claim::Nothing => {
-                if in_span {
-                    self.missing(stored, &head.key, is_covered);
-                }
+                let is_covered = self.is_covered(stored.seq, signal.number);
+                self.missing(stored, &head.key, is_covered);
                 None
             }
         }
+    }
+
+    /// Whether a signal that differs shows how old its series is.
+    fn is_worth_a_look(&mut self, head: &Head) -> bool {
+        let series = &head.key.series;
+        let judge = &mut self.judge;
+        let is_worth = !judge.signals.is_trusted(series)
+            && head.bars_analyzed < judge.terms.window
+            && judge.probes < PROBES
+            && judge.signals.probe(series);
+        judge.probes += u32::from(is_worth);
+        is_worth
     }
 
     fn missing(&mut self, stored: &Stored, key: &Key, is_covered: bool) {
@@ -651,13 +651,13 @@ impl PartitionJudge<'_, '_> {
         &mut self,
         place: Place,
         at: Timestamp,
-        due: &[(DueLetter, bool)],
+        due: &[(DueLetter, usize)],
         in_span: bool,
     ) -> Vec<Look> {
         let all: Vec<DueLetter> = due.iter().map(|(due, _)| *due).collect();
         let claims = self.judge.letters.claim(place, &all);
         let mut looks = Vec::new();
-        for (claim, (due, is_covered)) in claims.into_iter().zip(due) {
+        for (claim, (due, number)) in claims.into_iter().zip(due) {
             match claim {
                 LetterClaim::Equal => self.found(place.seq()),
                 LetterClaim::Different(seq) => {
@@ -672,6 +672,11 @@ impl PartitionJudge<'_, '_> {
                         });
                     }
                 }
+                LetterClaim::Nothing if !due.is_certain => {
+                    self.judge
+                        .report
+                        .skip(ONE_CONFIGURATION, u64::from(in_span));
+                }
                 LetterClaim::Nothing => {
                     if self.partition.last_found.is_none() && self.judge.retention.may_drop(at) {
                         self.judge.report.skip(SIGNALS_GONE, u64::from(in_span));
@@ -681,7 +686,7 @@ impl PartitionJudge<'_, '_> {
                         reason: due.reason,
                         hash: due.hash,
                         in_span,
-                        is_covered: *is_covered,
+                        is_covered: self.is_covered(place.seq(), *number),
                     };
                     let of = self.partition.unwritten.entry(place.seq());
                     of.or_default().push(unwritten);
@@ -791,6 +796,79 @@ impl PartitionJudge<'_, '_> {
         if let Some(change) = partition.stretch.change(partition.number) {
             judge.report.changes.push(change);
         }
+    }
+}
+
+/// What a message gives, under all configurations together.
+struct Sorted {
+    signals: Vec<DueSignal>,
+    /// With their places among the outputs of the message.
+    letters: Vec<(DueLetter, usize)>,
+}
+
+/// A signal that a message gives.
+struct DueSignal {
+    output: Output,
+    head: Head,
+    /// One for each configuration under which it is due.
+    hashes: Vec<u64>,
+    /// Its place among the outputs of the message.
+    number: usize,
+    /// Whether it is due under each.
+    is_certain: bool,
+}
+
+impl From<Vec<Vec<Output>>> for Sorted {
+    fn from(outputs: Vec<Vec<Output>>) -> Self {
+        let configurations = outputs.len();
+        let mut signals: Vec<DueSignal> = Vec::new();
+        let mut letters: Vec<(DueLetter, usize)> = Vec::new();
+        let mut written: Vec<usize> = Vec::new();
+        for (which, outputs) in outputs.into_iter().enumerate() {
+            for (number, output) in outputs.into_iter().enumerate() {
+                if !output.is_letter {
+                    let Some(head) = Head::read(&output.payload) else {
+                        continue;
+                    };
+                    let hash = hash(&output.subject, &output.payload);
+                    let mut same = signals.iter_mut().filter(|_| which > 0);
+                    match same.find(|due| due.hashes.len() == which && due.head.key == head.key) {
+                        Some(due) => due.hashes.push(hash),
+                        None => signals.push(DueSignal {
+                            output,
+                            head,
+                            hashes: vec![hash],
+                            number,
+                            is_certain: false,
+                        }),
+                    }
+                } else if let Some(reason) = reason(&output.headers) {
+                    let hash = xxh3_64(&output.payload);
+                    let is_same = |due: &DueLetter| due.reason == reason && due.hash == hash;
+                    let mut known = letters.iter().zip(&written);
+                    match known.position(|((due, _), times)| *times == which && is_same(due)) {
+                        Some(at) => written[at] += 1,
+                        None => {
+                            let is_certain = false;
+                            let due = DueLetter {
+                                reason,
+                                hash,
+                                is_certain,
+                            };
+                            letters.push((due, number));
+                            written.push(1);
+                        }
+                    }
+                }
+            }
+        }
+        for due in &mut signals {
+            due.is_certain = due.hashes.len() == configurations;
+        }
+        for ((due, _), times) in letters.iter_mut().zip(written) {
+            due.is_certain = times == configurations;
+        }
+        Self { signals, letters }
     }
 }
 

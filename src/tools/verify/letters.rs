@@ -56,6 +56,8 @@ pub struct Due {
     pub reason: Reason,
     /// Of the payload.
     pub hash: u64,
+    /// Whether it is due under each configuration that was in use, not only under one.
+    pub is_certain: bool,
 }
 
 impl Letter {
@@ -142,7 +144,9 @@ impl Letters {
         if self.groups > 1 {
             return claims;
         }
-        for claim in claims.iter_mut().filter(|one| **one == Claim::Nothing) {
+        let due = claims.iter_mut().zip(due);
+        let without = due.filter(|(claim, due)| **claim == Claim::Nothing && due.is_certain);
+        for (claim, _) in without {
             if let Some(at) = about.clone().find(|at| !self.claimed[*at]) {
                 self.claimed[at] = true;
                 *claim = Claim::Different(self.all[at].seq);
@@ -189,7 +193,11 @@ mod tests {
     }
 
     fn due(reason: Reason, hash: u64) -> Due {
-        Due { reason, hash }
+        Due {
+            reason,
+            hash,
+            is_certain: true,
+        }
     }
 
     fn left(letters: &Letters) -> Vec<(u64, Option<u64>)> {
@@ -238,6 +246,17 @@ mod tests {
             &[due(Reason::Late, 1), due(Reason::Late, 2)],
         );
         assert_eq!(claims, [Claim::Different(10), Claim::Equal]);
+    }
+
+    #[test]
+    fn a_letter_that_only_one_configuration_writes_takes_none_of_another() {
+        let mut letters = Letters::new(vec![letter(5, Reason::Future, 1, 10)], 1);
+        let uncertain = Due {
+            is_certain: false,
+            ..due(Reason::Late, 1)
+        };
+        let claims = letters.claim(Place::new(false, 5), &[uncertain, due(Reason::Future, 1)]);
+        assert_eq!(claims, [Claim::Nothing, Claim::Equal]);
     }
 
     #[test]

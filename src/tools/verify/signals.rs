@@ -70,8 +70,8 @@ struct Trust {
 pub struct Due<'a> {
     /// Which one.
     pub key: &'a Key,
-    /// Of its subject and payload.
-    pub hash: u64,
+    /// Of its subject and payload, under each configuration that was in use.
+    pub hashes: &'a [u64],
     /// The message of its bar.
     pub input: u64,
     /// Whether the bar is within the time that is asked for.
@@ -109,8 +109,9 @@ pub struct Left {
     pub seq: u64,
     /// The message that it says it was computed from; 0 when it says nothing.
     pub input: u64,
-    /// Where the one is that was due, and whether its bar is within the time asked for.
-    pub twin: Option<(u64, bool)>,
+    /// Where the one is that it is a copy of, and whether the bar of that one is within the time
+    /// asked for, if that is known.
+    pub twin: Option<(u64, Option<bool>)>,
     /// Whether bars of subjects with, or without, a symbol gave signals of the series.
     pub sources: u8,
     /// From which message on its series has the history that its signals were computed from;
@@ -177,7 +178,7 @@ impl Signals {
         let ordinal = lane.due | if due.in_range { 0 } else { OUTSIDE };
         let found = &mut lane.found[at];
         found.ordinal = ordinal;
-        let (seq, is_equal) = (found.seq, found.hash == due.hash);
+        let (seq, is_equal) = (found.seq, due.hashes.contains(&found.hash));
         lane.next = at + 1;
         lane.trust
             .note(is_equal, bars_analyzed < window, due.input, due.key);
@@ -295,7 +296,7 @@ impl Lane {
         let fits = |found: &Found| found.ordinal == 0 && found.key() == wanted;
         if let Some(found) = self.found.get(self.next)
             && fits(found)
-            && found.hash == due.hash
+            && due.hashes.contains(&found.hash)
         {
             return Some(self.next);
         }
@@ -309,7 +310,7 @@ impl Lane {
             let all = order[range.clone()].iter().map(|at| *at as usize);
             all.filter(|at| fits(&self.found[*at]))
         };
-        let equal = unclaimed().find(|at| self.found[*at].hash == due.hash);
+        let equal = unclaimed().find(|at| due.hashes.contains(&self.found[*at].hash));
         equal.or_else(|| unclaimed().next())
     }
 
@@ -327,13 +328,23 @@ impl Lane {
         begin..end
     }
 
-    /// The claimed signal of the same time and revision as that at `at`.
-    fn twin(&mut self, at: usize) -> Option<(u64, bool)> {
-        let range = self.same(self.found[at].key());
+    /// The signal that the unclaimed one at `at` is a copy of: the claimed one of its time and
+    /// revision, or one before it that nothing claims either and that names the same message.
+    fn twin(&mut self, at: usize) -> Option<(u64, Option<bool>)> {
+        let this = self.found[at];
+        let range = self.same(this.key());
         let order = self.by_key.as_deref().unwrap_or_default();
-        let mut all = order[range].iter().map(|at| &self.found[*at as usize]);
-        let twin = all.find(|found| found.ordinal != 0)?;
-        Some((twin.seq, twin.ordinal & OUTSIDE == 0))
+        let others = || {
+            order[range.clone()]
+                .iter()
+                .map(|at| &self.found[*at as usize])
+        };
+        if let Some(claimed) = others().find(|found| found.ordinal != 0) {
+            return Some((claimed.seq, Some(claimed.ordinal & OUTSIDE == 0)));
+        }
+        let is_copy =
+            |found: &&Found| found.seq < this.seq && (this.input == 0 || this.input == found.input);
+        others().find(is_copy).map(|found| (found.seq, None))
     }
 }
 

@@ -25,7 +25,7 @@ fn claim_of(signals: &mut Signals, due: &[(i64, u32, u64)]) -> Vec<Claim> {
     let claims = due.iter().map(|(minute, revision, hash)| {
         let due = Due {
             key: &key("A", *minute, *revision),
-            hash: *hash,
+            hashes: &[*hash],
             input: 7,
             in_range: true,
         };
@@ -132,6 +132,36 @@ fn signals_behind_one_of_a_later_bar_are_misplaced_and_no_others() {
 }
 
 #[test]
+fn a_copy_of_a_signal_whose_bar_is_gone_is_known_by_the_message_it_names() {
+    let mut signals = Signals::default();
+    for (seq, input) in [(1, 51), (2, 52), (3, 51), (4, 0), (5, 53)] {
+        let minute = if seq == 2 { 2 } else { 1 };
+        signals.add(&key("A", minute, 0), 9, seq, input);
+    }
+    let expected = [(1, None), (2, None), (3, Some(1)), (4, Some(1)), (5, None)];
+    assert_eq!(left(&mut signals), expected);
+}
+
+#[test]
+fn a_signal_may_be_of_any_configuration_that_was_in_use_and_of_no_other() {
+    let mut signals = stored(&DUE);
+    let mut claim = |minute, hashes: &[u64]| {
+        let key = key("A", minute, 0);
+        let (input, in_range) = (7, true);
+        let due = Due {
+            key: &key,
+            hashes,
+            input,
+            in_range,
+        };
+        signals.claim(due, WINDOW, WINDOW, 0)
+    };
+    assert_eq!(claim(1, &[99, 10]), Claim::Equal(1));
+    assert_eq!(claim(2, &[20, 99]), Claim::Equal(2));
+    assert_eq!(claim(3, &[98, 99]), Claim::Different(4));
+}
+
+#[test]
 fn two_partitions_may_give_signals_of_the_same_series() {
     // a series on subjects with and without a symbol
     let mut signals = stored(&[(1, 0, 10), (1, 0, 11), (2, 0, 20), (2, 0, 21)]);
@@ -152,7 +182,7 @@ fn claim_with(signals: &mut Signals, minute: i64, hash: u64, bars: u64, losses: 
     let key = key("A", minute, 0);
     let due = Due {
         key: &key,
-        hash,
+        hashes: &[hash],
         input: minute.unsigned_abs(),
         in_range: true,
     };

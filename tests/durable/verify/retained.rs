@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::{
     clean, delete, feed, judged_market, of, publish, renamed, run, signals, stored, verify,
+    verify_after,
 };
-use crate::agent;
 use crate::common::{NatsServer, PATIENCE, until_async};
 use crate::feeder::{bar, connect, store};
 use crate::history::contents;
+use crate::{ANALYSIS, agent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bars_that_were_dropped_from_the_beginning_are_no_fault_and_faults_are_found_after_them() {
@@ -202,6 +203,10 @@ async fn signals_of_another_configuration_differ_up_to_its_change_and_that_is_sa
     let at = jiff::Timestamp::from_nanosecond(bars[30].at).unwrap();
     let told = report["changes"][0]["to"].as_str().unwrap();
     assert_eq!(told.parse::<jiff::Timestamp>().unwrap(), at);
+    // with the configuration of then nothing is wrong with any of them
+    let of_then = [ANALYSIS, &former].concat();
+    let configurations = [&[ANALYSIS, &now].concat()[..], &of_then];
+    assert_eq!(verify_after(&server.url(), &configurations), Ok(()));
     // from there on everything is as promised
     let since = run(&server.url(), &["--json", "--from", told], &now);
     clean(&since);
