@@ -241,9 +241,18 @@ pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Print the permissions that the NATS user needs, for the configuration of a server, instead
-    #[arg(long, conflicts_with = "json")]
-    pub permissions: bool,
+    /// Print the permissions that the NATS user of agents needs (or of `verify`, with
+    /// --permissions=verify), for the configuration of a server, instead
+    #[arg(
+        long,
+        value_enum,
+        value_name = "USER",
+        conflicts_with = "json",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "agent"
+    )]
+    pub permissions: Option<NatsUser>,
 }
 
 /// Arguments of commands that print a table.
@@ -252,6 +261,15 @@ pub struct OutputArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Who connects to NATS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NatsUser {
+    /// Agents.
+    Agent,
+    /// Whoever runs `verify`.
+    Verify,
 }
 
 /// A format of bars in files.

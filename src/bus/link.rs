@@ -245,6 +245,16 @@ impl Link {
             .await;
     }
 
+    /// Returns when the server has denied something that is `grave`.
+    pub async fn denied(&self, grave: impl Fn(&Denial) -> bool) {
+        let mut errors = self.server_error.subscribe();
+        while !self.denials().iter().any(&grave) {
+            if errors.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Takes the client of the connection that was just made.
     pub(super) fn attach(&self, client: &Client) {
         let _ = self.client.set(client.clone());

@@ -278,6 +278,55 @@ pub fn needs(config: &Config) -> Vec<Need> {
     needs
 }
 
+/// What the user needs who runs `verify` under `config`: to read, and no more.
+#[must_use]
+pub fn verify_needs(config: &Config) -> Vec<Need> {
+    let durable = &config.durable;
+    let (bars, signals) = (&durable.bars_stream, &durable.signals_stream);
+    let layout = Layout::new(&config.subjects, 1);
+    let mut read = vec![signals.clone()];
+    if !layout.shapes.is_empty() {
+        read.push(bars.clone());
+    }
+    if !layout.bare.is_empty() {
+        read.push(format!("{bars}_BARE"));
+    }
+    let mut needs = Vec::new();
+    let mut need = |operation, purpose, subject: String| {
+        needs.push(Need {
+            operation,
+            subject,
+            purpose,
+            probe: None,
+        });
+    };
+    let publish = Operation::Publish;
+    for stream in &read {
+        for (what, purpose) in [
+            (format!("STREAM.INFO.{stream}"), "looking at a stream"),
+            (format!("CONSUMER.CREATE.{stream}"), "reading it"),
+            (format!("CONSUMER.MSG.NEXT.{stream}.>"), "reading it"),
+            (
+                format!("CONSUMER.INFO.{stream}.>"),
+                "knowing that it was read to its end",
+            ),
+            (
+                format!("CONSUMER.DELETE.{stream}.>"),
+                "leaving no consumer behind",
+            ),
+        ] {
+            need(publish, purpose, format!("$JS.API.{what}"));
+        }
+    }
+    need(
+        publish,
+        "commit markers, and signals that differ",
+        format!("$JS.API.STREAM.MSG.GET.{signals}"),
+    );
+    need(Operation::Subscribe, "answers", "_INBOX.>".to_owned());
+    needs
+}
+
 /// The permissions as a block for the configuration of a NATS server.
 #[must_use]
 pub fn block(needs: &[Need]) -> String {

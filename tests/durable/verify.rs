@@ -498,6 +498,71 @@ async fn the_report_has_the_same_shape_whether_or_not_something_is_wrong() {
     assert_eq!((&whole["ok"], &broken["ok"]), (&json!(true), &json!(false)));
 }
 
+/// The block of permissions that is printed for the user who verifies, less the lines with `less`.
+fn permissions(less: &str) -> String {
+    let mut printed = Agent::start_with(&["config", "--permissions=verify"], []);
+    assert_eq!(printed.wait_exit(), 0, "{}", printed.output());
+    let lines = printed.stdout();
+    let kept = lines
+        .iter()
+        .filter(|line| less.is_empty() || !line.contains(less));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_permissions_that_are_printed_for_it_are_enough_and_each_is_needed() {
+    let user = [("NATS_USER", "auditor"), ("NATS_PASSWORD", "a")];
+    for (less, told) in [
+        ("", None),
+        (
+            "STREAM.INFO.TECHNICAL_BARS\"",
+            Some("$JS.API.STREAM.INFO.TECHNICAL_BARS`"),
+        ),
+        (
+            "STREAM.MSG.GET",
+            Some("$JS.API.STREAM.MSG.GET.TECHNICAL_SIGNALS`"),
+        ),
+        (
+            "CONSUMER.CREATE.TECHNICAL_SIGNALS",
+            Some("$JS.API.CONSUMER.CREATE.TECHNICAL_SIGNALS"),
+        ),
+    ] {
+        let server = NatsServer::start(crate::common::Options {
+            jetstream: true,
+            config: format!(
+                "authorization {{ users: [\n{{ user: all, password: s }}\n\
+                 {{ user: auditor, password: a, {} }}\n] }}",
+                permissions(less)
+            ),
+        });
+        let all = [("NATS_USER", "all"), ("NATS_PASSWORD", "s")];
+        let mut running = agent(&server, &all);
+        running.wait_ready();
+        let client = async_nats::ConnectOptions::with_user_and_password("all".into(), "s".into())
+            .connect(server.url())
+            .await
+            .expect("a connection");
+        let js = async_nats::jetstream::new(client);
+        feed(&js, 0, 0..10).await;
+        stored(&js, 6).await;
+        let verified = run(&server.url(), &["--json"], &user);
+        match told {
+            None => {
+                assert_eq!(clean(&verified)["signals"], 6);
+            }
+            Some(told) => {
+                assert_eq!(verified.code, 69, "{}", verified.all);
+                assert!(
+                    verified.all.contains("lacks a permission"),
+                    "{}",
+                    verified.all
+                );
+                assert!(verified.all.contains(told), "{}", verified.all);
+            }
+        }
+    }
+}
+
 /// Bars of one symbol on its subject.
 async fn feed(js: &Context, symbol: usize, bars: std::ops::Range<u64>) {
     for n in bars {
