@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::Context;
+use futures_util::TryStreamExt as _;
 
 use crate::agent;
 use crate::common::{Agent, Ending, NatsServer, Network, Proxy, until_async};
-use crate::feeder::{Feeder, connect};
+use crate::feeder::{Feeder, connect, feed};
 use crate::history::settle;
 
 const SYMBOLS: usize = 12;
@@ -166,4 +167,41 @@ async fn a_single_server_offers_its_clients_no_way_round_the_proxy() {
     proxy.set(Network::Silent);
     let silence = tokio::time::timeout(Duration::from_millis(300), round_trip());
     assert!(silence.await.is_err(), "a silent network carries nothing");
+}
+
+/// Bars that wait go on waiting while reading has to begin again, and the lag says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_does_not_become_0_because_reading_fails() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let network = Proxy::to(server.port());
+    let url = network.url();
+    let mut running = agent(&server, &[("NATS_URL", &url)]);
+    running.wait_ready();
+    running.freeze();
+    feed(&js, 0..4_000).await;
+    // reading again takes several round trips
+    network.set(Network::Slow(Duration::from_millis(300)));
+    running.thaw();
+    let lag = || running.metrics().sum("technical_consumer_lag_bars");
+    until_async("bars to wait", || (lag() > 2_000.0).then_some(())).await;
+    let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
+    let mut tried = 0;
+    while tried < 3 && lag() > 1_000.0 {
+        let names: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
+        for name in names {
+            // one that has ended meanwhile is none to delete
+            let _ = stream.delete_consumer(&name).await;
+        }
+        for _ in 0..50 {
+            let now = lag();
+            assert!(now > 0.0, "0 after {tried} tries, with bars that wait");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tried += 1;
+    }
+    assert!(tried > 0, "nothing was tried");
+    network.set(Network::Up);
+    settle(&js, 4_000, 1).await;
+    running.wait_metrics(&[("technical_consumer_lag_bars", 0.0)]);
 }
