@@ -22,8 +22,9 @@ use crate::bus::core::{self, CoreError};
 use crate::bus::durable::{self, DurableError};
 use crate::bus::{ConnectError, Link, ServiceApi, Setup, Sizing, connect};
 use crate::config::{Config, Delivery, Environment};
-use crate::engine::Alert;
+use crate::engine::{Alert, Engine};
 use crate::error::{Error, Exit};
+use crate::ops::cgroup::{memory_limit, shortage};
 use crate::ops::health::{Component, Health};
 use crate::ops::heartbeat::{self, Heartbeat};
 use crate::ops::http::{self, Admin, Checkpoint, OpsState};
@@ -123,6 +124,11 @@ impl Application {
     fn introduce(&self) {
         let config = &self.config;
         for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let each = Engine::bytes_per_series(&config.analysis);
+        let short = memory_limit().and_then(|limit| shortage(limit, config.max_series, each));
+        if let Some(warning) = short {
             tracing::warn!("{warning}");
         }
         tracing::info!(

@@ -29,7 +29,11 @@ pub use snapshot::{RestoreError, SeriesSnapshot};
 use analysis::State;
 use series::Order;
 
+use crate::indicators::Instance;
 use crate::market::{Bar, BarEvent, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp};
+
+/// Bytes for the key of a series, its place in tables and the allocator.
+const KEEPING: usize = 512;
 
 /// Names a series within one engine, for as long as the series is not forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +136,14 @@ impl Engine {
             signal,
             working: None,
         }
+    }
+
+    /// The memory that a series takes once its window is full, in bytes, what indicators of
+    /// several stages remember aside.
+    #[must_use]
+    pub fn bytes_per_series(config: &AnalysisConfig) -> usize {
+        let further = 2 * config.indicators.len() * size_of::<Instance>();
+        Ring::full_bytes(config.window) + size_of::<Option<Series>>() + further + KEEPING
     }
 
     /// The configuration it computes under.

@@ -46,6 +46,12 @@ impl Ring {
         }
     }
 
+    /// The memory of its columns in bytes, once the window is full.
+    #[must_use]
+    pub const fn full_bytes(window: usize) -> usize {
+        capacity(window) * size_of::<Bar>()
+    }
+
     /// How many bars it holds, at most its window.
     #[must_use]
     pub fn len(&self) -> usize {

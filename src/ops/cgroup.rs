@@ -15,6 +15,29 @@ pub fn memory_limit() -> Option<u64> {
     lowest(|path| fs::read_to_string(path).ok())
 }
 
+/// Memory that does not depend on the number of series: the binary and its own, and what waits to
+/// be worked off in a flood.
+const REST: u64 = 185_000_000;
+
+/// The warning that `series` of `each` bytes do not fit in `limit`; none if they do.
+#[must_use]
+pub fn shortage(limit: u64, series: usize, each: usize) -> Option<String> {
+    let (series, each) = (series as u64, each as u64);
+    let all = series.saturating_mul(each);
+    if all.saturating_add(REST) <= limit {
+        return None;
+    }
+    let fitting = limit.saturating_sub(REST) / each.max(1);
+    let megabytes = |bytes: u64| bytes / 1_000_000;
+    Some(format!(
+        "TECHNICAL_MAX_SERIES={series} does not fit the memory limit of {} MB: a series takes up to {each} bytes, so all of \
+         them take {} MB, and the rest takes {} MB; set TECHNICAL_MAX_SERIES to at most {fitting}, or raise the limit",
+        megabytes(limit),
+        megabytes(all),
+        megabytes(REST),
+    ))
+}
+
 fn lowest(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let groups = read("/proc/self/cgroup")?;
     groups.lines().filter_map(|line| of(line, &read)).min()
@@ -92,6 +115,25 @@ mod tests {
         assert_eq!(limit(&files), Some(67_108_864));
         files[1].1 = "9223372036854771712\n";
         assert_eq!(limit(&files), None);
+    }
+
+    #[test]
+    fn too_many_series_for_the_limit_are_told_with_the_arithmetic() {
+        // 20,000 × 14,600 = 292 MB, and 185 MB for the rest
+        assert_eq!(shortage(477_000_000, 20_000, 14_600), None);
+        let told = shortage(476_999_999, 20_000, 14_600).unwrap();
+        for part in [
+            "=20000",
+            "476 MB",
+            "14600 bytes",
+            "292 MB",
+            "185 MB",
+            "at most 19999,",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let told = shortage(100_000_000, 20_000, 14_600).unwrap();
+        assert!(told.contains("at most 0,"), "{told}");
     }
 
     #[test]

@@ -202,4 +202,7 @@ fn memory_grows_with_the_bars_that_are_held() {
     let (few, full) = (bytes_per_series(2), bytes_per_series(260));
     assert!(few <= 2_000, "a series of two bars takes {few} bytes");
     assert!(full <= 14_000, "a full series takes {full} bytes");
+    let said = Engine::bytes_per_series(&AnalysisConfig::default()) as u64;
+    // tables beside the engine, and what the allocator adds, are in it as well
+    assert!((full..full + 1_000).contains(&said), "{said} for {full}");
 }
