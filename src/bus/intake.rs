@@ -116,6 +116,8 @@ pub(super) struct Intake {
     routes: Vec<Option<Route>>,
     metrics: Arc<Metrics>,
     local: LocalMetrics,
+    /// Open time of the newest bar since the last flush, in seconds.
+    newest: i64,
     refused: Refused,
     /// A series silent for longer begins anew with its next bar.
     idle: Option<i64>,
@@ -146,6 +148,7 @@ impl Intake {
             budget: LetterBudget::default(),
             routes: Vec::new(),
             local: metrics.local(),
+            newest: 0,
             metrics,
             refused: Self::refused(),
             idle: None,
@@ -252,6 +255,7 @@ impl Intake {
     /// Shows what was counted, and speaks of refusals that were held back.
     pub fn flush(&mut self) {
         self.local.flush();
+        self.metrics.note_bar(self.newest);
         let due = lock(&self.refused).due(Instant::now());
         for (reason, count) in due {
             tracing::warn!(reason = reason.name(), count, "market data was refused");
@@ -318,6 +322,8 @@ impl Intake {
             Effect::Appended | Effect::Forming => {}
         }
         self.local.bars_received.inc();
+        let opened = event.bar.timestamp.nanos().div_euclid(1_000_000_000);
+        self.newest = self.newest.max(opened);
         self.last_processed = Some(envelope.arrival.now);
         tracing::debug!(
             symbol = %event.symbol, timeframe = %event.timeframe, timestamp = %event.bar.timestamp,

@@ -9,6 +9,8 @@
 mod commits;
 mod process;
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use prometheus::core::Collector;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{
@@ -83,12 +85,17 @@ pub struct Metrics {
     pub streams_lost: IntCounter,
     /// Checkpoints that could not be written.
     pub checkpoints_failed: IntCounter,
+    /// Acknowledged bars that their stream dropped before they were read.
+    pub bars_lost: IntCounter,
     pub nats_reconnects: IntCounter,
     pub slow_consumer: IntCounter,
     /// Messages and records of the group that no member signed.
     pub group_forgeries: IntCounter,
     pub messages_dropped: IntCounter,
 
+    /// The newest [`Self::note_bar`], in seconds.
+    newest_bar: AtomicI64,
+    last_bar_timestamp_seconds: IntGauge,
     pub series: IntGauge,
     pub partitions_owned: IntGauge,
     pub consumer_lag_bars: IntGauge,
@@ -140,11 +147,14 @@ impl Metrics {
             stalls: counter(r, "stalls_total", "Times that reading a partition stood still and was begun again."),
             streams_lost: counter(r, "streams_lost_total", "Streams that were removed while work rested on them, and are there anew."),
             checkpoints_failed: counter(r, "checkpoints_failed_total", "Checkpoints that could not be written."),
+            bars_lost: counter(r, "bars_lost_total", "Stored bars that their stream dropped before they were read."),
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),
             slow_consumer: counter(r, "slow_consumer_total", "Times that messages were dropped because the subscription was full."),
             group_forgeries: counter(r, "group_forgeries_total", "Messages and records of the group that were ignored as forged, altered or replayed."),
             messages_dropped: counter(r, "messages_dropped_total", "Messages with market data that were received and dropped, because they came faster than they were worked off (core)."),
 
+            newest_bar: AtomicI64::new(0),
+            last_bar_timestamp_seconds: gauge(r, "last_bar_timestamp_seconds", "Open time of the newest bar taken into the engine, in Unix seconds; 0 before the first."),
             series: gauge(r, "series", "Series kept."),
             partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),
             consumer_lag_bars: gauge(r, "consumer_lag_bars", "Bars waiting to be read, with this process' share of those in partitions that no member owns."),
@@ -167,6 +177,11 @@ impl Metrics {
             reason_names: reasons,
             registry,
         }
+    }
+
+    /// A bar that opened at `seconds` (Unix time) was taken into the engine.
+    pub fn note_bar(&self, seconds: i64) {
+        self.newest_bar.fetch_max(seconds, Ordering::Relaxed);
     }
 
     /// The metrics that a bar touches, for one thread to own.
@@ -200,6 +215,8 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.process.refresh();
+        self.last_bar_timestamp_seconds
+            .set(self.newest_bar.load(Ordering::Relaxed));
         // it can be changed while the process runs
         self.memory_limit_bytes
             .set(memory_limit().map_or(0, saturating));

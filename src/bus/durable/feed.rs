@@ -11,6 +11,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pu
 use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt as _;
 
+use super::losses::Look;
 use super::streams::Unit;
 
 /// Messages asked for at a time; what is not yet worked off waits here, and no more is asked for.
@@ -31,6 +32,17 @@ pub(super) struct Feed {
     pub delivered: u64,
     /// Messages that were there when it was opened.
     pub pending: u64,
+    /// The stream, just after `pending` was counted.
+    pub state: StreamState,
+}
+
+/// Which sequences a stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamState {
+    /// The first one, or the next to be stored if the stream is empty.
+    pub first: u64,
+    /// The last one that was stored.
+    pub last: u64,
 }
 
 /// A stored message and where it stands.
@@ -52,10 +64,7 @@ impl Feed {
             .await
             .map_err(|error| error.to_string())?;
         // a consumer goes with its stream, so this one is of the stream that is there now, or gone
-        let origin = origin(js, &unit.stream).await?;
-        if origin != unit.origin {
-            return Err(format!("the stream {} was made anew", unit.stream));
-        }
+        let state = state(js, unit).await?;
         let (pending, name) = {
             let info = consumer.cached_info();
             (info.num_pending, info.name.clone())
@@ -78,6 +87,7 @@ impl Feed {
             js: js.clone(),
             delivered: 0,
             pending,
+            state,
         })
     }
 
@@ -115,6 +125,21 @@ impl Feed {
         format!("{}.{}", self.stream, self.name)
     }
 
+    /// The name of the consumer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream as it was when this was opened, all of it still to be read.
+    pub fn as_look(&self) -> Look {
+        Look {
+            arrived: self.pending,
+            present: self.pending,
+            first: self.state.first,
+            last: self.state.last,
+        }
+    }
+
     /// Tells the server that it is over, as a courtesy.
     pub async fn close(self) {
         let deleted = self
@@ -149,13 +174,23 @@ impl Feed {
     }
 }
 
-/// What identifies the stream.
-async fn origin(js: &Context, stream: &str) -> Result<String, String> {
+/// What the stream of `unit` holds.
+///
+/// # Errors
+/// That the server does not say, or that it is another stream of the same name.
+pub(super) async fn state(js: &Context, unit: &Unit) -> Result<StreamState, String> {
     let stream = js
-        .get_stream(stream)
+        .get_stream(&unit.stream)
         .await
         .map_err(|error| error.to_string())?;
-    Ok(stream.cached_info().created.to_string())
+    let info = stream.cached_info();
+    if info.created.to_string() != unit.origin {
+        return Err(format!("the stream {} was made anew", unit.stream));
+    }
+    Ok(StreamState {
+        first: info.state.first_sequence,
+        last: info.state.last_sequence,
+    })
 }
 
 /// A consumer of `unit` from the message `start` on, forgotten when nobody reads for `inactive`.

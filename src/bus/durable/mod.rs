@@ -19,6 +19,7 @@ mod layout;
 mod leasing;
 mod limits;
 mod loss;
+mod losses;
 mod partition;
 mod prepare;
 mod recompute;
@@ -59,6 +60,7 @@ use circuit::Circuit;
 use commit::Committer;
 pub(super) use layout::Layout;
 use loss::Standing;
+use losses::Losses;
 use partition::{End, Gauges, Order};
 use prepare::{ask_anew, prepared};
 pub use recompute::{Committed, Input, Output, Partitions, Place, Recomputation};
@@ -107,6 +109,7 @@ struct Common {
     /// Whether it was told that the stream of bars is another than that of the last commits.
     told_anew: AtomicBool,
     saves: Saves,
+    losses: Losses,
     started: Instant,
 }
 
@@ -288,6 +291,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
         loss::tell(&before, &streams.rests, &setup.metrics);
         before.clone_from(&streams.rests);
         let mut coordinator = Coordinator::new(&setup, streams, started, started_at);
+        coordinator.common.survey().await;
         if let Some(deadline) = coordinator.serve(&mut setup).await {
             let left = coordinator.leases.held().count();
             let leases = coordinator.end(deadline).await;
@@ -354,6 +358,7 @@ impl Coordinator {
                 doubt: AtomicBool::new(false),
                 told_anew: AtomicBool::new(false),
                 saves: Saves::new(&setup.health),
+                losses: Losses::new(&setup.health),
                 started,
             }),
             host: setup.host.clone(),

@@ -8,6 +8,7 @@
 //! idle partition commits a single bar at once.
 
 mod committing;
+mod marking;
 mod reading;
 mod saving;
 mod stalling;
@@ -26,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Common;
 use super::commit::{self, Position, Stored};
+use super::losses::{Account, Watcher};
 use super::streams::{Unit, marker_subject};
 use crate::bus::intake::{Intake, Outgoing};
 use crate::bus::sabotage::sabotage;
@@ -118,6 +120,8 @@ pub(super) struct Partition {
     /// The position of the last whole commit, and how much of what comes after it is stored.
     base: Position,
     stored_since: usize,
+    /// What must still be read, and finds what cannot be any more.
+    account: Arc<Account>,
     /// Messages that are refused unread because they made the engine panic.
     poison: BTreeSet<u64>,
     outgoing: Vec<Outgoing>,
@@ -212,6 +216,7 @@ impl Partition {
                 part: if taken > seq { 0 } else { part },
             },
             stored_since: left_behind,
+            account: Account::of(&common, unit),
             poison,
             subject: subject.into(),
             marker: found,
@@ -248,6 +253,12 @@ impl Partition {
         let mut link = self.common.link.watch();
         link.mark_unchanged();
         let mut watch = Watch::new(self.unit);
+        let _watcher = Watcher::start(
+            Arc::clone(&self.common),
+            self.unit,
+            Arc::clone(&self.gauges),
+            Arc::clone(&self.account),
+        );
         loop {
             self.beat();
             if self.stopping && self.saving.is_none() && self.unsaved && !self.saved_last {
@@ -255,6 +266,12 @@ impl Partition {
                 self.save();
             }
             if self.stopping && self.saving.is_none() {
+                // what gave nothing to publish is read as well, and the next owner relies on it
+                if let Some(position) = self.advanced()
+                    && let Err(end) = self.store(position, &Arc::default(), 0..0).await
+                {
+                    return end;
+                }
                 self.intake.flush();
                 // the next owner does not wait for a courtesy
                 tokio::spawn(feed.close());
@@ -274,6 +291,11 @@ impl Partition {
                     Err(end) => return end,
                 },
                 standing = watch.answer() => {
+                    if let Some(last) = watch.drained(standing, feed.delivered)
+                        && let Some(loss) = self.account.drained(last)
+                    {
+                        self.common.lost(self.unit, loss);
+                    }
                     reopen = watch.judge(standing, feed.delivered);
                     if let Some(problem) = &reopen {
                         self.common.metrics.stalls.inc();
@@ -288,7 +310,8 @@ impl Partition {
                 }
                 outcome = saved(&mut self.saving) => self.on_saved(outcome),
                 _ = ticks.tick() => {
-                    watch.look(&self.common.client, &feed);
+                    let (_, last) = self.common.range(self.unit);
+                    watch.look(&self.common.client, &feed, last);
                     if let Err(end) = self.tick().await {
                         return end;
                     }
@@ -355,18 +378,9 @@ impl Partition {
             let since = i64::try_from(last).unwrap_or(i64::MAX).saturating_sub(idle);
             self.intake.forget_idle(Timestamp::from_nanos(since));
         }
-        // a marker must not age out of its stream while its partition is silent
-        if self.marker.is_some()
-            && self.marked.elapsed() > self.common.config.durable.signals_max_age / 4
-        {
-            let position = Position {
-                origin: self.place.origin.clone(),
-                seq: self.taken.max(self.silent_until),
-                part: self.skip,
-            };
-            if self.taken >= self.silent_until && self.left_behind == 0 {
-                self.store(position, &Arc::default(), 0..0).await?;
-            }
+        if let Some(position) = self.due_marker() {
+            self.store(position, &Arc::default(), 0..0).await?;
+            self.account.stored();
         }
         let pause = self.common.config.durable.checkpoint.max(self.save_pause);
         if self.unsaved && self.saved.elapsed() >= pause {
@@ -383,5 +397,8 @@ impl Partition {
 impl Drop for Partition {
     fn drop(&mut self) {
         self.common.saves.over(self.unit);
+        if self.stopping {
+            self.common.losses.left(self.unit);
+        }
     }
 }

@@ -26,6 +26,7 @@ impl Coordinator {
         self.forgive();
         self.restart_stalled();
         self.look_at_unowned();
+        self.common.report_retention();
         self.report();
     }
 

@@ -29,10 +29,12 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_checkpoints_total", "counter"),
     ("technical_partition_moves_total", "counter"),
     ("technical_panics_total", "counter"),
+    ("technical_bars_lost_total", "counter"),
     ("technical_nats_reconnects_total", "counter"),
     ("technical_slow_consumer_total", "counter"),
     ("technical_group_forgeries_total", "counter"),
     ("technical_messages_dropped_total", "counter"),
+    ("technical_last_bar_timestamp_seconds", "gauge"),
     ("technical_series", "gauge"),
     ("technical_partitions_owned", "gauge"),
     ("technical_consumer_lag_bars", "gauge"),
@@ -155,4 +157,20 @@ fn the_process_is_measured_at_each_rendering() {
         .as_secs_f64();
     let started = value("process_start_time_seconds ");
     assert!(started > 1_577_836_800.0 && started < now + 2.0);
+}
+
+#[test]
+fn the_newest_bar_counts_in_whatever_order_bars_come() {
+    let metrics = metrics();
+    let shown = |metrics: &Metrics| {
+        let text = metrics.render();
+        let name = "technical_last_bar_timestamp_seconds ";
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap().parse::<i64>().unwrap()
+    };
+    assert_eq!(shown(&metrics), 0);
+    for seconds in [1_700_000_060, 1_700_000_120, 1_700_000_000] {
+        metrics.note_bar(seconds);
+    }
+    assert_eq!(shown(&metrics), 1_700_000_120);
 }

@@ -1,17 +1,14 @@
 //! Reading a partition's bars and working them off.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::super::Common;
 use super::super::commit;
 use super::super::feed::{Delivery, Feed};
 use super::super::layout::Layout;
-use super::{End, Gauges, Partition};
+use super::{End, Partition};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::{Arrival, Duty, Panicked};
 use crate::group::SlotSet;
@@ -21,8 +18,6 @@ use crate::market::Timestamp;
 const BATCH: usize = 256;
 /// Bytes of messages worked off before they are committed, one message aside.
 const BATCH_BYTES: usize = 1 << 20;
-/// How often the lag is asked for while reading is stopped: the server makes a consumer to count.
-const LAG_EVERY: Duration = Duration::from_secs(5);
 
 const SILENT: Duty = Duty {
     holds: SlotSet::EMPTY,
@@ -44,6 +39,10 @@ impl Partition {
             self.gauges.recovered.store(true, Ordering::Relaxed);
         }
         self.gauges.lag.store(feed.pending, Ordering::Relaxed);
+        let done = self.taken.max(self.silent_until);
+        self.account
+            .opened(&self.common, self.unit, self.taken, done, &feed);
+        self.forget_part(feed.state.first);
         Ok(feed)
     }
 
@@ -110,13 +109,7 @@ impl Partition {
         if let Some(lag) = lag {
             self.gauges.lag.store(lag, Ordering::Relaxed);
         }
-        let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
-        let piling_up = keep_lag(&common, self.unit, self.taken, &gauges);
-        tokio::select! {
-            biased;
-            stored = self.commit() => stored?,
-            never = piling_up => match never {},
-        }
+        self.commit().await?;
         if let Some(seq) = panicked {
             return Err(End::Panicked(seq));
         }
@@ -128,10 +121,22 @@ impl Partition {
         Ok(problem)
     }
 
+    /// Forgets how much of a message is published that the stream, which begins at `first`, does
+    /// not hold any more: it must not be taken for a part of the next one.
+    fn forget_part(&mut self, first: u64) {
+        let half_done = self.skip > 0 || self.left_behind > 0;
+        if half_done && first > self.silent_until + 1 {
+            (self.skip, self.left_behind, self.stored_since) = (0, 0, 0);
+        }
+    }
+
     /// Works off one message. After a panic what is in the engine is worth nothing, while what is
     /// outgoing is of the messages before.
     fn take(&mut self, delivery: &Delivery) -> Result<(), Panicked> {
         let seq = delivery.seq;
+        if let Some(loss) = self.account.read(seq, delivery.pending) {
+            self.common.lost(self.unit, loss);
+        }
         if seq <= self.taken {
             return Ok(());
         }
@@ -176,20 +181,5 @@ impl Partition {
         }
         self.forming.extend(forming);
         Ok(())
-    }
-}
-
-/// Tells the lag of a partition that reads no further than `taken` for long, because its signals
-/// cannot be stored: bars pile up then, and no delivery says so.
-async fn keep_lag(common: &Common, unit: u32, taken: u64, gauges: &Gauges) -> Infallible {
-    loop {
-        sleep(LAG_EVERY).await;
-        let place = &common.streams.units[unit as usize];
-        let asked = Feed::waiting(&common.js, place, taken + 1);
-        match common.link.unless_lost(asked).await {
-            Some(Ok(waiting)) => gauges.lag.store(waiting, Ordering::Relaxed),
-            Some(Err(error)) => tracing::debug!(unit, error, "lag is not known"),
-            None => {}
-        }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Watch {
     asking: Option<JoinHandle<Standing>>,
     suspected: bool,
     spread: Duration,
+    /// The last sequence of the stream, as it was known before the server was asked.
+    last: u64,
 }
 
 impl Watch {
@@ -50,6 +52,7 @@ impl Watch {
             asking: None,
             suspected: false,
             spread,
+            last: 0,
         }
     }
 
@@ -62,11 +65,12 @@ impl Watch {
         }
     }
 
-    /// Asks the server if it is time to.
-    pub fn look(&mut self, client: &Client, feed: &Feed) {
+    /// Asks the server if it is time to; its stream is known to go up to `last`.
+    pub fn look(&mut self, client: &Client, feed: &Feed, last: u64) {
         if self.asking.is_some() || Instant::now() < self.ask_at {
             return;
         }
+        self.last = last;
         let client = client.clone();
         let subject = format!("$JS.API.CONSUMER.INFO.{}", feed.consumer());
         self.asking = Some(tokio::spawn(async move {
@@ -85,6 +89,16 @@ impl Watch {
         };
         self.asking = None;
         standing
+    }
+
+    /// The last sequence of the stream, if the server has nothing more for a feed from which
+    /// `delivered` messages came.
+    pub fn drained(&self, standing: Standing, delivered: u64) -> Option<u64> {
+        let nothing = Standing::At {
+            pending: 0,
+            delivered,
+        };
+        (standing == nothing && self.last > 0).then_some(self.last)
     }
 
     /// What is wrong with a feed from which `delivered` messages came.

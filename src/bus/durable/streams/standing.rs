@@ -4,11 +4,14 @@
 //! whoever goes on reading where it stood passes over everything in it. So each is known by when
 //! it was made, too.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config as StreamConfig, Info};
 use futures_util::future::try_join_all;
 
-use super::verify::broken;
+use super::verify::{broken, unwanted_bound};
+use super::wanted::ours;
 use super::{SetupError, existing};
 
 /// What a stream is for.
@@ -31,6 +34,58 @@ pub(in crate::bus::durable) struct Rest {
     pub origin: String,
     pub(super) holds: Holds,
     pub(super) config: StreamConfig,
+    /// How it was when it was last looked at.
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What changes about a stream.
+#[derive(Debug, Default)]
+struct Seen {
+    first: u64,
+    last: u64,
+    /// The variables and values that stand for its limits.
+    limits: String,
+    /// What to do about a bound that nobody configured.
+    bound: Option<String>,
+}
+
+impl Seen {
+    fn of(info: &Info, holds: Holds) -> Self {
+        let config = &info.config;
+        let bound = unwanted_bound(&StreamConfig::default(), config);
+        let bound = bound.filter(|_| holds == Holds::Bars || config.description == ours());
+        Self {
+            first: info.state.first_sequence,
+            last: info.state.last_sequence,
+            limits: limits(config),
+            bound: bound.map(|(bars, command)| {
+                let name = &config.name;
+                format!(
+                    "the stream {name} keeps {bars} bars per series and drops others, read or \
+                     not; lift the bound with `{command}`"
+                )
+            }),
+        }
+    }
+}
+
+/// The limits by which a stream of bars drops messages, as the variables that set them.
+fn limits(config: &StreamConfig) -> String {
+    let mut limits = Vec::new();
+    let mut limit = |name: &str, value: i64| {
+        if value > 0 {
+            limits.push(format!("{name}={value}"));
+        }
+    };
+    limit("TECHNICAL_BARS_PER_SERIES", config.max_messages_per_subject);
+    limit("TECHNICAL_BARS_MAX_BYTES", config.max_bytes);
+    limit("max_msgs", config.max_messages);
+    let age = i64::try_from(config.max_age.as_secs()).unwrap_or(i64::MAX);
+    limit("TECHNICAL_BARS_MAX_AGE_SECS", age);
+    if limits.is_empty() {
+        return "none, so that it was purged".to_owned();
+    }
+    limits.join(", ")
 }
 
 impl Rest {
@@ -38,9 +93,31 @@ impl Rest {
         Self {
             name: info.config.name.clone(),
             origin: info.created.to_string(),
+            seen: Arc::new(Mutex::new(Seen::of(&info, holds))),
             holds,
             config: info.config,
         }
+    }
+
+    /// The first and the last sequence, when it was last looked at.
+    pub fn range(&self) -> (u64, u64) {
+        let seen = self.seen();
+        (seen.first, seen.last)
+    }
+
+    /// The limits by which it drops bars.
+    pub fn limits(&self) -> String {
+        self.seen().limits.clone()
+    }
+
+    /// If the stream has a bound per series: that it has, and the command that lifts it.
+    pub fn bound_to_lift(&self) -> Option<String> {
+        self.seen().bound.clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // it is replaced as a whole
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it means that it was removed with all that it held, and is there anew.
@@ -88,6 +165,7 @@ pub(in crate::bus::durable) async fn missing(
             if found.created.to_string() != rest.origin {
                 return Some(format!("the stream {name} was removed and made anew"));
             }
+            *rest.seen() = Seen::of(&found, rest.holds);
             let what = broken(&rest.config, &found.config)?;
             Some(format!("the stream {name} has other {what} than before"))
         })

@@ -17,10 +17,15 @@ use crate::config::{Config, DurableConfig, Storage};
 /// Copies of a signal are kept out by the commit, not by their message id.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
+/// How the streams of bars that agents make are described.
+pub(super) fn ours() -> Option<String> {
+    Some("bars, as technical-analysis-agent reads them".to_owned())
+}
+
 pub(super) fn bars(durable: &DurableConfig, name: &str) -> StreamConfig {
     StreamConfig {
         name: name.to_owned(),
-        description: Some("bars, as technical-analysis-agent reads them".to_owned()),
+        description: ours(),
         max_age: durable.bars_max_age,
         max_bytes: limit(durable.bars_max_bytes),
         max_messages_per_subject: -1,

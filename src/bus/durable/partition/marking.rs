@@ -1,0 +1,47 @@
+//! When a partition's marker is written although there is nothing to publish.
+//!
+//! The marker says up to where the partition is read, and whoever loads the partition looks for
+//! losses behind it. So it must not fall far behind the stream.
+
+use std::time::Duration;
+
+use super::Partition;
+use crate::bus::durable::commit::Position;
+
+/// Between two markers of an idle partition.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Partition {
+    /// The position to be stored now, if it is time to.
+    pub(super) fn due_marker(&self) -> Option<Position> {
+        if !self.has_caught_up() {
+            return None;
+        }
+        let (since, durable) = (self.marked.elapsed(), &self.common.config.durable);
+        let (settled, at_once) = self.account.settled();
+        let (first, last) = self.common.range(self.unit);
+        let stored = self.base.seq;
+        // it must not age out of its stream while its partition is silent
+        let aged = self.marker.is_some() && since > durable.signals_max_age / 4;
+        // bars were read that gave nothing to publish
+        let read = self.taken > stored && since >= durable.checkpoint;
+        // the stream is about to drop what the position stands for
+        let overtaken = since >= IDLE && stored < first + last.saturating_sub(first) / 2;
+        let further = settled > stored;
+        (aged || read || further && (at_once || overtaken)).then(|| Position {
+            origin: self.place.origin.clone(),
+            seq: stored.max(self.taken).max(settled),
+            part: 0,
+        })
+    }
+
+    /// The position to be stored before the partition is given up, if bars were read that gave
+    /// nothing to publish.
+    pub(super) fn advanced(&self) -> Option<Position> {
+        (self.has_caught_up() && self.taken > self.base.seq).then(|| Position {
+            origin: self.place.origin.clone(),
+            seq: self.taken,
+            part: 0,
+        })
+    }
+}
