@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::common::{Agent, NatsServer, collect_signals, flat, send, until, until_async};
+use crate::common::{Agent, DAY_ONE, NatsServer, collect_signals, flat, send, until, until_async};
 use crate::{client, every_bar, ready_agent};
 
 /// All there from the start, also those of durable delivery; of those with a label, some value of
 /// it.
-const METRICS: [&str; 42] = [
+const METRICS: [&str; 44] = [
     "technical_commit_messages_count",
     "technical_commit_seconds_count",
     "technical_commits_refused_total{reason=\"fenced\"}",
@@ -34,6 +34,8 @@ const METRICS: [&str; 42] = [
     "technical_nats_reconnects_total",
     "technical_slow_consumer_total",
     "technical_messages_dropped_total",
+    "technical_bars_lost_total",
+    "technical_last_bar_timestamp_seconds",
     "technical_series",
     "technical_partitions_owned",
     "technical_consumer_lag_bars",
@@ -97,6 +99,12 @@ async fn every_metric_of_the_contract_is_there_and_counts() {
         (all && after.get("technical_series") == Some(1.0)).then_some(())
     });
     let after = agent.metrics();
+    #[allow(clippy::cast_precision_loss)] // a time
+    let opened = (DAY_ONE + 9 * 60) as f64;
+    assert_eq!(
+        after.get("technical_last_bar_timestamp_seconds"),
+        Some(opened)
+    );
     assert!(after.get("process_resident_memory_bytes") > Some(1e6));
     assert!(after.get("process_cpu_seconds_total") > Some(0.0));
     assert!(!text.contains("symbol="), "a label per symbol");
