@@ -66,9 +66,19 @@ impl Guard {
         }
     }
 
+    /// Whether forged content can be told from genuine content.
+    pub const fn verifies(&self) -> bool {
+        self.keyring.verifies()
+    }
+
     /// Adds the seal of `content` to `headers`, if this member signs. Each call counts up.
     pub fn seal(&self, headers: &mut HeaderMap, place: Place<'_>, content: &[u8]) {
         let counter = 1 + self.counter.fetch_add(1, Ordering::Relaxed);
+        self.seal_at(headers, place, counter, content);
+    }
+
+    /// As [`Self::seal`], where the counter belongs to the place.
+    pub fn seal_at(&self, headers: &mut HeaderMap, place: Place<'_>, counter: u64, content: &[u8]) {
         if let Some(seal) = self.keyring.seal(place, &self.me, counter, content) {
             headers.insert(SEAL_NAME.clone(), seal);
         }

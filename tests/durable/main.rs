@@ -13,6 +13,7 @@ mod controls;
 mod faults;
 mod feeder;
 mod fleet;
+mod forged;
 mod full;
 mod ghosts;
 mod history;

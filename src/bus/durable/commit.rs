@@ -19,15 +19,17 @@ use std::time::{Duration, Instant};
 
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::{Client, HeaderMap, Request, Subject};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Common;
+use super::{Common, markers};
+use crate::bus::guard::Guard;
 use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
 use crate::bus::sabotage::sabotage;
+use crate::group::{Place, Purpose};
 use crate::ops::metrics::{Commit, Commits, Metrics, Refusal};
 
 /// Messages that the server takes in a batch.
@@ -41,8 +43,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Partitions that may wait for their turn.
 const QUEUE: usize = 1_024;
 
-static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
-static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+pub(super) static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+pub(super) static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
 static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 static EXPECTED: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
 static ROLLUP: HeaderName = HeaderName::from_static("Nats-Rollup");
@@ -104,29 +106,6 @@ struct Ack {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// Reads the marker on `subject` from the leader of the stream.
-pub(super) async fn read(common: &Common, subject: &str) -> Result<Option<Stored>, String> {
-    let stream = common
-        .js
-        .get_stream_no_info(&common.streams.signals)
-        .await
-        .map_err(|error| error.to_string())?;
-    let asked = stream.get_last_raw_message_by_subject(subject);
-    let found = common.link.unless_lost(asked).await;
-    match found.ok_or("the connection was lost meanwhile")? {
-        Ok(message) => {
-            let marker = serde_json::from_slice(&message.payload)
-                .map_err(|error| format!("the marker on {subject} cannot be read: {error}"))?;
-            Ok(Some(Stored {
-                marker,
-                revision: message.sequence,
-            }))
-        }
-        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
-        Err(error) => Err(format!("cannot read the marker on {subject}: {error}")),
-    }
-}
-
 /// How many messages of its batch stand behind the marker `revision`, which is not its last.
 pub(super) async fn left_behind(common: &Common, revision: u64) -> Result<usize, String> {
     let stream = common
@@ -157,8 +136,9 @@ pub(super) async fn left_behind(common: &Common, revision: u64) -> Result<usize,
 
 /// What one partition wants stored.
 pub(super) struct Wanted {
+    pub unit: u32,
     pub subject: Subject,
-    /// The revision that the marker must still have; 0 for none.
+    /// The revision that must still be the last on the subject; 0 for none.
     pub expected: u64,
     /// Stored before everything, unless there is nothing but the marker.
     pub begin: Option<Marker>,
@@ -186,10 +166,31 @@ type Answer = oneshot::Sender<Result<u64, CommitError>>;
 #[derive(Clone)]
 pub(super) struct Committer(mpsc::Sender<(Wanted, Answer)>);
 
+/// What a commit is written with.
+struct Writer {
+    client: Client,
+    link: Arc<Link>,
+    guard: Arc<Guard>,
+    /// The stream of signals.
+    stream: String,
+}
+
 impl Committer {
     /// Begins; ends when nobody has it any more.
-    pub fn start(client: Client, link: Arc<Link>, metrics: Arc<Metrics>) -> Self {
+    pub fn start(
+        client: Client,
+        link: Arc<Link>,
+        guard: Arc<Guard>,
+        stream: String,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.commits.begin();
+        let writer = Writer {
+            client,
+            link,
+            guard,
+            stream,
+        };
         let (sender, mut wanted) = mpsc::channel::<(Wanted, Answer)>(QUEUE);
         tokio::spawn(async move {
             let mut left = None;
@@ -212,7 +213,7 @@ impl Committer {
                     }
                     together.push(next);
                 }
-                commit_together(&client, &link, &metrics.commits, together).await;
+                commit_together(&writer, &metrics.commits, together).await;
             }
         });
         Self(sender)
@@ -227,18 +228,13 @@ impl Committer {
     }
 }
 
-async fn commit_together(
-    client: &Client,
-    link: &Link,
-    commits: &Commits,
-    together: Vec<(Wanted, Answer)>,
-) {
+async fn commit_together(writer: &Writer, commits: &Commits, together: Vec<(Wanted, Answer)>) {
     let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
     if sabotage().fence {
         // so that whoever is paused is paused with a commit to come
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    match write_and_tell(client, link, commits, &wanted).await {
+    match write_and_tell(writer, commits, &wanted).await {
         Ok(revisions) => {
             for ((_, answer), revision) in together.into_iter().zip(revisions) {
                 // a partition that was dropped meanwhile does not wait for it
@@ -249,7 +245,7 @@ async fn commit_together(
         // itself, then
         Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
             for (wanted, answer) in together {
-                let outcome = write_and_tell(client, link, commits, &[&wanted]).await;
+                let outcome = write_and_tell(writer, commits, &[&wanted]).await;
                 let _ = answer.send(outcome.map(|revisions| revisions[0]));
             }
         }
@@ -267,14 +263,13 @@ async fn commit_together(
 
 /// As [`write_or_lose`], and tells the metrics how it went.
 async fn write_and_tell(
-    client: &Client,
-    link: &Link,
+    writer: &Writer,
     commits: &Commits,
     wanted: &[&Wanted],
 ) -> Result<Vec<u64>, CommitError> {
     let messages = wanted.iter().map(|one| one.messages()).sum::<usize>() as u64;
     let began = Instant::now();
-    let outcome = write_or_lose(client, link, wanted).await;
+    let outcome = write_or_lose(writer, wanted).await;
     let took = began.elapsed();
     match &outcome {
         Ok(_) => commits.stored(Commit { messages, took }),
@@ -287,12 +282,8 @@ async fn write_and_tell(
     outcome
 }
 
-async fn write_or_lose(
-    client: &Client,
-    link: &Link,
-    wanted: &[&Wanted],
-) -> Result<Vec<u64>, CommitError> {
-    let outcome = link.unless_lost(write(client, wanted)).await;
+async fn write_or_lose(writer: &Writer, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
+    let outcome = writer.link.unless_lost(write(writer, wanted)).await;
     outcome.unwrap_or_else(|| {
         Err(CommitError::Failed(
             "the connection was lost meanwhile".to_owned(),
@@ -301,7 +292,8 @@ async fn write_or_lose(
 }
 
 /// Stores everything as one batch; the new revisions of the markers.
-async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
+async fn write(writer: &Writer, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
+    let client = &writer.client;
     let failed = |error: &dyn std::fmt::Display| CommitError::Failed(error.to_string());
     let total: usize = wanted.iter().map(|one| one.messages()).sum();
     let id = (total > 1).then(|| nuid::next().to_string());
@@ -310,6 +302,18 @@ async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitEr
             headers.insert(BATCH_ID.clone(), id.as_str());
             headers.insert(BATCH_SEQUENCE.clone(), HeaderValue::from(at));
         }
+    };
+    // the marker that a commit replaces is its counter
+    let seal = |headers: &mut HeaderMap, one: &Wanted, at: usize, payload: &[u8]| {
+        let (unit, at) = (one.unit.to_string(), at.to_string());
+        let batch = id.as_deref().map_or(("", ""), |id| (id, at.as_str()));
+        let names = markers::place(&writer.stream, &unit, batch.0, batch.1);
+        let place = Place {
+            purpose: Purpose::Marker,
+            names: &names,
+        };
+        let guard = &writer.guard;
+        guard.seal_at(headers, place, one.expected, payload);
     };
     let mut at = 0;
     let mut markers = Vec::with_capacity(wanted.len());
@@ -327,6 +331,7 @@ async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitEr
             fence(&mut headers);
             headers.insert(ROLLUP.clone(), "sub");
             number(&mut headers, at);
+            seal(&mut headers, one, at, &payload);
             client
                 .publish_with_headers(one.subject.clone(), headers, payload.into())
                 .await
@@ -350,6 +355,7 @@ async fn write(client: &Client, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitEr
             headers.insert(ROLLUP.clone(), "sub");
         }
         number(&mut headers, at);
+        seal(&mut headers, one, at, &payload);
         markers.push(at);
         if at < total {
             client

@@ -9,6 +9,7 @@
 //! again whose commit was refused or that failed. Nothing that happens to it can make a signal
 //! appear twice or not at all, because only the commit decides about that.
 
+mod already;
 mod answers;
 mod changes;
 mod checkpoint;
@@ -20,6 +21,7 @@ mod leasing;
 mod limits;
 mod loss;
 mod losses;
+mod markers;
 mod partition;
 mod prepare;
 mod recompute;
@@ -28,12 +30,13 @@ mod reloads;
 mod saves;
 mod streams;
 mod tasks;
+mod trusted;
 mod unowned;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber, jetstream};
@@ -43,6 +46,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::drain::{DrainError, drain_and_close};
+use super::guard::Guard;
 use super::intake::{Intake, Refused};
 use super::link::Link;
 use super::permissions::Denial;
@@ -100,8 +104,11 @@ struct Common {
     metrics: Arc<Metrics>,
     instance: String,
     streams: Streams,
+    guard: Arc<Guard>,
     refused: Refused,
     committer: Committer,
+    /// The newest genuine marker that was seen of each partition.
+    marked: Mutex<HashMap<u32, u64>>,
     circuit: Arc<Circuit>,
     uploads: Semaphore,
     /// Whether something has failed that a stream that is gone would explain.
@@ -128,6 +135,21 @@ impl Common {
                  beginning, and state begins anew with it"
             );
         }
+    }
+
+    /// A genuine marker of the partition was seen or written, at this revision.
+    fn saw_marker(&self, unit: u32, revision: u64) {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = marked.entry(unit).or_default();
+        *newest = revision.max(*newest);
+    }
+
+    /// Whether a marker at `revision`, which replaced the one at `replaced`, is a copy of one that
+    /// is older than what was seen.
+    fn is_replayed(&self, unit: u32, revision: u64, replaced: Option<u64>) -> bool {
+        let marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = marked.get(&unit).copied().unwrap_or(0);
+        revision > newest && replaced.is_some_and(|replaced| replaced < newest)
     }
 
     fn uptime_ms(&self) -> u64 {
@@ -279,6 +301,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let started_at = clock::now();
     // told of before anything comes of it
     sabotage();
+    let guard = Arc::new(Guard::new(&setup));
     let mut before = Vec::new();
     let mut interrupted = None;
     loop {
@@ -290,7 +313,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
         };
         loss::tell(&before, &streams.rests, &setup.metrics);
         before.clone_from(&streams.rests);
-        let mut coordinator = Coordinator::new(&setup, streams, started, started_at);
+        let mut coordinator = Coordinator::new(&setup, &guard, streams, started, started_at);
         coordinator.common.survey().await;
         if let Some(deadline) = coordinator.serve(&mut setup).await {
             let left = coordinator.leases.held().count();
@@ -318,15 +341,22 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
 }
 
 impl Coordinator {
-    fn new(setup: &Setup, streams: Streams, started: Instant, started_at: Timestamp) -> Self {
+    fn new(
+        setup: &Setup,
+        guard: &Arc<Guard>,
+        streams: Streams,
+        started: Instant,
+        started_at: Timestamp,
+    ) -> Self {
         let config = &setup.config;
         let me = MemberId::new(setup.instance.clone());
         let units = u32::try_from(streams.units.len()).unwrap_or(u32::MAX);
         let records = Records::new(
             setup.client.clone(),
             &streams.leases,
-            &config.group,
-            &config.agent_name,
+            config,
+            me.clone(),
+            Arc::clone(guard),
             units,
         );
         let intake = setup.health.component("intake", true);
@@ -347,12 +377,16 @@ impl Coordinator {
                 metrics: Arc::clone(&setup.metrics),
                 instance: setup.instance.clone(),
                 streams,
+                guard: Arc::clone(guard),
                 refused: Intake::refused(),
                 committer: Committer::start(
                     setup.client.clone(),
                     Arc::clone(&setup.link),
+                    Arc::clone(guard),
+                    config.durable.signals_stream.clone(),
                     Arc::clone(&setup.metrics),
                 ),
+                marked: Mutex::default(),
                 circuit: Arc::default(),
                 uploads: Semaphore::new(UPLOADS),
                 doubt: AtomicBool::new(false),

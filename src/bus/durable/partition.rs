@@ -15,7 +15,7 @@ mod stalling;
 
 pub(super) use reading::SPEAKING;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,14 +25,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Common;
+use super::already::Already;
 use super::commit::{self, Position, Stored};
+use super::feed::Feed;
 use super::losses::{Account, Watcher};
 use super::streams::{Unit, marker_subject};
+use super::{Common, markers};
 use crate::bus::intake::{Intake, Outgoing};
 use crate::bus::sabotage::sabotage;
 use crate::market::Timestamp;
 use crate::ops::query::Query;
+use crate::wire::headers::message_id;
 use saving::{restore, saved};
 use stalling::Watch;
 
@@ -61,6 +64,8 @@ pub(super) enum End {
     Stopped,
     /// Another has committed since: what is in memory here is worth nothing.
     Fenced,
+    /// Forged markers have replaced the genuine one.
+    Hidden,
     /// The engine panicked on this message. What was before it is committed.
     Panicked(u64),
     /// It cannot go on from here.
@@ -104,6 +109,10 @@ pub(super) struct Partition {
     subject: Subject,
     gauges: Arc<Gauges>,
     marker: Option<Stored>,
+    /// The revision that the next marker has to replace: that of `marker`, or of a forged one.
+    top: u64,
+    /// Outputs that are stored already, where no marker tells.
+    already: Already,
     marked: Instant,
     /// The last message taken in.
     taken: u64,
@@ -177,7 +186,9 @@ impl Partition {
     ) -> Result<Self, String> {
         let place = common.streams.units[unit as usize].clone();
         let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
-        let found = commit::read(&common, &subject).await?;
+        let found = markers::read(&common, unit, &subject).await?;
+        let (forged, top) = (found.is_forged(), found.top);
+        let found = found.marker;
         let config = &common.config;
         let mut intake = Intake::new(config, Arc::clone(&common.metrics))
             .sharing(&common.refused)
@@ -202,6 +213,13 @@ impl Partition {
             }
             _ => 0,
         };
+        let already = if forged {
+            let waiting = Feed::waiting(&common.js, &place, taken + 1).await?;
+            let ours = series_ids(&intake, &config.group);
+            outputs_after(&common, ours, taken, waiting).await?
+        } else {
+            Already::default()
+        };
         let poison = done.map_or_else(BTreeSet::new, |marker| marker.poison.clone());
         let now = Instant::now();
         Ok(Self {
@@ -220,6 +238,8 @@ impl Partition {
             poison,
             subject: subject.into(),
             marker: found,
+            top,
+            already,
             common,
             intake,
             orders,
@@ -392,6 +412,35 @@ impl Partition {
     fn beat(&self) {
         self.gauges.beat(self.common.uptime_ms());
     }
+}
+
+/// The outputs of messages after `taken`, the last one in the checkpoint, that are stored already.
+/// So many messages are `waiting` there.
+async fn outputs_after(
+    common: &Common,
+    ours: HashSet<String>,
+    taken: u64,
+    waiting: u64,
+) -> Result<Already, String> {
+    if waiting == 0 {
+        return Ok(Already::default());
+    }
+    Already::find(common, taken, |id| ours.contains(series_of(id))).await
+}
+
+/// The series in the checkpoint, as message ids name them.
+fn series_ids(intake: &Intake, group: &str) -> HashSet<String> {
+    let ids = intake.engine.iter().map(|(_, series)| {
+        let opened = Timestamp::from_nanos(0);
+        let id = message_id(group, series.key(), opened, 0);
+        series_of(&id).to_owned()
+    });
+    ids.collect()
+}
+
+/// The part of a message id that names the series.
+fn series_of(id: &str) -> &str {
+    id.rsplitn(3, '.').nth(2).unwrap_or_default()
 }
 
 impl Drop for Partition {

@@ -3,19 +3,28 @@
 //! A member's record carries a time to live, which each renewal states again (a `KV` update would
 //! drop it). Leases have none and change by compare-and-set. The table is read as a whole; its
 //! readers allow for it to be a moment old, and for records that outlive their time to live.
+//!
+//! With a secret of the group every record is sealed. The counter of a member's record is that of
+//! the process that wrote it; the counter of a lease is the newest revision that its writer has seen
+//! of it. What is not genuine is passed over ([`super::trusted`]).
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::jetstream::ErrorCode;
 use async_nats::{Client, HeaderMap, Message, Request, Subscriber};
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::changes::Change;
 use super::layout::key;
-use crate::group::{LeaseRecord, MemberId, MemberRecord, Table};
+use super::trusted::{Looked, Record, Row, Trusted};
+use crate::bus::guard::Guard;
+use crate::config::Config;
+use crate::group::{LeaseRecord, MemberId, MemberRecord, Place, Purpose, Table};
 
 const ANSWER: Duration = Duration::from_secs(3);
 
@@ -27,6 +36,15 @@ static OPERATION: HeaderName = HeaderName::from_static("KV-Operation");
 const PART: u32 = 256;
 /// The mark of a removed record expires after this.
 const MARK: &str = "60s";
+/// Members' records asked for at a time where there are more than the server lists.
+const PAGE: usize = 1_000;
+/// Members' records read at most.
+const MOST_MEMBERS: usize = 100_000;
+
+/// What the names of members' records begin with.
+const MEMBER: &str = "member.";
+/// And those of leases.
+const LEASE: &str = "lease.";
 
 #[derive(Serialize, Deserialize)]
 struct Member {
@@ -66,31 +84,58 @@ pub(super) enum ReadError {
     Unanswered(String),
     /// There are more of some kind than the server answers with.
     #[error(
-        "there are more member records than the server answers with at once (1,024); remove those \
-         of agents that do not run, or the bucket, which is made again"
+        "there are more than 100,000 member records; remove those of agents that do not run, \
+         or the bucket, which is made again"
     )]
     TooMany,
 }
 
-#[derive(Debug, Clone)]
+/// Some of the records.
+#[derive(Default)]
+struct Page {
+    rows: Vec<Row>,
+    /// The last revision in it.
+    last: u64,
+    /// Records after it.
+    pending: u64,
+    /// Whether there are more than the server lists.
+    too_many: bool,
+}
+
+#[derive(Clone)]
 pub(super) struct Records {
     client: Client,
     bucket: String,
     /// Before the name of a record.
     prefix: String,
     agent: String,
+    me: MemberId,
     /// How many partitions there are.
     units: u32,
+    guard: Arc<Guard>,
+    trusted: Arc<Mutex<Trusted>>,
 }
 
 impl Records {
-    pub fn new(client: Client, bucket: &str, group: &str, agent: &str, units: u32) -> Self {
+    /// The records of the group that `config` names, as its member `me` writes them.
+    pub fn new(
+        client: Client,
+        bucket: &str,
+        config: &Config,
+        me: MemberId,
+        guard: Arc<Guard>,
+        units: u32,
+    ) -> Self {
+        let trusted = Trusted::new(me.clone(), config.durable.lease);
         Self {
             client,
-            prefix: format!("$KV.{bucket}.{}.", key(group)),
+            prefix: format!("$KV.{bucket}.{}.", key(&config.group)),
             bucket: bucket.to_owned(),
-            agent: agent.to_owned(),
+            agent: config.agent_name.clone(),
+            me,
             units,
+            guard,
+            trusted: Arc::new(Mutex::new(trusted)),
         }
     }
 
@@ -103,7 +148,13 @@ impl Records {
     /// What one of the [`Self::changes`] is about.
     pub fn change(&self, message: &Message) -> Option<Change> {
         let name = message.subject.strip_prefix(&self.prefix)?;
-        if let Some(id) = name.strip_prefix("member.") {
+        let (purpose, last) = kind(name)?;
+        let (headers, payload) = (message.headers.as_ref(), &message.payload);
+        // it is counted when it is read
+        let place = [self.bucket.as_str(), last];
+        let genuine = self.guard.verify(at(purpose, &place), headers, payload);
+        genuine.ok()?;
+        if let Some(id) = name.strip_prefix(MEMBER) {
             let member: Member = serde_json::from_slice(&message.payload).ok()?;
             return Some(Change::Member {
                 id: MemberId::new(id),
@@ -111,7 +162,7 @@ impl Records {
                 fingerprint: member.fingerprint(),
             });
         }
-        let unit = name.strip_prefix("lease.")?.parse().ok()?;
+        let unit = name.strip_prefix(LEASE)?.parse().ok()?;
         let from = message.headers.as_ref()?.get(EXPECTED.clone())?;
         Some(Change::Lease {
             unit,
@@ -122,27 +173,51 @@ impl Records {
     /// The whole table: in one answer, or in parts where there is more than the server answers with
     /// at once.
     pub async fn read(&self) -> Result<Table, ReadError> {
-        let mut table = Table::default();
-        match self.ask(&[format!("{}>", self.prefix)], &mut table).await {
-            Err(ReadError::TooMany) => {}
-            answered => return answered.map(|()| table),
+        let all = format!("{}>", self.prefix);
+        if let Some(rows) = self.ask(&[all]).await? {
+            return Ok(self.table(rows).await);
         }
-        let mut table = Table::default();
+        let mut rows = Vec::new();
         // members last, so that an owner that joined meanwhile is among them
         for first in (0..self.units).step_by(PART as usize) {
             let part = first..self.units.min(first.saturating_add(PART));
             let leases: Vec<String> = part
-                .map(|unit| format!("{}lease.{unit}", self.prefix))
+                .map(|unit| format!("{}{LEASE}{unit}", self.prefix))
                 .collect();
-            self.ask(&leases, &mut table).await?;
+            let part = self.ask(&leases).await?;
+            rows.append(&mut part.ok_or(ReadError::TooMany)?);
         }
-        let members = format!("{}member.*", self.prefix);
-        self.ask(&[members], &mut table).await?;
-        Ok(table)
+        rows.append(&mut self.members().await?);
+        Ok(self.table(rows).await)
     }
 
-    /// Adds the newest records on these subjects to the table.
-    async fn ask(&self, subjects: &[String], table: &mut Table) -> Result<(), ReadError> {
+    /// The newest records on these subjects; nothing if there are more than the server lists.
+    async fn ask(&self, subjects: &[String]) -> Result<Option<Vec<Row>>, ReadError> {
+        let request = serde_json::json!({ "multi_last": subjects });
+        let page = self.page(&request).await?;
+        Ok((!page.too_many).then_some(page.rows))
+    }
+
+    /// The records of all members, in parts.
+    async fn members(&self) -> Result<Vec<Row>, ReadError> {
+        let filter = format!("{}{MEMBER}*", self.prefix);
+        let (mut rows, mut from) = (Vec::new(), 1);
+        loop {
+            let request = serde_json::json!({ "seq": from, "batch": PAGE, "next_by_subj": filter });
+            let mut page = self.page(&request).await?;
+            rows.append(&mut page.rows);
+            if page.pending == 0 || page.last < from {
+                return Ok(rows);
+            }
+            if rows.len() > MOST_MEMBERS {
+                return Err(ReadError::TooMany);
+            }
+            from = page.last + 1;
+        }
+    }
+
+    /// What the server answers to one request for records.
+    async fn page(&self, request: &serde_json::Value) -> Result<Page, ReadError> {
         let unanswered = |error: &dyn std::fmt::Display| ReadError::Unanswered(error.to_string());
         let inbox = self.client.new_inbox();
         let mut answers = self
@@ -150,52 +225,112 @@ impl Records {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| unanswered(&error))?;
-        let request = serde_json::json!({ "multi_last": subjects });
         let subject = format!("$JS.API.DIRECT.GET.KV_{}", self.bucket);
         self.client
             .publish_with_reply(subject, inbox, request.to_string().into())
             .await
             .map_err(|error| unanswered(&error))?;
+        let mut page = Page::default();
         loop {
             let answer = timeout(ANSWER, answers.next())
                 .await
                 .map_err(|_| unanswered(&"the table of members is not answered for"))?
                 .ok_or_else(|| unanswered(&"the connection is closed"))?;
-            match answer.status.map(|status| status.as_u16()) {
-                None | Some(200) => {}
-                // the end, or nothing there
-                Some(204 | 404) => return Ok(()),
-                Some(413) => return Err(ReadError::TooMany),
-                Some(503) => return Err(ReadError::Missing),
-                Some(status) => return Err(unanswered(&format!("status {status}"))),
-            }
             let headers = answer.headers.unwrap_or_default();
-            let text = |name: &str| headers.get(name).map(HeaderValue::as_str);
-            let revision = text("Nats-Sequence").and_then(|text| text.parse().ok());
-            if let (Some(subject), Some(revision)) = (text("Nats-Subject"), revision) {
-                self.take(subject, revision, &answer.payload, table);
+            // the server appends its headers to those that the record was written with, which may
+            // have the same names, or a status
+            let text = |name: &str| headers.get_last(name).map(HeaderValue::as_str);
+            let number = |name: &str| text(name).and_then(|text| text.parse().ok());
+            if let (Some(subject), Some(revision)) = (text("Nats-Subject"), number("Nats-Sequence"))
+            {
+                page.last = page.last.max(revision);
+                let row = self.row(subject, revision, &headers, &answer.payload);
+                page.rows.extend(row);
+                continue;
+            }
+            match answer.status.map(|status| status.as_u16()) {
+                // the end, or nothing there
+                Some(204 | 404) => {
+                    page.pending = number("Nats-Num-Pending").unwrap_or(0);
+                    return Ok(page);
+                }
+                Some(413) => {
+                    page.too_many = true;
+                    return Ok(page);
+                }
+                Some(503) => return Err(ReadError::Missing),
+                None | Some(200) => {}
+                Some(status) => return Err(unanswered(&format!("status {status}"))),
             }
         }
     }
 
-    fn take(&self, subject: &str, revision: u64, payload: &[u8], table: &mut Table) {
-        let name = subject.strip_prefix(&self.prefix).unwrap_or_default();
-        if let Some(id) = name.strip_prefix("member.")
-            && let Ok(member) = serde_json::from_slice::<Member>(payload)
-        {
-            let record = MemberRecord {
+    fn row(
+        &self,
+        subject: &str,
+        revision: u64,
+        headers: &HeaderMap,
+        payload: &[u8],
+    ) -> Option<Row> {
+        let name = subject.strip_prefix(&self.prefix)?;
+        let (purpose, last) = kind(name)?;
+        let record = if purpose == Purpose::Member {
+            let member = serde_json::from_slice::<Member>(payload).ok();
+            let record = member.map(|member| MemberRecord {
                 leaving: member.leaving,
                 fingerprint: member.fingerprint(),
                 name: member.agent,
                 revision,
-            };
-            table.members.insert(MemberId::new(id), record);
-        } else if let Some(Ok(unit)) = name.strip_prefix("lease.").map(str::parse) {
+            });
+            Record::Member(MemberId::new(last), record)
+        } else {
             // what cannot be read is nobody's
             let lease = serde_json::from_slice::<Lease>(payload).ok();
-            let owner = lease.and_then(|lease| lease.owner);
-            table.leases.insert(unit, LeaseRecord { owner, revision });
+            Record::Lease(last.parse().ok()?, lease.and_then(|lease| lease.owner))
+        };
+        let place = [self.bucket.as_str(), last];
+        let judged = self
+            .guard
+            .verify(at(purpose, &place), Some(headers), payload);
+        Some(Row {
+            revision,
+            judged,
+            record,
+        })
+    }
+
+    /// The table without what is forged. Leases of this member that a forged record stands on are
+    /// written again.
+    async fn table(&self, rows: Vec<Row>) -> Table {
+        if !self.guard.verifies() {
+            return plain(rows);
         }
+        let Looked {
+            table,
+            forgeries,
+            overlaid,
+        } = self.trusted().look(Instant::now(), rows);
+        for (purpose, forgery) in forgeries {
+            self.guard.report(purpose, forgery);
+        }
+        join_all(overlaid.into_iter().map(|unit| self.restore(unit))).await;
+        table
+    }
+
+    /// Writes a lease of this member again.
+    async fn restore(&self, unit: u32) {
+        let standing = self.trusted().newest(unit);
+        let owner = Some(self.me.clone());
+        match self.write_lease(unit, standing, standing, owner).await {
+            Ok(Some(revision)) => self.trusted().restored(unit, standing, revision),
+            // another write came first; the next look shows it
+            Ok(None) => {}
+            Err(error) => tracing::debug!(unit, error, "lease cannot be written again"),
+        }
+    }
+
+    fn trusted(&self) -> MutexGuard<'_, Trusted> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews `me`'s record, to expire after `ttl` (whole seconds).
@@ -213,7 +348,8 @@ impl Records {
         };
         let mut headers = HeaderMap::new();
         headers.insert(TTL.clone(), format!("{}s", ttl.as_secs().max(1)));
-        self.write(&format!("member.{me}"), &member, headers)
+        let payload = serde_json::to_vec(&member).map_err(|error| error.to_string())?;
+        self.publish(Purpose::Member, me.as_ref(), None, payload, headers)
             .await?
             .map(|_| ())
             .ok_or_else(|| "the record was refused".to_owned())
@@ -227,13 +363,37 @@ impl Records {
         revision: u64,
         owner: Option<MemberId>,
     ) -> Result<Option<u64>, String> {
+        let (standing, newest) = {
+            let trusted = self.trusted();
+            (trusted.standing(unit, revision), trusted.newest(unit))
+        };
+        // a lease that was purged is written again without one to replace
+        let counter = standing.max(newest);
+        let written = self.write_lease(unit, standing, counter, owner.clone());
+        let written = written.await?;
+        if let Some(revision) = written {
+            self.trusted().wrote(unit, owner, counter, revision);
+        }
+        Ok(written)
+    }
+
+    async fn write_lease(
+        &self,
+        unit: u32,
+        standing: u64,
+        counter: u64,
+        owner: Option<MemberId>,
+    ) -> Result<Option<u64>, String> {
         let lease = Lease {
             owner,
             agent: self.agent.clone(),
         };
         let mut headers = HeaderMap::new();
-        headers.insert(EXPECTED.clone(), HeaderValue::from(revision));
-        self.write(&format!("lease.{unit}"), &lease, headers).await
+        headers.insert(EXPECTED.clone(), HeaderValue::from(standing));
+        let payload = serde_json::to_vec(&lease).map_err(|error| error.to_string())?;
+        let name = unit.to_string();
+        self.publish(Purpose::Lease, &name, Some(counter), payload, headers)
+            .await
     }
 
     /// Removes the record of a dead member if it has this revision; whether it had.
@@ -242,34 +402,41 @@ impl Records {
         headers.insert(OPERATION.clone(), "DEL");
         headers.insert(EXPECTED.clone(), HeaderValue::from(revision));
         headers.insert(TTL.clone(), MARK);
-        let name = format!("member.{member}");
-        Ok(self.publish(&name, Vec::new(), headers).await?.is_some())
+        let (purpose, name) = (Purpose::Member, member.as_ref());
+        let removed = self.publish(purpose, name, None, Vec::new(), headers);
+        Ok(removed.await?.is_some())
     }
 
-    async fn write(
-        &self,
-        name: &str,
-        value: &impl Serialize,
-        headers: HeaderMap,
-    ) -> Result<Option<u64>, String> {
-        let payload = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-        self.publish(name, payload, headers).await
-    }
-
+    /// Writes the record called `name`; its revision, or nothing when the one before had another
+    /// revision than expected. Where the counter of its seal does not belong to the record, it is
+    /// that of this process.
     async fn publish(
         &self,
+        purpose: Purpose,
         name: &str,
+        counter: Option<u64>,
         payload: Vec<u8>,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<Option<u64>, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
+        let place = [self.bucket.as_str(), name];
+        let place = at(purpose, &place);
+        match counter {
+            Some(counter) => self.guard.seal_at(&mut headers, place, counter, &payload),
+            None => self.guard.seal(&mut headers, place, &payload),
+        }
+        let kind = if purpose == Purpose::Member {
+            MEMBER
+        } else {
+            LEASE
+        };
         let request = Request::new()
             .headers(headers)
             .payload(payload.into())
             .timeout(Some(ANSWER));
         let answer = self
             .client
-            .send_request(format!("{}{name}", self.prefix), request)
+            .send_request(format!("{}{kind}{name}", self.prefix), request)
             .await
             .map_err(|error| told(&error))?;
         let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| told(&error))?;
@@ -287,4 +454,34 @@ impl Records {
             Some(error) => Err(told(&error)),
         }
     }
+}
+
+/// What a record is about, and the rest of its name.
+fn kind(name: &str) -> Option<(Purpose, &str)> {
+    let member = name.strip_prefix(MEMBER).map(|id| (Purpose::Member, id));
+    member.or_else(|| Some((Purpose::Lease, name.strip_prefix(LEASE)?)))
+}
+
+/// Where a record belongs, for its seal.
+const fn at<'a>(purpose: Purpose, names: &'a [&'a str]) -> Place<'a> {
+    Place { purpose, names }
+}
+
+/// The table as it stands.
+fn plain(rows: Vec<Row>) -> Table {
+    let mut table = Table::default();
+    for Row {
+        revision, record, ..
+    } in rows
+    {
+        match record {
+            Record::Member(id, record) => {
+                table.members.extend(record.map(|record| (id, record)));
+            }
+            Record::Lease(unit, owner) => {
+                table.leases.insert(unit, LeaseRecord { owner, revision });
+            }
+        }
+    }
+    table
 }

@@ -148,6 +148,14 @@ impl Coordinator {
                 self.read_at = None;
                 Duration::from_millis(100)
             }
+            End::Hidden => {
+                tracing::warn!(
+                    unit,
+                    "the commit marker of the partition was replaced by a forged one; loading it \
+                     again and looking for what is stored already"
+                );
+                Duration::from_millis(100)
+            }
             End::Panicked(seq) => {
                 let tries = panicked(&mut self.panics, unit, seq);
                 if tries < TRIES {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::feed::Feed;
 use super::streams::marker_subject;
-use super::{Common, Coordinator, Done, commit};
+use super::{Common, Coordinator, Done, markers};
 
 /// In leases: how long a partition may have no owner before every member says so.
 const PATIENCE: u32 = 2;
@@ -158,8 +158,8 @@ impl Coordinator {
 async fn waiting(common: &Common, unit: u32) -> Result<u64, String> {
     let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
     let place = &common.streams.units[unit as usize];
-    let marker = commit::read(common, &subject).await?;
-    let position = marker.map(|stored| stored.marker.position);
+    let found = markers::read(common, unit, &subject).await?;
+    let position = found.marker.map(|stored| stored.marker.position);
     // a marker of another stream says nothing about this one
     let position = position.filter(|position| position.origin == place.origin);
     let done = position.map_or(0, |position| position.seq);

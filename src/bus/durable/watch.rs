@@ -27,6 +27,7 @@ impl Coordinator {
         self.restart_stalled();
         self.look_at_unowned();
         self.common.report_retention();
+        self.common.guard.tell();
         self.report();
     }
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::ledger::Loss;
 use super::lock;
 use crate::bus::durable::Common;
-use crate::bus::durable::commit;
 use crate::bus::durable::feed::{self, Feed};
+use crate::bus::durable::markers;
 use crate::bus::durable::streams::{Unit, marker_subject};
 
 /// For all of it; an agent starts without, rather than late.
@@ -77,12 +77,14 @@ async fn survey(common: &Common) -> Result<HashMap<String, Surveyed>, String> {
         .take(units.len())
         .map(async |unit| {
             let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
-            (unit, commit::read(common, &subject).await)
+            (unit, markers::read(common, unit, &subject).await)
         })
         .buffer_unordered(AT_A_TIME);
     while let Some((unit, found)) = markers.next().await {
         let place = &units[unit as usize];
-        let Some(stored) = found? else { continue };
+        let Some(stored) = found?.marker else {
+            continue;
+        };
         let position = stored.marker.position;
         if position.origin == place.origin {
             let ahead = newest.entry(&place.stream).or_insert((unit, position.seq));

@@ -9,8 +9,12 @@ use super::{End, Partition};
 use crate::bus::durable::Common;
 use crate::bus::durable::circuit::Failing;
 use crate::bus::durable::commit::{self, Marker, Position, Stored, Wanted};
-use crate::bus::durable::{limits, streams};
+use crate::bus::durable::markers::Found;
+use crate::bus::durable::{limits, markers, streams};
 use crate::bus::intake::Outgoing;
+
+/// Forged markers that a commit passes over before it counts as failed.
+const PASSED_OVER: u32 = 50;
 
 impl Partition {
     /// Stores what is to be published, with the position it stands for.
@@ -96,6 +100,7 @@ impl Partition {
             begun: None,
         };
         let mut range = range;
+        let mut passed_over = 0;
         let mut failing: Option<Failing> = None;
         loop {
             self.beat();
@@ -105,29 +110,44 @@ impl Partition {
                 ..marker.clone()
             });
             let wanted = Wanted {
+                unit: self.unit,
                 subject: self.subject.clone(),
-                expected: self.marker.as_ref().map_or(0, |stored| stored.revision),
+                expected: self.top,
                 begin,
                 marker: marker.clone(),
                 outgoing: Arc::clone(outgoing),
                 range: range.clone(),
             };
             let common = Arc::clone(&self.common);
+            let own = self.marker.as_ref().map_or(0, |stored| stored.revision);
             let attempt = async {
                 let turn = match &failing {
                     Some(failing) => Some(failing.turn().await),
                     None => None,
                 };
-                let outcome = attempt(&common, wanted).await;
+                let outcome = attempt(&common, wanted, own).await;
                 drop(turn);
                 outcome
             };
             let reason = match self.attending(attempt, failing.is_some()).await? {
-                Attempt::Stored(stored) => {
+                Attempt::Stored(stored, top) => {
+                    self.common.saw_marker(self.unit, stored.revision);
                     self.marker = Some(stored);
+                    self.top = top;
                     break;
                 }
                 Attempt::Fenced => return Err(End::Fenced),
+                Attempt::Hidden => return Err(End::Hidden),
+                Attempt::Overlaid(top) if passed_over < PASSED_OVER => {
+                    passed_over += 1;
+                    self.top = top;
+                    continue;
+                }
+                Attempt::Overlaid(top) => {
+                    passed_over = 0;
+                    self.top = top;
+                    "markers are forged faster than genuine ones can be stored".to_owned()
+                }
                 Attempt::Unmarked => {
                     let reason = "its commit marker is not in the stream of signals any more";
                     return Err(End::Failed(reason.to_owned()));
@@ -143,6 +163,7 @@ impl Partition {
                             "the server has stored a part of a batch; the rest is still to be stored"
                         );
                     }
+                    self.top = begin.revision;
                     self.marker = Some(begin);
                     self.stored_since += messages;
                     range.start += messages;
@@ -176,39 +197,55 @@ impl Partition {
 
 /// What has come of one try.
 enum Attempt {
-    Stored(Stored),
+    /// All of it, and the revision that stands on the subject of the marker.
+    Stored(Stored, u64),
     /// The marker at the beginning, and so many of the messages after it; and why no more.
     Part(Stored, usize, String),
     /// Another has committed.
     Fenced,
     /// The marker that was written or found is gone.
     Unmarked,
+    /// There are only forged ones, which were not there before: whether another has committed is not
+    /// known.
+    Hidden,
+    /// Nobody has committed, but a forged marker stands on the genuine one, at this revision.
+    Overlaid(u64),
     Failed(String),
 }
 
-async fn attempt(common: &Common, wanted: Wanted) -> Attempt {
-    let (subject, expected) = (wanted.subject.clone(), wanted.expected);
+/// `own` is the revision of the marker that was written or found.
+async fn attempt(common: &Common, wanted: Wanted, own: u64) -> Attempt {
+    let (unit, subject, expected) = (wanted.unit, wanted.subject.clone(), wanted.expected);
     let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
     let (outgoing, range) = (Arc::clone(&wanted.outgoing), wanted.range.clone());
     let error = match common.committer.commit(wanted).await {
-        Ok(revision) => return Attempt::Stored(Stored { marker, revision }),
+        Ok(revision) => return Attempt::Stored(Stored { marker, revision }, revision),
         Err(error) => error,
     };
     // it may have been stored without our hearing of it
-    match commit::read(common, &subject).await {
-        Ok(Some(stored)) if stored.revision != expected && stored.marker == marker => {
-            Attempt::Stored(stored)
-        }
-        Ok(Some(stored))
-            if stored.revision != expected && Some(&stored.marker) == begin.as_ref() =>
-        {
+    match markers::read(common, unit, &subject).await {
+        Ok(Found {
+            marker: Some(stored),
+            top,
+        }) if stored.revision != own => {
+            if stored.marker == marker {
+                return Attempt::Stored(stored, top);
+            }
+            if Some(&stored.marker) != begin.as_ref() {
+                return Attempt::Fenced;
+            }
             match commit::left_behind(common, stored.revision).await {
                 Ok(messages) => Attempt::Part(stored, messages, error.to_string()),
                 Err(reason) => Attempt::Failed(reason),
             }
         }
-        Ok(None) if expected != 0 => Attempt::Unmarked,
-        Ok(Some(stored)) if stored.revision != expected => Attempt::Fenced,
+        Ok(Found {
+            marker: None,
+            top: 0,
+        }) if expected != 0 => Attempt::Unmarked,
+        // a forged marker may have purged that of another owner
+        Ok(Found { marker: None, top }) if own != 0 || top != expected => Attempt::Hidden,
+        Ok(Found { top, .. }) if top != expected => Attempt::Overlaid(top),
         Ok(_) | Err(_) => {
             // what is denied is not answered, or leaves a gap in the batch
             let denied = streams::denied(&common.link, &common.config);

@@ -174,8 +174,15 @@ impl Partition {
             .partition(|one| one.forming);
         let behind = lasting.len().saturating_sub(skip).min(self.left_behind);
         self.left_behind -= behind;
-        let skip = skip + behind;
-        self.outgoing.extend(lasting.into_iter().skip(skip));
+        let mut skip = skip + behind;
+        for one in lasting.into_iter().skip(skip) {
+            if self.already.holds(&one.headers, &one.payload) {
+                skip += 1;
+                self.stored_since += 1;
+            } else {
+                self.outgoing.push(one);
+            }
+        }
         if self.outgoing.len() > before {
             self.ends.push((seq, self.outgoing.len(), skip));
         }

@@ -1,0 +1,174 @@
+//! Finding the last genuine commit marker of a partition.
+//!
+//! Every commit purges the markers before it, so the marker of a partition is the first message on
+//! its subject; where a batch begins with a marker of its own, it is the second. What stands behind
+//! them nobody of the group has written: it is forged, or was genuine once and is replayed. It
+//! decides nothing, but the next commit has to replace it.
+//!
+//! A seal covers the place of a marker in its batch, so that a marker cannot be taken out of one.
+
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+
+use super::Common;
+use super::commit::{BATCH_ID, BATCH_SEQUENCE, Marker, Stored};
+use crate::group::{Forgery, Place, Purpose, Signed};
+
+const LOST: &str = "the connection was lost meanwhile";
+
+/// The state of a partition's subject of markers.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The last genuine marker.
+    pub marker: Option<Stored>,
+    /// The revision that the next marker has to replace; 0 where there is none.
+    pub top: u64,
+}
+
+impl Found {
+    /// Whether there are markers and none of them is genuine.
+    pub const fn is_forged(&self) -> bool {
+        self.marker.is_none() && self.top != 0
+    }
+}
+
+/// What the seal of a marker covers besides its content.
+pub(super) const fn place<'a>(
+    stream: &'a str,
+    unit: &'a str,
+    id: &'a str,
+    at: &'a str,
+) -> [&'a str; 4] {
+    [stream, unit, id, at]
+}
+
+/// Reads the markers of `unit`, which are on `subject`, from the leader of the stream.
+pub(super) async fn read(common: &Common, unit: u32, subject: &str) -> Result<Found, String> {
+    let stream = common
+        .js
+        .get_stream_no_info(&common.streams.signals)
+        .await
+        .map_err(|error| error.to_string())?;
+    let asked = stream.get_last_raw_message_by_subject(subject);
+    let last = match common.link.unless_lost(asked).await.ok_or(LOST)? {
+        Ok(message) => message,
+        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+            return Ok(Found {
+                marker: None,
+                top: 0,
+            });
+        }
+        Err(error) => return Err(format!("cannot read the marker on {subject}: {error}")),
+    };
+    let top = last.sequence;
+    if !common.guard.verifies() {
+        let marker = parse(&last.payload)
+            .map_err(|error| format!("the marker on {subject} cannot be read: {error}"))?;
+        let marker = Some(Stored {
+            marker,
+            revision: top,
+        });
+        return Ok(Found { marker, top });
+    }
+    let Some(first) = from(common, &stream, subject, 1).await? else {
+        return Err(format!("the marker on {subject} was replaced meanwhile"));
+    };
+    let mut genuine = judge(common, unit, &first);
+    let mut newest = first.sequence;
+    if let Ok((stored, signed)) = &genuine
+        && stored.marker.begun.is_some()
+        && newest < top
+        && let Some(second) = from(common, &stream, subject, newest + 1).await?
+        && batch(&second) == batch(&first)
+        && let Ok((end, of_end)) = judge(common, unit, &second)
+        && counter(&of_end) == counter(signed)
+    {
+        newest = second.sequence;
+        genuine = Ok((end, of_end));
+    }
+    if newest < top {
+        let forgery = judge(common, unit, &last).err();
+        let forgery = forgery.unwrap_or(Forgery::Replayed);
+        common.guard.report(Purpose::Marker, forgery);
+    }
+    let marker = match genuine {
+        Ok((stored, signed)) if common.is_replayed(unit, stored.revision, counter(&signed)) => {
+            common.guard.report(Purpose::Marker, Forgery::Replayed);
+            None
+        }
+        Ok((stored, _)) => {
+            common.saw_marker(unit, stored.revision);
+            Some(stored)
+        }
+        Err(forgery) => {
+            if newest == top {
+                common.guard.report(Purpose::Marker, forgery);
+            }
+            None
+        }
+    };
+    Ok(Found {
+        marker,
+        // another may have committed since the last was read
+        top: top.max(newest),
+    })
+}
+
+/// The first message on `subject` from the sequence `start` on.
+async fn from(
+    common: &Common,
+    stream: &Stream<()>,
+    subject: &str,
+    start: u64,
+) -> Result<Option<StreamMessage>, String> {
+    let asked = stream.get_first_raw_message_by_subject(subject, start);
+    match common.link.unless_lost(asked).await.ok_or(LOST)? {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(format!("cannot read the markers on {subject}: {error}")),
+    }
+}
+
+/// The marker in `message`, if a member of the group has written it.
+fn judge(
+    common: &Common,
+    unit: u32,
+    message: &StreamMessage,
+) -> Result<(Stored, Option<Signed>), Forgery> {
+    let (id, at) = batch_place(message);
+    let unit = unit.to_string();
+    let names = place(&common.streams.signals, &unit, id, at);
+    let place = Place {
+        purpose: Purpose::Marker,
+        names: &names,
+    };
+    let (headers, payload) = (&message.headers, &message.payload);
+    let signed = common.guard.verify(place, Some(headers), payload)?;
+    let marker = parse(payload).map_err(|_| Forgery::Unreadable)?;
+    let stored = Stored {
+        marker,
+        revision: message.sequence,
+    };
+    Ok((stored, signed))
+}
+
+fn parse(payload: &[u8]) -> serde_json::Result<Marker> {
+    serde_json::from_slice(payload)
+}
+
+fn counter(signed: &Option<Signed>) -> Option<u64> {
+    signed.as_ref().map(|signed| signed.counter)
+}
+
+fn batch(message: &StreamMessage) -> &str {
+    batch_place(message).0
+}
+
+/// The batch that a message was stored with, and its number in it.
+fn batch_place(message: &StreamMessage) -> (&str, &str) {
+    let text = |name| {
+        let value = message.headers.get(name);
+        value.map_or("", async_nats::HeaderValue::as_str)
+    };
+    (text(BATCH_ID.clone()), text(BATCH_SEQUENCE.clone()))
+}
