@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::bus::permissions::Role;
 use crate::config;
 use crate::error::Exit;
 use crate::market::{Symbol, Timeframe, Timestamp};
@@ -241,18 +242,11 @@ pub struct ConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Print the permissions that the NATS user of agents needs (or of `verify`, with
-    /// --permissions=verify), for the configuration of a server, instead
-    #[arg(
-        long,
-        value_enum,
-        value_name = "USER",
-        conflicts_with = "json",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "agent"
-    )]
-    pub permissions: Option<NatsUser>,
+    /// Print instead the permissions that a NATS user needs, for the configuration of a server: the
+    /// agent's, with those of the other roles as comments, or only those of a role
+    #[arg(long, conflicts_with = "json", value_name = "ROLE", value_enum)]
+    #[allow(clippy::option_option)] // absent, without a role, with one
+    pub permissions: Option<Option<Role>>,
 }
 
 /// Arguments of commands that print a table.
@@ -261,15 +255,6 @@ pub struct OutputArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Who connects to NATS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NatsUser {
-    /// Agents.
-    Agent,
-    /// Whoever runs `verify`.
-    Verify,
 }
 
 /// A format of bars in files.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use technical_analysis_agent::app::{self, Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
-    self, Command, ConfigArgs, FeedArgs, HealthArgs, NatsUser, RedriveArgs, ReplayArgs, VerifyArgs,
+    self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs, VerifyArgs,
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
@@ -184,11 +184,8 @@ fn config(args: ConfigArgs) -> Result<Exit, Error> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    let text = if let Some(user) = args.permissions {
-        permissions::block(&match user {
-            NatsUser::Agent => permissions::needs(&config),
-            NatsUser::Verify => permissions::verify_needs(&config),
-        })
+    let text = if let Some(role) = args.permissions {
+        permissions::text(&config, role)
     } else if args.json {
         config.json().map_err(anyhow::Error::from)? + "\n"
     } else {

@@ -3,11 +3,15 @@
 //! The list is made from the configuration, so that `config --permissions` prints what this
 //! configuration needs and no more; a test runs durable delivery under exactly that.
 
+mod roles;
+
 use std::fmt;
 
 use super::durable::Layout;
 use crate::config::{Config, Delivery};
 use crate::wire::SubjectPattern;
+
+pub use roles::{Role, text};
 
 /// What is done on a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -335,10 +339,16 @@ pub fn block(needs: &[Need]) -> String {
         let lines: Vec<String> = of
             .map(|need| format!("    \"{}\" # {}\n", need.subject, need.purpose))
             .collect();
-        lines.concat()
+        let lines = lines.concat();
+        if lines.is_empty() {
+            // a list without subjects would allow all of them
+            "{ deny: \">\" }".to_owned()
+        } else {
+            format!("[\n{lines}  ]")
+        }
     };
     format!(
-        "permissions {{\n  publish: [\n{}  ]\n  subscribe: [\n{}  ]\n}}\n",
+        "permissions {{\n  publish: {}\n  subscribe: {}\n}}\n",
         list(Operation::Publish),
         list(Operation::Subscribe)
     )

@@ -29,6 +29,7 @@ mod redrive;
 mod removed;
 mod report;
 mod retention;
+mod roles;
 mod schedule;
 mod settings;
 mod setup;
