@@ -38,7 +38,7 @@ use crate::ops::metrics::Metrics;
 use crate::tools::reader::Stored;
 use crate::wire::headers::{GROUP, INPUT_SEQ, REASON, SUBJECT, TRUNCATED};
 use crate::wire::{Reason, SubjectPattern};
-use judge::{Bars, Judge, Retention, Run, Share, Span, Terms};
+use judge::{Bars, Judge, OTHER_BARS, Retention, Run, Share, Span, Terms};
 use key::{Head, hash};
 use letters::{Letter, Letters, Place};
 use report::{Finding, Kind};
@@ -219,25 +219,29 @@ struct Traces {
     signals: Signals,
     letters: Vec<Letter>,
     in_span: Run,
+    /// The first message since each of the streams of bars was made.
+    since: [u64; 2],
     /// The time of the server when reading ended; nothing when there was nothing to be read.
     read_at: Option<Timestamp>,
 }
 
 impl Pass<'_> {
     async fn run(&self, report: &mut VerifyReport) -> Result<(), VerifyError> {
-        // a signal of before the streams of bars were made is of other bars
-        let mut made = None;
-        for bare in [false, true] {
-            if let Some(info) = self.bars_info(bare).await? {
-                let created = nanos(info.created.unix_timestamp_nanos());
-                made = Some(made.map_or(created, |other: Timestamp| other.min(created)));
-            }
+        let mut made = [None, None];
+        for (is_bare, made) in [false, true].into_iter().zip(&mut made) {
+            let info = self.bars_info(is_bare).await?;
+            *made = info.map(|info| nanos(info.created.unix_timestamp_nanos()));
         }
         let traces = self.traces(made, report).await?;
         let retention = self.retention(traces.read_at);
         // after the signals, so that their bars are among the messages
         let infos = [self.bars_info(false).await?, self.bars_info(true).await?];
-        let bars = [infos[0].as_ref().map(bars), infos[1].as_ref().map(bars)];
+        let mut bars = [infos[0].as_ref().map(bars), infos[1].as_ref().map(bars)];
+        for (bars, since) in bars.iter_mut().zip(traces.since) {
+            if let Some(bars) = bars {
+                bars.signals_since = since;
+            }
+        }
         let letters = Letters::new(traces.letters, self.found.groups);
         let messages = infos.iter().flatten().map(|info| info.state.messages).sum();
         let progress = progress_bar(messages, self.terms.share, "bars");
@@ -279,12 +283,15 @@ impl Pass<'_> {
     /// Reads the stream of signals.
     async fn traces(
         &self,
-        made: Option<Timestamp>,
+        made: [Option<Timestamp>; 2],
         report: &mut VerifyReport,
     ) -> Result<Traces, VerifyError> {
         let info = &self.found.signals;
         let progress = progress_bar(info.state.messages, self.terms.share, "signals");
-        let mut traces = Traces::default();
+        let mut traces = Traces {
+            since: [u64::MAX; 2],
+            ..Traces::default()
+        };
         let pattern = self.config.publish_subject.pattern();
         let mut reader = self.source.read(info, "");
         let outcome = loop {
@@ -309,14 +316,19 @@ impl Pass<'_> {
         &self,
         stored: &Stored,
         pattern: &SubjectPattern,
-        made: Option<Timestamp>,
+        made: [Option<Timestamp>; 2],
         traces: &mut Traces,
         report: &mut VerifyReport,
     ) {
+        let is_old = made.map(|made| made.is_some_and(|made| stored.at < made));
+        for (since, is_old) in traces.since.iter_mut().zip(is_old) {
+            if !is_old {
+                *since = stored.seq.min(*since);
+            }
+        }
         let text = |name: &str| stored.headers.get(name).map(HeaderValue::as_str);
         let input = text(INPUT_SEQ).and_then(|text| text.parse::<u64>().ok());
         let is_first = self.terms.share.number == 0;
-        let is_old = made.is_some_and(|made| stored.at < made);
         let in_span = self.terms.span.has(stored.at);
         let subject = stored.subject.as_str();
         if subject == self.config.dead_letter_subject {
@@ -325,11 +337,11 @@ impl Pass<'_> {
             if is_first && in_span {
                 report.dead_letters += 1;
             }
-            if is_old {
-                report.skip(OTHER_BARS, u64::from(is_first));
+            let is_bare = text(SUBJECT).is_some_and(|one| self.found.partitions.is_bare(one));
+            if is_old[usize::from(is_bare)] {
+                report.skip(OTHER_BARS, u64::from(is_first && in_span));
                 return;
             }
-            let is_bare = text(SUBJECT).is_some_and(|one| self.found.partitions.is_bare(one));
             let place = Place::new(is_bare, input);
             if self.terms.share.has_letters(place) {
                 let name = text(REASON).unwrap_or_default();
@@ -349,10 +361,6 @@ impl Pass<'_> {
         }
         if is_first && in_span {
             report.signals += 1;
-        }
-        if is_old {
-            report.skip(OTHER_BARS, u64::from(is_first));
-            return;
         }
         if in_span {
             traces.in_span.add(stored.seq);
@@ -449,9 +457,6 @@ impl Pass<'_> {
     }
 }
 
-/// Why signals of another stream of bars are not checkable.
-const OTHER_BARS: &str = "stored before the stream of bars was made";
-
 fn bars(info: &Info) -> Bars {
     let limit = info.config.max_messages_per_subject;
     let (first, last) = (info.state.first_sequence, info.state.last_sequence);
@@ -464,6 +469,7 @@ fn bars(info: &Info) -> Bars {
         origin: info.created.to_string(),
         first,
         last,
+        signals_since: 0,
         uncounted: if counted > source::MAX_DELETED {
             counted
         } else {

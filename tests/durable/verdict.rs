@@ -67,6 +67,7 @@ pub fn of_signals(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> [Verdict; 3
             key,
             hashes,
             input: 0,
+            since: 0,
             in_range: true,
         };
         match found.claim(one, 0, 0, 0) {

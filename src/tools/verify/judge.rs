@@ -26,6 +26,8 @@ use crate::wire::headers::{INPUT_SEQ, REASON, REDRIVEN};
 const BARS_GONE: &str = "computed from bars that are not in the stream any more";
 const SIGNALS_GONE: &str = "older than what the stream of signals retains";
 const ONE_CONFIGURATION: &str = "due under one of the configurations only";
+/// Why signals of another stream of bars are not checkable.
+pub const OTHER_BARS: &str = "stored before the stream of bars was made";
 const OTHER_GROUPS: &str = "dead letters that may be of another group";
 /// Signals that differ before a change of configuration is suspected.
 const SUSPICIOUS: u64 = 5;
@@ -99,6 +101,8 @@ pub struct Bars {
     pub first: u64,
     /// The last message that is read.
     pub last: u64,
+    /// The first signal that was stored since the stream was made.
+    pub signals_since: u64,
     /// Deleted messages between the two, in order.
     pub deleted: Vec<u64>,
     /// Deleted messages that are too many to be looked at.
@@ -328,6 +332,14 @@ impl<'a> Judge<'a> {
     fn unclaimed(&mut self, left: &Left) {
         let name = &self.retention.name;
         let is_asked_for = self.stored_in_span.has(left.seq);
+        let of = |bit: u8| left.sources == 0 || left.sources & bit != 0;
+        let bars = [(1, &self.bars[0]), (2, &self.bars[1])];
+        let bars = bars.into_iter().filter(|(bit, _)| of(*bit));
+        let bars: Vec<&Bars> = bars.filter_map(|(_, bars)| bars.as_ref()).collect();
+        if bars.iter().any(|bars| left.seq < bars.signals_since) {
+            self.report.skip(OTHER_BARS, u64::from(is_asked_for));
+            return;
+        }
         if let Some((first, in_span)) = left.twin {
             if in_span.unwrap_or(is_asked_for) {
                 self.report.doubled.add(|| {
@@ -341,13 +353,9 @@ impl<'a> Judge<'a> {
         if !is_asked_for {
             return;
         }
-        let of = |bit: u8| left.sources == 0 || left.sources & bit != 0;
-        let bars = [(1, &self.bars[0]), (2, &self.bars[1])];
-        let bars = bars.into_iter().filter(|(bit, _)| of(*bit));
-        let mut bars = bars.filter_map(|(_, bars)| bars.as_ref());
         let is_old = left.losses > 0 && left.since.is_none_or(|since| left.input < since);
-        let gone = |bars: &Bars| left.input < bars.first || bars.is_deleted(left.input);
-        if left.input > 0 && (is_old || bars.any(gone)) {
+        let gone = |bars: &&Bars| left.input < bars.first || bars.is_deleted(left.input);
+        if left.input > 0 && (is_old || bars.iter().any(gone)) {
             self.report.skip(BARS_GONE, 1);
             return;
         }
@@ -542,10 +550,12 @@ impl PartitionJudge<'_, '_> {
 
     fn signal(&mut self, stored: &Stored, signal: DueSignal, in_span: bool) -> Option<Look> {
         let DueSignal { output, head, .. } = signal;
+        let bars = self.judge.bars[usize::from(self.partition.is_bare)].as_ref();
         let due = Due {
             key: &head.key,
             hashes: &signal.hashes,
             input: stored.seq,
+            since: bars.map_or(0, |bars| bars.signals_since),
             in_range: in_span,
         };
         let losses = self.partition.losses;

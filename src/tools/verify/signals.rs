@@ -74,6 +74,8 @@ pub struct Due<'a> {
     pub hashes: &'a [u64],
     /// The message of its bar.
     pub input: u64,
+    /// Signals before this one are of another stream of bars, which was there before.
+    pub since: u64,
     /// Whether the bar is within the time that is asked for.
     pub in_range: bool,
 }
@@ -293,7 +295,8 @@ impl Lane {
     /// Where the signal is that `due` claims: one that is equal if there is one.
     fn locate(&mut self, due: Due<'_>) -> Option<usize> {
         let wanted = (due.key.timestamp.nanos(), due.key.revision);
-        let fits = |found: &Found| found.ordinal == 0 && found.key() == wanted;
+        let fits =
+            |found: &Found| found.ordinal == 0 && found.key() == wanted && found.seq >= due.since;
         if let Some(found) = self.found.get(self.next)
             && fits(found)
             && due.hashes.contains(&found.hash)

@@ -27,6 +27,7 @@ fn claim_of(signals: &mut Signals, due: &[(i64, u32, u64)]) -> Vec<Claim> {
             key: &key("A", *minute, *revision),
             hashes: &[*hash],
             input: 7,
+            since: 0,
             in_range: true,
         };
         signals.claim(due, WINDOW, WINDOW, 0)
@@ -147,11 +148,12 @@ fn a_signal_may_be_of_any_configuration_that_was_in_use_and_of_no_other() {
     let mut signals = stored(&DUE);
     let mut claim = |minute, hashes: &[u64]| {
         let key = key("A", minute, 0);
-        let (input, in_range) = (7, true);
+        let (input, since, in_range) = (7, 0, true);
         let due = Due {
             key: &key,
             hashes,
             input,
+            since,
             in_range,
         };
         signals.claim(due, WINDOW, WINDOW, 0)
@@ -159,6 +161,22 @@ fn a_signal_may_be_of_any_configuration_that_was_in_use_and_of_no_other() {
     assert_eq!(claim(1, &[99, 10]), Claim::Equal(1));
     assert_eq!(claim(2, &[20, 99]), Claim::Equal(2));
     assert_eq!(claim(3, &[98, 99]), Claim::Different(4));
+}
+
+#[test]
+fn signals_of_a_former_stream_of_bars_are_claimed_for_no_bar_of_this_one() {
+    let mut signals = stored(&[DUE[0], DUE[1], DUE[0], DUE[1]]);
+    for (minute, seq) in [(1, 3), (2, 4)] {
+        let due = Due {
+            key: &key("A", minute, 0),
+            hashes: &[minute.unsigned_abs() * 10],
+            input: 7,
+            since: 3,
+            in_range: true,
+        };
+        assert_eq!(signals.claim(due, WINDOW, WINDOW, 0), Claim::Equal(seq));
+    }
+    assert_eq!(misplaced(&mut signals), []);
 }
 
 #[test]
@@ -184,6 +202,7 @@ fn claim_with(signals: &mut Signals, minute: i64, hash: u64, bars: u64, losses: 
         key: &key,
         hashes: &[hash],
         input: minute.unsigned_abs(),
+        since: 0,
         in_range: true,
     };
     signals.claim(due, bars, WINDOW, losses);

@@ -244,3 +244,69 @@ async fn arrays_and_bars_that_are_published_only_now_and_then_are_judged() {
     let verified = run(&server.url(), &["--json"], &settings);
     assert_eq!((verified.code, verified.totals()), (65, [1, 0, 0, 0, 0]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_of_streams_that_were_removed_is_no_fault() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut running = agent(&server, &[]);
+    running.wait_ready();
+    feed(&js, 0, 0..20).await;
+    store(&js, "raw.market_data.price.S0.1m", "{", "bad").await;
+    until_letters(&js, 1).await;
+    js.delete_stream("TECHNICAL_BARS").await.unwrap();
+    let start = std::time::Instant::now();
+    while js.get_stream("TECHNICAL_BARS").await.is_err() {
+        assert!(start.elapsed() < PATIENCE, "the stream is made anew");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // some bars are published again, and give signals again
+    for n in 10..40 {
+        let payload = bar(0, n).to_string();
+        let subject = "raw.market_data.price.S0.1m";
+        store(&js, subject, &payload, &format!("again {n}")).await;
+    }
+    stored(&js, 16 + 26).await;
+    let report = clean(&verify(&server));
+    assert_eq!(report["bars"], 30);
+    let skipped = report["not_checkable"].as_object().expect("reasons");
+    let skipped: u64 = skipped.values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(skipped, 16 + 1, "{report:#}");
+    let all = signals(&js).await;
+    delete(&js, "TECHNICAL_SIGNALS", all[20].seq).await;
+    let verified = verify(&server);
+    assert_eq!((verified.code, verified.totals()), (65, [1, 0, 0, 0, 0]));
+
+    // the stream of signals goes, and those that are still due come again
+    js.delete_stream("TECHNICAL_SIGNALS").await.unwrap();
+    let start = std::time::Instant::now();
+    while js.get_stream("TECHNICAL_SIGNALS").await.is_err() {
+        assert!(start.elapsed() < PATIENCE, "the stream is made anew");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    feed(&js, 0, 40..50).await;
+    stored(&js, 10).await;
+    clean(&verify(&server));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_wrong_at_any_moment_of_agents_at_work() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut agents = [agent(&server, &[]), agent(&server, &[])];
+    for one in &mut agents {
+        one.wait_ready();
+    }
+    let feeder = crate::feeder::Feeder::start(js.clone(), 8, Duration::ZERO);
+    let mut most = 0;
+    for round in 0..8 {
+        if round == 3 {
+            agents[0].kill();
+        }
+        let report = clean(&verify(&server));
+        assert_eq!(report["not_checkable"], json!({}));
+        most = most.max(report["signals"].as_u64().unwrap());
+    }
+    assert!(most > 0, "no signal was judged");
+    feeder.stop().await;
+}
