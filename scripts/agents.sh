@@ -3,7 +3,8 @@
 # how it is told apart from a process that merely has its number. Sourced, never run.
 #
 #   .run/NAME.pid    line 1 the process id, line 2 its start time (field 22 of /proc/PID/stat);
-#                    both must fit, so that a recycled process id is never signalled
+#                    both must fit, so that a recycled process id is never signalled. It is
+#                    there for as long as the agent should run
 #   .run/NAME.info   url=, bin=, log= of that process
 #   .run/.NAME.lock  held while NAME is being started or stopped
 

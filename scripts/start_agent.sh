@@ -128,7 +128,11 @@ if find_agent "$name"; then
     say "$name: runs already, process $pid; stop it first, or choose another --name"
     exit 1
 fi
-forget_agent "$name"
+# An agent that ended without being stopped stays listed until it is started, so a start that
+# fails must leave it so.
+expected=
+if [[ -e $run_dir/$name.pid ]]; then expected=yes; fi
+not_started() { if [[ -z $expected ]]; then forget_agent "$name"; fi; }
 
 # A port that nobody listens on and that no other agent here was given. Below the range that
 # systems hand out to clients, so that no outgoing connection takes it meanwhile.
@@ -189,7 +193,7 @@ give_up() {
         sleep 0.1
     done
     if same_process "$pid" "$started"; then kill -KILL "$pid" 2>/dev/null || :; fi
-    forget_agent "$name"
+    not_started
 }
 trap 'give_up; exit 130' INT TERM HUP
 
@@ -198,7 +202,7 @@ while :; do
     if ! same_process "$pid" "$started"; then
         code=0
         wait "$pid" || code=$?
-        forget_agent "$name"
+        not_started
         say "$name: ended while starting, exit code $code"
         last_log_lines
         exit $((code == 0 ? 1 : code))

@@ -21,8 +21,11 @@ usage: scripts/stop_agent.sh (--name NAME | --all) [--timeout SECONDS]
 
 Exit codes of a stop: 0 stopped, or did not run · 1 had to be killed, or could not be
 signalled · 64 bad command line · 75 somebody else is starting or stopping it.
-Exit codes of --status: 0 every agent asked for is ready · 1 one runs but is not ready ·
-3 none runs.
+Exit codes of --status: 0 every agent asked for is ready · 1 one runs but is not ready, or
+should run and does not · 3 none runs, and none should.
+
+An agent that ended without being stopped from here should run: it is listed until it is
+started again, or stopped by --name or --all.
 TEXT
 }
 
@@ -70,7 +73,7 @@ else
 fi
 
 show_status() {
-    local up now running=0 unready=0 state
+    local up now running=0 unready=0 ended=0 state
     local -r row='%-24s %8s %10s  %-28s %s\n'
     if ((${#names[@]})); then
         # shellcheck disable=SC2059 # the format is one for all rows
@@ -81,8 +84,9 @@ show_status() {
     for name in "${names[@]}"; do
         if ! find_agent "$name"; then
             state='not running'
-            if [[ -e $run_dir/$name.pid ]] && forget_stale "$name"; then
-                state='not running (stale pid file removed)'
+            if [[ -e $run_dir/$name.pid ]]; then
+                state='not running, but it was not stopped: start it, or stop it by name'
+                ended=$((ended + 1))
             fi
             # shellcheck disable=SC2059
             printf "$row" "$name" - - - "$state"
@@ -99,23 +103,16 @@ show_status() {
         # shellcheck disable=SC2059
         printf "$row" "$name" "$pid" "${up}s" "$(info "$name" url)" "$state"
     done
-    if ((running == 0)); then return 3; fi
-    ((unready == 0))
+    if ((running + ended == 0)); then return 3; fi
+    ((unready + ended == 0))
 }
-
-# Removes what is left of a dead agent, unless somebody is just starting it again.
-forget_stale() (
-    exec 8>"$run_dir/.$1.lock"
-    flock -n 8 || return 1
-    find_agent "$1" || forget_agent "$1"
-)
 
 stop_one() (
     name=$1
     lock_name "$name" $((timeout + 40))
     if ! find_agent "$name"; then
         if [[ -e $run_dir/$name.pid ]]; then
-            say "$name: was not running; stale pid file removed"
+            say "$name: had ended already; no longer listed"
         else
             say "$name: was not running"
         fi

@@ -240,8 +240,64 @@ fn the_pid_file_of_a_killed_agent_does_not_stand_in_the_way() {
     eventually("the killed agent is gone", || {
         binary_of(&pid).is_none().then_some(())
     });
+    assert_code(&rig.stop(&["--status"]), 1);
+}
+
+#[test]
+fn an_agent_that_should_run_and_does_not_is_listed_until_it_is_started_or_stopped() {
+    let rig = Rig::new();
+    for name in ["one", "two", "three"] {
+        assert_code(&rig.start(&["--background", "--name", name]), 0);
+    }
+    assert_code(&rig.stop(&["--status"]), 0);
+    let pid = rig.pid("two");
+    signal("KILL", &pid);
+    eventually("the killed agent is gone", || {
+        binary_of(&pid).is_none().then_some(())
+    });
+    // however often it is asked
+    for _ in 0..3 {
+        let status = rig.stop(&["--status"]);
+        assert_code(&status, 1);
+        let two = status_line(&status, "two").join(" ");
+        assert!(two.contains("not running, but it was not stopped"), "{two}");
+        assert_eq!(status_line(&status, "one")[4..], ["ready"]);
+    }
+    assert_code(&rig.stop(&["--status", "--name", "two"]), 1);
+    assert_code(&rig.stop(&["--status", "--name", "one"]), 0);
+
+    // a start that fails changes nothing about that
+    let failed = rig
+        .command("start_agent.sh", &["--background", "--name", "two"])
+        .env("HTTP_ADDR", "192.0.2.1:8080")
+        .output()
+        .unwrap();
+    assert!(!failed.status.success(), "{}", text(&failed));
+    assert_code(&rig.stop(&["--status"]), 1);
+
+    assert_code(&rig.start(&["--background", "--name", "two"]), 0);
+    assert_code(&rig.stop(&["--status"]), 0);
+    let pid = rig.pid("two");
+    signal("KILL", &pid);
+    eventually("the killed agent is gone", || {
+        binary_of(&pid).is_none().then_some(())
+    });
+    assert_code(&rig.stop(&["--name", "two"]), 0);
+    let status = rig.stop(&["--status"]);
+    assert_code(&status, 0);
+    assert!(!text(&status).contains("two"), "{}", text(&status));
+
+    // all of them gone is no peace
+    for name in ["one", "three"] {
+        let pid = rig.pid(name);
+        signal("KILL", &pid);
+        eventually("the killed agent is gone", || {
+            binary_of(&pid).is_none().then_some(())
+        });
+    }
+    assert_code(&rig.stop(&["--status"]), 1);
+    assert_code(&rig.stop(&["--all"]), 0);
     assert_code(&rig.stop(&["--status"]), 3);
-    assert!(!rig.pid_file("victim").exists(), "status cleans up");
 }
 
 #[test]
@@ -251,8 +307,7 @@ fn a_recycled_process_id_is_never_signalled() {
     fs::create_dir_all(rig.dir.path().join("run")).unwrap();
     // the number of a living process, and the start time of one long gone
     fs::write(rig.pid_file("old"), format!("{}\n1\n", bystander.id())).unwrap();
-    assert_code(&rig.stop(&["--status", "--name", "old"]), 3);
-    fs::write(rig.pid_file("old"), format!("{}\n1\n", bystander.id())).unwrap();
+    assert_code(&rig.stop(&["--status", "--name", "old"]), 1);
     assert_code(&rig.stop(&["--name", "old", "--timeout", "1"]), 0);
     assert!(!rig.pid_file("old").exists());
     assert_eq!(
