@@ -14,7 +14,7 @@ use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
 use technical_analysis_agent::indicators;
-use technical_analysis_agent::ops::logs::{self, Stream};
+use technical_analysis_agent::ops::logs::{self, Stream, complain};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::redrive::redrive;
 use technical_analysis_agent::tools::verify::{MOST, Task, verify};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match run(&command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("{error}");
+            complain(error.to_string());
             error.exit().into()
         }
     }
@@ -55,7 +55,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
                 indicators::catalogue_json() + "\n"
             } else {
                 indicators::catalogue_table()
-            });
+            })?;
             Ok(Exit::Done)
         }
     }
@@ -78,10 +78,10 @@ fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
     let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
     let done = replay(&config, args, &mut out)?;
     if done.skipped > 0 {
-        eprintln!(
+        complain(format_args!(
             "{} bars, {} signals, {} skipped",
             done.bars, done.signals, done.skipped
-        );
+        ));
     }
     Ok(Exit::Done)
 }
@@ -96,9 +96,9 @@ fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(redrive(&client, &link, &config, args, clock::now(), out).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?);
+        say(&json_line(&report)?)?;
     } else {
-        say(&report.to_string());
+        say(&report.to_string())?;
     }
     Ok(if report.interrupted.is_some() {
         Exit::Unreachable
@@ -133,9 +133,9 @@ fn verify_streams(args: &VerifyArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(verify(&client, &link, &task).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?);
+        say(&json_line(&report)?)?;
     } else {
-        say(&report.to_string());
+        say(&report.to_string())?;
     }
     Ok(if report.ok { Exit::Done } else { Exit::Data })
 }
@@ -149,9 +149,9 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(feed(&client, &link, &config, args, clock::now()).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?);
+        say(&json_line(&report)?)?;
     } else {
-        eprintln!("{report}");
+        complain(&report);
     }
     Ok(if report.is_complete() {
         Exit::Done
@@ -169,11 +169,11 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
     let wait = args.wait.unwrap_or_default();
     match base.and_then(|base| health::ask(&base, args.question(), wait)) {
         Ok(line) => {
-            say(&format!("{line}\n"));
+            say(&format!("{line}\n"))?;
             Ok(Exit::Done)
         }
         Err(unhealthy) => {
-            say(&format!("{unhealthy}\n"));
+            say(&format!("{unhealthy}\n"))?;
             Ok(Exit::Unhealthy)
         }
     }
@@ -182,7 +182,7 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
 fn config(args: ConfigArgs) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     for warning in &config.warnings {
-        eprintln!("warning: {warning}");
+        complain(format_args!("warning: {warning}"));
     }
     let text = if let Some(role) = args.permissions {
         permissions::text(&config, role)
@@ -191,7 +191,7 @@ fn config(args: ConfigArgs) -> Result<Exit, Error> {
     } else {
         config.table()
     };
-    say(&text);
+    say(&text)?;
     Ok(Exit::Done)
 }
 
@@ -207,7 +207,14 @@ fn json_line(report: &impl serde::Serialize) -> Result<String, Error> {
     Ok(serde_json::to_string(report).context("cannot write the report")? + "\n")
 }
 
-/// A reader that has gone, such as `head`, is no failure.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Writes the answer of a command. A reader that has gone, such as `head`, is no failure; half an
+/// answer in a full file is one.
+fn say(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::Error::new(error)
+            .context("cannot write to standard output")
+            .into()),
+        _ => Ok(()),
+    }
 }

@@ -190,3 +190,64 @@ fn health_exits_0_when_the_agent_is_well_and_1_when_not() {
     assert_eq!(named.status.code(), Some(1));
     assert_eq!(agent(dir.path(), &bad, &["health"]).status.code(), Some(78));
 }
+
+/// Runs the binary by a shell, with its streams redirected as it says.
+fn redirected(dir: &Path, arguments: &str, redirection: &str, variables: &[(&str, &str)]) -> i32 {
+    let status = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(format!("\"$0\" {arguments} {redirection}"))
+        .arg(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+        .current_dir(dir)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .status()
+        .unwrap();
+    status.code().unwrap_or(-1)
+}
+
+#[test]
+fn a_standard_error_that_is_full_or_closed_changes_no_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bars.jsonl"), "no bar\n").unwrap();
+    let bad = [("TECHNICAL_RSI_PERIOD", "x")];
+    for redirection in ["2>/dev/full", "2>&-"] {
+        for (arguments, variables, code) in [
+            ("run", &bad[..], 78),
+            ("config", &bad, 78),
+            ("walk", &[], 64),
+            // a warning, and a bad line: both go to standard error
+            ("config >/dev/null", &[("TECHNICAL_X", "1")], 0),
+            ("replay bars.jsonl", &[], 0),
+            ("replay --strict bars.jsonl", &[], 65),
+        ] {
+            let ended = redirected(dir.path(), arguments, redirection, variables);
+            assert_eq!(ended, code, "{arguments} {redirection}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let bars = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars/spy_1m.csv");
+    let replay = format!("replay {bars}");
+    for arguments in ["config", "config --json", "indicators", &replay] {
+        assert_eq!(
+            redirected(dir.path(), arguments, ">/dev/full", &[]),
+            70,
+            "{arguments}"
+        );
+        // the status of the pipe's first command is what is asked for
+        let gone = format!("{{ \"$0\" {arguments}; echo $? >code; }} | true");
+        let shell = Command::new("/bin/sh")
+            .args(["-c", &gone, env!("CARGO_BIN_EXE_technical-analysis-agent")])
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap();
+        assert_eq!(stderr(&shell), "", "{arguments}");
+        let code = std::fs::read_to_string(dir.path().join("code")).unwrap();
+        assert_eq!(code.trim(), "0", "{arguments}");
+    }
+}

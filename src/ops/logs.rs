@@ -4,11 +4,13 @@
 //! Must not know what is logged.
 
 mod daily;
+mod guarded;
 mod json;
 mod throttle;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
@@ -20,6 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 use crate::config::{InvalidLogFilter, LogConfig, LogFilter, LogFormat};
 
 use daily::DailyFile;
+use guarded::{ERRORS, Guarded};
 use json::JsonLine;
 pub use throttle::Throttle;
 
@@ -110,10 +113,9 @@ impl Drop for Logs {
         self.writers.clear();
         if dropped > 0 {
             // the log itself is over
-            let _ = writeln!(
-                io::stderr(),
+            complain(format_args!(
                 "{dropped} log lines found no room and were dropped"
-            );
+            ));
         }
     }
 }
@@ -135,8 +137,14 @@ pub fn start(config: &LogConfig, agent: &str, stream: Stream) -> Result<Logs, Lo
         writer
     };
     let (lines, terminal): (Box<dyn Write + Send>, bool) = match stream {
-        Stream::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
-        Stream::Stderr => (Box::new(io::stderr()), io::stderr().is_terminal()),
+        Stream::Stdout => (
+            guard(io::stdout(), "standard output".to_owned()),
+            io::stdout().is_terminal(),
+        ),
+        Stream::Stderr => (
+            guard(io::stderr(), "standard error".to_owned()),
+            io::stderr().is_terminal(),
+        ),
     };
     let pretty = match config.format {
         LogFormat::Auto => terminal,
@@ -154,7 +162,8 @@ pub fn start(config: &LogConfig, agent: &str, stream: Stream) -> Result<Logs, Lo
             dir: dir.clone(),
             error,
         })?;
-        let file = writer(Box::new(file));
+        let name = file.path().display().to_string();
+        let file = writer(guard(file, name));
         outputs.push(if config.format == LogFormat::Pretty {
             text(file, false)
         } else {
@@ -171,6 +180,22 @@ pub fn start(config: &LogConfig, agent: &str, stream: Stream) -> Result<Logs, Lo
         control: LogControl::new(handle),
         writers,
     })
+}
+
+fn guard(output: impl Write + Send + 'static, name: String) -> Box<dyn Write + Send> {
+    Box::new(Guarded::new(output, name, &ERRORS))
+}
+
+/// Lines that could not be written to an output of the log, since the process started.
+#[must_use]
+pub fn write_errors() -> u64 {
+    ERRORS.load(Ordering::Relaxed)
+}
+
+/// Writes a line to standard error, whether or not anybody is there to read it: `eprintln!` panics
+/// where it is full or closed.
+pub fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// For people: no module names, which say nothing to whoever does not know the code.
@@ -214,7 +239,7 @@ fn log_panics() {
             .unwrap_or("without a text");
         let location = panic.location().map(ToString::to_string);
         if !tracing::enabled!(tracing::Level::ERROR) {
-            eprintln!("{panic}\n{backtrace}");
+            complain(format_args!("{panic}\n{backtrace}"));
             return;
         }
         tracing::error!(

@@ -107,6 +107,7 @@ pub struct Metrics {
     pub circuit_open: IntGauge,
     pub ready: IntGauge,
     pub memory_limit_bytes: IntGauge,
+    pub log_errors: IntCounter,
 
     pub signal_latency_seconds: Histogram,
     pub bar_age_seconds: Histogram,
@@ -166,6 +167,7 @@ impl Metrics {
             circuit_open: gauge(r, "circuit_open", "1 while intake is stopped because publishing fails."),
             ready: gauge(r, "ready", "1 while the process is ready."),
             memory_limit_bytes: gauge(r, "memory_limit_bytes", "Memory that the control group grants, in bytes; 0 without a limit."),
+            log_errors: counter(r, "log_errors_total", "Log lines that could not be written to an output."),
 
             signal_latency_seconds: histogram(r, "signal_latency_seconds", "Seconds from the receipt of a bar to its signal acknowledged or flushed.", SIGNAL_LATENCY),
             bar_age_seconds: histogram(r, "bar_age_seconds", "Seconds from the close of a bar to the publication of its signal.", BAR_AGE),

@@ -22,6 +22,7 @@ use crate::bus::{Link, round_trip};
 use crate::cli::FeedArgs;
 use crate::config::Config;
 use crate::market::Timestamp;
+use crate::ops::logs::complain;
 
 use super::pace::Pace;
 use address::Target;
@@ -112,7 +113,7 @@ pub async fn feed(
             Item::Bar { address, payload } => (target.subject(&address), payload),
             Item::Skipped(reason) => {
                 skipped += 1;
-                progress.suspend(|| eprintln!("skipped: {reason}"));
+                progress.suspend(|| complain(format_args!("skipped: {reason}")));
                 continue;
             }
         };

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::engine::{Effect, Engine};
 use crate::error::Error;
 use crate::market::BarEvent;
+use crate::ops::logs::complain;
 use crate::wire::{DecodeLimits, Decoder, SubjectParts, encode_signal};
 
 /// Bytes between two looks at the progress bar.
@@ -153,7 +154,8 @@ impl<W: Write> Replay<'_, W> {
             return Err(Error::Data(told));
         }
         self.count.skipped += 1;
-        self.progress.suspend(|| eprintln!("skipped: {told}"));
+        self.progress
+            .suspend(|| complain(format_args!("skipped: {told}")));
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod forged;
 mod group;
 mod input;
 mod ops;
+mod outputs;
 mod path;
 mod signals;
 mod start;

@@ -11,7 +11,7 @@ use crate::{client, every_bar, ready_agent};
 
 /// All there from the start, also those of durable delivery; of those with a label, some value of
 /// it.
-const METRICS: [&str; 44] = [
+const METRICS: &[&str] = &[
     "technical_commit_messages_count",
     "technical_commit_seconds_count",
     "technical_commits_refused_total{reason=\"fenced\"}",
@@ -36,6 +36,7 @@ const METRICS: [&str; 44] = [
     "technical_messages_dropped_total",
     "technical_bars_lost_total",
     "technical_last_bar_timestamp_seconds",
+    "technical_log_errors_total",
     "technical_series",
     "technical_partitions_owned",
     "technical_consumer_lag_bars",

@@ -47,6 +47,28 @@ impl Agent {
         arguments: &[&str],
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"));
+        command.args(arguments);
+        Self::spawn(command, variables)
+    }
+
+    /// As [`Agent::start`], by a shell that runs `first` and then is the agent.
+    pub fn start_after<'a>(
+        first: &str,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!("{first}; exec \"$0\" run"))
+            .arg(env!("CARGO_BIN_EXE_technical-analysis-agent"));
+        Self::spawn(command, variables)
+    }
+
+    fn spawn<'a>(
+        mut command: Command,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let mut environment = BTreeMap::from([
             ("HTTP_ADDR".to_owned(), format!("127.0.0.1:{}", free_port())),
@@ -58,8 +80,7 @@ impl Agent {
                 .map(|(k, v)| (k.to_owned(), v.to_owned())),
         );
         let http = format!("http://{}", environment["HTTP_ADDR"]);
-        let mut process = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-            .args(arguments)
+        let mut process = command
             .env_clear()
             .envs(environment)
             .current_dir(home.path())
@@ -101,6 +122,11 @@ impl Agent {
             self.try_get("/readyz")
                 .filter(|response| response.status == 200)
         });
+    }
+
+    /// Where it answers HTTP, as `host:port`.
+    pub fn http_address(&self) -> &str {
+        self.http.trim_start_matches("http://")
     }
 
     /// `GET path`, whatever the status.

@@ -1,9 +1,13 @@
 //! The operations endpoint: HTTP/1.1 for people, probes and scrapers.
 //!
 //! Bounded in everything a client decides about: the number of connections, the time for a
-//! request's head, for its answer and for the connection as a whole, and the size of a body.
+//! request's head, for its answer and for the connection as a whole, and the size of a body. When
+//! there are too many connections, the oldest that is not being answered makes room for the newest,
+//! so that clients which send nothing cannot keep a probe out. The probes are answered whatever
+//! else is asked; of the other questions, a few at once.
 
 mod admin;
+mod connections;
 mod routes;
 
 use std::convert::Infallible;
@@ -18,17 +22,19 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 pub use admin::{Admin, Checkpoint};
+use connections::{Answering, Open};
 
 use super::health::Health;
 use super::metrics::Metrics;
 use super::query::Queries;
 
-/// Connections open at once; more wait to be accepted.
+/// Connections open at once. More than twice the questions that are answered at once, so that most of
+/// them can be closed at any time.
 const MAX_CONNECTIONS: usize = 128;
 /// From the start of a connection, or the end of an answer, to the end of the next head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,28 +100,28 @@ pub async fn bind(addr: &str) -> Result<Bound, BindError> {
 
 /// Answers until `shutdown`, then finishes the answers begun, within two seconds.
 pub async fn serve(bound: Bound, state: OpsState, shutdown: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(routes::router(state));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let router = routes::router(state);
     let (closing, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut open = Open::new(MAX_CONNECTIONS);
     let mut shutdown = pin!(shutdown);
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, bound.listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accepted => accepted,
+            accepted = bound.listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, service.clone(), closed.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                if !open.make_room() {
+                    // all of them are being answered; the client sees that it is closed
+                    continue;
+                }
+                let answering = Answering::default();
+                let service = answering.watch(router.clone());
+                let service = TowerToHyperService::new(service);
+                let handle = connections.spawn(connection(stream, service, closed.clone()));
+                open.add(handle, answering);
             }
             // out of descriptors, most likely: the listener stays readable, so wait a little
             Err(error) => {

@@ -1,5 +1,6 @@
 //! What is answered where.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -11,15 +12,19 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{OpsState, admin};
 use crate::market::{SeriesKey, Symbol};
 use crate::ops::health::Condition;
+use crate::ops::logs;
 use crate::ops::metrics::CONTENT_TYPE;
 use crate::ops::query::{SeriesAnswer, Unanswered};
 
 /// A request is answered within this, or with 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions answered at once, other than the probes.
+const MAX_ASKED: usize = 32;
 /// The longest body; the admin routes need a few words.
 const MAX_BODY_BYTES: usize = 4 * 1024;
 /// Series per page, unless asked for otherwise, and at most.
@@ -43,6 +48,7 @@ const ROUTES: &[&str] = &[
 ];
 
 pub(super) fn router(state: OpsState) -> Router {
+    let lane = Arc::new(Semaphore::new(MAX_ASKED));
     let admin = Router::new()
         .route("/admin/log-level", post(admin::log_level))
         .route("/admin/drain", post(admin::drain))
@@ -51,17 +57,20 @@ pub(super) fn router(state: OpsState) -> Router {
             state.clone(),
             admin::authorize,
         ));
+    let questions = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/series", get(list))
+        .route("/series/{symbol}/{timeframe}", get(series))
+        .merge(admin)
+        .route_layer(middleware::from_fn_with_state(lane, in_lane));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/health", get(health))
         .route("/health/{component}", get(component))
-        .route("/metrics", get(metrics))
-        .route("/status", get(status))
-        .route("/series", get(list))
-        .route("/series/{symbol}/{timeframe}", get(series))
-        .merge(admin)
+        .merge(questions)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -72,6 +81,17 @@ pub(super) fn router(state: OpsState) -> Router {
 /// An error as every route words it: `{"error": …}`.
 pub(super) fn error(status: StatusCode, message: impl Into<String>) -> Response {
     (status, Json(json!({ "error": message.into() }))).into_response()
+}
+
+/// Answers at most [`MAX_ASKED`] questions at once; the probes have their own lane.
+async fn in_lane(State(lane): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    match lane.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many questions at once; ask again",
+        ),
+    }
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -141,6 +161,9 @@ async fn component(State(state): State<OpsState>, Path(name): Path<String>) -> R
 
 async fn metrics(State(state): State<OpsState>) -> Response {
     state.metrics.ready.set(i64::from(state.health.is_ready()));
+    let known = state.metrics.log_errors.get();
+    let lost = logs::write_errors().saturating_sub(known);
+    state.metrics.log_errors.inc_by(lost);
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
         state.metrics.render(),

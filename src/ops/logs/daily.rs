@@ -31,6 +31,11 @@ impl DailyFile {
         Ok(Self { path, file, day })
     }
 
+    /// Where today's lines go.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn write_on(&mut self, day: Date, bytes: &[u8]) -> io::Result<usize> {
         if day != self.day {
             // where the move fails, the day's lines go where yesterday's went

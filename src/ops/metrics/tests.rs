@@ -59,6 +59,7 @@ const CONTRACT: &[(&str, &str)] = &[
 /// What there is besides.
 const FURTHER: &[(&str, &str)] = &[
     ("technical_memory_limit_bytes", "gauge"),
+    ("technical_log_errors_total", "counter"),
     ("technical_commit_messages", "histogram"),
     ("technical_commit_seconds", "histogram"),
     ("technical_commits_refused_total", "counter"),
