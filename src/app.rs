@@ -28,10 +28,11 @@ use crate::ops::cgroup::{memory_limit, shortage};
 use crate::ops::health::{Component, Health};
 use crate::ops::heartbeat::{self, Heartbeat};
 use crate::ops::http::{self, Admin, Checkpoint, OpsState};
-use crate::ops::logs::LogControl;
+use crate::ops::logs::{self, LogControl};
 use crate::ops::metrics::{Build, Metrics};
 use crate::ops::notify::Notifier;
 use crate::ops::query::Queries;
+use crate::ops::watchdog;
 use crate::version::{GIT, RUSTC, VERSION};
 use crate::wire::Reason;
 
@@ -61,6 +62,9 @@ const ALERTS: [&str; Alert::ALL.len()] = {
 
 /// What the worker's thread gets beyond the deadline to say how it went.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// The main thread has this long to end a process that is stuck in its own way.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Signals closer together than this are one, sent to the process and to its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(20);
@@ -164,6 +168,7 @@ impl Application {
         let thread = self.start_worker(queries, questions, stopped, end)?;
         let watchdog = tokio::spawn(supervise(notifier, self.health.clone(), stop.subscribe()));
 
+        let mut stuck = std::pin::pin!(self.watch()?);
         let mut deadline = None;
         let mut stopping_since = Instant::now();
         let outcome = loop {
@@ -210,6 +215,11 @@ impl Application {
                 () = over => {
                     return Err(self.cut("SHUTDOWN_TIMEOUT has passed"));
                 }
+                silent = &mut stuck => {
+                    return Err(Error::Internal(anyhow::anyhow!(
+                        "the watchdog ends the process (TECHNICAL_WATCHDOG_SECS): {silent}"
+                    )));
+                }
             }
         };
         // it has said its last word
@@ -232,6 +242,29 @@ impl Application {
             Ended::Durable(DurableError::Drain(error)) => Err(Error::DrainCut(error.to_string())),
             Ended::Broken(error) => Err(Error::Internal(error)),
         }
+    }
+
+    /// Resolves when the watchdog has found the process stuck; never where there is none.
+    fn watch(&self) -> Result<impl Future<Output = String> + use<>, Error> {
+        let (found, stuck) = oneshot::channel();
+        if let Some(limit) = self.config.watchdog {
+            let report = move |silent: String| {
+                let text = format!("no progress: {silent}");
+                let _ = found.send(silent);
+                // this thread ends the process where the main one hangs as well
+                std::thread::sleep(LAST_WORDS);
+                logs::complain(format_args!("the watchdog ends the process: {text}"));
+                std::process::exit(Exit::Internal.code().into());
+            };
+            watchdog::watch(self.health.clone(), limit, report)
+                .context("cannot start the watchdog's thread")?;
+        }
+        Ok(async move {
+            match stuck.await {
+                Ok(silent) => silent,
+                Err(_) => pending().await,
+            }
+        })
     }
 
     /// What a drain leaves behind when it is cut.

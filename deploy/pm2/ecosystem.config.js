@@ -29,6 +29,8 @@ module.exports = {
         AGENT_BINARY: binary,
         HTTP_BASE_PORT: process.env.HTTP_BASE_PORT || "8081",
         NATS_URL: process.env.NATS_URL || "nats://127.0.0.1:4222",
+        // PM2 has no watchdog: an agent that makes no progress for this long ends, with 70
+        TECHNICAL_WATCHDOG_SECS: process.env.TECHNICAL_WATCHDOG_SECS || "30",
         LOG_FORMAT: "json",
       },
 

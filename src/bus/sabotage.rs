@@ -20,6 +20,8 @@ pub(super) struct Sabotage {
     pub marker: bool,
     /// A bar that closes at this price makes the engine panic, when it has taken it in.
     doomed: Option<Doomed>,
+    /// A bar that closes at this price makes the thread that took it in stand still for ever.
+    standstill: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,11 +37,12 @@ impl Sabotage {
             fence: false,
             marker: false,
             doomed: None,
+            standstill: None,
         }
     }
 
     /// Named in the environment: `no-fence`, `no-marker`, or `message-id-only`, which is both;
-    /// `panic=PRICE`, `panic-once=PRICE`.
+    /// `panic=PRICE`, `panic-once=PRICE`, `standstill=PRICE`.
     fn named(name: &str) -> Self {
         let doomed = |text: &str, once| text.parse().ok().map(|close| Doomed { close, once });
         Self {
@@ -50,6 +53,10 @@ impl Sabotage {
                 Some(("panic-once", price)) => doomed(price, true),
                 _ => None,
             },
+            standstill: match name.split_once('=') {
+                Some(("standstill", price)) => price.parse().ok(),
+                _ => None,
+            },
         }
     }
 }
@@ -58,6 +65,11 @@ impl Sabotage {
 #[allow(clippy::float_cmp)] // a price chosen for it
 pub(super) fn after_bar(close: f64) {
     static DONE: AtomicBool = AtomicBool::new(false);
+    if sabotage().standstill == Some(close) {
+        loop {
+            std::thread::park();
+        }
+    }
     if let Some(doomed) = sabotage().doomed
         && doomed.close == close
     {
@@ -101,5 +113,6 @@ mod tests {
         assert_eq!(Sabotage::named("panic=6.5").doomed, doomed(false));
         assert_eq!(Sabotage::named("panic-once=6.5").doomed, doomed(true));
         assert_eq!(Sabotage::named("panic=yes"), Sabotage::none());
+        assert_eq!(Sabotage::named("standstill=6.5").standstill, Some(6.5));
     }
 }

@@ -210,6 +210,12 @@ pub const SECTIONS: &[Section] = &[
                 "seconds allowed for the drain",
             ),
             set(
+                "TECHNICAL_WATCHDOG_SECS",
+                "0",
+                "30",
+                "end with 70 when a work loop makes no progress for this long (at least the 15 s of `/livez`), for launchers that have no watchdog; 0 is never",
+            ),
+            set(
                 "HTTP_ADDR",
                 "127.0.0.1:8080",
                 "0.0.0.0:8080",

@@ -61,6 +61,8 @@ pub struct Config {
     pub logs: LogConfig,
     /// Time allowed for the drain.
     pub shutdown_timeout: Duration,
+    /// The process ends when it makes no progress for this long; without it it does not.
+    pub watchdog: Option<Duration>,
     /// The operations endpoint.
     pub http: HttpConfig,
     /// Market-data subjects; no two overlap.
@@ -189,6 +191,10 @@ impl Config {
         };
         let subjects = subjects::read(raw, check);
         let analysis = analysis::read(raw, check);
+        let watchdog = check.read(
+            &field!(raw.technical_watchdog_secs),
+            whole_seconds(0..=86_400),
+        );
         let idle = check.read(
             &field!(raw.technical_series_idle_secs),
             whole_seconds(0..=31_536_000),
@@ -201,6 +207,7 @@ impl Config {
             nats,
             logs,
             shutdown_timeout: check.read(&field!(raw.shutdown_timeout), seconds(0.1..=3_600.0)),
+            watchdog: (!watchdog.is_zero()).then_some(watchdog),
             http,
             subjects: subjects.inputs,
             publish_subject: subjects.publish,

@@ -20,6 +20,7 @@ pub(super) struct Raw {
     pub log_format: Option<String>,
     pub log_dir: Option<String>,
     pub shutdown_timeout: Option<String>,
+    pub technical_watchdog_secs: Option<String>,
     pub http_addr: Option<String>,
     pub http_admin_token: Option<String>,
     pub technical_agent_name: Option<String>,

@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod query;
+pub mod watchdog;

@@ -18,6 +18,7 @@ mod outputs;
 mod path;
 mod signals;
 mod start;
+mod watchdog;
 
 use async_nats::Client;
 use common::{Agent, NatsServer};

@@ -198,6 +198,16 @@ impl Health {
         stalled.map(|watched| watched.complaint(now)).collect()
     }
 
+    /// The loops that have not beaten for `limit`, nor within their own limit.
+    #[must_use]
+    pub fn silent(&self, limit: Duration) -> Vec<String> {
+        let now = self.0.now();
+        let parts = self.0.parts();
+        let silent = |watched: &&Arc<Loop>| watched.stalled(now) && watched.silent(now) > limit;
+        let found = parts.loops.iter().filter(silent);
+        found.map(|watched| watched.complaint(now)).collect()
+    }
+
     /// Waits until the process is ready.
     pub async fn wait_ready(&self) {
         // the sender lives in `self`, so the wait cannot fail
