@@ -39,14 +39,13 @@ if render "$ROOT/k8s/base" >"$out/base.yaml" 2>"$out/error"; then
         name=$(basename "$overlay")
         render "$overlay" >"$out/$name.yaml" || fail "overlay $name cannot be rendered"
     done
-    # a component is only seen in something that uses it; kustomize wants relative paths
-    cp -r "$ROOT/k8s" "$out/k8s"
+    # a component is only seen in something that uses it: added to an overlay, as its users do
     for component in "$ROOT"/k8s/components/*/; do
         name=$(basename "$component")
-        mkdir "$out/k8s/with-$name"
-        printf '%s\n' 'resources: [../overlays/production]' "components: [../components/$name]" \
-            >"$out/k8s/with-$name/kustomization.yaml"
-        render "$out/k8s/with-$name" >"$out/with-$name.yaml" || fail "component $name cannot be rendered"
+        rm -rf "$out/k8s"
+        cp -r "$ROOT/k8s" "$out/k8s"
+        printf 'components: [../../components/%s]\n' "$name" >>"$out/k8s/overlays/production/kustomization.yaml"
+        render "$out/k8s/overlays/production" >"$out/with-$name.yaml" || fail "component $name cannot be rendered"
     done
     rm -r "$out/k8s"
 else
@@ -67,4 +66,12 @@ for version in "${versions[@]}"; do
 done
 say "valid, strictly, for Kubernetes ${versions[*]}: $(cd "$out" && echo *.yaml)"
 "$venv/bin/python" "$ROOT/deploy/test/k8s_check.py" "$out" "$ROOT/k8s/base" || fail "the manifests do not fit together"
+# and that it sees two that set the number of replicas
+mkdir "$out/two-owners"
+cp "$out/file.yaml" "$out/two-owners"
+cat "$out/file.yaml" <(echo ---) "$ROOT/k8s/components/hpa/hpa.yaml" >"$out/two-owners/spoiled.yaml"
+problems=$("$venv/bin/python" "$ROOT/deploy/test/k8s_check.py" "$out/two-owners" "$ROOT/k8s/base" 2>&1) &&
+    fail "a Deployment with replicas and an autoscaler passes"
+[[ $problems == "spoiled/HorizontalPodAutoscaler/"*" replicas, which an apply "* ]] || fail "two owners: $problems"
+say "the number of replicas has one owner in each"
 say "passed"

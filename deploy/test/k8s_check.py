@@ -123,8 +123,12 @@ def check_set(where, objects):
         if kind in ("HorizontalPodAutoscaler", "ScaledObject"):
             scalers += 1
             target = spec["scaleTargetRef"]
-            if (target.get("kind", "Deployment"), target["name"]) not in by_name:
+            scaled = by_name.get((target.get("kind", "Deployment"), target["name"]))
+            if scaled is None:
                 wrong(here, f"scales {target['name']}, which is not there")
+            elif "replicas" in scaled["spec"]:
+                wrong(here, f"scales {target['name']}, which names {scaled['spec']['replicas']} replicas, "
+                            "which an apply sets it back to")
         if kind in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
             selector = spec.get("podSelector", spec.get("selector"))
             if not any(matches(selector.get("matchLabels", selector), pod) for pod in labels):
@@ -137,6 +141,9 @@ def check_set(where, objects):
             ports = {port["name"] for service in services for port in service["spec"]["ports"]}
             if not {endpoint["port"] for endpoint in spec["endpoints"]} <= ports:
                 wrong(here, "finds no port to scrape")
+    if not scalers and not by_name["Deployment", NAME]["spec"].get("replicas"):
+        # one, by Kubernetes' default: nobody would be there to take over
+        wrong(where, "neither an autoscaler nor a number of replicas")
     if scalers > 1:
         wrong(where, f"{scalers} autoscalers for one Deployment")
 
