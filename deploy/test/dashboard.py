@@ -21,21 +21,39 @@ RECORD = re.compile(r"^\s*- record: (\S+)", re.MULTILINE)
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def main(metrics, prometheus):
-    text = pathlib.Path(metrics).read_text(encoding="utf-8")
-    exported = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if line[:1].isalpha()}
-    rules = (MONITORING / "rules" / "technical-analysis.yml").read_text(encoding="utf-8")
-    recorded = set(RECORD.findall(rules))
-    faults = []
-    # what a rule says, without the words of its annotations
-    expressions = re.findall(r"expr: (?:>-\n)?((?:.+\n)(?:          .+\n)*)", rules)
+def exported_names(metrics):
+    """The names of the samples in an answer to GET /metrics."""
+    lines = pathlib.Path(metrics).read_text(encoding="utf-8").splitlines()
+    return {re.split(r"[{ ]", line)[0] for line in lines if line[:1].isalpha()}
+
+
+def panels_and_queries():
     dashboard = json.loads((MONITORING / "grafana" / "technical-analysis.json").read_text("utf-8"))
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
-    queries = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
-    for expression in expressions + [query for _, query in queries]:
-        for name in NAME.findall(expression):
-            if name not in exported | recorded:
-                faults.append(f"nobody exports {name}, named in: {expression.strip()}")
+    return panels, [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+
+
+def expressions_of_rules():
+    """What the rules ask for, without the words of their annotations, and the names they record."""
+    rules = (MONITORING / "rules" / "technical-analysis.yml").read_text(encoding="utf-8")
+    found = re.findall(r"expr: (?:>-\n)?((?:.+\n)(?:          .+\n)*)", rules)
+    return found, set(RECORD.findall(rules))
+
+
+def not_exported(exported):
+    """A sentence for each name in rules and dashboard that is neither exported nor recorded."""
+    expressions, recorded = expressions_of_rules()
+    queries = [query for _, query in panels_and_queries()[1]]
+    return [f"nobody exports {name}, named in: {expression.strip()}"
+            for expression in expressions + queries
+            for name in NAME.findall(expression) if name not in exported | recorded]
+
+
+def main(metrics, prometheus):
+    exported = exported_names(metrics)
+    expressions, _ = expressions_of_rules()
+    panels, queries = panels_and_queries()
+    faults = not_exported(exported)
     source = (MONITORING / "grafana" / "datasources.yml").read_text(encoding="utf-8")
     for panel in panels:
         if f"uid: {panel['datasource']['uid']}\n" not in source:
