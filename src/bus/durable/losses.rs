@@ -114,7 +114,35 @@ impl Account {
     }
 
     /// A feed was opened that begins after `taken`; everything up to `done` was read.
-    pub fn opened(&self, common: &Common, unit: u32, taken: u64, done: u64, feed: &Feed) {
+    pub async fn opened(&self, common: &Common, unit: u32, taken: u64, done: u64, feed: &Feed) {
+        let newest = if self.doubts(done, feed) {
+            // nothing is counted on a guess where the guess cannot be checked
+            let newest = common.newest_position(unit).await;
+            newest.unwrap_or(u64::MAX)
+        } else {
+            0
+        };
+        self.begin(common, unit, (taken, done, newest), feed);
+    }
+
+    /// Whether bars of the partition may be gone that nobody has read.
+    fn doubts(&self, done: u64, feed: &Feed) -> bool {
+        let state = lock(&self.state);
+        let known = state
+            .ledger
+            .as_ref()
+            .is_some_and(|of| of.position() >= done);
+        !self.whole && !known && done > 0 && feed.pending > 0 && feed.state.first > done + 1
+    }
+
+    /// As [`Self::opened`]; somebody of the group has read up to `newest`.
+    fn begin(
+        &self,
+        common: &Common,
+        unit: u32,
+        (taken, done, newest): (u64, u64, u64),
+        feed: &Feed,
+    ) {
         let stream = &common.streams.units[unit as usize].stream;
         let mut state = lock(&self.state);
         state.reader = Reader {
@@ -131,7 +159,13 @@ impl Account {
             let surveyed = lock(&common.losses.surveyed).get(stream).cloned();
             let surveyed = surveyed.unwrap_or_default();
             let (ledger, loss) = if done > 0 {
-                Ledger::new(self.whole, done, surveyed.known, first, feed.pending)
+                Ledger::new(
+                    self.whole,
+                    done,
+                    surveyed.known.max(newest),
+                    first,
+                    feed.pending,
+                )
             } else {
                 // nothing of it was ever read, so nothing that is gone was to be
                 Ledger::new(self.whole, first.saturating_sub(1), 0, first, 0)
@@ -179,7 +213,8 @@ impl Account {
     }
 
     /// The server has nothing more for the partition, and the stream went up to `last` before.
-    pub fn drained(&self, last: u64) -> Option<Loss> {
+    /// Returns whether it has said so twice in a row, and what was lost.
+    pub fn drained(&self, last: u64) -> (bool, Option<Loss>) {
         let mut state = lock(&self.state);
         match state.idle {
             Some((since, seq)) if since.elapsed() >= SETTLED => {
@@ -189,7 +224,10 @@ impl Account {
             Some(_) => {}
             None => state.idle = Some((Instant::now(), last)),
         }
-        state.ledger.as_mut()?.drained(last)
+        let Some(ledger) = &mut state.ledger else {
+            return (false, None);
+        };
+        (ledger.is_idle(), ledger.drained(last))
     }
 
     /// No bar of the partition up to this sequence is unread, and whether that should be stored at

@@ -311,10 +311,8 @@ impl Partition {
                     Err(end) => return end,
                 },
                 standing = watch.answer() => {
-                    if let Some(last) = watch.drained(standing, feed.delivered)
-                        && let Some(loss) = self.account.drained(last)
-                    {
-                        self.common.lost(self.unit, loss);
+                    if let Some(last) = watch.drained(standing, feed.delivered) {
+                        self.on_drained(last);
                     }
                     reopen = watch.judge(standing, feed.delivered);
                     if let Some(problem) = &reopen {

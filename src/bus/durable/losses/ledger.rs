@@ -94,7 +94,8 @@ pub(in crate::bus::durable) struct Ledger {
 
 impl Ledger {
     /// The ledger of a partition of which everything up to `position` was read, in a stream that
-    /// begins at `first`. `known` is the part of the stream that somebody else answers for.
+    /// begins at `first` and holds `present` bars for it. Others of the group were at work up to
+    /// `known`, or answer for what was lost before it.
     pub fn new(
         whole: bool,
         position: u64,
@@ -126,6 +127,11 @@ impl Ledger {
     /// Everything up to here was read or is gone.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether the server had nothing more when it was last asked.
+    pub fn is_idle(&self) -> bool {
+        self.idle
     }
 
     pub fn mark(&self) -> Mark {

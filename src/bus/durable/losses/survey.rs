@@ -68,9 +68,17 @@ impl Common {
             Err(_) => tracing::debug!("the streams cannot be surveyed in time"),
         }
     }
+
+    /// The newest position of any partition in the stream of `unit`, if it can be read.
+    pub(super) async fn newest_position(&self, unit: u32) -> Option<u64> {
+        let stream = self.streams.units[unit as usize].stream.as_str();
+        let found = timeout(PATIENCE, newest(self)).await.ok()?.ok()?;
+        Some(found.get(stream)?.1)
+    }
 }
 
-async fn survey(common: &Common) -> Result<HashMap<String, Surveyed>, String> {
+/// By stream: the partition with the newest position, and the position.
+async fn newest(common: &Common) -> Result<HashMap<&str, (u32, u64)>, String> {
     let mut newest: HashMap<&str, (u32, u64)> = HashMap::new();
     let units = &common.streams.units;
     let mut markers = stream::iter(0_u32..)
@@ -94,11 +102,15 @@ async fn survey(common: &Common) -> Result<HashMap<String, Surveyed>, String> {
         }
     }
     drop(markers);
+    Ok(newest)
+}
+
+async fn survey(common: &Common) -> Result<HashMap<String, Surveyed>, String> {
     let mut surveyed = HashMap::new();
-    for (stream, (unit, position)) in newest {
+    for (stream, (unit, position)) in newest(common).await? {
         let all = Unit {
             filter: String::new(),
-            ..units[unit as usize].clone()
+            ..common.streams.units[unit as usize].clone()
         };
         surveyed.insert(stream.to_owned(), look(common, &all, unit, position).await?);
     }

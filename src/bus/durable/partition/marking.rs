@@ -35,6 +35,19 @@ impl Partition {
         })
     }
 
+    /// The server has nothing more for the partition; its stream goes up to `last`.
+    pub(super) fn on_drained(&mut self, last: u64) {
+        let (again, loss) = self.account.drained(last);
+        if let Some(loss) = loss {
+            self.common.lost(self.unit, loss);
+        }
+        if again && self.taken < self.silent_until {
+            // a marker can be ahead of the last bar of its partition
+            self.taken = self.silent_until;
+            self.forget_part(u64::MAX);
+        }
+    }
+
     /// The position to be stored before the partition is given up, if bars were read that gave
     /// nothing to publish.
     pub(super) fn advanced(&self) -> Option<Position> {

@@ -41,7 +41,8 @@ impl Partition {
         self.gauges.lag.store(feed.pending, Ordering::Relaxed);
         let done = self.taken.max(self.silent_until);
         self.account
-            .opened(&self.common, self.unit, self.taken, done, &feed);
+            .opened(&self.common, self.unit, self.taken, done, &feed)
+            .await;
         self.forget_part(feed.state.first);
         Ok(feed)
     }
@@ -123,7 +124,7 @@ impl Partition {
 
     /// Forgets how much of a message is published that the stream, which begins at `first`, does
     /// not hold any more: it must not be taken for a part of the next one.
-    fn forget_part(&mut self, first: u64) {
+    pub(super) fn forget_part(&mut self, first: u64) {
         let half_done = self.skip > 0 || self.left_behind > 0;
         if half_done && first > self.silent_until + 1 {
             (self.skip, self.left_behind, self.stored_since) = (0, 0, 0);
