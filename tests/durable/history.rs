@@ -10,8 +10,10 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::{Context, ErrorCode};
 use futures_util::StreamExt as _;
+use technical_analysis_agent::tools::verify::MOST;
 
 use crate::verdict::{Verdict, expected_reason, of_letters, of_signals};
+use crate::verify::report_of;
 use crate::{ANALYSIS, Variables};
 
 /// Longer than any recovery takes on a busy machine.
@@ -252,6 +254,9 @@ pub async fn settle(js: &Context, bars: u64, symbols: u64) {
     assert!(faults.is_empty(), "{} faults: {shown:#?}", faults.len());
     let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await.len();
     assert_eq!(stored, expected, "one signal per bar from the fifth on");
+    // the tool for everyone says the same, from the streams alone
+    let report = report_of(js, ANALYSIS, MOST).await;
+    assert!(report.ok, "{report}");
 }
 
 /// By when its bar was stored (nanoseconds since 1970), how long each signal took (nanoseconds).

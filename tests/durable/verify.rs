@@ -8,13 +8,19 @@ mod passes;
 mod retained;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::Instant;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use technical_analysis_agent::app;
+use technical_analysis_agent::bus::Link;
+use technical_analysis_agent::config::{Config, Environment};
+use technical_analysis_agent::tools::verify::{Task, VerifyReport};
 
 use crate::common::{Agent, NatsServer, PATIENCE};
 use crate::feeder::{Counts, bar, connect, store, store_round};
@@ -93,6 +99,48 @@ pub fn verify_after(urls: &str, configurations: &[&[(&str, &str)]]) -> Result<()
         return Ok(());
     }
     Err(verified.all)
+}
+
+/// An environment of these variables alone.
+struct Only(Vec<(String, String)>);
+
+impl Environment for Only {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let all = self.0.iter();
+        all.map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn host(&self) -> String {
+        "here".to_owned()
+    }
+
+    fn pid(&self) -> u32 {
+        1
+    }
+}
+
+/// The report under a configuration, without a process of its own.
+pub async fn report_of(js: &Context, variables: &[(&str, &str)], most: u64) -> VerifyReport {
+    let own = variables.iter();
+    let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let config = Config::load(&Only(own.collect())).expect("a configuration");
+    let task = Task {
+        config: &config,
+        former: &[],
+        from: None,
+        to: None,
+        most,
+        metrics: &app::metrics(),
+    };
+    let (client, link) = (js.client(), Link::new());
+    technical_analysis_agent::tools::verify::verify(&client, &link, &task)
+        .await
+        .expect("streams")
 }
 
 /// Nothing is wrong, and nothing was left out.

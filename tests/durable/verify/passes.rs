@@ -1,56 +1,15 @@
 //! A stream of more than fits into memory is judged in several passes, which find the same.
 
-use std::ffi::OsString;
-use std::io;
-use std::path::Path;
+use async_nats::jetstream::Context;
+use technical_analysis_agent::tools::verify::{MOST, VerifyReport};
 
-use technical_analysis_agent::app;
-use technical_analysis_agent::bus::{Link, Sizing, connect};
-use technical_analysis_agent::config::{Config, Environment};
-use technical_analysis_agent::tools::verify::{MOST, Task, VerifyReport, verify};
-
-use super::{MARKET, delete, judged_market, letters, of, publish, signals};
+use super::{MARKET, delete, judged_market, letters, of, publish, report_of, signals};
 use crate::ANALYSIS;
 
-/// The environment of the agents.
-struct Variables(String);
-
-impl Environment for Variables {
-    fn variables(&self) -> Vec<(OsString, OsString)> {
-        let own = [("NATS_URL", self.0.as_str())];
-        let all = own.iter().chain(ANALYSIS).chain(&MARKET);
-        all.map(|(name, value)| (name.into(), value.into()))
-            .collect()
-    }
-
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn host(&self) -> String {
-        "here".to_owned()
-    }
-
-    fn pid(&self) -> u32 {
-        1
-    }
-}
-
 /// What is found with so many traces kept at a time, in the order of its description.
-async fn found(url: &str, most: u64) -> VerifyReport {
-    let config = Config::load(&Variables(url.to_owned())).expect("a configuration");
-    let link = Link::new();
-    let client = connect(&config.nats, "test", &link, Sizing::default());
-    let task = Task {
-        config: &config,
-        former: &[],
-        from: None,
-        to: None,
-        most,
-        metrics: &app::metrics(),
-    };
-    let client = client.await.expect("a connection");
-    let mut report = verify(&client, &link, &task).await.expect("streams");
+async fn found(js: &Context, most: u64) -> VerifyReport {
+    let variables = [ANALYSIS, &MARKET].concat();
+    let mut report = report_of(js, &variables, most).await;
     report.seconds = 0.0;
     for list in [
         &mut report.missing,
@@ -66,9 +25,8 @@ async fn found(url: &str, most: u64) -> VerifyReport {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_passes_find_what_one_finds() {
-    let (server, js, _) = judged_market(&[]).await;
-    let url = server.url();
-    assert_eq!(found(&url, 50).await, found(&url, MOST).await);
+    let (_server, js, _) = judged_market(&[]).await;
+    assert_eq!(found(&js, 50).await, found(&js, MOST).await);
     let (all, refused) = (signals(&js).await, letters(&js).await);
     for symbol in ["S0", "S1", "S2", "S3"] {
         let series = of(&all, symbol);
@@ -79,9 +37,9 @@ async fn several_passes_find_what_one_finds() {
     for letter in &refused[..4] {
         delete(&js, "TECHNICAL_SIGNALS", letter.seq).await;
     }
-    let once = found(&url, MOST).await;
+    let once = found(&js, MOST).await;
     assert_eq!((once.totals.missing, once.totals.doubled), (8, 4));
     let stored = all.len() + refused.len();
     assert!(stored / 50 >= 5, "{stored} messages make several passes");
-    assert_eq!(found(&url, 50).await, once);
+    assert_eq!(found(&js, 50).await, once);
 }
