@@ -119,14 +119,13 @@ pub(super) struct Intake {
     /// Open time of the newest bar since the last flush, in seconds.
     newest: i64,
     refused: Refused,
-    /// A series silent for longer begins anew with its next bar.
-    idle: Option<i64>,
 }
 
 impl Intake {
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
-            engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
+            engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
+                .forgetting(config.series_idle),
             resume: None,
             outbox: Vec::new(),
             kept: Vec::new(),
@@ -151,7 +150,6 @@ impl Intake {
             newest: 0,
             metrics,
             refused: Self::refused(),
-            idle: None,
         }
     }
 
@@ -164,13 +162,6 @@ impl Intake {
     /// What several intakes speak of refusals through.
     pub fn refused() -> Refused {
         Arc::new(Mutex::new(Throttle::new(WARN_EVERY)))
-    }
-
-    /// Lets a series that was silent for `idle` begin anew with its next bar, whenever it was
-    /// swept: what is published then depends on the bars alone.
-    pub fn forgetting(mut self, idle: Option<Duration>) -> Self {
-        self.idle = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
-        self
     }
 
     /// Works off one message; what is to be published is in the outbox afterwards. Should the
@@ -262,23 +253,17 @@ impl Intake {
         }
     }
 
+    /// Series were put into the engine, under ids that may have been others'.
+    pub fn forget_routes(&mut self) {
+        self.routes.clear();
+    }
+
     /// A signal has left; `latency` since its bar was received.
     pub fn published(&mut self, latency: Duration) {
         self.local.signals_published.inc();
         self.local
             .signal_latency_seconds
             .observe(latency.as_secs_f64());
-    }
-
-    /// Forgets series that have been silent since `since`.
-    pub fn forget_idle(&mut self, since: Timestamp) -> usize {
-        let forgotten = self.engine.forget_idle(since);
-        for id in &forgotten {
-            if let Some(route) = self.routes.get_mut(id.index()) {
-                *route = None;
-            }
-        }
-        forgotten.len()
     }
 
     fn bar(&mut self, event: &BarEvent<'_>, bytes: &[u8], envelope: &Envelope<'_>) {
@@ -289,7 +274,6 @@ impl Intake {
         {
             return;
         }
-        self.forget_if_idle(event, envelope.arrival.now);
         let started = Instant::now();
         let outcome = self.engine.on_bar(event, envelope.arrival.now);
         sabotage::after_bar(event.bar.close);
@@ -332,6 +316,11 @@ impl Intake {
         let Some(id) = outcome.series else {
             return;
         };
+        if outcome.begun
+            && let Some(of_another) = self.routes.get_mut(id.index())
+        {
+            *of_another = None;
+        }
         let route = route(
             &mut self.routes,
             id,
@@ -458,22 +447,6 @@ impl Intake {
             self.written.push((slot, mark));
         }
         self.outbox.push(letter);
-    }
-
-    fn forget_if_idle(&mut self, event: &BarEvent<'_>, now: Timestamp) {
-        let Some(idle) = self.idle else {
-            return;
-        };
-        let silent = |touched: Timestamp| now.nanos().saturating_sub(touched.nanos()) > idle;
-        let found = self.engine.find(&event.symbol, event.timeframe);
-        if let Some((id, series)) = found
-            && silent(series.touched())
-        {
-            self.engine.forget(id);
-            if let Some(route) = self.routes.get_mut(id.index()) {
-                *route = None;
-            }
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::keys::{self, Fallback, Key};
-use super::settings::Settings;
+use super::settings::{Settings, Source};
 use super::violation::{Given, Violation};
 
 /// A variable and its text.
@@ -71,6 +71,11 @@ impl<'a> Check<'a> {
         parse(field.text?)
             .map_err(|reason| self.refuse(&[field.key], reason))
             .ok()
+    }
+
+    /// Whether a variable is set, rather than left to its default.
+    pub fn is_set(&self, name: &str) -> bool {
+        keys::find(name).is_some_and(|key| self.settings.given(key).source != Source::Default)
     }
 
     /// A rule about the values of `names`, which says nothing when one of them is refused

@@ -406,7 +406,7 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_SERIES_IDLE_SECS",
                 "0",
                 "86400",
-                "forget a series that has been silent this long; 0 is never",
+                "start a series anew after a gap of more than this between its bars; 0 is never",
             ),
         ],
     },

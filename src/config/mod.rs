@@ -199,6 +199,19 @@ impl Config {
             &field!(raw.technical_series_idle_secs),
             whole_seconds(0..=31_536_000),
         );
+        let default_timeframe: Timeframe =
+            check.read(&field!(raw.technical_default_timeframe), |text| {
+                text.parse()
+                    .map_err(|error: crate::market::InvalidTimeframe| error.to_string())
+            });
+        // where it is left to its default, bars name their own
+        let named = check.is_set("TECHNICAL_DEFAULT_TIMEFRAME");
+        let bar = u128::from(default_timeframe.nanos().unsigned_abs());
+        check.require(
+            !named || idle.is_zero() || idle.as_nanos() >= bar,
+            &["TECHNICAL_SERIES_IDLE_SECS", "TECHNICAL_DEFAULT_TIMEFRAME"],
+            "a series is not silent before its next bar is due: allow at least one timeframe",
+        );
         Self {
             agent_name,
             group,
@@ -213,10 +226,7 @@ impl Config {
             publish_subject: subjects.publish,
             forming_subject: subjects.forming,
             dead_letter_subject: subjects.dead_letter,
-            default_timeframe: check.read(&field!(raw.technical_default_timeframe), |text| {
-                text.parse()
-                    .map_err(|error: crate::market::InvalidTimeframe| error.to_string())
-            }),
+            default_timeframe,
             durable: durable::read(raw, check, analysis.window),
             analysis,
             max_series: check.read(&field!(raw.technical_max_series), count(1..=10_000_000)),

@@ -10,6 +10,7 @@ mod alerts;
 mod analysis;
 mod columns;
 mod config;
+mod idle;
 mod ring;
 mod series;
 mod signal;
@@ -27,6 +28,7 @@ pub use signal::{Momentum, Readings, Signal, Trend};
 pub use snapshot::{RestoreError, SeriesSnapshot};
 
 use analysis::State;
+use idle::Idle;
 use series::Order;
 
 use crate::indicators::Instance;
@@ -84,6 +86,8 @@ pub enum Effect {
 pub struct Outcome<'a> {
     /// Its series, unless that is not kept.
     pub series: Option<SeriesId>,
+    /// Whether the series began with it; its id may have been another's before.
+    pub begun: bool,
     /// What the bar did.
     pub effect: Effect,
     /// Bars missing right before it.
@@ -96,6 +100,7 @@ impl Outcome<'_> {
     const fn silent(series: Option<SeriesId>, effect: Effect) -> Self {
         Self {
             series,
+            begun: false,
             effect,
             missing: 0,
             signal: None,
@@ -117,6 +122,9 @@ pub struct Engine {
     signal: Signal,
     /// The series at work and its newest bar before that.
     working: Option<(SeriesId, Option<Bar>)>,
+    /// The series at work as it was, where the bar starts it anew.
+    replaced: Option<Series>,
+    idle: Idle,
 }
 
 impl Engine {
@@ -135,6 +143,8 @@ impl Engine {
             trial,
             signal,
             working: None,
+            replaced: None,
+            idle: Idle::never(),
         }
     }
 
@@ -193,12 +203,26 @@ impl Engine {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };
+        let mut begun = false;
         let id = match self.index.get(&key) {
-            Some(id) => *id,
+            Some(id) => {
+                let id = *id;
+                let newest = self.get(id).and_then(Series::position);
+                if self.is_after_silence(newest.map(|(at, _)| at), event) {
+                    if !event.is_final {
+                        return Outcome::silent(None, Effect::Forming);
+                    }
+                    self.start_anew(id);
+                }
+                id
+            }
             // a series begins with its first final bar
             None if !event.is_final => return Outcome::silent(None, Effect::Forming),
             None => match self.begin(event) {
-                Ok(id) => id,
+                Ok(id) => {
+                    begun = true;
+                    id
+                }
                 Err(refusal) => return Outcome::silent(None, Effect::Refused(refusal)),
             },
         };
@@ -229,8 +253,13 @@ impl Engine {
             Effect::Duplicate | Effect::Refused(_) => false,
         };
         self.working = None;
+        self.replaced = None;
+        if effect == Effect::Appended {
+            self.note_bar(event.bar.timestamp);
+        }
         Outcome {
             series: Some(id),
+            begun,
             effect,
             missing,
             signal: publish.then_some(&self.signal),
@@ -244,6 +273,10 @@ impl Engine {
             return;
         };
         self.trial = State::new(&self.config);
+        if let Some(before) = self.replaced.take() {
+            self.series[id.index()] = Some(before);
+            return;
+        }
         if let Some(series) = self.series[id.index()].as_mut() {
             series.roll_back(newest);
             if series.ring().is_empty() {
@@ -259,19 +292,6 @@ impl Engine {
         Some(&self.signal)
     }
 
-    /// Forgets every series whose last bar arrived before `since`, and names them.
-    pub fn forget_idle(&mut self, since: Timestamp) -> Vec<SeriesId> {
-        let idle: Vec<SeriesId> = self
-            .iter()
-            .filter(|(_, series)| series.touched() < since)
-            .map(|(id, _)| id)
-            .collect();
-        for id in &idle {
-            self.forget(*id);
-        }
-        idle
-    }
-
     /// Forgets one series.
     pub fn forget(&mut self, id: SeriesId) {
         if let Some(series) = self.series.get_mut(id.index()).and_then(Option::take) {
@@ -285,13 +305,24 @@ impl Engine {
             limit: self.max_series,
         };
         if self.index.len() >= self.max_series {
+            self.forget_silent();
+        }
+        if self.index.len() >= self.max_series {
             return Err(too_many);
         }
+        self.note_begin(event);
         // the decoder lets no other symbol through
         let symbol = Symbol::new(&event.symbol).map_err(|_| too_many)?;
         let key = SeriesKey::new(symbol, event.timeframe);
         let series = Series::new(key, &self.config);
         self.keep(series).ok_or(too_many)
+    }
+
+    fn start_anew(&mut self, id: SeriesId) {
+        if let Some(series) = self.series[id.index()].as_mut() {
+            let empty = Series::new(series.key().clone(), &self.config);
+            self.replaced = Some(std::mem::replace(series, empty));
+        }
     }
 
     fn keep(&mut self, series: Series) -> Option<SeriesId> {

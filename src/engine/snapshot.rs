@@ -77,14 +77,17 @@ impl Engine {
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }
+        let newest = series.position();
         if let Some(id) = self.index.get(series.key()) {
             let id = *id;
+            newest.inspect(|(at, _)| self.note_restored(*at));
             self.series[id.index()] = Some(series);
             return Ok(id);
         }
         if self.len() >= self.max_series {
             return Err(RestoreError::Full);
         }
+        newest.inspect(|(at, _)| self.note_restored(*at));
         self.keep(series).ok_or(RestoreError::Full)
     }
 }

@@ -53,7 +53,8 @@ struct Replay<'a, W: Write> {
 /// be read or `out` not be written.
 pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Result<Replayed, Error> {
     let mut replay = Replay {
-        engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
+        engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
+            .forgetting(config.series_idle),
         decoder: Decoder::new(DecodeLimits {
             max_payload_bytes: config.max_payload_bytes,
             default_timeframe: config.default_timeframe,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{NatsServer, assert_same, collect_signals, flat, publish, replay, send};
+use crate::common::{
+    NatsServer, assert_same, collect_signals, flat, publish, replay, send, settled,
+};
 use crate::{client, ready_agent};
 
 /// Timestamp, close, revision and gap of each signal.
@@ -273,4 +275,27 @@ async fn the_names_of_the_older_agent_and_numbers_as_text_mean_the_same() {
         assert_eq!(json["timeframe"], "1m");
         assert_eq!(json["volume"], 5.0);
     }
+}
+
+/// A gap between bars starts a series anew; a pause between messages, however long, does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_judged_by_the_times_of_bars_as_in_replay() {
+    let server = NatsServer::plain();
+    let idle = [("TECHNICAL_SERIES_IDLE_SECS", "60")];
+    let _agent = ready_agent(&server, "one", &idle);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let mut sent = Vec::new();
+    for minute in [0, 1, 2, 5, 6] {
+        let bar = flat("A", minute, 10.0);
+        send(&client, &bar).await;
+        sent.push(bar.to_string());
+    }
+    let came = settled(&signals, sent.len()).await;
+    let bars = came
+        .iter()
+        .map(|signal| signal.json()["bars_analyzed"].clone());
+    assert_eq!(bars.collect::<Vec<_>>(), [1, 2, 3, 1, 2]);
+    let variables = [("TECHNICAL_MIN_BARS_REQUIRED", "1"), idle[0]];
+    assert_same(&came, &replay(&sent, &variables));
 }

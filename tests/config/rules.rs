@@ -182,6 +182,17 @@ const REFUSED: &[(Variables, &[&str])] = &[
         ],
     ),
     (
+        &[
+            ("TECHNICAL_SERIES_IDLE_SECS", "3599"),
+            ("TECHNICAL_DEFAULT_TIMEFRAME", "1h"),
+        ],
+        &[
+            "TECHNICAL_SERIES_IDLE_SECS=3599",
+            "TECHNICAL_DEFAULT_TIMEFRAME=1h",
+            "at least one timeframe",
+        ],
+    ),
+    (
         &[("TECHNICAL_SMA_SHORT", "60")],
         &["TECHNICAL_SMA_SHORT=60", "TECHNICAL_SMA_LONG=50"],
     ),

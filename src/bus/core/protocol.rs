@@ -209,6 +209,7 @@ impl Worker {
             "joined the group"
         );
         self.active = true;
+        self.intake.forget_routes();
         self.setup.health.started();
         self.pending.restart(Instant::now());
         let Some(mut resume) = self.members.take_copied() else {

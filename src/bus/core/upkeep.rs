@@ -1,17 +1,13 @@
-//! What time asks for: the protocol's clock, health, metrics, forgetting.
+//! What time asks for: the protocol's clock, health, metrics.
 
 use std::time::{Duration, Instant};
 
 use super::{TICK, Worker};
 use crate::bus::Link;
-use crate::clock;
 use crate::group::Phase;
-use crate::market::Timestamp;
 
 /// How long dropped bars weigh on health.
 const DROPS_REMEMBERED: Duration = Duration::from_secs(60);
-/// How often silent series are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
 
 impl Worker {
     pub(super) fn tick(&mut self) {
@@ -29,7 +25,6 @@ impl Worker {
         self.tell();
         self.guard.tell();
         self.watch_intake(&link);
-        self.forget_idle();
     }
 
     /// Metrics and health, as they stand.
@@ -124,21 +119,5 @@ impl Worker {
             waiting = self.pending.len(),
             "messages were dropped: this process is slower than its market data"
         );
-    }
-
-    pub(super) fn forget_idle(&mut self) {
-        let Some(idle) = self.setup.config.series_idle else {
-            return;
-        };
-        if self.swept.elapsed() < SWEEP {
-            return;
-        }
-        self.swept = Instant::now();
-        let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
-        let since = clock::now().nanos().saturating_sub(idle);
-        let forgotten = self.intake.forget_idle(Timestamp::from_nanos(since));
-        if forgotten > 0 {
-            tracing::info!(forgotten, "silent series were forgotten");
-        }
     }
 }

@@ -190,9 +190,7 @@ impl Partition {
         let (forged, top) = (found.is_forged(), found.top);
         let found = found.marker;
         let config = &common.config;
-        let mut intake = Intake::new(config, Arc::clone(&common.metrics))
-            .sharing(&common.refused)
-            .forgetting(config.series_idle);
+        let mut intake = Intake::new(config, Arc::clone(&common.metrics)).sharing(&common.refused);
         let taken = restore(&common, unit, &place, &mut intake, &gauges).await?;
         let restored = intake.engine.len() as u64;
         gauges.series.store(restored, Ordering::Relaxed);
@@ -389,13 +387,6 @@ impl Partition {
 
     async fn tick(&mut self) -> Result<(), End> {
         self.intake.flush();
-        if let Some(idle) = self.common.config.series_idle {
-            // by the time of the stream, so that no bar still to be read is forgotten for
-            let last = self.newest;
-            let idle = i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX);
-            let since = i64::try_from(last).unwrap_or(i64::MAX).saturating_sub(idle);
-            self.intake.forget_idle(Timestamp::from_nanos(since));
-        }
         if let Some(position) = self.due_marker() {
             self.store(position, &Arc::default(), 0..0).await?;
             self.account.stored();

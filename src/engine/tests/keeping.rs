@@ -25,28 +25,6 @@ fn a_series_beyond_the_limit_is_refused_and_leaves_the_others_alone() {
 }
 
 #[test]
-fn silent_series_are_forgotten_by_when_their_bars_came() {
-    let mut engine = engine(small());
-    let at = |n: i64| minute(1_000 + n);
-    engine.on_bar(&bar("A", 0, 10.0), at(0));
-    engine.on_bar(&bar("B", 0, 10.0), at(1));
-    engine.on_bar(&bar("C", 0, 10.0), at(2));
-    // whatever comes is a sign of life, a duplicate and a forming bar too
-    engine.on_bar(&bar("A", 0, 10.0), at(5));
-    engine.on_bar(&forming(bar("B", 1, 10.0)), at(6));
-    let (c, _) = engine.find("C", Timeframe::MINUTE).unwrap();
-    assert_eq!(engine.forget_idle(at(2)), []);
-    assert_eq!(engine.forget_idle(at(3)), [c]);
-    assert_eq!(engine.len(), 2);
-    assert!(engine.get(c).is_none());
-    // it begins anew, under the id that became free, and knows nothing of before
-    let outcome = engine.on_bar(&bar("C", 0, 10.0), at(7));
-    assert_eq!(outcome.series, Some(c));
-    assert_eq!(outcome.signal.unwrap().bars_analyzed, 1);
-    assert_eq!(engine.get(c).unwrap().bars(), 1);
-}
-
-#[test]
 fn the_window_is_all_that_is_kept() {
     let mut engine = engine(small());
     for n in 0..100 {
@@ -128,4 +106,85 @@ fn rolling_back_without_a_panic_changes_nothing() {
     engine.roll_back();
     let outcome = engine.on_bar(&bar("A", 0, 10.0), minute(0));
     assert_eq!(outcome.effect, Effect::Duplicate);
+}
+
+fn at(symbol: &'static str, minutes: i64) -> BarEvent<'static> {
+    bar(symbol, minutes, 10.0)
+}
+
+fn forgetting(minutes: u64, max_series: usize) -> Engine {
+    let idle = std::time::Duration::from_secs(60 * minutes);
+    Engine::new(Arc::new(small()), max_series).forgetting(Some(idle))
+}
+
+#[test]
+fn a_long_gap_starts_a_series_anew_whenever_its_bars_come() {
+    let mut engine = forgetting(5, 10);
+    let bars = |engine: &mut Engine, event: &BarEvent<'_>, now: i64| {
+        let outcome = engine.on_bar(event, minute(now));
+        outcome
+            .signal
+            .map(|signal| (signal.bars_analyzed, signal.gap_bars))
+    };
+    assert_eq!(bars(&mut engine, &at("A", 0), 0), Some((1, 0)));
+    // the clock does not matter, the gap does: one of just five minutes is survived
+    assert_eq!(bars(&mut engine, &at("A", 5), 9_000), Some((2, 4)));
+    // what is forming after a longer one has no series yet
+    assert_eq!(bars(&mut engine, &forming(at("A", 11)), 9_000), None);
+    assert_eq!(engine.find("A", Timeframe::MINUTE).unwrap().1.bars(), 2);
+    assert_eq!(bars(&mut engine, &at("A", 11), 9_000), Some((1, 0)));
+    assert_eq!(bars(&mut engine, &at("A", 12), 9_000), Some((2, 0)));
+    assert_eq!(engine.len(), 1);
+}
+
+#[test]
+fn a_series_is_not_silent_before_its_next_bar_is_due() {
+    let mut engine = forgetting(5, 10);
+    for n in 0..3 {
+        let mut event = at("A", 60 * n);
+        event.timeframe = "1h".parse().unwrap();
+        let outcome = engine.on_bar(&event, minute(0));
+        let bars = usize::try_from(n + 1).unwrap();
+        assert_eq!(outcome.signal.unwrap().bars_analyzed, bars);
+    }
+}
+
+#[test]
+fn silent_series_give_their_places_up_by_the_newest_bar_of_all() {
+    let mut engine = forgetting(5, 2);
+    let effect = |engine: &mut Engine, event: &BarEvent<'_>| engine.on_bar(event, minute(0)).effect;
+    let full = Effect::Refused(Refusal::TooManySeries { limit: 2 });
+    assert_eq!(effect(&mut engine, &at("A", 0)), Effect::Appended);
+    assert_eq!(effect(&mut engine, &at("B", 0)), Effect::Appended);
+    // a refused bar is no sign of how far the bars have come
+    assert_eq!(effect(&mut engine, &at("C", 100)), full);
+    assert_eq!(effect(&mut engine, &at("B", 5)), Effect::Appended);
+    assert_eq!(effect(&mut engine, &at("C", 5)), full);
+    assert_eq!(effect(&mut engine, &at("B", 6)), Effect::Appended);
+    let outcome = engine.on_bar(&at("C", 6), minute(0));
+    assert_eq!((outcome.effect, outcome.begun), (Effect::Appended, true));
+    assert!(engine.find("A", Timeframe::MINUTE).is_none());
+    assert!(engine.find("B", Timeframe::MINUTE).is_some());
+    // one that begins with an old bar is silent from then on
+    assert_eq!(effect(&mut engine, &at("D", 6)), full);
+    engine.forget(engine.find("C", Timeframe::MINUTE).unwrap().0);
+    assert_eq!(effect(&mut engine, &at("E", 0)), Effect::Appended);
+    assert_eq!(effect(&mut engine, &at("D", 6)), Effect::Appended);
+    assert!(engine.find("E", Timeframe::MINUTE).is_none());
+}
+
+#[test]
+fn a_panic_in_a_bar_after_a_gap_leaves_the_series_as_it_was() {
+    let idle = std::time::Duration::from_secs(300);
+    let mut engine = Engine::new(Arc::new(rich()), 10).forgetting(Some(idle));
+    engine.on_bar(&at("A", 0), minute(0));
+    engine.poison();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        engine.on_bar(&at("A", 100), minute(0));
+    }));
+    assert!(panicked.is_err());
+    engine.roll_back();
+    engine.heal();
+    let outcome = engine.on_bar(&at("A", 1), minute(0));
+    assert_eq!(outcome.signal.unwrap().bars_analyzed, 2);
 }

@@ -168,6 +168,6 @@ async fn decode(
         tokio::task::spawn_blocking(move || checkpoint::restore(&bytes, &origin, config, most));
     // bytes on which the decoder panics are not what was written
     let (engine, position) = restored.await.unwrap_or(Err(Unusable::Damaged))?;
-    intake.engine = engine;
+    intake.engine = engine.forgetting(common.config.series_idle);
     Ok(position.seq)
 }
