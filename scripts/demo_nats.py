@@ -43,6 +43,11 @@ class Subscriber:
         if not self._pongs.acquire(timeout=timeout):
             raise ConnectionError(self.error or f"the NATS server did not answer within {timeout} s")
 
+    def publish(self, subject, payload, reply=""):
+        """Publishes some bytes; an answer comes on `reply`, if that is among the subjects."""
+        head = " ".join(part for part in ("PUB", subject, reply, str(len(payload))) if part)
+        self._socket.sendall(head.encode() + b"\r\n" + payload + b"\r\n")
+
     def is_open(self):
         """Whether messages still can come."""
         return self._thread.is_alive()
@@ -71,7 +76,7 @@ class Subscriber:
             total = int(words[-1])
             header_size = int(words[-2]) if kind == b"HMSG" else 0
             body = stream.read(total + 2)[:total]
-            headers = _headers(body[:header_size])
+            headers = headers_of(body[:header_size])
             subject = words[1].decode()
             self._on_message(Message(subject, headers, body[header_size:], arrived))
         elif kind == b"PING":
@@ -82,6 +87,7 @@ class Subscriber:
             self.error = b" ".join(words).decode(errors="replace")
 
 
-def _headers(block):
+def headers_of(block):
+    """The headers in a block of them as it goes over the wire, names in lower case."""
     pairs = (line.split(b":", 1) for line in block.split(b"\r\n")[1:] if b":" in line)
     return {name.strip().lower().decode(): value.strip().decode() for name, value in pairs}

@@ -13,12 +13,14 @@ AGENT=$(realpath "$AGENT")
 # nothing of the tester's own settings reaches the agents
 unset TECHNICAL_AGENT_BIN HTTP_ADDR NATS_URL LOG_DIR LOG_LEVEL TECHNICAL_AGENT_NAME
 
-# Starts a NATS server on a free port: sets NATS_URL and NATS_PID. Its files go to $1.
+# Starts a NATS server on a free port: sets NATS_URL and NATS_PID. Its files go to $1; with
+# JetStream, if $2 is `jetstream`.
 start_nats() {
-    local server ports
+    local server ports more=()
+    [[ ${2:-} != jetstream ]] || more=(-js -sd "$1/store")
     server=$("$ROOT/scripts/nats-server.sh") || skip "no nats-server, and none can be installed"
     mkdir -p "$1"
-    "$server" -a 127.0.0.1 -p -1 --ports_file_dir "$1" >"$1/nats.log" 2>&1 &
+    "$server" -a 127.0.0.1 -p -1 --ports_file_dir "$1" "${more[@]}" >"$1/nats.log" 2>&1 &
     NATS_PID=$!
     at_exit "kill -KILL $NATS_PID"
     ports=$1/nats-server_$NATS_PID.ports
@@ -29,6 +31,3 @@ start_nats() {
 }
 
 is_ready() { timeout 10 "$AGENT" health --ready --url "http://$1"; }
-
-# Publishes bars for a few series, so that a stop has something to finish.
-feed_bars() { "$AGENT" feed --synthetic --symbols 20 --bars 500 >/dev/null 2>&1; }

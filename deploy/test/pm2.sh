@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # deploy/pm2 under PM2 from npm, in a PM2_HOME of its own: readiness over PM2's channel, restart
-# after kill -9, scaling, no restart of what is refused, a stop that drains.
+# after kill -9, scaling, the upgrade one by one while bars flow, a stop that drains, durable
+# delivery through a stop of all and a kill, no restart of what is refused.
 # shellcheck source=deploy/test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=deploy/test/agent.sh
 . "$(dirname "${BASH_SOURCE[0]}")/agent.sh"
+# shellcheck source=deploy/test/bars.sh
+. "$ROOT/deploy/test/bars.sh"
 
 command -v node >/dev/null || skip "no node to run PM2 with"
 pm2=$(command -v pm2 || true)
@@ -72,7 +75,16 @@ until_true 60 is_ready "$(at 2)" || broken "the third instance is not ready on i
 online 3 || broken "not three online"
 say "scale to 3: the third has a port of its own"
 
-feed_bars || fail "bars cannot be published"
+bars_begin "$dir/core"
+bars_flow
+for number in 0 1 2; do
+    "$pm2" restart "$(each "p.pm2_env.NODE_APP_INSTANCE == $number ? p.pm_id : ''" | grep .)" >/dev/null ||
+        broken "instance $number cannot be restarted"
+    is_ready "$(at $number)" >/dev/null || broken "PM2 went on, but instance $number is not ready"
+    bars_still_flow "instance $number was ready again"
+done
+say "each restarted, one at a time, while bars flow"
+bars_rest
 killed() { grep -c SIGKILL "$PM2_HOME/pm2.log"; }
 before=$(killed)
 "$pm2" stop "$app" >/dev/null
@@ -82,6 +94,24 @@ for number in 0 1 2; do
 done
 [[ $(killed) == "$before" ]] || broken "something had to be killed"
 say "stop: all three drained, none killed"
+bars_end "core delivery, upgraded one by one and stopped"
+
+"$pm2" delete "$app" >/dev/null
+start_nats "$dir/jetstream" jetstream
+timeout 300 "$pm2" start "$dir/endless.config.js" >/dev/null || broken "PM2 waits for a word that does not come"
+bars_begin "$dir/durable"
+bars_flow
+"$pm2" stop "$app" >/dev/null
+bars_still_flow "all were stopped"
+timeout 300 "$pm2" start "$app" >/dev/null || broken "PM2 does not start what it stopped"
+both_ready() { online 2 && is_ready "$(at 0)" && is_ready "$(at 1)"; }
+until_true 60 both_ready || broken "not ready after the stop of all"
+pid=$(each p.pid | head -n 1)
+kill -KILL "$pid"
+until_true 60 again || broken "not started again after kill -9"
+bars_still_flow "the killed agent was there again"
+bars_rest
+bars_end_stored "durable delivery, all stopped and one killed while bars flow"
 
 "$pm2" delete "$app" >/dev/null
 TECHNICAL_RSI_PERIOD=none "$pm2" start "$ROOT/deploy/pm2/ecosystem.config.js" >/dev/null 2>&1 || true

@@ -3,23 +3,31 @@
 
     signals.py bars DIRECTORY PARTS    all.csv, and the same bars in order in 1.csv … PARTS.csv
     signals.py watch PORT FILE         writes what is published until SIGTERM or SIGINT
-    signals.py compare EXPECTED FILE   what was published with what `replay` said; 1 if not equal
+    signals.py stored PORT FILE COUNT SECONDS
+                                       writes what the stream of signals holds, once it holds COUNT
+                                       of them, or after SECONDS
+    signals.py compare EXPECTED FILE [AGENTS]
+                                       what was published with what `replay` said; 1 if not equal,
+                                       or made by fewer than AGENTS
 
 The one that watches is no part of the agent: it speaks to the broker by itself.
 """
 
+import base64
 import collections
 import json
 import pathlib
+import queue
 import signal
 import sys
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from demo import in_series_order, merged_bars  # noqa: E402
-from demo_nats import Subscriber  # noqa: E402
+from demo_nats import Subscriber, headers_of  # noqa: E402
 
 PER_SERIES = 300
 
@@ -54,7 +62,33 @@ def watch(port, path):
         subscriber.catch_up()
 
 
-def compare(expected, path):
+def stored(port, path, count, seconds):
+    answers = queue.SimpleQueue()
+    broker = Subscriber("127.0.0.1", int(port), ["_INBOX.stored"], answers.put)
+
+    def ask(api, **request):
+        broker.publish(f"$JS.API.{api}", json.dumps(request).encode(), "_INBOX.stored")
+        return json.loads(answers.get(timeout=20).payload)
+
+    stream, = ask("STREAM.NAMES", subject="insight.technical.>")["streams"]
+    end = time.monotonic() + float(seconds)
+    while True:
+        state = ask(f"STREAM.INFO.{stream}", subjects_filter="insight.technical.>")["state"]
+        if sum(state.get("subjects", {}).values()) >= int(count) or time.monotonic() > end:
+            break
+        time.sleep(0.2)
+    with open(path, "w", encoding="utf-8") as out:
+        for sequence in range(state["first_seq"], state["last_seq"] + 1):
+            message = ask(f"STREAM.MSG.GET.{stream}", seq=sequence).get("message")
+            # besides signals and dead letters it holds the markers of commits
+            if message and message["subject"].startswith(("insight.technical.", "dead.technical")):
+                headers = headers_of(base64.b64decode(message.get("hdrs", "")))
+                row = {"agent": headers.get("ta-agent"), "subject": message["subject"],
+                       "payload": base64.b64decode(message.get("data", "")).decode()}
+                out.write(json.dumps(row) + "\n")
+
+
+def compare(expected, path, agents=1):
     with open(expected, encoding="utf-8") as file:
         replayed = file.read().splitlines()
     wanted = collections.Counter(replayed)
@@ -74,12 +108,15 @@ def compare(expected, path):
         print("   within a series the signals came out of order")
     for payload in list(missing)[:3] + list(surplus)[:3]:
         print("  ", payload[:160])
+    if len(shares) < int(agents):
+        print(f"   made by {len(shares)} agents, not by {agents} or more")
+        return 1
     return 0 if wanted and wanted == got and ordered and len(came) == len(signals) else 1
 
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:] or ["help"]
-    commands = {"bars": bars, "watch": watch, "compare": compare}
+    commands = {"bars": bars, "watch": watch, "stored": stored, "compare": compare}
     if command not in commands:
         sys.exit(__doc__)
     sys.exit(commands[command](*rest))

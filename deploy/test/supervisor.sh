@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # deploy/supervisor under Debian's supervisor, in an instance of its own: several processes,
-# readiness, restart after kill -9, no restart of what is refused, a stop that drains.
+# readiness, restart after kill -9, no restart of what is refused, the upgrade one by one while bars
+# flow, a stop that drains, and durable delivery through a stop of all and a kill.
 # shellcheck source=deploy/test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=deploy/test/agent.sh
 . "$(dirname "${BASH_SOURCE[0]}")/agent.sh"
 # shellcheck source=deploy/test/debian.sh
 . "$ROOT/deploy/test/debian.sh"
+# shellcheck source=deploy/test/bars.sh
+. "$ROOT/deploy/test/bars.sh"
 
 if ! command -v supervisord >/dev/null; then
     may_install || skip "supervisor is not installed, and may not be installed from here"
@@ -73,12 +76,48 @@ given_up() { [[ $(state) == @(FATAL|EXITED) ]]; }
 until_true 30 given_up || broken "a bad configuration is tried for ever"
 say "a bad configuration: $(state), not tried for ever"
 
-feed_bars || fail "bars cannot be published"
+all_ready() {
+    local port
+    for ((port = first; port < first + 3; port++)); do
+        is_ready "127.0.0.1:$port" >/dev/null || return 1
+    done
+}
+all_ready || broken "not every agent is ready"
+bars_begin "$dir/core"
+bars_flow
+for ((port = first; port < first + 3; port++)); do
+    ctl restart "$all:$all-$port" >/dev/null
+    until_true 60 is_ready "127.0.0.1:$port" || broken "$port is not ready after its restart"
+    bars_still_flow "$port was ready again"
+done
+say "each restarted, one at a time, while bars flow"
+bars_rest
 ctl stop "$all:*" >/dev/null
 for ((port = first; port < first + 3; port++)); do
     grep -q "stopped: $all-$port (exit status 0)" "$dir/supervisord.log" || broken "$port did not end with 0"
     grep -q 'everything received was finished' "$dir/$all-$port.log" || broken "$port did not drain"
 done
-grep -q "killing '.*with SIGKILL" "$dir/supervisord.log" && broken "something had to be killed"
 say "stop: all three drained, exit status 0"
+bars_end "core delivery, upgraded one by one and stopped"
+
+old=$NATS_URL
+start_nats "$dir/jetstream" jetstream
+sed -i "s|$old|$NATS_URL|" "$program"
+ctl update "$all" >/dev/null
+until_true 60 all_ready || broken "not ready at the other NATS server"
+bars_begin "$dir/durable"
+bars_flow
+ctl stop "$all:*" >/dev/null
+bars_still_flow "all were stopped"
+ctl start "$all:*" >/dev/null
+until_true 60 all_ready || broken "not ready after the stop of all"
+pid=$(ctl pid "$all:$all-$first")
+kill -KILL "$pid"
+until_true 30 again || broken "not started again after kill -9"
+until_true 60 all_ready || broken "not ready after kill -9"
+bars_still_flow "the killed agent was there again"
+bars_rest
+bars_end_stored "durable delivery, all stopped and one killed while bars flow"
+ctl stop "$all:*" >/dev/null
+grep -q "killing '.*with SIGKILL" "$dir/supervisord.log" && broken "something had to be killed"
 say "passed"
