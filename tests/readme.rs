@@ -158,7 +158,16 @@ async fn follow_the_readme(server: &NatsServer) {
     assert!(text.contains(&promised), "not in the README: {promised}");
     let signals = signals.expect("subscribed");
     let expected = replay(&bars, &[]);
-    assert_same(&settled(&signals, answered + 1).await, &expected);
+    let came = settled(&signals, answered + 1).await;
+    assert_same(&came, &expected);
+    // the bar that is published by hand is a new one, and answered as such
+    let bar: serde_json::Value = serde_json::from_str(bars.last().unwrap()).unwrap();
+    let last = came.last().unwrap();
+    assert_eq!(came.len(), answered + 1, "{bar} is not answered");
+    assert_eq!(last.json()["timestamp"], bar["timestamp"]);
+    assert_eq!(last.json()["revision"], 0, "{bar} corrects another");
+    let promised = format!("as this one is on `{}`", last.subject);
+    assert!(text.contains(&promised), "not in the README: {promised}");
     assert!(agent.is_some(), "no agent was started");
 }
 
