@@ -106,14 +106,14 @@ impl Source {
         let stream = self.js.get_stream_no_info(name).await;
         let stream = stream.map_err(|error| self.unanswered(&error))?;
         match stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Committed::read(&message.payload)
-                .map(Some)
-                .map_err(|error| {
-                    VerifyError::Unavailable(format!(
-                        "the commit marker on {subject} cannot be read, so it is not known how far \
-                     partition {number} is: {error}"
-                    ))
-                }),
+            Ok(message) => Ok(Committed::read(&message.payload).map_or_else(
+                |error| {
+                    // whoever may publish there can leave anything; what is stored tells as well
+                    tracing::warn!(subject, %error, "a commit marker cannot be read, and is passed over");
+                    None
+                },
+                Some,
+            )),
             Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
                 Ok(None)
             }
