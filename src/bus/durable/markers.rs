@@ -14,6 +14,8 @@ use super::Common;
 use super::commit::{BATCH_ID, BATCH_SEQUENCE, Marker, Stored};
 use crate::group::{Forgery, Place, Purpose, Signed};
 
+/// Readings of markers that change meanwhile, at most.
+const TRIES: u32 = 8;
 const LOST: &str = "the connection was lost meanwhile";
 
 /// The state of a partition's subject of markers.
@@ -49,43 +51,47 @@ pub(super) async fn read(common: &Common, unit: u32, subject: &str) -> Result<Fo
         .get_stream_no_info(&common.streams.signals)
         .await
         .map_err(|error| error.to_string())?;
-    let asked = stream.get_last_raw_message_by_subject(subject);
-    let last = match common.link.unless_lost(asked).await.ok_or(LOST)? {
-        Ok(message) => message,
-        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
-            return Ok(Found {
-                marker: None,
-                top: 0,
-            });
-        }
-        Err(error) => return Err(format!("cannot read the marker on {subject}: {error}")),
+    let Some(mut last) = last_on(common, &stream, subject).await? else {
+        return Ok(Found {
+            marker: None,
+            top: 0,
+        });
     };
-    let top = last.sequence;
     if !common.guard.verifies() {
         let marker = parse(&last.payload)
             .map_err(|error| format!("the marker on {subject} cannot be read: {error}"))?;
-        let marker = Some(Stored {
+        let revision = last.sequence;
+        let marker = Some(Stored { marker, revision });
+        return Ok(Found {
             marker,
-            revision: top,
+            top: revision,
         });
-        return Ok(Found { marker, top });
     }
-    let Some(first) = from(common, &stream, subject, 1).await? else {
-        return Err(format!("the marker on {subject} was replaced meanwhile"));
+    let mut tries = 0;
+    let (genuine, newest, top) = loop {
+        let top = last.sequence;
+        let (genuine, newest) = newest_genuine(common, &stream, unit, subject, &last).await?;
+        if newest == top {
+            break (genuine, newest, top);
+        }
+        // a commit between two readings looks like a forgery; only one that stays is one
+        let again = last_on(common, &stream, subject)
+            .await?
+            .ok_or_else(|| format!("the markers on {subject} were removed meanwhile"))?;
+        tries += 1;
+        let last_try = tries >= TRIES;
+        // what came after `top` is left for the commit to be refused by
+        let flooded = last_try && newest < top && judge(common, unit, &again).is_err();
+        if again.sequence == top || flooded {
+            break (genuine, newest, top);
+        }
+        if last_try {
+            return Err(format!(
+                "the markers on {subject} change while they are read"
+            ));
+        }
+        last = again;
     };
-    let mut genuine = judge(common, unit, &first);
-    let mut newest = first.sequence;
-    if let Ok((stored, signed)) = &genuine
-        && stored.marker.begun.is_some()
-        && newest < top
-        && let Some(second) = from(common, &stream, subject, newest + 1).await?
-        && batch(&second) == batch(&first)
-        && let Ok((end, of_end)) = judge(common, unit, &second)
-        && counter(&of_end) == counter(signed)
-    {
-        newest = second.sequence;
-        genuine = Ok((end, of_end));
-    }
     if newest < top {
         let forgery = judge(common, unit, &last).err();
         let forgery = forgery.unwrap_or(Forgery::Replayed);
@@ -107,11 +113,49 @@ pub(super) async fn read(common: &Common, unit: u32, subject: &str) -> Result<Fo
             None
         }
     };
-    Ok(Found {
-        marker,
-        // another may have committed since the last was read
-        top: top.max(newest),
-    })
+    Ok(Found { marker, top })
+}
+
+type Judged = Result<(Stored, Option<Signed>), Forgery>;
+
+/// The marker at the place of the genuine one, where `last` is the last on the subject, and its
+/// revision.
+async fn newest_genuine(
+    common: &Common,
+    stream: &Stream<()>,
+    unit: u32,
+    subject: &str,
+    last: &StreamMessage,
+) -> Result<(Judged, u64), String> {
+    let Some(first) = from(common, stream, subject, 1).await? else {
+        return Err(format!("the markers on {subject} were removed meanwhile"));
+    };
+    let genuine = judge(common, unit, &first);
+    if let Ok((stored, signed)) = &genuine
+        && stored.marker.begun.is_some()
+        && first.sequence < last.sequence
+        && let Some(second) = from(common, stream, subject, first.sequence + 1).await?
+        && batch(&second) == batch(&first)
+        && let Ok((end, of_end)) = judge(common, unit, &second)
+        && counter(&of_end) == counter(signed)
+    {
+        return Ok((Ok((end, of_end)), second.sequence));
+    }
+    Ok((genuine, first.sequence))
+}
+
+/// The last message on `subject`.
+async fn last_on(
+    common: &Common,
+    stream: &Stream<()>,
+    subject: &str,
+) -> Result<Option<StreamMessage>, String> {
+    let asked = stream.get_last_raw_message_by_subject(subject);
+    match common.link.unless_lost(asked).await.ok_or(LOST)? {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(format!("cannot read the marker on {subject}: {error}")),
+    }
 }
 
 /// The first message on `subject` from the sequence `start` on.
@@ -130,11 +174,7 @@ async fn from(
 }
 
 /// The marker in `message`, if a member of the group has written it.
-fn judge(
-    common: &Common,
-    unit: u32,
-    message: &StreamMessage,
-) -> Result<(Stored, Option<Signed>), Forgery> {
+fn judge(common: &Common, unit: u32, message: &StreamMessage) -> Judged {
     let (id, at) = batch_place(message);
     let unit = unit.to_string();
     let names = place(&common.streams.signals, &unit, id, at);
