@@ -12,6 +12,7 @@ use async_nats::header::HeaderValue;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 
+use super::catalogue::Catalogue;
 use super::core::Resume;
 use super::sabotage;
 use crate::clock;
@@ -103,6 +104,7 @@ pub(super) struct Intake {
     pub last_processed: Option<Timestamp>,
     /// The largest message that the server takes; dead letters are cut to it.
     pub max_message: usize,
+    catalogue: Catalogue,
     decoder: Decoder,
     encoder: Encoder,
     headers: SignalHeaders,
@@ -122,6 +124,11 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// The keys of all series, in order; a moment old at most.
+    pub fn keys(&mut self) -> Arc<Vec<SeriesKey>> {
+        self.catalogue.keys(&self.engine)
+    }
+
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
             engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
@@ -133,6 +140,7 @@ impl Intake {
             written: Vec::new(),
             last_processed: None,
             max_message: usize::MAX,
+            catalogue: Catalogue::default(),
             decoder: Decoder::new(DecodeLimits {
                 max_payload_bytes: config.max_payload_bytes,
                 default_timeframe: config.default_timeframe,

@@ -1,6 +1,7 @@
 //! NATS: the connection and what travels over it.
 
 mod backoff;
+mod catalogue;
 mod connect;
 pub mod core;
 mod credentials;

@@ -171,7 +171,7 @@ impl Replica {
             Ok(key) => key,
             Err(refusal) => return Some(Err(refusal)),
         };
-        match self.queries.series(key.clone(), true).await {
+        match self.queries.series(key.clone(), usize::MAX).await {
             Ok(SeriesAnswer::Known(detail)) if detail.summary.owned => Some(json(&detail)),
             Ok(SeriesAnswer::Unknown { owner: true }) => {
                 Some(Err(refusal(404, format!("there is no series {key}"))))

@@ -80,6 +80,7 @@ async fn replica(
                     offset,
                     series: Vec::new(),
                 })),
+                Query::Keys { .. } | Query::Summaries { .. } => {}
                 Query::Series { key, reply, .. } => {
                     let owned = owned.contains(&key.symbol.as_str());
                     drop(reply.send(if kept.contains(&key.symbol.as_str()) {

@@ -3,6 +3,7 @@
 //! The worker answers between batches; whoever asks waits at most [`PATIENCE`]. So no lock
 //! is shared with the hot path, and a question can never slow it by more than its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -13,7 +14,8 @@ use tokio::time::timeout;
 
 use super::durable::{DurableStatus, PartitionStatus};
 use super::http::Checkpoint;
-use crate::market::{Bar, SeriesKey, Timestamp};
+use crate::engine::Series;
+use crate::market::{Bar, SeriesKey, Symbol, Timeframe, Timestamp};
 
 /// How long an answer is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,6 +36,8 @@ pub enum Query {
     },
     /// Which series are there? In an order that is the same from page to page.
     ListSeries {
+        /// Which of them.
+        filter: SeriesFilter,
         /// How many to skip.
         offset: usize,
         /// How many to list at most.
@@ -41,12 +45,24 @@ pub enum Query {
         /// The answer.
         reply: oneshot::Sender<SeriesPage>,
     },
+    /// The series in order, as keys: for a coordinator that makes a page from several workers.
+    Keys {
+        /// The answer.
+        reply: oneshot::Sender<Arc<Vec<SeriesKey>>>,
+    },
+    /// These series in short, as far as they are there.
+    Summaries {
+        /// Which, a page at most.
+        keys: Vec<SeriesKey>,
+        /// The answer.
+        reply: oneshot::Sender<Vec<(SeriesKey, SeriesSummary)>>,
+    },
     /// What is known of one series?
     Series {
         /// Which.
         key: SeriesKey,
-        /// Whether its bars are wanted too.
-        window: bool,
+        /// How many of its newest bars are wanted too.
+        window: usize,
         /// The answer.
         reply: oneshot::Sender<SeriesAnswer>,
     },
@@ -92,8 +108,14 @@ impl Queries {
     ///
     /// # Errors
     /// When the worker does not answer.
-    pub async fn list(&self, offset: usize, limit: usize) -> Result<SeriesPage, Unanswered> {
+    pub async fn list(
+        &self,
+        filter: SeriesFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<SeriesPage, Unanswered> {
         let query = |reply| Query::ListSeries {
+            filter,
             offset,
             limit,
             reply,
@@ -105,7 +127,7 @@ impl Queries {
     ///
     /// # Errors
     /// When the worker does not answer.
-    pub async fn series(&self, key: SeriesKey, window: bool) -> Result<SeriesAnswer, Unanswered> {
+    pub async fn series(&self, key: SeriesKey, window: usize) -> Result<SeriesAnswer, Unanswered> {
         self.ask(|reply| Query::Series { key, window, reply }).await
     }
 
@@ -227,10 +249,19 @@ pub struct MemberStatus {
     pub owned_share: f64,
 }
 
+/// Which series are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeriesFilter {
+    /// Of this instrument only.
+    pub symbol: Option<Symbol>,
+    /// Of this bar length only.
+    pub timeframe: Option<Timeframe>,
+}
+
 /// Some of the series.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SeriesPage {
-    /// How many there are in all.
+    /// How many there are in all, of those asked for.
     pub total: usize,
     /// How many were skipped.
     pub offset: usize,
@@ -298,6 +329,13 @@ pub struct WindowBar {
     pub close: f64,
     /// Traded volume.
     pub volume: f64,
+}
+
+/// The newest `count` bars of a series, oldest first; none for 0.
+pub(crate) fn newest(series: &Series, count: usize) -> Option<Vec<WindowBar>> {
+    let ring = series.ring();
+    let skipped = ring.len().saturating_sub(count);
+    (count > 0).then(|| ring.iter().skip(skipped).map(WindowBar::from).collect())
 }
 
 impl From<Bar> for WindowBar {

@@ -152,6 +152,23 @@ async fn status_and_series_tell_what_is_kept() {
         "BRK.B"
     );
 
+    let one = agent.get("/series?symbol=BRK.B&timeframe=1m").json();
+    assert_eq!(one["total"], 1);
+    assert_eq!(one["series"][0]["symbol"], "BRK.B");
+    for none in ["symbol=NONE", "symbol=A&timeframe=5m", "timeframe=1d"] {
+        let none = agent.get(&format!("/series?{none}")).json();
+        assert_eq!(none["total"], 0);
+        assert_eq!(none["series"], serde_json::json!([]));
+    }
+    let newest = agent.get("/series/BRK.B/1m?window=2").json();
+    let newest: Vec<f64> = newest["window"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bar| bar["close"].as_f64().unwrap())
+        .collect();
+    assert_eq!(newest, [78.0, 79.0]);
+
     let found = agent.get("/series/BRK.B/1m").json();
     assert_eq!(found["bars"], 60);
     assert_eq!(found["owned"], true);

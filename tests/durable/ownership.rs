@@ -95,6 +95,34 @@ async fn a_series_is_told_of_by_its_owner() {
     });
     assert_eq!(detail["owned"], true);
     assert_eq!(running.get("/series").json()["total"], 1);
+    // whichever partitions they are in, they are listed in one order
+    for symbol in [9, 1, 5] {
+        let subject = format!("raw.market_data.price.S{symbol}.1m");
+        let payload = crate::feeder::bar(symbol, 0).to_string();
+        crate::feeder::store(&js, &subject, &payload, &format!("s{symbol}")).await;
+    }
+    let symbols = |query: &str| -> Vec<String> {
+        let page = running.get(&format!("/series?{query}")).json();
+        let of = |row: &serde_json::Value| row["symbol"].as_str().unwrap().to_owned();
+        page["series"].as_array().unwrap().iter().map(of).collect()
+    };
+    until("all to be listed", || {
+        (symbols("") == ["S1", "S3", "S5", "S9"]).then_some(())
+    });
+    assert_eq!(symbols("offset=1&limit=2"), ["S3", "S5"]);
+    assert_eq!(symbols("symbol=S5"), ["S5"]);
+    assert!(symbols("timeframe=5m").is_empty());
+    // one agent has every partition, so it knows that nobody has the series
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let answer = client
+        .request("technical.series.NOPE.1d", "".into())
+        .await
+        .unwrap();
+    let code = answer
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Nats-Service-Error-Code"));
+    assert_eq!(code.map(|code| code.as_str()), Some("404"));
     assert_eq!(running.get("/series/S4/1m").status, 404);
     // it is known again after a restart, before any bar comes
     running.sigterm();
@@ -102,7 +130,7 @@ async fn a_series_is_told_of_by_its_owner() {
     let mut running = agent(&server, &[]);
     running.wait_ready();
     until("the series after the restart", || {
-        (running.get("/status").json()["series"] == 1).then_some(())
+        (running.get("/status").json()["series"] == 4).then_some(())
     });
     assert_eq!(running.get("/series/S3/1m").json()["bars"], 8);
 }

@@ -1,18 +1,17 @@
 //! Answers to questions from outside, between batches.
 
-use std::collections::BTreeMap;
-
 use serde_json::value::RawValue;
 
 use super::Worker;
+use crate::bus::catalogue::page;
 use crate::engine::{Series, SeriesId};
 use crate::group::{MemberView, Phase, SLOTS, Slot};
 use crate::market::SeriesKey;
 use crate::ops::http::Checkpoint;
 use crate::ops::process::ProcessUsage;
 use crate::ops::query::{
-    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary,
-    StatusReport, WindowBar,
+    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesFilter, SeriesPage,
+    SeriesSummary, StatusReport, newest,
 };
 use crate::version::{GIT, VERSION};
 use crate::wire::encode_signal;
@@ -23,11 +22,14 @@ impl Worker {
         match query {
             Query::Status { reply } => drop(reply.send(self.status())),
             Query::ListSeries {
+                filter,
                 offset,
                 limit,
                 reply,
-            } => drop(reply.send(self.list(offset, limit))),
+            } => drop(reply.send(self.list(&filter, offset, limit))),
             Query::Series { key, window, reply } => drop(reply.send(self.series(&key, window))),
+            // one worker has all series here, and makes its pages itself
+            Query::Keys { .. } | Query::Summaries { .. } => {}
             Query::Checkpoint { reply } => {
                 let why = "core delivery keeps its state in memory and writes no checkpoints";
                 drop(reply.send(Checkpoint::Unsupported(why.to_owned())));
@@ -64,34 +66,30 @@ impl Worker {
         }
     }
 
-    fn list(&self, offset: usize, limit: usize) -> SeriesPage {
-        let all: BTreeMap<&SeriesKey, &Series> = self
-            .intake
-            .engine
+    fn list(&mut self, filter: &SeriesFilter, offset: usize, limit: usize) -> SeriesPage {
+        let keys = self.intake.keys();
+        let (total, found) = page(&[keys], filter, offset, limit);
+        let engine = &self.intake.engine;
+        let series = found
             .iter()
-            .map(|(_, series)| (series.key(), series))
+            .filter_map(|(_, key)| engine.find(key.symbol.as_str(), key.timeframe))
+            .map(|(_, series)| self.summary(series))
             .collect();
         SeriesPage {
-            total: all.len(),
+            total,
             offset,
-            series: all
-                .into_values()
-                .skip(offset)
-                .take(limit)
-                .map(|series| self.summary(series))
-                .collect(),
+            series,
         }
     }
 
-    fn series(&mut self, key: &SeriesKey, window: bool) -> SeriesAnswer {
+    fn series(&mut self, key: &SeriesKey, window: usize) -> SeriesAnswer {
         let engine = &self.intake.engine;
         let Some((id, series)) = engine.find(key.symbol.as_str(), key.timeframe) else {
             return SeriesAnswer::Unknown {
                 owner: self.owns(key),
             };
         };
-        let bars = || series.ring().iter().map(WindowBar::from).collect();
-        let window = window.then(bars);
+        let window = newest(series, window);
         let summary = self.summary(series);
         SeriesAnswer::Known(Box::new(SeriesDetail {
             summary,

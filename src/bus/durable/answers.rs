@@ -8,14 +8,15 @@ use tokio::sync::oneshot;
 
 use super::partition::{Gauges, Order, Partition};
 use super::{Coordinator, Running, clock_of};
+use crate::bus::catalogue::page;
 use crate::engine::{Series, SeriesId};
 use crate::market::SeriesKey;
 use crate::ops::durable::{DurableStatus, PartitionState, PartitionStatus};
 use crate::ops::http::Checkpoint;
 use crate::ops::process::ProcessUsage;
 use crate::ops::query::{
-    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary,
-    StatusReport, WindowBar,
+    AgentState, MemberStatus, Query, SeriesAnswer, SeriesDetail, SeriesFilter, SeriesPage,
+    SeriesSummary, StatusReport, newest,
 };
 use crate::version::{GIT, VERSION};
 use crate::wire::encode_signal;
@@ -26,11 +27,14 @@ impl Coordinator {
         match query {
             Query::Status { reply } => drop(reply.send(self.status())),
             Query::ListSeries {
+                filter,
                 offset,
                 limit,
                 reply,
-            } => self.list(offset, limit, reply),
+            } => self.list(filter, offset, limit, reply),
             Query::Series { key, window, reply } => self.series(key, window, reply),
+            // these are questions of ours to the partitions
+            Query::Keys { .. } | Query::Summaries { .. } => {}
             Query::Checkpoint { reply } => self.checkpoint(reply),
         }
     }
@@ -116,44 +120,59 @@ impl Coordinator {
         }
     }
 
-    /// Asks every partition for its first `offset + limit` series, and puts them in order.
-    fn list(&self, offset: usize, limit: usize, reply: oneshot::Sender<SeriesPage>) {
+    /// Asks every partition for its keys, which are shared and not copied, and then those that have
+    /// series on the page for these.
+    fn list(
+        &self,
+        filter: SeriesFilter,
+        offset: usize,
+        limit: usize,
+        reply: oneshot::Sender<SeriesPage>,
+    ) {
         let asked: Vec<_> = self
             .running
             .values()
             .filter_map(|running| {
                 let (reply, answer) = oneshot::channel();
-                let query = Query::ListSeries {
-                    offset: 0,
-                    limit: offset.saturating_add(limit),
-                    reply,
-                };
+                let query = Query::Keys { reply };
                 running.orders.try_send(Order::Ask(query)).ok()?;
-                Some(answer)
+                Some((running.orders.clone(), answer))
             })
             .collect();
         tokio::spawn(async move {
-            let mut total = 0;
-            let mut all = Vec::new();
-            for answer in asked {
-                if let Ok(page) = answer.await {
-                    total += page.total;
-                    all.extend(page.series);
+            let (mut lists, mut owners) = (Vec::new(), Vec::new());
+            for (orders, answer) in asked {
+                if let Ok(keys) = answer.await {
+                    lists.push(keys);
+                    owners.push(orders);
                 }
             }
-            all.sort_by(|a: &SeriesSummary, b| {
-                (&a.symbol, &a.timeframe).cmp(&(&b.symbol, &b.timeframe))
-            });
+            let (total, found) = page(&lists, &filter, offset, limit);
+            let mut of_owner: BTreeMap<usize, Vec<SeriesKey>> = BTreeMap::new();
+            for (owner, key) in found {
+                of_owner.entry(owner).or_default().push(key);
+            }
+            let mut series = Vec::new();
+            for (owner, keys) in of_owner {
+                let (reply, answer) = oneshot::channel();
+                let query = Query::Summaries { keys, reply };
+                if owners[owner].try_send(Order::Ask(query)).is_ok()
+                    && let Ok(summaries) = answer.await
+                {
+                    series.extend(summaries);
+                }
+            }
+            series.sort_by(|a: &(SeriesKey, SeriesSummary), b| a.0.cmp(&b.0));
             let _ = reply.send(SeriesPage {
                 total,
                 offset,
-                series: all.into_iter().skip(offset).take(limit).collect(),
+                series: series.into_iter().map(|(_, summary)| summary).collect(),
             });
         });
     }
 
     /// Asks every partition: which one has a symbol, only the server's hash says.
-    fn series(&self, key: SeriesKey, window: bool, reply: oneshot::Sender<SeriesAnswer>) {
+    fn series(&self, key: SeriesKey, window: usize, reply: oneshot::Sender<SeriesAnswer>) {
         let asked: Vec<_> = self
             .running
             .values()
@@ -168,14 +187,24 @@ impl Coordinator {
                 Some(answer)
             })
             .collect();
+        // who runs every partition knows that nobody else has it; and else a member that has it
+        // may answer, which must not be contradicted
+        let all = asked.len() == self.common.streams.units.len();
         tokio::spawn(async move {
+            let mut unknown = 0;
+            let count = asked.len();
             for answer in asked {
-                if let Ok(known @ SeriesAnswer::Known(_)) = answer.await {
-                    let _ = reply.send(known);
-                    return;
+                match answer.await {
+                    Ok(known @ SeriesAnswer::Known(_)) => {
+                        let _ = reply.send(known);
+                        return;
+                    }
+                    Ok(SeriesAnswer::Unknown { .. }) => unknown += 1,
+                    Err(_) => {}
                 }
             }
-            let _ = reply.send(SeriesAnswer::Unknown { owner: false });
+            let owner = all && unknown == count;
+            let _ = reply.send(SeriesAnswer::Unknown { owner });
         });
     }
 
@@ -211,18 +240,14 @@ impl Coordinator {
 impl Partition {
     pub(super) fn answer(&mut self, query: Query) {
         match query {
-            Query::ListSeries { limit, reply, .. } => {
+            Query::Keys { reply } => drop(reply.send(self.intake.keys())),
+            Query::Summaries { keys, reply } => {
                 let engine = &self.intake.engine;
-                let all: BTreeMap<&SeriesKey, &Series> = engine
-                    .iter()
-                    .map(|(_, series)| (series.key(), series))
-                    .collect();
-                let series = all.into_values().take(limit).map(summary).collect();
-                let _ = reply.send(SeriesPage {
-                    total: engine.len(),
-                    offset: 0,
-                    series,
+                let found = keys.into_iter().filter_map(|key| {
+                    let (_, series) = engine.find(key.symbol.as_str(), key.timeframe)?;
+                    Some((key, summary(series)))
                 });
+                drop(reply.send(found.collect()));
             }
             Query::Series { key, window, reply } => {
                 let found = self.intake.engine.find(key.symbol.as_str(), key.timeframe);
@@ -230,8 +255,7 @@ impl Partition {
                     let _ = reply.send(SeriesAnswer::Unknown { owner: false });
                     return;
                 };
-                let bars = || series.ring().iter().map(WindowBar::from).collect();
-                let window = window.then(bars);
+                let window = newest(series, window);
                 let summary = summary(series);
                 let _ = reply.send(SeriesAnswer::Known(Box::new(SeriesDetail {
                     summary,
@@ -240,7 +264,7 @@ impl Partition {
                 })));
             }
             // these are the coordinator's to answer
-            Query::Status { .. } | Query::Checkpoint { .. } => {}
+            Query::Status { .. } | Query::Checkpoint { .. } | Query::ListSeries { .. } => {}
         }
     }
 

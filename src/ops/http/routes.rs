@@ -19,7 +19,7 @@ use crate::market::{SeriesKey, Symbol};
 use crate::ops::health::Condition;
 use crate::ops::logs;
 use crate::ops::metrics::CONTENT_TYPE;
-use crate::ops::query::{SeriesAnswer, Unanswered};
+use crate::ops::query::{SeriesAnswer, SeriesFilter, Unanswered};
 
 /// A request is answered within this, or with 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +30,8 @@ const MAX_BODY_BYTES: usize = 4 * 1024;
 /// Series per page, unless asked for otherwise, and at most.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
+/// Series that may be skipped: each costs the worker a step.
+const MAX_OFFSET: usize = 100_000;
 
 /// For whoever is lost.
 const ROUTES: &[&str] = &[
@@ -40,7 +42,7 @@ const ROUTES: &[&str] = &[
     "GET /health/{component}",
     "GET /metrics",
     "GET /status",
-    "GET /series?limit=&offset=",
+    "GET /series?symbol=&timeframe=&limit=&offset=",
     "GET /series/{symbol}/{timeframe}?window=",
     "POST /admin/log-level",
     "POST /admin/drain",
@@ -186,6 +188,8 @@ async fn status(State(state): State<OpsState>) -> Response {
 struct Page {
     limit: Option<usize>,
     offset: Option<usize>,
+    symbol: Option<String>,
+    timeframe: Option<String>,
 }
 
 async fn list(
@@ -197,7 +201,21 @@ async fn list(
         Err(rejection) => return error(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     let limit = page.limit.unwrap_or(PAGE).min(MAX_PAGE);
-    match state.queries.list(page.offset.unwrap_or(0), limit).await {
+    let offset = page.offset.unwrap_or(0);
+    if offset > MAX_OFFSET {
+        let message = format!("offset is at most {MAX_OFFSET}; ask for a symbol or a timeframe");
+        return error(StatusCode::BAD_REQUEST, message);
+    }
+    let mut filter = SeriesFilter::default();
+    match page.symbol.as_deref().map(Symbol::new).transpose() {
+        Ok(symbol) => filter.symbol = symbol,
+        Err(invalid) => return error(StatusCode::BAD_REQUEST, invalid.to_string()),
+    }
+    match page.timeframe.as_deref().map(str::parse).transpose() {
+        Ok(timeframe) => filter.timeframe = timeframe,
+        Err(invalid) => return error(StatusCode::BAD_REQUEST, format!("{invalid}")),
+    }
+    match state.queries.list(filter, offset, limit).await {
         Ok(found) => Json(found).into_response(),
         Err(reason) => unanswered(reason),
     }
@@ -205,7 +223,16 @@ async fn list(
 
 #[derive(Deserialize)]
 struct Detail {
-    window: Option<bool>,
+    window: Option<String>,
+}
+
+/// A number of bars, or whether all of them are wanted.
+fn bars_wanted(text: &str) -> Option<usize> {
+    match text {
+        "true" => Some(usize::MAX),
+        "false" => Some(0),
+        number => number.parse().ok(),
+    }
 }
 
 async fn series(
@@ -214,7 +241,13 @@ async fn series(
     detail: Result<Query<Detail>, QueryRejection>,
 ) -> Response {
     let window = match detail {
-        Ok(Query(detail)) => detail.window.unwrap_or(true),
+        Ok(Query(detail)) => match bars_wanted(detail.window.as_deref().unwrap_or("true")) {
+            Some(bars) => bars,
+            None => {
+                let message = "window is a number of bars, true or false";
+                return error(StatusCode::BAD_REQUEST, message);
+            }
+        },
         Err(rejection) => return error(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     let symbol = match Symbol::new(&symbol) {

@@ -145,14 +145,22 @@ async fn answer(mut questions: mpsc::Receiver<Query>) {
     while let Some(question) = questions.recv().await {
         match question {
             Query::Status { reply } => drop(reply.send(status("a"))),
+            Query::Keys { .. } | Query::Summaries { .. } => {}
             Query::ListSeries {
+                filter,
                 offset,
                 limit,
                 reply,
             } => {
-                let series = [summary.clone()].into_iter().skip(offset).take(limit);
+                let other = |symbol: &crate::market::Symbol| symbol.as_str() != "BTC/USDT";
+                let longer = |timeframe: crate::market::Timeframe| timeframe.to_string() != "1m";
+                let left_out = filter.symbol.as_ref().is_some_and(other)
+                    || filter.timeframe.is_some_and(longer);
+                let kept = (!left_out).then(|| summary.clone());
+                let total = usize::from(kept.is_some());
+                let series = kept.into_iter().skip(offset).take(limit);
                 drop(reply.send(SeriesPage {
-                    total: 1,
+                    total,
                     offset,
                     series: series.collect(),
                 }));
@@ -162,7 +170,7 @@ async fn answer(mut questions: mpsc::Receiver<Query>) {
                 let detail = || SeriesDetail {
                     summary: summary.clone(),
                     signal: serde_json::from_str(r#"{"rsi":12.50}"#).unwrap(),
-                    window: window.then(|| vec![bar.into()]),
+                    window: (window > 0).then(|| vec![bar.into()]),
                 };
                 drop(reply.send(if known {
                     SeriesAnswer::Known(Box::new(detail()))
@@ -251,7 +259,37 @@ async fn status_and_series_come_from_the_worker() {
     assert_eq!(body["series"][0]["symbol"], "BTC/USDT");
     let (_, _, body) = endpoint.get("/series?offset=1").await;
     assert_eq!(body["series"], serde_json::json!([]));
-    assert_eq!(endpoint.get("/series?limit=many").await.0, 400);
+    for wrong in [
+        "limit=many",
+        "offset=-1",
+        "offset=100001",
+        "symbol=A%0AB",
+        "timeframe=7x",
+    ] {
+        assert_eq!(
+            endpoint.get(&format!("/series?{wrong}")).await.0,
+            400,
+            "{wrong}"
+        );
+    }
+    for (filter, total) in [
+        ("symbol=BTC%2FUSDT", 1),
+        ("symbol=BTC%2FUSDT&timeframe=1m", 1),
+        ("symbol=A", 0),
+        ("timeframe=5m", 0),
+    ] {
+        let (code, _, body) = endpoint.get(&format!("/series?{filter}")).await;
+        assert_eq!((code, &body["total"]), (200, &total.into()), "{filter}");
+    }
+    for (window, bars) in [("true", true), ("1", true), ("0", false)] {
+        let path = format!("/series/BTC%2FUSDT/1m?window={window}");
+        assert_eq!(
+            endpoint.get(&path).await.2["window"].is_array(),
+            bars,
+            "{window}"
+        );
+    }
+    assert_eq!(endpoint.get("/series/BTC%2FUSDT/1m?window=x").await.0, 400);
 
     let (code, _, body) = endpoint.get("/series/BTC%2FUSDT/1m").await;
     assert_eq!(code, 200);
