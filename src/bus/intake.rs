@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::catalogue::Catalogue;
 use super::core::Resume;
+use super::durable::misplaced;
 use super::sabotage;
 use crate::clock;
 use crate::config::Config;
@@ -121,6 +122,8 @@ pub(super) struct Intake {
     /// Open time of the newest bar since the last flush, in seconds.
     newest: i64,
     refused: Refused,
+    /// The partitions that the server divides the symbols of subjects into, if it does.
+    partitions: Option<u32>,
 }
 
 impl Intake {
@@ -158,12 +161,19 @@ impl Intake {
             newest: 0,
             metrics,
             refused: Self::refused(),
+            partitions: None,
         }
     }
 
     /// Speaks of refusals together with others.
     pub fn sharing(mut self, refused: &Refused) -> Self {
         self.refused = Arc::clone(refused);
+        self
+    }
+
+    /// Refuses subjects that the server divides into other partitions than the series they name.
+    pub fn partitioned(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
         self
     }
 
@@ -196,7 +206,13 @@ impl Intake {
         };
         self.local.messages_received.inc();
         catch_unwind(AssertUnwindSafe(|| {
-            let parts = pattern.parts(arrival.subject);
+            let misplaced = self
+                .partitions
+                .and_then(|partitions| misplaced(pattern, arrival.subject, partitions));
+            let parts = match misplaced {
+                Some(refusal) => Err(refusal),
+                None => pattern.parts(arrival.subject),
+            };
             let decoder = self.decoder;
             self.budget = LetterBudget::of(arrival.payload);
             decoder.decode(

@@ -76,7 +76,7 @@ impl SubjectParts<'_> {
 /// Why a message is refused for its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectRefusal {
-    /// `bad_symbol` or `bad_timeframe`.
+    /// `bad_symbol`, `bad_timeframe` or `mismatch`.
     pub reason: Reason,
     /// What is wrong and what to do, for a human.
     pub detail: String,
@@ -163,6 +163,34 @@ impl SubjectPattern {
             }
         }
         Ok(parts)
+    }
+
+    /// The token of `subject`, which this pattern matches, that names the symbol, as it was written.
+    #[must_use]
+    pub fn symbol_token<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        let at = self.text.split('.').position(|t| t == "*" || t == ">")?;
+        subject.split('.').nth(at)
+    }
+
+    /// `subject`, which this pattern matches, with its symbol escaped as [`token`] does it. `None`
+    /// when it is written so already, or names no symbol that can be read.
+    #[must_use]
+    pub fn canonical(&self, subject: &str) -> Option<String> {
+        let written = self.symbol_token(subject)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if written.bytes().all(plain) {
+            return None;
+        }
+        let canonical = token(&unescape(written).ok()?).to_string();
+        if canonical == written {
+            return None;
+        }
+        let at = self.text.split('.').position(|t| t == "*" || t == ">")?;
+        let tokens = subject.split('.').enumerate();
+        let tokens: Vec<&str> = tokens
+            .map(|(n, token)| if n == at { canonical.as_str() } else { token })
+            .collect();
+        Some(tokens.join("."))
     }
 
     /// Whether what is published on `subject` comes in by this pattern.
@@ -332,6 +360,25 @@ mod tests {
         }
         let parts = pattern(rest).parts("raw.market_data.price.A.1m").unwrap();
         assert!(matches!(parts.symbol, Some(Cow::Borrowed("A"))));
+    }
+
+    #[test]
+    fn a_symbol_has_one_canonical_spelling() {
+        for (text, subject, expected) in [
+            ("p.>", "p.AAPL.1m", None),
+            ("p.>", "p.BTC%2FUSDT.1m", None),
+            ("p.>", "p.BTC%2fUSDT.1m", Some("p.BTC%2FUSDT.1m")),
+            ("p.>", "p.A%41PL", Some("p.AAPL")),
+            ("p.>", "p.EUR=X.1m", Some("p.EUR%3DX.1m")),
+            ("*.b.*", "é.b.1m", Some("%C3%A9.b.1m")),
+            ("*.b.*", "%c3%a9.b.1m", Some("%C3%A9.b.1m")),
+            ("p.>", "p.A%", None),
+            ("p.>", "p.%FF", None),
+            ("p", "p", None),
+        ] {
+            let canonical = pattern(text).canonical(subject);
+            assert_eq!(canonical.as_deref(), expected, "{subject}");
+        }
     }
 
     #[test]

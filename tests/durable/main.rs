@@ -33,6 +33,7 @@ mod roles;
 mod schedule;
 mod settings;
 mod setup;
+mod spellings;
 mod stalls;
 mod verdict;
 mod verify;

@@ -7,7 +7,7 @@
 //!
 //! Must not know: how streams are made.
 
-use crate::wire::{SubjectPattern, token};
+use crate::wire::{Reason, SubjectPattern, SubjectRefusal, token};
 
 /// What stands before the original subject in the stream of bars: `p.<partition>.`.
 const PREFIX: &str = "p.";
@@ -27,6 +27,8 @@ pub(in crate::bus) struct Layout {
     pub shapes: Vec<Shape>,
     /// Subjects that name no symbol.
     pub bare: Vec<String>,
+    /// How many partitions the symbols are divided into.
+    pub partitions: u32,
     patterns: Vec<SubjectPattern>,
 }
 
@@ -49,6 +51,7 @@ impl Layout {
         Self {
             shapes,
             bare,
+            partitions,
             patterns: patterns.to_vec(),
         }
     }
@@ -89,6 +92,37 @@ impl Shape {
         );
         Self { subjects, stored }
     }
+}
+
+/// The partition that the server puts a symbol's token into: `{{partition(n,1)}}` is FNV-1a of the
+/// token's bytes, modulo `n`.
+#[must_use]
+pub fn partition(token: &str, partitions: u32) -> u32 {
+    const OFFSET: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(PRIME);
+    token.bytes().fold(OFFSET, hash) % partitions.max(1)
+}
+
+/// Refuses a subject whose spelling of the symbol the server puts into another partition than the
+/// canonical spelling: the bars of one series would be divided between two owners.
+pub(in crate::bus) fn misplaced(
+    pattern: &SubjectPattern,
+    subject: &str,
+    partitions: u32,
+) -> Option<SubjectRefusal> {
+    let canonical = pattern.canonical(subject)?;
+    let place = |subject: &str| {
+        let token = pattern.symbol_token(subject)?;
+        Some(partition(token, partitions))
+    };
+    (place(subject) != place(&canonical)).then(|| SubjectRefusal {
+        reason: Reason::Mismatch,
+        detail: format!(
+            "subject `{subject}` spells its symbol so that it belongs to another partition than \
+             the rest of its series; publish on `{canonical}`"
+        ),
+    })
 }
 
 /// The filter of one partition in the stream of bars.
@@ -155,6 +189,43 @@ mod tests {
             assert_eq!(Layout::original(stored), original);
             assert_eq!(layout.pattern(original).as_str(), pattern);
         }
+    }
+
+    #[test]
+    fn a_token_has_the_partition_that_the_server_gives_it() {
+        // read from the streams of nats-server 2.15.1
+        for (token, of_8, of_32, of_100) in [
+            ("AAPL", 3, 11, 55),
+            ("A%41PL", 0, 0, 8),
+            ("BTC%2FUSDT", 3, 3, 91),
+            ("BTC%2fUSDT", 3, 3, 91),
+            ("EUR=X", 2, 2, 22),
+            ("EUR%3DX", 3, 11, 55),
+            ("é", 1, 1, 17),
+            ("x", 7, 7, 95),
+            ("BRK%2EB", 6, 14, 70),
+            ("0123456789-_", 6, 22, 82),
+        ] {
+            let places = [8, 32, 100].map(|n| partition(token, n));
+            assert_eq!(places, [of_8, of_32, of_100], "{token}");
+        }
+    }
+
+    #[test]
+    fn a_spelling_is_misplaced_only_where_it_parts_a_series() {
+        let pattern: SubjectPattern = "p.>".parse().unwrap();
+        let refused = |subject, n| misplaced(&pattern, subject, n).map(|refusal| refusal.detail);
+        for n in [1, 8, 32, 64, 512] {
+            assert_eq!(refused("p.AAPL.1m", n), None);
+            assert_eq!(refused("p.BTC%2FUSDT.1m", n), None);
+        }
+        // the low five bits of `f` and `F` are the same
+        assert_eq!(refused("p.BTC%2fUSDT.1m", 32), None);
+        let detail = refused("p.BTC%2fUSDT.1m", 64).unwrap();
+        assert!(detail.contains("publish on `p.BTC%2FUSDT.1m`"), "{detail}");
+        let detail = refused("p.A%41PL", 32).unwrap();
+        assert!(detail.contains("publish on `p.AAPL`"), "{detail}");
+        assert_eq!(refused("p.A%41PL", 1), None);
     }
 
     #[test]

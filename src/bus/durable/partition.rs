@@ -190,7 +190,9 @@ impl Partition {
         let (forged, top) = (found.is_forged(), found.top);
         let found = found.marker;
         let config = &common.config;
-        let mut intake = Intake::new(config, Arc::clone(&common.metrics)).sharing(&common.refused);
+        let mut intake = Intake::new(config, Arc::clone(&common.metrics))
+            .partitioned(common.streams.layout.partitions)
+            .sharing(&common.refused);
         let taken = restore(&common, unit, &place, &mut intake, &gauges).await?;
         let restored = intake.engine.len() as u64;
         gauges.series.store(restored, Ordering::Relaxed);
