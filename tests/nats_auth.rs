@@ -21,6 +21,7 @@ fn config(url: &str, auth: Auth) -> NatsConfig {
         tls_ca: None,
         tls_client: None,
         connect_timeout: Some(common::PATIENCE),
+        jetstream: technical_analysis_agent::config::JetStreamApi::default(),
     }
 }
 

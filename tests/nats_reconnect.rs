@@ -21,6 +21,7 @@ fn config(servers: &[String]) -> NatsConfig {
         tls_ca: None,
         tls_client: None,
         connect_timeout: Some(PATIENCE),
+        jetstream: technical_analysis_agent::config::JetStreamApi::default(),
     }
 }
 

@@ -126,7 +126,7 @@ fn addresses(config: &NatsConfig) -> Vec<(&str, &str, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Auth;
+    use crate::config::{Auth, JetStreamApi};
 
     fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, Secret> {
         let owned =
@@ -141,6 +141,7 @@ mod tests {
             tls_ca: None,
             tls_client: None,
             connect_timeout: None,
+            jetstream: JetStreamApi::default(),
         }
     }
 

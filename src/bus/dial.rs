@@ -245,6 +245,7 @@ fn shown((host, port): &Address) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::JetStreamApi;
 
     fn config(urls: &[&str]) -> NatsConfig {
         NatsConfig {
@@ -253,6 +254,7 @@ mod tests {
             tls_ca: None,
             tls_client: None,
             connect_timeout: None,
+            jetstream: JetStreamApi::default(),
         }
     }
 

@@ -10,6 +10,7 @@ mod drain;
 pub mod durable;
 mod guard;
 mod intake;
+mod jetstream;
 mod link;
 pub mod permissions;
 mod sabotage;
@@ -18,6 +19,7 @@ mod setup;
 
 pub use connect::{ConnectError, Sizing, connect};
 pub use drain::{DrainError, drain_and_close, round_trip};
+pub use jetstream::jetstream;
 pub use link::{Link, LinkState, ServerView};
 pub use service::{ServiceApi, ServiceError};
 pub use setup::Setup;

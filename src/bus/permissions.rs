@@ -82,12 +82,14 @@ impl Denial {
     #[must_use]
     pub fn is_minor(&self, config: &Config) -> bool {
         const OPTIONAL: [&str; 3] = ["agents.technical.heartbeat.", "$SRV.", "technical."];
+        let listing = config.nats.jetstream.subject("STREAM.LIST");
         let forming = || {
             let pattern = config.forming_subject.pattern();
             let subject = self.subject.parse::<SubjectPattern>();
             subject.is_ok_and(|subject| pattern.overlaps(&subject))
         };
         (self.is_about_inbox() && self.operation == Operation::Publish)
+            || (self.operation == Operation::Publish && self.subject == listing)
             || OPTIONAL.iter().any(|start| self.subject.starts_with(start))
             || forming()
     }
@@ -96,15 +98,17 @@ impl Denial {
     /// the next left out.
     fn subjects(&self) -> String {
         let tokens: Vec<&str> = self.subject.split('.').collect();
-        let keep = match tokens.as_slice() {
-            ["_INBOX", ..] => 1,
-            ["$JS", "API", "CONSUMER", "MSG", "NEXT", _, _, ..] => 6,
-            ["$JS", "API", "CONSUMER", _, _, _, ..] => 5,
-            ["$JS", "API", "DIRECT", "GET", _, _, ..] => 5,
-            ["$KV" | "$O", _, ..] => 2,
+        // the prefix of a domain or an import is longer than `$JS.API`
+        let api = tokens.iter().position(|token| *token == "API");
+        let rest = api.map_or(0, |at| at + 1);
+        let keep = match (api.is_some(), &tokens[rest..]) {
+            (false, ["_INBOX", ..]) => 1,
+            (true, ["CONSUMER", "MSG", "NEXT", _, _, ..]) => 4,
+            (true, ["CONSUMER", _, _, _, ..] | ["DIRECT", "GET", _, _, ..]) => 3,
+            (_, ["$KV" | "$O", _, ..]) => 2,
             _ => return self.subject.clone(),
         };
-        format!("{}.>", tokens[..keep].join("."))
+        format!("{}.>", tokens[..rest + keep].join("."))
     }
 }
 
@@ -179,13 +183,28 @@ pub fn needs(config: &Config) -> Vec<Need> {
     }
     let streams = read.iter().chain(&sourced);
     let streams = streams.chain([signals, &table, &objects]);
-    let api = |rest: String| format!("$JS.API.{rest}");
+    let jetstream = &config.nats.jetstream;
+    let api = |rest: String| jetstream.subject(&rest);
     need(
         publish,
         "finding streams that store the bars already",
         api("STREAM.NAMES".to_owned()),
         Some(""),
     );
+    need(
+        publish,
+        "naming mirrors that may store them",
+        api("STREAM.LIST".to_owned()),
+        None,
+    );
+    if let Some(input) = &durable.input_stream {
+        need(
+            publish,
+            "looking at the stream that bars are taken from",
+            api(format!("STREAM.INFO.{input}")),
+            Some(""),
+        );
+    }
     for stream in streams {
         need(
             publish,
@@ -241,7 +260,7 @@ pub fn needs(config: &Config) -> Vec<Need> {
     need(
         publish,
         "renewing the own record, taking and giving up leases",
-        format!("$KV.{leases}.>"),
+        jetstream.record(&format!("$KV.{leases}.>")),
         Some("probe"),
     );
     need(
@@ -379,6 +398,14 @@ mod tests {
         assert_eq!(
             wide("$JS.API.STREAM.INFO.B"),
             "publish to `$JS.API.STREAM.INFO.B`"
+        );
+        assert_eq!(
+            wide("$JS.hub.API.CONSUMER.CREATE.B.x1.p.3.>"),
+            "publish to `$JS.hub.API.CONSUMER.CREATE.B.>`"
+        );
+        assert_eq!(
+            wide("JS.far.API.$KV.B.g.lease.3"),
+            "publish to `JS.far.API.$KV.B.>`"
         );
         assert_eq!(wide("$KV.B.g.lease.3"), "publish to `$KV.B.>`");
         assert_eq!(wide("_INBOX.abc.1"), "publish to `_INBOX.>`");

@@ -22,6 +22,8 @@ pub struct DurableConfig {
     pub partitions: usize,
     /// Name of the stream of bars.
     pub bars_stream: String,
+    /// The stream that bars are taken from, if it is named.
+    pub input_stream: Option<String>,
     /// Name of the stream of signals.
     pub signals_stream: String,
     /// Copies of each stream in the cluster.
@@ -92,6 +94,7 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
     let config = DurableConfig {
         partitions: check.read(&field!(raw.technical_partitions), count(1..=MAX_PARTITIONS)),
         bars_stream: check.read(&field!(raw.technical_bars_stream), stream_name),
+        input_stream: check.read_optional(&field!(raw.technical_input_stream), stream_name),
         signals_stream: check.read(&field!(raw.technical_signals_stream), stream_name),
         replicas: check.read(&field!(raw.technical_stream_replicas), count(1..=5)),
         storage: check.read(&field!(raw.technical_stream_storage), storage),
@@ -117,6 +120,25 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
         config.bars_stream != config.signals_stream,
         &["TECHNICAL_BARS_STREAM", "TECHNICAL_SIGNALS_STREAM"],
         "bars and signals need a stream each",
+    );
+    let bars = &config.bars_stream;
+    let made_here = [
+        bars.clone(),
+        format!("IN_{bars}"),
+        format!("{bars}_BARE"),
+        config.signals_stream.clone(),
+        format!("KV_{}_GROUPS", config.signals_stream),
+        format!("OBJ_{}_CHECKPOINTS", config.signals_stream),
+    ];
+    let input = config.input_stream.as_ref();
+    check.require(
+        input.is_none_or(|input| !made_here.contains(input)),
+        &[
+            "TECHNICAL_INPUT_STREAM",
+            "TECHNICAL_BARS_STREAM",
+            "TECHNICAL_SIGNALS_STREAM",
+        ],
+        "the agent makes this stream itself; name the stream that the bars come from, or none",
     );
     config
 }

@@ -181,6 +181,16 @@ pub const SECTIONS: &[Section] = &[
                 "30",
                 "seconds to wait for the first connection",
             ),
+            unset(
+                "NATS_JETSTREAM_DOMAIN",
+                "hub",
+                "use the JetStream of this domain, from a leaf node (see docs/deployment/leaf-nodes.md)",
+            ),
+            unset(
+                "NATS_JETSTREAM_PREFIX",
+                "JS.market.API",
+                "use the JetStream API under this prefix, where an account imports it; instead of a domain",
+            ),
         ],
     },
     Section {
@@ -424,6 +434,11 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_BARS",
                 "TECHNICAL_BARS",
                 "name of the stream of bars",
+            ),
+            unset(
+                "TECHNICAL_INPUT_STREAM",
+                "MARKET_COPY",
+                "take bars from this stream, where it cannot be found by its subjects: a mirror, or one with sources",
             ),
             set(
                 "TECHNICAL_SIGNALS_STREAM",

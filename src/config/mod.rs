@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use durable::{DurableConfig, Storage};
 pub use environment::{Environment, FormerEnvironment, ProcessEnvironment};
 pub use log_filter::{InvalidLogFilter, LogFilter};
-pub use nats::{Auth, NatsConfig};
+pub use nats::{Auth, JetStreamApi, NatsConfig};
 pub use reference::{env_example, help, markdown_table};
 pub use secret::{MASK, Secret};
 pub use settings::Source;

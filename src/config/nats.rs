@@ -25,6 +25,8 @@ pub struct NatsConfig {
     pub tls_client: Option<(PathBuf, PathBuf)>,
     /// How long to wait for the first connection; without it for ever.
     pub connect_timeout: Option<Duration>,
+    /// Which `JetStream` is used.
+    pub jetstream: JetStreamApi,
 }
 
 /// One kind of authentication.
@@ -47,6 +49,81 @@ pub enum Auth {
     Token(Secret),
 }
 
+/// The prefix of a `JetStream` API: that of the server and account one is connected to, of a domain,
+/// or of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JetStreamApi {
+    prefix: String,
+    domain: Option<String>,
+}
+
+impl Default for JetStreamApi {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}
+
+impl JetStreamApi {
+    const DEFAULT: &str = "$JS.API";
+
+    /// The API of this domain, else under this prefix, else the default one.
+    #[must_use]
+    pub fn new(domain: Option<String>, prefix: Option<String>) -> Self {
+        let of_domain = domain.as_ref().map(|domain| format!("$JS.{domain}.API"));
+        Self {
+            prefix: of_domain
+                .or(prefix)
+                .unwrap_or_else(|| Self::DEFAULT.to_owned()),
+            domain,
+        }
+    }
+
+    /// What every request begins with, without the dot.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The domain that is configured.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    /// Whether it is the API of the server and account one is connected to.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.prefix == Self::DEFAULT
+    }
+
+    /// The subject of an API request.
+    #[must_use]
+    pub fn subject(&self, request: &str) -> String {
+        format!("{}.{request}", self.prefix)
+    }
+
+    /// The subject to publish a key-value record on. Leaf nodes do not pass `$KV` on to another
+    /// domain, so it travels under the prefix, as in the clients of NATS.
+    #[must_use]
+    pub fn record(&self, subject: &str) -> String {
+        if self.is_default() {
+            subject.to_owned()
+        } else {
+            self.subject(subject)
+        }
+    }
+
+    /// The setting that chose it, for messages.
+    #[must_use]
+    pub fn setting(&self) -> Option<String> {
+        match &self.domain {
+            Some(domain) => Some(format!("NATS_JETSTREAM_DOMAIN={domain}")),
+            None if self.is_default() => None,
+            None => Some(format!("NATS_JETSTREAM_PREFIX={}", self.prefix)),
+        }
+    }
+}
+
 impl fmt::Debug for NatsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<String> = self
@@ -60,6 +137,7 @@ impl fmt::Debug for NatsConfig {
             .field("tls_ca", &self.tls_ca)
             .field("tls_client", &self.tls_client)
             .field("connect_timeout", &self.connect_timeout)
+            .field("jetstream", &self.jetstream)
             .finish()
     }
 }
@@ -84,6 +162,13 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environme
     let connect_timeout =
         check.read_optional(&field!(raw.nats_connect_timeout), seconds(0.001..=86_400.0));
 
+    let domain = check.read_optional(&field!(raw.nats_jetstream_domain), domain);
+    let prefix = check.read_optional(&field!(raw.nats_jetstream_prefix), prefix);
+    check.require_set(
+        raw.nats_jetstream_domain.is_none() || raw.nats_jetstream_prefix.is_none(),
+        &["NATS_JETSTREAM_DOMAIN", "NATS_JETSTREAM_PREFIX"],
+        "a domain is a prefix of its own ($JS.<domain>.API); set only one of the two",
+    );
     check.require_set(
         raw.nats_user.is_some() == raw.nats_password.is_some(),
         &["NATS_USER", "NATS_PASSWORD"],
@@ -129,6 +214,29 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environme
         tls_ca,
         tls_client: tls_cert.zip(tls_key),
         connect_timeout,
+        jetstream: JetStreamApi::new(domain, prefix),
+    }
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b".*>".contains(&byte);
+    if text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the name of one domain: ASCII, without spaces and any of . * >".to_owned())
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let token = |token: &str| !token.is_empty() && domain(token).is_ok();
+    if text.split('.').all(token) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "must be the beginning of a subject, such as JS.market.API: tokens of ASCII separated \
+             by single dots, without wildcards"
+                .to_owned(),
+        )
     }
 }
 

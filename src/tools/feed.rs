@@ -18,9 +18,9 @@ use async_nats::jetstream::context::PublishAckFuture;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use crate::bus::{Link, round_trip};
+use crate::bus::{self, Link, round_trip};
 use crate::cli::FeedArgs;
-use crate::config::Config;
+use crate::config::{Config, JetStreamApi};
 use crate::market::Timestamp;
 use crate::ops::logs::complain;
 
@@ -91,8 +91,9 @@ pub async fn feed(
     let target = Target::new(&config.subjects, config.default_timeframe);
     let (items, total) = source::open(args, config.default_timeframe, now)?;
     let progress = progress_bar(total);
-    let stream = stream_of(client, target.pattern()).await;
-    let mut publisher = Publisher::new(client, link, stream.is_some());
+    let api = &config.nats.jetstream;
+    let stream = stream_of(client, api, target.pattern()).await;
+    let mut publisher = Publisher::new(client, link, api, stream.is_some());
 
     // reading may block for as long as it likes; the connection must not wait for it
     let (send, mut receive) = tokio::sync::mpsc::channel(READ_AHEAD);
@@ -150,11 +151,16 @@ struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    fn new(client: &'a Client, link: &'a Arc<Link>, acknowledged: bool) -> Self {
+    fn new(
+        client: &'a Client,
+        link: &'a Arc<Link>,
+        api: &JetStreamApi,
+        acknowledged: bool,
+    ) -> Self {
         Self {
             client,
             link,
-            jetstream: acknowledged.then(|| jetstream::new(client.clone())),
+            jetstream: acknowledged.then(|| bus::jetstream(client, api)),
             in_flight: VecDeque::new(),
             reconnects_before: link.reconnects(),
             published: 0,
@@ -209,8 +215,8 @@ impl<'a> Publisher<'a> {
 }
 
 /// The stream that stores what is published under `pattern`, if there is one.
-async fn stream_of(client: &Client, pattern: &str) -> Option<String> {
-    let jetstream = jetstream::new(client.clone());
+async fn stream_of(client: &Client, api: &JetStreamApi, pattern: &str) -> Option<String> {
+    let jetstream = bus::jetstream(client, api);
     let found = tokio::time::timeout(LOOK_UP, jetstream.stream_by_subject(pattern)).await;
     found.ok()?.ok()
 }

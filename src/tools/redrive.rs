@@ -21,13 +21,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::Client;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Info;
-use async_nats::{Client, jetstream};
 use futures_util::future::join_all;
 
-use crate::bus::Link;
+use crate::bus::{Link, jetstream};
 use crate::cli::RedriveArgs;
 use crate::config::Config;
 use crate::market::Timestamp;
@@ -103,7 +103,7 @@ pub async fn redrive<W: Write>(
     out: &mut W,
 ) -> Result<RedriveReport, RedriveError> {
     let start = Instant::now();
-    let mut store = Store::new(jetstream::new(client.clone()), link);
+    let mut store = Store::new(jetstream(client, &config.nats.jetstream), link);
     let info = letters_stream(&mut store, config, args).await?;
     let mut run = Run {
         selection: Selection::new(args, &config.subjects, now),
@@ -422,7 +422,7 @@ fn is_unanswered(error: &PublishError) -> bool {
         | PublishErrorKind::MaxAckPending => true,
         PublishErrorKind::Other => !error
             .source()
-            .is_some_and(|source| source.is::<jetstream::Error>()),
+            .is_some_and(|source| source.is::<async_nats::jetstream::Error>()),
         PublishErrorKind::StreamNotFound
         | PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::WrongLastSequence

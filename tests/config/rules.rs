@@ -115,6 +115,37 @@ const REFUSED: &[(Variables, &[&str])] = &[
         ],
     ),
     (
+        &[
+            ("NATS_JETSTREAM_DOMAIN", "hub"),
+            ("NATS_JETSTREAM_PREFIX", "JS.market.API"),
+        ],
+        &[
+            "NATS_JETSTREAM_DOMAIN",
+            "NATS_JETSTREAM_PREFIX",
+            "only one of the two",
+        ],
+    ),
+    (
+        &[("NATS_JETSTREAM_DOMAIN", "hub.east")],
+        &["NATS_JETSTREAM_DOMAIN=hub.east", "one domain"],
+    ),
+    (
+        &[("NATS_JETSTREAM_PREFIX", "JS.market.API.")],
+        &["NATS_JETSTREAM_PREFIX=JS.market.API.", "single dots"],
+    ),
+    (
+        &[("NATS_JETSTREAM_PREFIX", "JS.*.API")],
+        &["NATS_JETSTREAM_PREFIX=JS.*.API", "without wildcards"],
+    ),
+    (
+        &[("TECHNICAL_INPUT_STREAM", "TECHNICAL_BARS")],
+        &[
+            "TECHNICAL_INPUT_STREAM",
+            "TECHNICAL_BARS_STREAM",
+            "makes this stream itself",
+        ],
+    ),
+    (
         &[("TECHNICAL_SUBJECTS", "insight.forming.>")],
         &[
             "TECHNICAL_FORMING_SUBJECT",

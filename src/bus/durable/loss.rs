@@ -83,8 +83,11 @@ impl Coordinator {
         self.standing.looking = true;
         self.standing.looked_at = Instant::now();
         let (js, rests) = (self.common.js.clone(), self.common.streams.rests.clone());
-        self.begun
-            .spawn(async move { Done::Looked(streams::missing(&js, &rests).await) });
+        let api = self.common.config.nats.jetstream.clone();
+        self.begun.spawn(async move {
+            let looked = streams::missing(&js, &rests).await;
+            Done::Looked(looked.map_err(|error| streams::elsewhere(&api, error)))
+        });
     }
 
     pub(super) fn on_looked(&mut self, looked: Result<Option<String>, SetupError>) {

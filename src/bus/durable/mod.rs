@@ -48,12 +48,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use super::drain::{DrainError, drain_and_close};
 use super::guard::Guard;
 use super::intake::{Intake, Refused};
+use super::jetstream::jetstream as api_of;
 use super::link::Link;
 use super::permissions::Denial;
 use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, JetStreamApi};
 use crate::group::{Leases, MemberId, Roster, Table};
 use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
@@ -272,11 +273,11 @@ struct Coordinator {
 /// For JetStream to answer one request.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// JetStream by way of `client`, every request bounded.
-fn jetstream_of(client: &Client) -> jetstream::Context {
-    jetstream::ContextBuilder::new()
-        .timeout(ANSWER)
-        .build(client.clone())
+/// The `JetStream` of `api`, by way of `client`, every request bounded.
+fn jetstream_of(client: &Client, api: &JetStreamApi) -> jetstream::Context {
+    let mut jetstream = api_of(client, api);
+    jetstream.set_timeout(ANSWER);
+    jetstream
 }
 
 /// Whether the server can do what durable delivery takes; makes what is missing there.
@@ -284,7 +285,7 @@ fn jetstream_of(client: &Client) -> jetstream::Context {
 /// # Errors
 /// Why it cannot.
 pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
-    let js = jetstream_of(client);
+    let js = jetstream_of(client, &config.nats.jetstream);
     match streams::prepare(client, &js, link, config).await {
         Ok(_) => Ok(()),
         Err(error @ SetupError::TooOld(_)) => Err(streams::outdated(&js, config, error).await),
@@ -359,6 +360,7 @@ impl Coordinator {
             me.clone(),
             Arc::clone(guard),
             units,
+            &config.nats.jetstream,
         );
         let intake = setup.health.component("intake", true);
         intake.up(format!(
@@ -373,7 +375,7 @@ impl Coordinator {
             common: Arc::new(Common {
                 config: Arc::clone(config),
                 client: setup.client.clone(),
-                js: jetstream_of(&setup.client),
+                js: jetstream_of(&setup.client, &config.nats.jetstream),
                 link: Arc::clone(&setup.link),
                 metrics: Arc::clone(&setup.metrics),
                 instance: setup.instance.clone(),

@@ -329,7 +329,8 @@ impl Partition {
                 outcome = saved(&mut self.saving) => self.on_saved(outcome),
                 _ = ticks.tick() => {
                     let (_, last) = self.common.range(self.unit);
-                    watch.look(&self.common.client, &feed, last);
+                    let api = &self.common.config.nats.jetstream;
+                    watch.look(&self.common.client, api, &feed, last);
                     if let Err(end) = self.tick().await {
                         return end;
                     }

@@ -14,7 +14,7 @@ use crate::ops::health::Component;
 /// Makes what is missing, for as long as it takes. Where work was `interrupted`, the reason is told
 /// already.
 pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> Streams {
-    let js = jetstream_of(&setup.client);
+    let js = jetstream_of(&setup.client, &setup.config.nats.jetstream);
     let to_do = if interrupted.is_some() {
         "go on"
     } else {
@@ -32,7 +32,12 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
     let mut attempt = 0;
     loop {
         match streams::prepare(&setup.client, &js, &setup.link, &setup.config).await {
-            Ok(streams) => return streams,
+            Ok(streams) => {
+                if let Some(hint) = &streams.hint {
+                    tracing::warn!("{hint}");
+                }
+                return streams;
+            }
             Err(error) => {
                 component.down(error.to_string());
                 if told.as_ref() != Some(&error) {

@@ -23,7 +23,7 @@ use super::changes::Change;
 use super::layout::key;
 use super::trusted::{Looked, Record, Row, Trusted};
 use crate::bus::guard::Guard;
-use crate::config::Config;
+use crate::config::{Config, JetStreamApi};
 use crate::group::{LeaseRecord, MemberId, MemberRecord, Place, Purpose, Table};
 
 const ANSWER: Duration = Duration::from_secs(3);
@@ -106,6 +106,7 @@ struct Page {
 pub(super) struct Records {
     client: Client,
     bucket: String,
+    api: JetStreamApi,
     /// Before the name of a record.
     prefix: String,
     agent: String,
@@ -129,6 +130,7 @@ impl Records {
         let trusted = Trusted::new(me.clone(), config.durable.lease);
         Self {
             client,
+            api: config.nats.jetstream.clone(),
             prefix: format!("$KV.{bucket}.{}.", key(&config.group)),
             bucket: bucket.to_owned(),
             agent: config.agent_name.clone(),
@@ -225,7 +227,7 @@ impl Records {
             .subscribe(inbox.clone())
             .await
             .map_err(|error| unanswered(&error))?;
-        let subject = format!("$JS.API.DIRECT.GET.KV_{}", self.bucket);
+        let subject = self.api.subject(&format!("DIRECT.GET.KV_{}", self.bucket));
         self.client
             .publish_with_reply(subject, inbox, request.to_string().into())
             .await
@@ -436,7 +438,10 @@ impl Records {
             .timeout(Some(ANSWER));
         let answer = self
             .client
-            .send_request(format!("{}{kind}{name}", self.prefix), request)
+            .send_request(
+                self.api.record(&format!("{}{kind}{name}", self.prefix)),
+                request,
+            )
             .await
             .map_err(|error| told(&error))?;
         let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| told(&error))?;

@@ -5,6 +5,7 @@
 //! error; what it may be (retention, replicas, storage) and is not as configured, is a warning with
 //! the command that would change it.
 
+mod copies;
 mod foreign;
 mod settings;
 mod standing;
@@ -27,11 +28,11 @@ use super::layout::Layout;
 use crate::bus::drain::round_trip;
 use crate::bus::link::Link;
 use crate::bus::permissions::needs;
-use crate::config::{Config, DurableConfig};
+use crate::config::{Config, DurableConfig, JetStreamApi};
 use foreign::covering;
 use standing::Holds;
 pub(super) use standing::{Rest, missing};
-use verify::verify;
+use verify::{broken, verify};
 
 /// The oldest server that has what a commit needs.
 const OLDEST: (u32, u32) = (2, 12);
@@ -104,6 +105,8 @@ pub(super) struct Streams {
     pub checkpoints: Bucket,
     /// All streams that have to be there.
     pub rests: Vec<Rest>,
+    /// Streams that may hold the market data and are not read.
+    pub hint: Option<String>,
 }
 
 /// The subject pattern of commit markers in the stream `signals`.
@@ -126,20 +129,39 @@ pub(super) async fn prepare(
     link: &Link,
     config: &Config,
 ) -> Result<Streams, SetupError> {
-    can_serve(link)?;
+    let api = &config.nats.jetstream;
+    if api.is_default() {
+        can_serve(link)?;
+    }
+    // a denial of this is forgotten with what is tried next
+    let hint = copies::hint(js, link, config).await;
     allowed(client, link, config).await?;
     tokio::select! {
-        outcome = find_or_make(js, config) => outcome.map_err(|error| match error {
+        outcome = find_or_make(js, config, hint) => outcome.map_err(|error| match error {
             // it has JetStream, which is not up yet
             SetupError::NoJetStream(told) if link.server().is_some_and(|s| s.jetstream) => {
                 SetupError::Unavailable(told)
             }
-            error => error,
+            error => elsewhere(api, error),
         }),
-        () = link.refused("$JS.API.") => Err(denied(link, config).unwrap_or_else(|| {
+        () = link.refused(config.nats.jetstream.prefix()) => Err(denied(link, config).unwrap_or_else(|| {
             SetupError::Unavailable(link.last_error().unwrap_or_default())
         })),
     }
+}
+
+/// Says what the absence of `JetStream` means where another than that of this server is asked. It
+/// may be out of reach for a while, or be misspelt; it is never for this server to do without.
+pub(super) fn elsewhere(api: &JetStreamApi, error: SetupError) -> SetupError {
+    let (Some(setting), SetupError::NoJetStream(told) | SetupError::NotForAccount(told)) =
+        (api.setting(), &error)
+    else {
+        return error;
+    };
+    SetupError::Unavailable(format!(
+        "the JetStream of {setting} does not answer ({told}); it is out of reach, or the setting \
+         names none: `nats account info` on a server that has it shows its domain"
+    ))
 }
 
 /// Says what `too_old` a server means: nothing durable is possible there, unless durable members
@@ -190,7 +212,11 @@ pub(super) fn denied(link: &Link, config: &Config) -> Option<SetupError> {
     (!told.is_empty()).then(|| SetupError::Denied(told.join(", ")))
 }
 
-async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupError> {
+async fn find_or_make(
+    js: &Context,
+    config: &Config,
+    hint: Option<String>,
+) -> Result<Streams, SetupError> {
     let durable = &config.durable;
     let partitions = recorded_partitions(js, durable).await?;
     let layout = Layout::new(&config.subjects, partitions);
@@ -207,12 +233,19 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
     captured.max_messages_per_subject = bars.max_messages_per_subject;
     let mut rests = Vec::new();
     let mut sources = Vec::new();
+    let input = match &durable.input_stream {
+        Some(name) => Some(copies::named(js, name, &config.subjects).await?),
+        None => None,
+    };
     for shape in &layout.shapes {
         let transform = SubjectTransform {
             source: shape.subjects.clone(),
             destination: shape.stored.clone(),
         };
-        let foreign = covering(js, &shape.subjects, &own).await?;
+        let foreign = match &input {
+            Some(input) => Some(input.clone()),
+            None => covering(js, &shape.subjects, &own).await?,
+        };
         if foreign.is_none() && bars.subjects.is_empty() {
             bars.subjects.push(shape.subjects.clone());
             bars.subject_transform = Some(transform);
@@ -250,7 +283,17 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
             filter: super::layout::filter(partition),
         }));
     }
-    if let Some(config) = bare_config(js, durable, &bare, &layout, &own, &mut rests).await? {
+    if let Some(config) = bare_config(
+        js,
+        durable,
+        &bare,
+        &layout,
+        &own,
+        input.as_ref(),
+        &mut rests,
+    )
+    .await?
+    {
         let found = ensure(js, config, Holds::Bars).await?;
         let origin = found.origin.clone();
         rests.push(found);
@@ -279,6 +322,7 @@ async fn find_or_make(js: &Context, config: &Config) -> Result<Streams, SetupErr
         leases,
         checkpoints,
         rests,
+        hint,
     })
 }
 
@@ -340,6 +384,7 @@ async fn bare_config(
     name: &str,
     layout: &Layout,
     own: &[&str],
+    input: Option<&Rest>,
     rests: &mut Vec<Rest>,
 ) -> Result<Option<StreamConfig>, SetupError> {
     if layout.bare.is_empty() {
@@ -349,7 +394,11 @@ async fn bare_config(
     let mut config = wanted::bars(durable, name);
     let mut sources = Vec::new();
     for subject in &layout.bare {
-        match covering(js, subject, own).await? {
+        let foreign = match input {
+            Some(input) => Some(input.clone()),
+            None => covering(js, subject, own).await?,
+        };
+        match foreign {
             None => config.subjects.push(subject.clone()),
             Some(foreign) => {
                 sources.push(Source {
@@ -387,7 +436,15 @@ async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest
     match js.create_stream(config.clone()).await {
         Ok(stream) => {
             tracing::info!(stream = name, subjects = ?config.subjects, "stream made");
-            Ok(Rest::of(stream.cached_info().clone(), holds))
+            let made = stream.cached_info().clone();
+            // a server ignores what it is too old for, and another one may have made it
+            if let Some(what) = broken(&config, &made.config) {
+                return Err(SetupError::Conflict(format!(
+                    "the server made the stream {name} without {what}: durable delivery needs \
+                     nats-server 2.12 or newer where the stream is; remove {name} after an upgrade"
+                )));
+            }
+            Ok(Rest::of(made, holds))
         }
         Err(error) => Err(not_made(&config, &error)),
     }
@@ -459,9 +516,11 @@ fn refused(error: &async_nats::jetstream::Error) -> SetupError {
 fn unanswered(error: &async_nats::jetstream::context::RequestError) -> SetupError {
     use async_nats::jetstream::context::RequestErrorKind;
     match error.kind() {
-        RequestErrorKind::NoResponders => {
-            SetupError::NoJetStream("nobody answers JetStream requests".to_owned())
-        }
+        RequestErrorKind::NoResponders => SetupError::NoJetStream(
+            "nobody answers JetStream requests; on a leaf node set NATS_JETSTREAM_DOMAIN to the \
+                 domain of the servers that have it"
+                .to_owned(),
+        ),
         _ => SetupError::Unavailable(format!("JetStream does not answer: {error}")),
     }
 }

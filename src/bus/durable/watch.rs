@@ -187,7 +187,11 @@ impl Coordinator {
             ));
         } else {
             let stream = &self.common.config.durable.bars_stream;
-            self.intake.up(format!("{units} partitions of {stream}"));
+            let hint = self.common.streams.hint.as_ref();
+            match hint.filter(|_| self.newest() == 0) {
+                Some(hint) => self.intake.degraded(format!("no bar has come; {hint}")),
+                None => self.intake.up(format!("{units} partitions of {stream}")),
+            }
         }
         if self.leases.is_leaving() {
             return;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::feed::Feed;
+use crate::config::JetStreamApi;
 
 /// A silence after which the server is asked, and again for as long as it lasts.
 const QUIET: Duration = Duration::from_secs(5);
@@ -66,13 +67,13 @@ impl Watch {
     }
 
     /// Asks the server if it is time to; its stream is known to go up to `last`.
-    pub fn look(&mut self, client: &Client, feed: &Feed, last: u64) {
+    pub fn look(&mut self, client: &Client, api: &JetStreamApi, feed: &Feed, last: u64) {
         if self.asking.is_some() || Instant::now() < self.ask_at {
             return;
         }
         self.last = last;
         let client = client.clone();
-        let subject = format!("$JS.API.CONSUMER.INFO.{}", feed.consumer());
+        let subject = api.subject(&format!("CONSUMER.INFO.{}", feed.consumer()));
         self.asking = Some(tokio::spawn(async move {
             match timeout(ANSWER, client.request(subject, Bytes::new())).await {
                 Ok(Ok(answer)) => read(&answer.payload),

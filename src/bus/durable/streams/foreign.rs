@@ -60,8 +60,8 @@ pub(super) async fn covering(
     })
 }
 
-/// Whether reading from the stream takes nothing away from others, and finds what was published.
-fn readable(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
+/// Whether reading from the stream takes nothing away from others.
+pub(super) fn sparing(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
     let name = &config.name;
     let kept = match config.retention {
         RetentionPolicy::Limits => None,
@@ -75,6 +75,13 @@ fn readable(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
              in a stream with limits retention"
         )));
     }
+    Ok(())
+}
+
+/// Whether reading from the stream takes nothing away from others, and finds what was published.
+fn readable(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
+    sparing(config, subjects)?;
+    let name = &config.name;
     if config.subject_transform.is_some() {
         return Err(SetupError::Conflict(format!(
             "the stream {name} stores {subjects} under other subjects than they were published on \
