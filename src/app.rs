@@ -19,11 +19,12 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::bus::core::{self, CoreError};
-use crate::bus::durable::{self, DurableError};
-use crate::bus::{ConnectError, Link, ServiceApi, Setup, Sizing, connect};
+use crate::bus::durable::{self, DurableError, SetupError};
+use crate::bus::{ConnectError, Deliveries, Link, ServiceApi, Setup, Sizing, connect};
 use crate::config::{Config, Delivery, Environment};
 use crate::engine::{Alert, Engine};
 use crate::error::{Error, Exit};
+use crate::group::Way;
 use crate::ops::cgroup::{memory_limit, shortage};
 use crate::ops::health::{Component, Health};
 use crate::ops::heartbeat::{self, Heartbeat};
@@ -325,11 +326,13 @@ impl Application {
             let runtime = Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
                 Ok(runtime) => runtime.block_on(async {
+                    let instance = nuid::next().to_string();
                     let setup = |client| Setup {
                         config: Arc::clone(&config),
+                        deliveries: Deliveries::new(&client, &link, &config, &instance),
                         client,
                         link: Arc::clone(&link),
-                        instance: nuid::next().to_string(),
+                        instance,
                         host,
                         metrics: Arc::clone(&metrics),
                         health: health.clone(),
@@ -428,57 +431,114 @@ async fn work(
 }
 
 /// Works in the delivery that is configured, or that the server allows for.
-async fn deliver(setup: Setup) -> Ended {
-    let durable = match setup.config.delivery {
-        Delivery::Durable => true,
-        Delivery::Core => false,
-        Delivery::Auto => match durable_offered(&setup).await {
-            Some(offered) => offered,
-            // stopped before it was known; nothing was received
-            None => return Ended::Stopped,
-        },
-    };
-    if durable {
-        tracing::info!("delivery is durable");
-        match durable::run(setup).await {
-            Ok(()) => Ended::Stopped,
-            Err(error) => Ended::Durable(error),
+async fn deliver(mut setup: Setup) -> Ended {
+    let mut stop = setup.stop.clone();
+    let begun = setup.deliveries.start(&setup);
+    tokio::select! {
+        () = begun => {}
+        // nothing was received
+        _ = stop.wait_for(Option::is_some) => return Ended::Stopped,
+    }
+    let mut waiting = None;
+    loop {
+        let without = match setup.config.delivery {
+            Delivery::Durable => None,
+            Delivery::Core => Some(None),
+            Delivery::Auto => match unsupported(&setup).await {
+                Some(without) => without.map(Some),
+                // stopped before it was known; nothing was received
+                None => return Ended::Stopped,
+            },
+        };
+        let Some(without) = without else {
+            tracing::info!("delivery is durable");
+            return match durable::run(setup).await {
+                Ok(()) => Ended::Stopped,
+                Err(error) => Ended::Durable(error),
+            };
+        };
+        setup.deliveries.propose(Way::Core);
+        if let Some(objection) = setup.deliveries.objection() {
+            let reason = match &without {
+                Some(error) => format!("{error}; {objection}"),
+                None => objection,
+            };
+            waiting
+                .get_or_insert_with(|| Waiting::new(&setup.health))
+                .for_reason(reason);
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                _ = stop.wait_for(Option::is_some) => {
+                    setup.deliveries.leave().await;
+                    return Ended::Stopped;
+                }
+            }
         }
-    } else {
+        if let Some(error) = without {
+            tracing::warn!(
+                %error,
+                "delivery is core, not durable, until this process is restarted: bars published while no member listens, and \
+                 those of a killed member until it is replaced (3 s), give no signal; set \
+                 TECHNICAL_DELIVERY=core to accept that without this warning"
+            );
+        }
         tracing::info!("delivery is core");
+        waiting = None;
         match core::run(setup).await {
-            Ok(()) => Ended::Stopped,
-            Err(error) => Ended::Worker(error),
+            Ok(None) => return Ended::Stopped,
+            // durable members came, and work now
+            Ok(Some(again)) => setup = again,
+            Err(error) => return Ended::Worker(error),
         }
     }
 }
 
-/// Decides between durable and core delivery for `auto`; `None` when the time to stop came first.
+/// The condition of an agent whose core delivery waits for the durable members of its group.
+struct Waiting {
+    intake: Component,
+    membership: Component,
+    told: Option<String>,
+}
+
+impl Waiting {
+    fn new(health: &Health) -> Self {
+        Self {
+            intake: health.component("intake", true),
+            membership: health.component("membership", true),
+            told: None,
+        }
+    }
+
+    /// Says why, in health always and in the log once for each reason.
+    fn for_reason(&mut self, reason: String) {
+        self.intake.down(reason.clone());
+        self.membership
+            .down("waits for the durable members of the group to leave");
+        if self.told.as_ref() != Some(&reason) {
+            tracing::error!(reason, "core delivery cannot go on; trying again for ever");
+            self.told = Some(reason);
+        }
+    }
+}
+
+/// Asks for `auto` why the server has nothing durable to offer: `Some(None)` where it has. `None`
+/// when the time to stop came first.
 ///
 /// Core is chosen only where the server or the account has no durable delivery to offer. Anything
 /// else that stands in the way would have this member publish beside the durable members of its
 /// group: it is left to durable delivery, which says what it is and waits.
-async fn durable_offered(setup: &Setup) -> Option<bool> {
+async fn unsupported(setup: &Setup) -> Option<Option<SetupError>> {
     let intake = setup.health.component("intake", true);
     let mut stop = setup.stop.clone();
     loop {
-        let asked = durable::offered(&setup.client, &setup.link, &setup.config);
         let offered = tokio::select! {
-            offered = asked => offered,
+            offered = durable::offered(setup) => offered,
             _ = stop.wait_for(Option::is_some) => return None,
         };
         match offered {
-            Err(error) if error.is_unsupported() => {
-                tracing::warn!(
-                    %error,
-                    "delivery is core, not durable, until this process is restarted: bars published while no member listens, and \
-                     those of a killed member until it is replaced (3 s), give no signal; set \
-                     TECHNICAL_DELIVERY=core to accept that without this warning"
-                );
-                return Some(false);
-            }
+            Err(error) if error.is_unsupported() => return Some(Some(error)),
             Err(error) if error.is_transient() => intake.down(error.to_string()),
-            Ok(()) | Err(_) => return Some(true),
+            Ok(()) | Err(_) => return Some(None),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

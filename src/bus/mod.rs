@@ -5,6 +5,7 @@ mod catalogue;
 mod connect;
 pub mod core;
 mod credentials;
+mod deliveries;
 mod dial;
 mod drain;
 pub mod durable;
@@ -18,6 +19,7 @@ mod service;
 mod setup;
 
 pub use connect::{ConnectError, Sizing, connect};
+pub use deliveries::Deliveries;
 pub use drain::{DrainError, drain_and_close, round_trip};
 pub use jetstream::jetstream;
 pub use link::{Link, LinkState, ServerView};

@@ -77,11 +77,16 @@ impl Denial {
         self.operation == Operation::Subscribe && self.subject.starts_with("$KV.")
     }
 
-    /// Whether work is possible without it: a heartbeat, an answer, a signal of a bar that is still
+    /// Whether durable work is possible without it: a heartbeat, an answer, a signal of a bar that is still
     /// forming.
     #[must_use]
     pub fn is_minor(&self, config: &Config) -> bool {
-        const OPTIONAL: [&str; 3] = ["agents.technical.heartbeat.", "$SRV.", "technical."];
+        const OPTIONAL: [&str; 4] = [
+            "agents.technical.heartbeat.",
+            "agents.technical.group.",
+            "$SRV.",
+            "technical.",
+        ];
         let listing = config.nats.jetstream.subject("STREAM.LIST");
         let forming = || {
             let pattern = config.forming_subject.pattern();
@@ -164,6 +169,12 @@ pub fn needs(config: &Config) -> Vec<Need> {
         return needs;
     }
 
+    need(
+        subscribe,
+        "members of the group that deliver in another way",
+        "agents.technical.group.>".to_owned(),
+        None,
+    );
     let durable = &config.durable;
     let (bars, signals) = (&durable.bars_stream, &durable.signals_stream);
     let leases = format!("{signals}_GROUPS");
@@ -338,13 +349,16 @@ pub fn verify_needs(config: &Config) -> Vec<Need> {
                 "leaving no consumer behind",
             ),
         ] {
-            need(publish, purpose, format!("$JS.API.{what}"));
+            need(publish, purpose, config.nats.jetstream.subject(&what));
         }
     }
     need(
         publish,
         "commit markers, and signals that differ",
-        format!("$JS.API.STREAM.MSG.GET.{signals}"),
+        config
+            .nats
+            .jetstream
+            .subject(&format!("STREAM.MSG.GET.{signals}")),
     );
     need(Operation::Subscribe, "answers", "_INBOX.>".to_owned());
     needs

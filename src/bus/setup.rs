@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_nats::Client;
 use tokio::sync::{mpsc, watch};
 
+use super::deliveries::Deliveries;
 use super::link::Link;
 use crate::config::Config;
 use crate::ops::health::Health;
@@ -20,6 +21,8 @@ pub struct Setup {
     pub client: Client,
     /// Its state.
     pub link: Arc<Link>,
+    /// How the other members of the group deliver.
+    pub deliveries: Arc<Deliveries>,
     /// Unique to this run.
     pub instance: String,
     /// The machine.

@@ -9,6 +9,7 @@
 //!
 //! Must not know: NATS, the engine, clocks.
 
+mod census;
 mod handover;
 mod lease;
 mod message;
@@ -18,6 +19,7 @@ mod roster;
 mod seal;
 mod slots;
 
+pub use census::{Announcement, Census, Home, Way};
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
 pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
 pub use message::{Direct, MemberId, PROTOCOL, Position, Presence, letter_mark};

@@ -29,6 +29,8 @@ const MAX_SENDERS: usize = 4_096;
 pub enum Purpose {
     /// A member's word to all others.
     Presence,
+    /// A member's word to all others about how it delivers.
+    Delivery,
     /// A member's word to one other.
     Direct,
     /// A member's record.
@@ -45,6 +47,7 @@ impl Purpose {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Presence => "presence",
+            Self::Delivery => "announcement of a delivery",
             Self::Direct => "message to a member",
             Self::Member => "member record",
             Self::Lease => "lease record",

@@ -22,15 +22,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::Client;
 use async_nats::header::HeaderValue;
 use async_nats::jetstream::stream::{DiscardPolicy, Info};
-use async_nats::{Client, jetstream};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::bus::Link;
 use crate::bus::durable::{Committed, Input, Partitions, Place as PartitionPlace, Recomputation};
 use crate::bus::permissions::Denial;
+use crate::bus::{Link, jetstream};
 use crate::clock;
 use crate::config::Config;
 use crate::market::Timestamp;
@@ -92,7 +92,7 @@ pub async fn verify(
     task: &Task<'_>,
 ) -> Result<VerifyReport, VerifyError> {
     let start = Instant::now();
-    let source = Source::new(jetstream::new(client.clone()), link);
+    let source = Source::new(jetstream(client, &task.config.nats.jetstream), link);
     // what is denied is not answered; that a consumer cannot be removed leaves it to the server
     let is_grave = |denial: &Denial| !denial.subject.contains(".CONSUMER.DELETE.");
     let mut report = tokio::select! {

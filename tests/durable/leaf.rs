@@ -10,14 +10,14 @@ use crate::feeder::{connect, feed};
 use crate::history::settle;
 
 /// A hub with a domain of its own, and the port for its leaf nodes.
-struct Hub {
-    server: NatsServer,
+pub struct Hub {
+    pub server: NatsServer,
     leaves: u16,
     _store: TempDir,
 }
 
 impl Hub {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (store, leaves) = (tempfile::tempdir().expect("a directory"), free_port());
         let server = NatsServer::with(format!(
             "server_name: hub\nleafnodes {{ listen: \"127.0.0.1:{leaves}\" }}\n\
@@ -32,17 +32,20 @@ impl Hub {
     }
 
     /// A leaf node of it, with this configuration besides.
-    fn leaf(&self, name: &str, more: &str) -> NatsServer {
-        let leaf = NatsServer::with(format!(
-            "server_name: {name}\nleafnodes {{ remotes: [{{ url: \"nats://127.0.0.1:{}\" }}] }}\n{more}",
-            self.leaves
-        ));
+    pub fn leaf(&self, name: &str, more: &str) -> NatsServer {
+        let leaf = NatsServer::with(format!("server_name: {name}\n{}\n{more}", self.remote()));
         until("the leaf node to be connected", || {
             leaf.log()
                 .contains("Leafnode connection created")
                 .then_some(())
         });
         leaf
+    }
+
+    /// What makes a server a leaf node of it.
+    pub fn remote(&self) -> String {
+        let port = self.leaves;
+        format!("leafnodes {{ remotes: [{{ url: \"nats://127.0.0.1:{port}\" }}] }}")
     }
 }
 

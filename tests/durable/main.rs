@@ -11,6 +11,7 @@ mod checkpoints;
 mod cluster;
 mod controls;
 mod copies;
+mod deliveries;
 mod faults;
 mod feeder;
 mod fleet;

@@ -303,9 +303,14 @@ async fn jetstream_that_is_switched_off_is_waited_for_and_nothing_is_lost() {
     assert_eq!(running.get("/readyz").status, 503);
 
     server.restart_with(&on);
-    running.wait_ready();
+    until("the member in core delivery to be named", || {
+        let ready = running.get("/readyz");
+        assert_ne!(ready.status, 200);
+        ready.body.contains("works in core delivery").then_some(())
+    });
     assert_eq!(auto.get("/status").json()["delivery"], "core");
     drop(auto);
+    running.wait_ready();
     let js = connect(&server).await;
     feed(&js, 0..20).await;
     settle(&js, 20, 1).await;

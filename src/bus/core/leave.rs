@@ -4,8 +4,25 @@ use tokio::time::{Instant, timeout};
 
 use super::Worker;
 use crate::bus::drain::{DrainError, drain_and_close, round_trip};
+use crate::bus::setup::Setup;
 
 impl Worker {
+    /// Ends work at once, because durable members publish the same signals: what is not published
+    /// yet is left to them.
+    pub(super) async fn give_way(mut self) -> Setup {
+        let farewell = self.members.handover.farewell();
+        self.members.announce(&farewell).await;
+        let metrics = &self.setup.metrics;
+        for gauge in [
+            &metrics.partitions_owned,
+            &metrics.series,
+            &metrics.inflight_bars,
+        ] {
+            gauge.set(0);
+        }
+        self.setup
+    }
+
     /// Finishes what was received, and ends the connection when all of it is confirmed.
     pub(super) async fn drain(mut self, deadline: Instant) -> Result<(), DrainError> {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
@@ -30,6 +47,7 @@ impl Worker {
             }
             let farewell = self.members.handover.farewell();
             self.members.announce(&farewell).await;
+            self.setup.deliveries.leave().await;
             Ok(())
         };
         let finished = timeout(deadline.saturating_duration_since(Instant::now()), finish).await;

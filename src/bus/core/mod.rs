@@ -34,7 +34,7 @@ use super::intake::{Arrival, Intake};
 use super::link::Link;
 use super::setup::Setup;
 use crate::clock;
-use crate::group::{Handover, MemberId, Timing};
+use crate::group::{Handover, MemberId, Timing, Way};
 use crate::ops::health::{Component, Progress};
 use crate::ops::logs::Throttle;
 use crate::wire::SubjectPattern;
@@ -109,15 +109,21 @@ struct Worker {
 /// Works until told to stop, then drains: hands over what it holds, finishes every bar it has
 /// received, confirms what it published and closes the connection.
 ///
+/// Returns the setup instead, with the connection open, when durable members of the group work
+/// beside it.
+///
 /// # Errors
 /// When it cannot begin, or the drain is not clean by the deadline.
-pub async fn run(setup: Setup) -> Result<(), CoreError> {
+pub async fn run(setup: Setup) -> Result<Option<Setup>, CoreError> {
+    setup.deliveries.at_work(Way::Core);
     let Some(mut worker) = Worker::begin(setup).await? else {
-        return Ok(());
+        return Ok(None);
     };
-    let deadline = worker.serve().await;
-    worker.drain(deadline).await?;
-    Ok(())
+    match worker.serve().await {
+        Some(deadline) => worker.drain(deadline).await?,
+        None => return Ok(Some(worker.give_way().await)),
+    }
+    Ok(None)
 }
 
 impl Worker {
@@ -190,13 +196,15 @@ impl Worker {
         }))
     }
 
-    /// Until the time to drain has come and everything held is another's or nobody is there.
-    async fn serve(&mut self) -> tokio::time::Instant {
+    /// Until the time to drain has come and everything held is another's or nobody is there. `None`
+    /// when durable members of the group are at work.
+    async fn serve(&mut self) -> Option<tokio::time::Instant> {
         let mut ticker = interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut link = self.setup.link.watch();
         let mut stop = self.setup.stop.clone();
         let mut deadline = None;
+        let mut compared = Instant::now();
         loop {
             self.turn().await;
             // here, not only where it waits: an agent with more to do than it can never waits
@@ -211,7 +219,12 @@ impl Worker {
                 let alone = !self.setup.link.is_connected();
                 let released = alone || self.members.handover.is_released();
                 if released || tokio::time::Instant::now() + LAST_FLUSH >= at {
-                    return at;
+                    return Some(at);
+                }
+            } else if compared.elapsed() >= TICK {
+                compared = Instant::now();
+                if self.setup.deliveries.objection().is_some() {
+                    return None;
                 }
             }
             if self.members.is_copying() || (self.active && !self.pending.is_empty()) {

@@ -71,6 +71,11 @@ impl Coordinator {
         self.standing.lost.as_deref()
     }
 
+    /// Ends work here, because another member works in a way that does not go with it.
+    pub(super) fn give_way(&mut self, reason: String) {
+        self.standing.lost = Some(reason);
+    }
+
     /// Looks at the streams when it is time to, or something has failed.
     pub(super) fn look_at_streams(&mut self) {
         let since = self.standing.looked_at.elapsed();

@@ -68,7 +68,7 @@ pub(super) use layout::{Layout, misplaced};
 use loss::Standing;
 use losses::Losses;
 use partition::{End, Gauges, Order};
-use prepare::{ask_anew, prepared};
+use prepare::{ask_anew, beside, prepared};
 pub use recompute::{Committed, Input, Output, Partitions, Place, Recomputation};
 use records::{ReadError, Records};
 use reloads::Reloads;
@@ -86,6 +86,8 @@ const UPLOADS: usize = 2;
 const STALL: Duration = Duration::from_secs(15);
 /// What a drain keeps back for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// Time between two looks at how the other members deliver.
+const COMPARE: Duration = Duration::from_millis(250);
 /// What the server has refused us to hear is asked for again this often.
 const ASK_ANEW: Duration = Duration::from_secs(10);
 
@@ -284,9 +286,10 @@ fn jetstream_of(client: &Client, api: &JetStreamApi) -> jetstream::Context {
 ///
 /// # Errors
 /// Why it cannot.
-pub async fn offered(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
+pub async fn offered(setup: &Setup) -> Result<(), SetupError> {
+    let (client, link, config) = (&setup.client, &setup.link, &setup.config);
     let js = jetstream_of(client, &config.nats.jetstream);
-    match streams::prepare(client, &js, link, config).await {
+    match streams::prepare(client, &js, link, config, &beside(setup)).await {
         Ok(_) => Ok(()),
         Err(error @ SetupError::TooOld(_)) => Err(streams::outdated(&js, config, error).await),
         Err(error) => Err(error),
@@ -321,6 +324,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
             let left = coordinator.leases.held().count();
             let leases = coordinator.end(deadline).await;
             drop(coordinator);
+            setup.deliveries.leave().await;
             let closed = drain_and_close(&setup.client, &setup.link, deadline).await;
             if left > 0 {
                 tracing::error!(
@@ -439,6 +443,7 @@ impl Coordinator {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = self.changes().await;
         let mut asked_anew = Instant::now();
+        let mut compared = Instant::now();
         let mut stop = setup.stop.clone();
         let mut link = setup.link.watch();
         let mut deadline = *stop.borrow_and_update();
@@ -451,6 +456,12 @@ impl Coordinator {
                 let over = tokio::time::Instant::now() + LAST_FLUSH >= at;
                 if over || (self.leases.is_idle() && self.running.is_empty()) {
                     return deadline;
+                }
+            }
+            if compared.elapsed() > COMPARE && deadline.is_none() {
+                compared = Instant::now();
+                if let Some(reason) = setup.deliveries.objection() {
+                    self.give_way(reason);
                 }
             }
             if let Some(reason) = self.lost()

@@ -3,12 +3,14 @@
 use async_nats::Client;
 use tokio::time::{sleep, timeout};
 
-use super::streams::{self, Streams};
+use super::streams::{self, SetupError, Streams};
 use super::{LAST_FLUSH, jetstream_of};
 use crate::bus::backoff::backoff;
+use crate::bus::deliveries::home;
 use crate::bus::link::Link;
 use crate::bus::permissions::{Denial, Operation};
 use crate::bus::setup::Setup;
+use crate::group::Way;
 use crate::ops::health::Component;
 
 /// Makes what is missing, for as long as it takes. Where work was `interrupted`, the reason is told
@@ -30,12 +32,16 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
     membership.down("waits for the streams");
     let mut told = None;
     let mut attempt = 0;
+    setup.deliveries.propose(way(setup, None));
     loop {
-        match streams::prepare(&setup.client, &js, &setup.link, &setup.config).await {
+        let beside = beside(setup);
+        let prepared = streams::prepare(&setup.client, &js, &setup.link, &setup.config, &beside);
+        match prepared.await {
             Ok(streams) => {
                 if let Some(hint) = &streams.hint {
                     tracing::warn!("{hint}");
                 }
+                setup.deliveries.at_work(way(setup, streams.table()));
                 return streams;
             }
             Err(error) => {
@@ -49,6 +55,21 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
         attempt += 1;
         sleep(backoff(attempt)).await;
         ask_anew(&setup.client, &setup.link).await;
+    }
+}
+
+/// Durable delivery of this member, with the table that this identifies.
+fn way(setup: &Setup, table: Option<String>) -> Way {
+    Way::Durable(home(&setup.client, &setup.config, table))
+}
+
+/// Refuses to work beside members of the group that deliver in another way or elsewhere.
+pub(super) fn beside(
+    setup: &Setup,
+) -> impl Fn(Option<String>) -> Result<(), SetupError> + Sync + use<'_> {
+    |table| match setup.deliveries.objection_to(&way(setup, table)) {
+        Some(objection) => Err(SetupError::Beside(objection)),
+        None => Ok(()),
     }
 }
 

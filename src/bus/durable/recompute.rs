@@ -183,7 +183,7 @@ impl Recomputation {
     #[must_use]
     pub fn new(config: &Config, partitions: &Partitions, metrics: Arc<Metrics>) -> Self {
         Self {
-            intake: Intake::new(config, metrics),
+            intake: Intake::new(config, metrics).partitioned(partitions.layout.partitions),
             layout: partitions.layout.clone(),
         }
     }

@@ -59,6 +59,9 @@ pub enum SetupError {
     /// Something that is there stands in the way.
     #[error("{0}")]
     Conflict(String),
+    /// Another member of the group works in a way that does not go with this one's.
+    #[error("{0}")]
+    Beside(String),
     /// A limit of the server or of the account.
     #[error("{0}")]
     Limit(String),
@@ -109,6 +112,20 @@ pub(super) struct Streams {
     pub hint: Option<String>,
 }
 
+impl Streams {
+    /// What identifies the table of members and leases.
+    pub fn table(&self) -> Option<String> {
+        let members = |rest: &&Rest| rest.holds == Holds::Members;
+        self.rests
+            .iter()
+            .find(members)
+            .map(|rest| rest.origin.clone())
+    }
+}
+
+/// Refuses to work beside other members, given what identifies the table that is there.
+pub(super) type Beside<'a> = &'a (dyn Fn(Option<String>) -> Result<(), SetupError> + Sync);
+
 /// The subject pattern of commit markers in the stream `signals`.
 pub(super) fn marker_subjects(signals: &str) -> String {
     format!("commit.{signals}.>")
@@ -128,6 +145,7 @@ pub(super) async fn prepare(
     js: &Context,
     link: &Link,
     config: &Config,
+    beside: Beside<'_>,
 ) -> Result<Streams, SetupError> {
     let api = &config.nats.jetstream;
     if api.is_default() {
@@ -137,12 +155,12 @@ pub(super) async fn prepare(
     let hint = copies::hint(js, link, config).await;
     allowed(client, link, config).await?;
     tokio::select! {
-        outcome = find_or_make(js, config, hint) => outcome.map_err(|error| match error {
+        outcome = find_or_make(js, config, hint, beside) => outcome.map_err(|error| match elsewhere(api, error) {
             // it has JetStream, which is not up yet
             SetupError::NoJetStream(told) if link.server().is_some_and(|s| s.jetstream) => {
                 SetupError::Unavailable(told)
             }
-            error => elsewhere(api, error),
+            error => error,
         }),
         () = link.refused(config.nats.jetstream.prefix()) => Err(denied(link, config).unwrap_or_else(|| {
             SetupError::Unavailable(link.last_error().unwrap_or_default())
@@ -216,8 +234,13 @@ async fn find_or_make(
     js: &Context,
     config: &Config,
     hint: Option<String>,
+    beside: Beside<'_>,
 ) -> Result<Streams, SetupError> {
     let durable = &config.durable;
+    let leases = format!("{}_GROUPS", durable.signals_stream);
+    let table = existing(js, &format!("KV_{leases}")).await?;
+    // before anything is made: bars that a new stream captures would get their signals later on
+    beside(table.map(|info| info.created.to_string()))?;
     let partitions = recorded_partitions(js, durable).await?;
     let layout = Layout::new(&config.subjects, partitions);
     let main = durable.bars_stream.as_str();
@@ -304,7 +327,6 @@ async fn find_or_make(
         });
     }
     rests.push(ensure(js, wanted::signals(config), Holds::Signals).await?);
-    let leases = format!("{}_GROUPS", durable.signals_stream);
     rests.push(ensure(js, wanted::leases(durable, &leases), Holds::Members).await?);
     let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
     let saved = wanted::checkpoints(durable, &bucket);
