@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::Client;
 use async_nats::jetstream::consumer::Info;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{Context, ErrorCode};
-use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Account;
@@ -40,7 +38,6 @@ pub(super) struct Reader {
 
 /// Looks at the stream, as it was when the account stood at `mark`.
 pub(super) async fn look(
-    client: &Client,
     js: &Context,
     unit: &Unit,
     account: &Account,
@@ -56,10 +53,10 @@ pub(super) async fn look(
     } else {
         arrived += Feed::waiting(js, unit, mark.through + 1).await?;
     }
-    let mut present = present(client, js, unit, account, reader, false).await?;
+    let mut present = present(js, unit, account, reader, false).await?;
     if mark.misses(arrived, present) {
         sleep(AGREED).await;
-        let again = self::present(client, js, unit, account, reader, true).await?;
+        let again = self::present(js, unit, account, reader, true).await?;
         present = present.max(again);
     }
     let state = match state {
@@ -77,20 +74,17 @@ pub(super) async fn look(
 /// Bars that can still be read: those delivered and not taken in, and those to be delivered. The
 /// latter are counted anew if it is `doubted` that the server has their number right.
 async fn present(
-    client: &Client,
     js: &Context,
     unit: &Unit,
     account: &Account,
     reader: &Reader,
     doubted: bool,
 ) -> Result<u64, String> {
-    let subject = format!("$JS.API.CONSUMER.INFO.{}.{}", unit.stream, reader.consumer);
-    let answer = timeout(ANSWER, client.request(subject, Bytes::new()))
+    let subject = format!("CONSUMER.INFO.{}.{}", unit.stream, reader.consumer);
+    let answer: Response<Info> = timeout(ANSWER, js.request(subject, &()))
         .await
         .map_err(|_| "the server does not answer".to_owned())?
         .map_err(|error| error.to_string())?;
-    let answer: Response<Info> =
-        serde_json::from_slice(&answer.payload).map_err(|error| error.to_string())?;
     let (sent, pending) = match answer {
         Response::Ok(info) => {
             let sent = Sent {
