@@ -364,7 +364,6 @@ impl Coordinator {
             me.clone(),
             Arc::clone(guard),
             units,
-            &config.nats.jetstream,
         );
         let intake = setup.health.component("intake", true);
         intake.up(format!(

@@ -136,23 +136,31 @@ fn consumer(config: &Config) -> Vec<Need> {
     let mut needs = Vec::from(outputs(config));
     needs.extend(asking());
     if config.delivery != Delivery::Core {
-        needs.push(api("finding the stream of signals", "STREAM.NAMES"));
+        needs.push(api(config, "finding the stream of signals", "STREAM.NAMES"));
         let signals = &config.durable.signals_stream;
-        needs.push(api("looking at it", format!("STREAM.INFO.{signals}")));
-        needs.extend(reading(signals));
+        needs.push(api(
+            config,
+            "looking at it",
+            format!("STREAM.INFO.{signals}"),
+        ));
+        needs.extend(reading(config, signals));
     }
     needs
 }
 
 /// Reading a stream by consumers.
-fn reading(stream: &str) -> Vec<Need> {
+fn reading(config: &Config, stream: &str) -> Vec<Need> {
     let create = "a consumer to read with";
     vec![
-        api(create, format!("CONSUMER.CREATE.{stream}")),
-        api(create, format!("CONSUMER.CREATE.{stream}.>")),
-        api(create, format!("CONSUMER.DURABLE.CREATE.{stream}.>")),
-        api("looking at it", format!("CONSUMER.INFO.{stream}.>")),
-        api("reading", format!("CONSUMER.MSG.NEXT.{stream}.>")),
+        api(config, create, format!("CONSUMER.CREATE.{stream}")),
+        api(config, create, format!("CONSUMER.CREATE.{stream}.>")),
+        api(
+            config,
+            create,
+            format!("CONSUMER.DURABLE.CREATE.{stream}.>"),
+        ),
+        api(config, "looking at it", format!("CONSUMER.INFO.{stream}.>")),
+        api(config, "reading", format!("CONSUMER.MSG.NEXT.{stream}.>")),
         need(
             Operation::Publish,
             "acknowledging",
@@ -161,8 +169,8 @@ fn reading(stream: &str) -> Vec<Need> {
     ]
 }
 
-fn api(purpose: &'static str, rest: impl AsRef<str>) -> Need {
-    let subject = format!("$JS.API.{}", rest.as_ref());
+fn api(config: &Config, purpose: &'static str, rest: impl AsRef<str>) -> Need {
+    let subject = config.nats.jetstream.subject(rest.as_ref());
     need(Operation::Publish, purpose, subject)
 }
 
@@ -189,17 +197,21 @@ fn operator(config: &Config) -> Vec<Need> {
         format!("commit.{signals}.redrive"),
     ));
     for what in ["INFO", "STREAM.NAMES", "STREAM.LIST"] {
-        needs.push(api("what there is", what));
+        needs.push(api(config, "what there is", what));
     }
     for stream in streams(config) {
         let manage = "managing a stream";
-        needs.push(api(manage, format!("STREAM.*.{stream}")));
-        needs.push(api(manage, format!("STREAM.MSG.*.{stream}")));
-        needs.push(api(manage, format!("DIRECT.GET.{stream}")));
-        needs.push(api(manage, format!("DIRECT.GET.{stream}.>")));
-        needs.push(api("its consumers", format!("CONSUMER.*.{stream}")));
-        needs.push(api("its consumers", format!("CONSUMER.*.{stream}.>")));
-        needs.extend(reading(&stream).into_iter().filter(|need| {
+        needs.push(api(config, manage, format!("STREAM.*.{stream}")));
+        needs.push(api(config, manage, format!("STREAM.MSG.*.{stream}")));
+        needs.push(api(config, manage, format!("DIRECT.GET.{stream}")));
+        needs.push(api(config, manage, format!("DIRECT.GET.{stream}.>")));
+        needs.push(api(config, "its consumers", format!("CONSUMER.*.{stream}")));
+        needs.push(api(
+            config,
+            "its consumers",
+            format!("CONSUMER.*.{stream}.>"),
+        ));
+        needs.extend(reading(config, &stream).into_iter().filter(|need| {
             let subject = &need.subject;
             subject.contains(".DURABLE.") || subject.contains(".MSG.") || subject.contains(".ACK.")
         }));
