@@ -93,8 +93,7 @@ impl Denial {
             let subject = self.subject.parse::<SubjectPattern>();
             subject.is_ok_and(|subject| pattern.overlaps(&subject))
         };
-        (self.is_about_inbox() && self.operation == Operation::Publish)
-            || (self.operation == Operation::Publish && self.subject == listing)
+        (self.operation == Operation::Publish && (self.is_about_inbox() || self.subject == listing))
             || OPTIONAL.iter().any(|start| self.subject.starts_with(start))
             || forming()
     }

@@ -58,6 +58,7 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     ("LOG_FORMAT", "", Own),
     ("LOG_DIR", "", Own),
     ("SHUTDOWN_TIMEOUT", "10", Works),
+    ("TECHNICAL_WATCHDOG_SECS", "", Own),
     ("HTTP_ADDR", "", Own),
     ("HTTP_ADMIN_TOKEN", "t", Works),
     // the name is nobody's identity
