@@ -35,6 +35,8 @@ pub(super) use outgoing::{Kept, KeptLetter, Outgoing};
 
 /// A reason is spoken of this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
+/// The longest trace context that is carried through; today's has 55 bytes.
+const TRACEPARENT_BYTES: usize = 512;
 
 /// What is done with the bars of which slots.
 #[derive(Debug, Clone, Copy)]
@@ -516,8 +518,11 @@ fn provenance(
     })
 }
 
+/// The input's trace context. One that is longer than any version of the standard makes it would
+/// be copied into every signal of its message, so it is left out.
 fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.get(TRACEPARENT)
+    let found = headers.get(TRACEPARENT)?;
+    (found.as_str().len() <= TRACEPARENT_BYTES).then_some(found)
 }
 
 fn observe(local: &mut LocalMetrics, signal: &Signal, now: Timestamp) {

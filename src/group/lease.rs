@@ -255,21 +255,36 @@ impl Leases {
             Some(Hold::Reclaiming(before)) => Some(*before),
             _ => return Vec::new(),
         };
-        let Some(revision) = revision else {
-            match at_work {
-                Some(before) => self.holds.insert(unit, Hold::Held(before)),
-                None => self.holds.remove(&unit),
-            };
-            return Vec::new();
-        };
-        self.holds.insert(unit, Hold::Held(revision));
-        self.unowned.remove(&unit);
-        let owner = Some(self.me.clone());
-        self.known.insert(unit, LeaseRecord { owner, revision });
-        if at_work.is_some() {
-            return Vec::new();
+        if let Some(revision) = revision {
+            self.unowned.remove(&unit);
+            let owner = Some(self.me.clone());
+            self.known.insert(unit, LeaseRecord { owner, revision });
         }
-        vec![Step::Start { unit }]
+        match (at_work, revision) {
+            (None, None) => {
+                self.holds.remove(&unit);
+                Vec::new()
+            }
+            // told to leave meanwhile; the table may never be read again
+            (None, Some(revision)) if self.leaving => {
+                self.holds.insert(unit, Hold::Releasing(revision));
+                vec![Step::Release { unit, revision }]
+            }
+            (None, Some(revision)) => {
+                self.holds.insert(unit, Hold::Held(revision));
+                vec![Step::Start { unit }]
+            }
+            (Some(before), revision) if self.leaving => {
+                let revision = revision.unwrap_or(before);
+                self.holds.insert(unit, Hold::Stopping(revision));
+                vec![Step::Stop { unit }]
+            }
+            (Some(before), revision) => {
+                self.holds
+                    .insert(unit, Hold::Held(revision.unwrap_or(before)));
+                Vec::new()
+            }
+        }
     }
 
     /// Work on a partition has ended as [`Step::Stop`] asked.

@@ -218,7 +218,7 @@ fn messages() -> Value {
                     headers::SUBJECT: text("The subject it came on."),
                     headers::AGENT: text("The process that refused it."),
                     headers::INPUT_SEQ: digits("Durable: its stream sequence."),
-                    headers::TRUNCATED: { "const": "true", "description": "Only the first 64 KiB are here." },
+                    headers::TRUNCATED: { "const": "true", "description": "It is not whole." },
                 },
             },
             "payload": true,

@@ -145,7 +145,7 @@ impl Metrics {
             checkpoints: counter(r, "checkpoints_total", "Checkpoints written."),
             partition_moves: labelled_counter(r, "partition_moves_total", "Partitions that came (acquired) or left (released).", "direction", &[ACQUIRED, RELEASED]),
             panics: counter(r, "panics_total", "Panics caught."),
-            stalls: counter(r, "stalls_total", "Times that reading a partition stood still and was begun again."),
+            stalls: counter(r, "stalls_total", "Times that a partition stood still and was begun again."),
             streams_lost: counter(r, "streams_lost_total", "Streams that were removed while work rested on them, and are there anew."),
             checkpoints_failed: counter(r, "checkpoints_failed_total", "Checkpoints that could not be written."),
             bars_lost: counter(r, "bars_lost_total", "Stored bars that their stream dropped before they were read."),

@@ -20,6 +20,7 @@ mod full;
 mod ghosts;
 mod history;
 mod leaf;
+mod letters;
 mod limits;
 mod market;
 mod network;
@@ -38,6 +39,7 @@ mod settings;
 mod setup;
 mod spellings;
 mod stalls;
+mod stops;
 mod verdict;
 mod verify;
 

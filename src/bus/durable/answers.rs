@@ -1,6 +1,7 @@
 //! Answers to questions from outside: what the coordinator knows, and what it asks the partitions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::value::RawValue;
@@ -277,6 +278,19 @@ impl Partition {
         let mut json = Vec::new();
         encode_signal(self.intake.engine.latest(id)?, &mut json);
         RawValue::from_string(String::from_utf8(json).ok()?).ok()
+    }
+}
+
+/// Answers for a partition that is still being loaded: it has no series yet.
+pub(super) fn not_loaded(query: Query) {
+    match query {
+        Query::Keys { reply } => drop(reply.send(Arc::default())),
+        Query::Summaries { reply, .. } => drop(reply.send(Vec::new())),
+        Query::Series { reply, .. } => {
+            let _ = reply.send(SeriesAnswer::Unknown { owner: false });
+        }
+        // these are the coordinator's to answer
+        Query::Status { .. } | Query::Checkpoint { .. } | Query::ListSeries { .. } => {}
     }
 }
 

@@ -22,7 +22,8 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use async_nats::{Client, HeaderMap, Request, Subject};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::{Common, markers};
 use crate::bus::guard::Guard;
@@ -30,7 +31,7 @@ use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
 use crate::bus::sabotage::sabotage;
 use crate::group::{Place, Purpose};
-use crate::ops::metrics::{Commit, Commits, Metrics, Refusal};
+use crate::ops::metrics::{Commit, Metrics, Refusal};
 
 /// Messages that the server takes in a batch.
 const MOST: usize = 1_000;
@@ -40,6 +41,8 @@ pub(super) const BATCH: usize = MOST - 2;
 pub(super) const BATCH_BYTES: usize = 4 << 20;
 
 const ANSWER: Duration = Duration::from_secs(5);
+/// For a batch to be sent and answered.
+const WRITE: Duration = Duration::from_secs(10);
 /// Partitions that may wait for their turn.
 const QUEUE: usize = 1_024;
 
@@ -107,7 +110,12 @@ struct Ack {
 }
 
 /// How many messages of its batch stand behind the marker `revision`, which is not its last.
-pub(super) async fn left_behind(common: &Common, revision: u64) -> Result<usize, String> {
+/// Reports each answer to `progress`.
+pub(super) async fn left_behind(
+    common: &Common,
+    revision: u64,
+    progress: impl Fn(),
+) -> Result<usize, String> {
     let stream = common
         .js
         .get_stream_no_info(&common.streams.signals)
@@ -124,6 +132,7 @@ pub(super) async fn left_behind(common: &Common, revision: u64) -> Result<usize,
             }
             Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
         };
+        progress();
         let of = message.headers.get(BATCH_ID.clone()).cloned();
         if at == 0 {
             batch = of;
@@ -154,7 +163,7 @@ impl Wanted {
 
     fn bytes(&self) -> usize {
         let batch = &self.outgoing[self.range.clone()];
-        batch.iter().map(|one| one.payload.len()).sum()
+        batch.iter().map(Outgoing::size).sum()
     }
 }
 
@@ -164,7 +173,11 @@ type Answer = oneshot::Sender<Result<u64, CommitError>>;
 /// batch, however small, and one after the other; so what several partitions want stored while a
 /// batch is under way goes into the next one together.
 #[derive(Clone)]
-pub(super) struct Committer(mpsc::Sender<(Wanted, Answer)>);
+pub(super) struct Committer {
+    wanted: mpsc::Sender<(Wanted, Answer)>,
+    /// Counts batches that were tried, well or not.
+    tried: watch::Receiver<u64>,
+}
 
 /// What a commit is written with.
 struct Writer {
@@ -173,6 +186,9 @@ struct Writer {
     guard: Arc<Guard>,
     /// The stream of signals.
     stream: String,
+    metrics: Arc<Metrics>,
+    /// Counts batches that were tried, well or not.
+    tried: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -185,11 +201,14 @@ impl Committer {
         metrics: Arc<Metrics>,
     ) -> Self {
         metrics.commits.begin();
+        let (trying, tried) = watch::channel(0);
         let writer = Writer {
             client,
             link,
             guard,
             stream,
+            metrics,
+            tried: trying,
         };
         let (sender, mut wanted) = mpsc::channel::<(Wanted, Answer)>(QUEUE);
         tokio::spawn(async move {
@@ -213,85 +232,97 @@ impl Committer {
                     }
                     together.push(next);
                 }
-                commit_together(&writer, &metrics.commits, together).await;
+                writer.commit_together(together).await;
             }
         });
-        Self(sender)
+        Self {
+            wanted: sender,
+            tried,
+        }
     }
 
-    /// Stores what is wanted, or nothing of it; returns the marker's new revision.
-    pub async fn commit(&self, wanted: Wanted) -> Result<u64, CommitError> {
+    /// Stores what is wanted, or nothing of it; returns the marker's new revision. Reports to
+    /// `progress` whenever the batch before its own was tried: the queue moves.
+    pub async fn commit(&self, wanted: Wanted, progress: impl Fn()) -> Result<u64, CommitError> {
         let (answer, outcome) = oneshot::channel();
-        let gone = |_| CommitError::Failed("the committer has ended".to_owned());
-        self.0.send((wanted, answer)).await.map_err(|_| gone(()))?;
-        outcome.await.map_err(|_| gone(()))?
-    }
-}
-
-async fn commit_together(writer: &Writer, commits: &Commits, together: Vec<(Wanted, Answer)>) {
-    let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
-    if sabotage().fence {
-        // so that whoever is paused is paused with a commit to come
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    match write_and_tell(writer, commits, &wanted).await {
-        Ok(revisions) => {
-            for ((_, answer), revision) in together.into_iter().zip(revisions) {
-                // a partition that was dropped meanwhile does not wait for it
-                let _ = answer.send(Ok(revision));
-            }
-        }
-        // one of them has lost its partition, or holds what the server does not take: each for
-        // itself, then
-        Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
-            for (wanted, answer) in together {
-                let outcome = write_and_tell(writer, commits, &[&wanted]).await;
-                let _ = answer.send(outcome.map(|revisions| revisions[0]));
-            }
-        }
-        Err(error) => {
-            for (_, answer) in together {
-                let _ = answer.send(Err(match &error {
-                    CommitError::Fenced => CommitError::Fenced,
-                    CommitError::Refused(reason) => CommitError::Refused(reason.clone()),
-                    CommitError::Failed(reason) => CommitError::Failed(reason.clone()),
-                }));
+        let gone = || CommitError::Failed("the committer has ended".to_owned());
+        let mut tried = self.tried.clone();
+        let waiting = async {
+            let sent = self.wanted.send((wanted, answer)).await;
+            sent.map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?
+        };
+        let mut waiting = std::pin::pin!(waiting);
+        loop {
+            tokio::select! {
+                outcome = &mut waiting => return outcome,
+                Ok(()) = tried.changed() => progress(),
             }
         }
     }
 }
 
-/// As [`write_or_lose`], and tells the metrics how it went.
-async fn write_and_tell(
-    writer: &Writer,
-    commits: &Commits,
-    wanted: &[&Wanted],
-) -> Result<Vec<u64>, CommitError> {
-    let messages = wanted.iter().map(|one| one.messages()).sum::<usize>() as u64;
-    let began = Instant::now();
-    let outcome = write_or_lose(writer, wanted).await;
-    let took = began.elapsed();
-    match &outcome {
-        Ok(_) => commits.stored(Commit { messages, took }),
-        Err(CommitError::Fenced) => commits.refused(Refusal::Fenced),
-        Err(CommitError::Refused(_)) => commits.refused(Refusal::Refused),
-        Err(CommitError::Failed(_)) => commits.refused(Refusal::Failed),
+impl Writer {
+    async fn commit_together(&self, together: Vec<(Wanted, Answer)>) {
+        let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
+        if sabotage().fence {
+            // so that whoever is paused is paused with a commit to come
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        match self.write(&wanted).await {
+            Ok(revisions) => {
+                for ((_, answer), revision) in together.into_iter().zip(revisions) {
+                    // a partition that was dropped meanwhile does not wait for it
+                    let _ = answer.send(Ok(revision));
+                }
+            }
+            // one of them has lost its partition, or holds what the server does not take: each for
+            // itself, then
+            Err(CommitError::Fenced | CommitError::Refused(_)) if together.len() > 1 => {
+                for (wanted, answer) in together {
+                    let outcome = self.write(&[&wanted]).await;
+                    let _ = answer.send(outcome.map(|revisions| revisions[0]));
+                }
+            }
+            Err(error) => {
+                for (_, answer) in together {
+                    let _ = answer.send(Err(match &error {
+                        CommitError::Fenced => CommitError::Fenced,
+                        CommitError::Refused(reason) => CommitError::Refused(reason.clone()),
+                        CommitError::Failed(reason) => CommitError::Failed(reason.clone()),
+                    }));
+                }
+            }
+        }
     }
-    let (partitions, took_us) = (wanted.len(), took.as_micros());
-    tracing::debug!(partitions, messages, took_us, "commit");
-    outcome
+
+    /// Stores everything as one batch; returns the new revisions of the markers.
+    async fn write(&self, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
+        let messages = wanted.iter().map(|one| one.messages()).sum::<usize>() as u64;
+        let began = Instant::now();
+        // a server that does not read holds the client up without an end
+        let writing = timeout(WRITE, write(self, wanted));
+        let failed = |reason: &str| Err(CommitError::Failed(reason.to_owned()));
+        let outcome = match self.link.unless_lost(writing).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => failed("the server did not take the batch in time"),
+            None => failed("the connection was lost meanwhile"),
+        };
+        let took = began.elapsed();
+        match &outcome {
+            Ok(_) => self.metrics.commits.stored(Commit { messages, took }),
+            Err(CommitError::Fenced) => self.metrics.commits.refused(Refusal::Fenced),
+            Err(CommitError::Refused(_)) => self.metrics.commits.refused(Refusal::Refused),
+            Err(CommitError::Failed(_)) => self.metrics.commits.refused(Refusal::Failed),
+        }
+        let (partitions, took_us) = (wanted.len(), took.as_micros());
+        tracing::debug!(partitions, messages, took_us, "commit");
+        self.tried.send_modify(|tried| *tried += 1);
+        outcome
+    }
 }
 
-async fn write_or_lose(writer: &Writer, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
-    let outcome = writer.link.unless_lost(write(writer, wanted)).await;
-    outcome.unwrap_or_else(|| {
-        Err(CommitError::Failed(
-            "the connection was lost meanwhile".to_owned(),
-        ))
-    })
-}
-
-/// Stores everything as one batch; the new revisions of the markers.
+/// As [`Writer::write`], for as long as that takes.
 async fn write(writer: &Writer, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
     let client = &writer.client;
     let failed = |error: &dyn std::fmt::Display| CommitError::Failed(error.to_string());

@@ -65,6 +65,7 @@ use circuit::Circuit;
 use commit::Committer;
 pub use layout::partition as partition_of;
 pub(super) use layout::{Layout, misplaced};
+use limits::StreamLimit;
 use loss::Standing;
 use losses::Losses;
 use partition::{End, Gauges, Order};
@@ -88,6 +89,10 @@ const STALL: Duration = Duration::from_secs(15);
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Time between two looks at how the other members deliver.
 const COMPARE: Duration = Duration::from_millis(250);
+/// What it keeps back for giving up leases, and the last flush.
+const SPARE: Duration = Duration::from_secs(3);
+/// For the connection to be closed in order.
+const CLOSE: Duration = Duration::from_secs(3);
 /// What the server has refused us to hear is asked for again this often.
 const ASK_ANEW: Duration = Duration::from_secs(10);
 
@@ -113,6 +118,7 @@ struct Common {
     committer: Committer,
     /// The newest genuine marker that was seen of each partition.
     marked: Mutex<HashMap<u32, u64>>,
+    stream_limit: StreamLimit,
     circuit: Arc<Circuit>,
     uploads: Semaphore,
     /// Whether something has failed that a stream that is gone would explain.
@@ -122,9 +128,18 @@ struct Common {
     saves: Saves,
     losses: Losses,
     started: Instant,
+    /// By when a drain must be over, once there is one.
+    stop: tokio::sync::watch::Receiver<Option<tokio::time::Instant>>,
 }
 
 impl Common {
+    /// Whether a partition that stops should not wait for its checkpoint any longer: nobody is there
+    /// to take it, or the time is needed to give up leases. The next owner computes a little more.
+    fn cannot_wait(&self) -> bool {
+        let late = |at: tokio::time::Instant| tokio::time::Instant::now() + SPARE >= at;
+        !self.link.is_connected() || self.stop.borrow().is_some_and(late)
+    }
+
     /// Something has failed that a stream that is gone would explain.
     fn doubt(&self) {
         self.doubt.store(true, Ordering::Relaxed);
@@ -313,27 +328,25 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
         let streams = tokio::select! {
             streams = prepared(&setup, interrupted.take()) => streams,
             deadline = stopped(&mut stop) => {
-                return Ok(drain_and_close(&setup.client, &setup.link, deadline).await?);
+                // nothing was received
+                close(&setup, deadline).await;
+                return Ok(());
             }
         };
         loss::tell(&before, &streams.rests, &setup.metrics);
         before.clone_from(&streams.rests);
         let mut coordinator = Coordinator::new(&setup, &guard, streams, started, started_at);
-        coordinator.common.survey().await;
+        tokio::select! {
+            () = coordinator.common.survey() => {}
+            // it only counts, and a stop does not wait for it
+            _ = stopped(&mut stop) => {}
+        }
         if let Some(deadline) = coordinator.serve(&mut setup).await {
-            let left = coordinator.leases.held().count();
-            let leases = coordinator.end(deadline).await;
+            let drained = coordinator.end(deadline).await;
             drop(coordinator);
             setup.deliveries.leave().await;
-            let closed = drain_and_close(&setup.client, &setup.link, deadline).await;
-            if left > 0 {
-                tracing::error!(
-                    partitions = left,
-                    "partitions were not given up in time; their leases expire"
-                );
-            }
-            leases?;
-            return Ok(closed?);
+            close(&setup, deadline).await;
+            return Ok(drained?);
         }
         let reason = coordinator.lost().unwrap_or_default().to_owned();
         tracing::warn!(
@@ -382,6 +395,7 @@ impl Coordinator {
                 link: Arc::clone(&setup.link),
                 metrics: Arc::clone(&setup.metrics),
                 instance: setup.instance.clone(),
+                stream_limit: StreamLimit::new(streams.largest),
                 streams,
                 guard: Arc::clone(guard),
                 refused: Intake::refused(),
@@ -400,6 +414,7 @@ impl Coordinator {
                 saves: Saves::new(&setup.health),
                 losses: Losses::new(&setup.health),
                 started,
+                stop: setup.stop.clone(),
             }),
             host: setup.host.clone(),
             started_at,
@@ -552,8 +567,15 @@ impl Coordinator {
         self.common.started.elapsed()
     }
 
-    /// Says farewell, so that nobody waits for the record to expire.
+    /// Ends what is still under way, and says farewell, so that nobody waits for the record to
+    /// expire.
+    ///
+    /// # Errors
+    /// Work on partitions was cut. Bars that were read and have no stored signal are read again by
+    /// the next owner.
     async fn end(&mut self, deadline: tokio::time::Instant) -> Result<(), DrainError> {
+        let cut = self.running.len();
+        let unfinished = self.sum(|gauges| gauges.inflight.load(Ordering::Relaxed));
         self.tasks.abort_all();
         self.begun.abort_all();
         let farewell = self.records.announce(
@@ -564,12 +586,34 @@ impl Coordinator {
         );
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let _ = timeout(left.min(LAST_FLUSH), farewell).await;
-        if self.leases.held().count() == 0 {
+        let held = self.leases.held().count();
+        if held > 0 {
+            tracing::warn!(
+                partitions = held,
+                "leases could not be given up in time; they expire, and others wait for that"
+            );
+        }
+        if cut == 0 {
             return Ok(());
         }
-        Err(DrainError::Unconfirmed(
-            "partitions could not be given up in the time allowed".to_owned(),
-        ))
+        tracing::error!(
+            partitions = cut,
+            unfinished,
+            "work on partitions was cut; the next owner reads their bars again"
+        );
+        Err(DrainError::Unconfirmed(format!(
+            "work on {cut} partitions was cut, with {unfinished} signals and dead letters that may \
+             not be stored"
+        )))
+    }
+}
+
+/// Closes the connection, in order if there is somebody to take leave of. Everything that is
+/// promised was stored before, so how that goes decides about nothing.
+async fn close(setup: &Setup, deadline: tokio::time::Instant) {
+    let by = deadline.min(tokio::time::Instant::now() + CLOSE);
+    if let Err(error) = drain_and_close(&setup.client, &setup.link, by).await {
+        tracing::warn!(%error, "the connection was not closed in order");
     }
 }
 

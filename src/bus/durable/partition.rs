@@ -27,10 +27,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::already::Already;
 use super::commit::{self, Position, Stored};
-use super::feed::Feed;
+use super::feed::{Delivery, Feed};
 use super::losses::{Account, Watcher};
 use super::streams::{Unit, marker_subject};
-use super::{Common, markers};
+use super::{Common, answers, markers};
 use crate::bus::intake::{Intake, Outgoing};
 use crate::bus::sabotage::sabotage;
 use crate::market::Timestamp;
@@ -158,10 +158,18 @@ pub(super) async fn run(
     poison: BTreeSet<u64>,
 ) -> End {
     let began = Instant::now();
-    let mut partition = match Partition::load(common, unit, gauges, orders).await {
-        Ok(partition) => partition,
+    let mut orders = orders;
+    let loading = Partition::load(common, unit, gauges);
+    let loaded = tokio::select! {
+        loaded = loading => loaded,
+        // nothing was taken in yet, so there is nothing to finish
+        () = stop_while_loading(&mut orders) => return End::Stopped,
+    };
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
         Err(reason) => return End::Failed(reason),
     };
+    let mut partition = loaded(orders);
     partition.poison.extend(poison);
     while partition.poison.len() > MAX_POISON {
         partition.poison.pop_first();
@@ -177,18 +185,34 @@ pub(super) async fn run(
     partition.serve().await
 }
 
+/// Returns when a partition that is being loaded is told to stop. Everything else is answered: its
+/// series are not known yet.
+async fn stop_while_loading(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Stop => return,
+            Order::Save(reply) => {
+                // whoever asked may have gone
+                let _ = reply.send(Err("the partition is still being loaded".to_owned()));
+            }
+            Order::Ask(query) => answers::not_loaded(query),
+        }
+    }
+}
+
 impl Partition {
+    /// Reads marker and checkpoint. What it returns makes the partition that follows `orders`.
     async fn load(
         common: Arc<Common>,
         unit: u32,
         gauges: Arc<Gauges>,
-        orders: mpsc::Receiver<Order>,
-    ) -> Result<Self, String> {
+    ) -> Result<impl FnOnce(mpsc::Receiver<Order>) -> Self, String> {
         let place = common.streams.units[unit as usize].clone();
         let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
         let found = markers::read(&common, unit, &subject).await?;
         let (forged, top) = (found.is_forged(), found.top);
         let found = found.marker;
+        gauges.beat(common.uptime_ms());
         let config = &common.config;
         let mut intake = Intake::new(config, Arc::clone(&common.metrics))
             .partitioned(common.streams.layout.partitions)
@@ -209,7 +233,8 @@ impl Partition {
         let begun = done.and_then(|marker| marker.begun);
         let left_behind = match (begun, &found) {
             (Some(before), Some(stored)) => {
-                before + commit::left_behind(&common, stored.revision).await?
+                let beat = || gauges.beat(common.uptime_ms());
+                before + commit::left_behind(&common, stored.revision, beat).await?
             }
             _ => 0,
         };
@@ -222,7 +247,7 @@ impl Partition {
         };
         let poison = done.map_or_else(BTreeSet::new, |marker| marker.poison.clone());
         let now = Instant::now();
-        Ok(Self {
+        Ok(move |orders| Self {
             // bars after the marker that are in the checkpoint gave nothing to publish
             silent_until: seq.max(taken),
             skip: if taken > seq { 0 } else { part },
@@ -264,10 +289,7 @@ impl Partition {
     }
 
     async fn serve(&mut self) -> End {
-        let mut feed = match self.open().await {
-            Ok(feed) => feed,
-            Err(reason) => return End::Failed(reason),
-        };
+        let mut feed = None;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut link = self.common.link.watch();
@@ -285,17 +307,30 @@ impl Partition {
                 self.saved_last = true;
                 self.save();
             }
+            if self.stopping && self.saving.is_some() && self.common.cannot_wait() {
+                tokio::spawn(close(feed));
+                return End::Stopped;
+            }
             if self.stopping && self.saving.is_none() {
                 // what gave nothing to publish is read as well, and the next owner relies on it
-                if let Some(position) = self.advanced()
+                if !self.common.cannot_wait()
+                    && let Some(position) = self.advanced()
                     && let Err(end) = self.store(position, &Arc::default(), 0..0).await
                 {
                     return end;
                 }
                 self.intake.flush();
                 // the next owner does not wait for a courtesy
-                tokio::spawn(feed.close());
+                tokio::spawn(close(feed));
                 return End::Stopped;
+            }
+            if feed.is_none() && !self.stopping {
+                feed = match self.open_again().await {
+                    Ok(opened) => opened,
+                    Err(end) => return end,
+                };
+                watch.heard();
+                continue;
             }
             let mut reopen = None;
             tokio::select! {
@@ -303,7 +338,7 @@ impl Partition {
                     Some(order) => self.on_order(order),
                     None => return End::Stopped,
                 },
-                first = feed.next() => match self.work_off(first, &mut feed).await {
+                (first, feed) = next(&mut feed) => match self.work_off(first, feed).await {
                     Ok(problem) => {
                         watch.heard();
                         reopen = problem;
@@ -311,10 +346,11 @@ impl Partition {
                     Err(end) => return end,
                 },
                 standing = watch.answer() => {
-                    if let Some(last) = watch.drained(standing, feed.delivered) {
+                    let delivered = feed.as_ref().map_or(0, |feed| feed.delivered);
+                    if let Some(last) = watch.drained(standing, delivered) {
                         self.on_drained(last);
                     }
-                    reopen = watch.judge(standing, feed.delivered);
+                    reopen = watch.judge(standing, delivered);
                     if let Some(problem) = &reopen {
                         self.common.metrics.stalls.inc();
                         tracing::warn!(unit = self.unit, problem, "reading stands still; reading again");
@@ -328,9 +364,11 @@ impl Partition {
                 }
                 outcome = saved(&mut self.saving) => self.on_saved(outcome),
                 _ = ticks.tick() => {
-                    let (_, last) = self.common.range(self.unit);
-                    let api = &self.common.config.nats.jetstream;
-                    watch.look(&self.common.client, api, &feed, last);
+                    if let Some(feed) = &feed {
+                        let (_, last) = self.common.range(self.unit);
+                        let api = &self.common.config.nats.jetstream;
+                        watch.look(&self.common.client, api, feed, last);
+                    }
                     if let Err(end) = self.tick().await {
                         return end;
                     }
@@ -341,11 +379,7 @@ impl Partition {
             }
             if let Some(problem) = reopen {
                 tracing::debug!(unit = self.unit, problem, "reading again");
-                feed = match self.reopen().await {
-                    Ok(feed) => feed,
-                    Err(reason) => return End::Failed(reason),
-                };
-                watch.heard();
+                feed = None;
             }
         }
     }
@@ -386,6 +420,25 @@ impl Partition {
                 },
             }
         }
+    }
+
+    /// What comes of `work`; `None` when told to stop meanwhile. Other orders are followed.
+    async fn until_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, End> {
+        let mut work = std::pin::pin!(work);
+        while !self.stopping {
+            tokio::select! {
+                done = &mut work => return Ok(Some(done)),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.on_order(order),
+                    None => return Err(End::Stopped),
+                },
+                outcome = saved(&mut self.saving) => self.on_saved(outcome),
+            }
+            if std::mem::take(&mut self.save_asked) {
+                self.save();
+            }
+        }
+        Ok(None)
     }
 
     async fn tick(&mut self) -> Result<(), End> {
@@ -433,6 +486,20 @@ fn series_ids(intake: &Intake, group: &str) -> HashSet<String> {
 /// The part of a message id that names the series.
 fn series_of(id: &str) -> &str {
     id.rsplitn(3, '.').nth(2).unwrap_or_default()
+}
+
+/// The next message, and the feed it came from; never comes while there is no feed.
+async fn next(feed: &mut Option<Feed>) -> (Result<Delivery, String>, &mut Feed) {
+    match feed {
+        Some(feed) => (feed.next().await, feed),
+        None => std::future::pending().await,
+    }
+}
+
+async fn close(feed: Option<Feed>) {
+    if let Some(feed) = feed {
+        feed.close().await;
+    }
 }
 
 impl Drop for Partition {

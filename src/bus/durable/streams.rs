@@ -104,6 +104,8 @@ pub(super) struct Streams {
     pub units: Vec<Unit>,
     pub layout: Layout,
     pub signals: String,
+    /// The size limit of messages in the stream of signals, as it is configured there.
+    pub largest: i32,
     pub leases: String,
     pub checkpoints: Bucket,
     /// All streams that have to be there.
@@ -326,7 +328,9 @@ async fn find_or_make(
             filter: String::new(),
         });
     }
-    rests.push(ensure(js, wanted::signals(config), Holds::Signals).await?);
+    let signals = ensure(js, wanted::signals(config), Holds::Signals).await?;
+    let largest = signals.config.max_message_size;
+    rests.push(signals);
     rests.push(ensure(js, wanted::leases(durable, &leases), Holds::Members).await?);
     let bucket = format!("{}_CHECKPOINTS", durable.signals_stream);
     let saved = wanted::checkpoints(durable, &bucket);
@@ -341,6 +345,7 @@ async fn find_or_make(
         units,
         layout,
         signals: durable.signals_stream.clone(),
+        largest,
         leases,
         checkpoints,
         rests,

@@ -121,7 +121,12 @@ impl Coordinator {
                 if error.is_panic() {
                     self.common.metrics.panics.inc();
                 }
-                (unit, End::Failed(error.to_string()))
+                let reason = if error.is_cancelled() {
+                    "it made no progress".to_owned()
+                } else {
+                    error.to_string()
+                };
+                (unit, End::Failed(reason))
             }
         };
         let Some(running) = self.running.remove(&unit) else {

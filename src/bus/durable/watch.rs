@@ -47,6 +47,7 @@ impl Coordinator {
             .map(|(unit, _)| *unit)
             .collect();
         for unit in stalled {
+            self.common.metrics.stalls.inc();
             tracing::warn!(unit, "partition makes no progress; loading it again");
             if let Some(running) = self.running.get(&unit) {
                 running.gauges.beat.store(now, Ordering::Relaxed);

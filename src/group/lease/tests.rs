@@ -747,3 +747,21 @@ fn a_member_that_leaves_a_purged_table_starts_nothing_again() {
     };
     assert_eq!(leases.observe(now, &table), [release]);
 }
+
+#[test]
+fn what_is_acquired_while_leaving_is_given_up_without_another_look_at_the_table() {
+    let mut leases = Leases::new(MemberId::new("a"), 1, Duration::from_secs(6));
+    let acquire = Step::Acquire {
+        unit: 0,
+        revision: 0,
+    };
+    assert_eq!(leases.observe(Duration::ZERO, &Table::default()), [acquire]);
+    leases.leave();
+    let release = Step::Release {
+        unit: 0,
+        revision: 3,
+    };
+    assert_eq!(leases.acquired(0, Some(3)), [release]);
+    leases.released(0, None);
+    assert!(leases.is_idle());
+}

@@ -1,9 +1,12 @@
 //! Storing what came of a partition's bars, with the position it stands for.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::{interval, timeout};
 
 use super::{End, Partition};
 use crate::bus::durable::Common;
@@ -15,6 +18,10 @@ use crate::bus::intake::Outgoing;
 
 /// Forged markers that a commit passes over before it counts as failed.
 const PASSED_OVER: u32 = 50;
+/// Between two beats of a partition that waits in order.
+const BEAT: Duration = Duration::from_secs(1);
+/// For signals of forming bars to be sent.
+const SENDING: Duration = Duration::from_secs(2);
 
 impl Partition {
     /// Stores what is to be published, with the position it stands for.
@@ -32,7 +39,8 @@ impl Partition {
                         .await;
                 }
             };
-            self.attending(sending, false).await?;
+            // a server that does not read holds the client up without an end
+            let _ = self.attending(timeout(SENDING, sending), false).await?;
         }
         let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
         let ends = std::mem::take(&mut self.ends);
@@ -93,17 +101,22 @@ impl Partition {
         outgoing: &Arc<Vec<Outgoing>>,
         range: Range<usize>,
     ) -> Result<(), End> {
-        let marker = Marker {
+        let mut marker = Marker {
             position,
             owner: self.common.instance.clone(),
-            poison: self.poison.clone(),
+            poison: BTreeSet::new(),
             begun: None,
         };
+        let mut outgoing = Arc::clone(outgoing);
         let mut range = range;
         let mut passed_over = 0;
         let mut failing: Option<Failing> = None;
         loop {
             self.beat();
+            limits::cut(&self.common, &mut outgoing, range.clone());
+            let most = limits::largest(&self.common);
+            marker.poison = BTreeSet::new();
+            marker.poison = limits::newest(most, &marker, &self.poison);
             let begin = (!range.is_empty()).then(|| Marker {
                 position: self.base.clone(),
                 begun: Some(self.stored_since),
@@ -115,17 +128,19 @@ impl Partition {
                 expected: self.top,
                 begin,
                 marker: marker.clone(),
-                outgoing: Arc::clone(outgoing),
+                outgoing: Arc::clone(&outgoing),
                 range: range.clone(),
             };
-            let common = Arc::clone(&self.common);
+            let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
+            let beat = || gauges.beat(common.uptime_ms());
             let own = self.marker.as_ref().map_or(0, |stored| stored.revision);
             let attempt = async {
                 let turn = match &failing {
-                    Some(failing) => Some(failing.turn().await),
+                    // waiting in order is no stall, however long it takes
+                    Some(failing) => Some(beating(failing.turn(), beat).await),
                     None => None,
                 };
-                let outcome = attempt(&common, wanted, own).await;
+                let outcome = attempt(&common, wanted, own, beat).await;
                 drop(turn);
                 outcome
             };
@@ -213,17 +228,32 @@ enum Attempt {
     Failed(String),
 }
 
-/// `own` is the revision of the marker that was written or found.
-async fn attempt(common: &Common, wanted: Wanted, own: u64) -> Attempt {
+/// One try; `own` is the revision of the marker that was written or found. Every step of it is bounded, and reported to `beat` when it is done.
+async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: impl Fn()) -> Attempt {
     let (unit, subject, expected) = (wanted.unit, wanted.subject.clone(), wanted.expected);
     let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
     let (outgoing, range) = (Arc::clone(&wanted.outgoing), wanted.range.clone());
-    let error = match common.committer.commit(wanted).await {
+    let too_large = || {
+        let largest = begin.as_ref().unwrap_or(&marker);
+        limits::too_large(common, &outgoing[range.clone()], largest)
+    };
+    if too_large().is_some() {
+        // the limit may have been raised since
+        limits::learn(common).await;
+        beat();
+        if let Some(reason) = too_large() {
+            return Attempt::Failed(reason);
+        }
+    }
+    let error = match common.committer.commit(wanted, &beat).await {
         Ok(revision) => return Attempt::Stored(Stored { marker, revision }, revision),
         Err(error) => error,
     };
+    beat();
     // it may have been stored without our hearing of it
-    match markers::read(common, unit, &subject).await {
+    let read = markers::read(common, unit, &subject).await;
+    beat();
+    match read {
         Ok(Found {
             marker: Some(stored),
             top,
@@ -234,7 +264,7 @@ async fn attempt(common: &Common, wanted: Wanted, own: u64) -> Attempt {
             if Some(&stored.marker) != begin.as_ref() {
                 return Attempt::Fenced;
             }
-            match commit::left_behind(common, stored.revision).await {
+            match commit::left_behind(common, stored.revision, beat).await {
                 Ok(messages) => Attempt::Part(stored, messages, error.to_string()),
                 Err(reason) => Attempt::Failed(reason),
             }
@@ -251,10 +281,24 @@ async fn attempt(common: &Common, wanted: Wanted, own: u64) -> Attempt {
             let denied = streams::denied(&common.link, &common.config);
             Attempt::Failed(match denied {
                 Some(denied) => denied.to_string(),
-                None => limits::too_large(common, &outgoing[range])
-                    .await
-                    .unwrap_or_else(|| error.to_string()),
+                None => {
+                    // or lowered
+                    limits::learn(common).await;
+                    too_large().unwrap_or_else(|| error.to_string())
+                }
             })
+        }
+    }
+}
+
+/// Waits for `work`, and reports to `beat` meanwhile.
+async fn beating<T>(work: impl Future<Output = T>, beat: impl Fn()) -> T {
+    let mut ticks = interval(BEAT);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => beat(),
         }
     }
 }
@@ -265,7 +309,7 @@ fn batch_end(outgoing: &[Outgoing], from: usize) -> usize {
     let most = outgoing.len().min(from + commit::BATCH);
     (from..most)
         .find(|at| {
-            bytes += outgoing[*at].payload.len();
+            bytes += outgoing[*at].size();
             bytes > commit::BATCH_BYTES && *at > from
         })
         .unwrap_or(most)

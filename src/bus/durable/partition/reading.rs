@@ -1,5 +1,6 @@
 //! Reading a partition's bars and working them off.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 use super::super::commit;
 use super::super::feed::{Delivery, Feed};
 use super::super::layout::Layout;
-use super::{End, Partition};
+use super::{End, LOST, Partition};
 use crate::bus::backoff::backoff;
 use crate::bus::intake::{Arrival, Duty, Panicked};
 use crate::group::SlotSet;
@@ -18,6 +19,8 @@ use crate::market::Timestamp;
 const BATCH: usize = 256;
 /// Bytes of messages worked off before they are committed, one message aside.
 const BATCH_BYTES: usize = 1 << 20;
+/// Tries to open a feed before the partition is loaded again.
+const OPENS: usize = 8;
 
 const SILENT: Duty = Duty {
     holds: SlotSet::EMPTY,
@@ -31,37 +34,52 @@ pub(in crate::bus::durable) const SPEAKING: Duty = Duty {
 };
 
 impl Partition {
-    pub(super) async fn open(&mut self) -> Result<Feed, String> {
-        let opening = Feed::open(&self.common.js, &self.place, self.taken + 1);
-        let opened = self.common.link.unless_lost(opening).await;
-        let feed = opened.ok_or("the connection was lost meanwhile")??;
-        if feed.pending == 0 || self.taken >= self.silent_until {
-            self.gauges.recovered.store(true, Ordering::Relaxed);
-        }
-        self.gauges.lag.store(feed.pending, Ordering::Relaxed);
-        let done = self.taken.max(self.silent_until);
-        self.account
-            .opened(&self.common, self.unit, self.taken, done, &feed)
-            .await;
-        self.forget_part(feed.state.first);
-        Ok(feed)
-    }
-
-    pub(super) async fn reopen(&mut self) -> Result<Feed, String> {
+    /// Opens the feed, with some patience; `None` when told to stop meanwhile.
+    pub(super) async fn open_again(&mut self) -> Result<Option<Feed>, End> {
         let mut attempt = 0;
         loop {
             self.beat();
-            match self.open().await {
-                Ok(feed) => return Ok(feed),
-                // it may be the connection, which comes back by itself
-                Err(reason) if attempt >= 8 => return Err(reason),
-                Err(_) => {
-                    self.common.doubt();
-                    attempt += 1;
-                }
+            let reason = match self.opened().await? {
+                Some(Ok(feed)) => return Ok(Some(feed)),
+                Some(Err(reason)) => reason,
+                None => return Ok(None),
+            };
+            // it may be the connection, which comes back by itself
+            if attempt >= OPENS {
+                return Err(End::Failed(reason));
             }
-            sleep(backoff(attempt).min(Duration::from_millis(500))).await;
+            self.common.doubt();
+            attempt += 1;
+            let pause = sleep(backoff(attempt).min(Duration::from_millis(500)));
+            if self.until_stopped(pause).await?.is_none() {
+                return Ok(None);
+            }
         }
+    }
+
+    /// One try to open the feed; `None` when told to stop meanwhile.
+    async fn opened(&mut self) -> Result<Option<Result<Feed, String>>, End> {
+        let common = Arc::clone(&self.common);
+        let place = self.place.clone();
+        let start = self.taken + 1;
+        let opening = async {
+            let opening = Feed::open(&common.js, &place, start);
+            let opened = common.link.unless_lost(opening).await;
+            opened.unwrap_or_else(|| Err(LOST.to_owned()))
+        };
+        let opened = self.until_stopped(opening).await?;
+        if let Some(Ok(feed)) = &opened {
+            if feed.pending == 0 || self.taken >= self.silent_until {
+                self.gauges.recovered.store(true, Ordering::Relaxed);
+            }
+            self.gauges.lag.store(feed.pending, Ordering::Relaxed);
+            let done = self.taken.max(self.silent_until);
+            self.account
+                .opened(&self.common, self.unit, self.taken, done, feed)
+                .await;
+            self.forget_part(feed.state.first);
+        }
+        Ok(opened)
     }
 
     /// Works off a message and those that are there already. What is wrong with the feed, if
