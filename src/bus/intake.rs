@@ -216,7 +216,7 @@ impl Intake {
                 None => pattern.parts(arrival.subject),
             };
             let decoder = self.decoder;
-            self.budget = LetterBudget::of(arrival.payload);
+            self.budget = LetterBudget::default();
             decoder.decode(
                 arrival.payload,
                 &parts,
@@ -243,7 +243,7 @@ impl Intake {
             elements: 1,
             symbol: None,
         };
-        self.budget = LetterBudget::of(arrival.payload);
+        self.budget = LetterBudget::default();
         let envelope = Envelope {
             arrival,
             received: Instant::now(),
@@ -406,7 +406,11 @@ impl Intake {
         }
         if reason == Reason::TooManyElements {
             self.budget.leave_rest(refusal.payload, refusal.elements);
-        } else if self.budget.takes(refusal.payload) {
+            return;
+        }
+        // a message that is refused whole is its own letter, whatever its size
+        let whole = refusal.payload.len() == envelope.arrival.payload.len();
+        if whole || self.budget.takes(refusal.payload) {
             let slot = match &refusal.symbol {
                 Some(symbol) => Slot::of(symbol.as_bytes()),
                 None => Slot::of(refusal.payload),

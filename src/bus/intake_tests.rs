@@ -206,3 +206,21 @@ fn letters_of_one_message_have_a_bounded_size() {
     let large = format!("\"{}\"", "x".repeat(200_000));
     assert_eq!(rig.take(&large)[0].2, large);
 }
+
+/// What is wrong with a message as a whole is its letter's reason, also where it is an array that
+/// is larger than the letters of its elements may be.
+#[test]
+fn a_large_message_that_is_refused_whole_keeps_its_reason() {
+    let mut rig = Rig::new(metrics());
+    for (payload, reason, kept) in [
+        (format!("[{}]", " ".repeat(300_000)), "too_large", 65_536),
+        (format!("[{}]", " ".repeat(100_000)), "empty", 100_002),
+        (format!("[{}", "7,".repeat(50_000)), "not_json", 100_001),
+    ] {
+        let out = rig.take(&payload);
+        assert_eq!(out.len(), 1, "{reason}");
+        let (_, said, letter) = &out[0];
+        assert_eq!(said.as_deref(), Some(reason));
+        assert_eq!(*letter, payload[..kept]);
+    }
+}

@@ -9,7 +9,7 @@
 pub(super) const LETTERS_BYTES: usize = 65_536;
 
 /// What is left of [`LETTERS_BYTES`], and the elements that have no letter of their own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LetterBudget {
     left: usize,
     /// The elements without a letter, as the inside of an array.
@@ -17,21 +17,18 @@ pub(super) struct LetterBudget {
     elements: usize,
 }
 
-impl LetterBudget {
-    /// That of a message. One that is no array has a letter for itself, whatever its size.
-    pub fn of(payload: &[u8]) -> Self {
-        let is_array = payload.trim_ascii_start().first() == Some(&b'[');
+impl Default for LetterBudget {
+    /// That of a message of which nothing is refused yet.
+    fn default() -> Self {
         Self {
-            left: if is_array {
-                LETTERS_BYTES
-            } else {
-                payload.len()
-            },
+            left: LETTERS_BYTES,
             rest: Vec::new(),
             elements: 0,
         }
     }
+}
 
+impl LetterBudget {
     /// Whether a refused element gets a letter of its own; otherwise it is left for the last one.
     pub fn takes(&mut self, element: &[u8]) -> bool {
         if let Some(left) = self.left.checked_sub(element.len()) {
@@ -75,7 +72,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_bytes_goes_into_one_array() {
         let element = vec![b'1'; 20_000];
-        let mut budget = LetterBudget::of(b" [");
+        let mut budget = LetterBudget::default();
         for _ in 0..3 {
             assert!(budget.takes(&element));
         }
@@ -86,14 +83,6 @@ mod tests {
         assert_eq!(elements, 4);
         let expected = [b"[", element.as_slice(), b",2,3, 4]"].concat();
         assert!(array == expected);
-        assert_eq!(budget.rest(), None);
-    }
-
-    #[test]
-    fn a_message_that_is_no_array_is_its_own_letter_whole() {
-        let message = vec![b'x'; 200_000];
-        let mut budget = LetterBudget::of(&message);
-        assert!(budget.takes(&message));
         assert_eq!(budget.rest(), None);
     }
 }
