@@ -5,6 +5,9 @@ use std::fmt;
 /// What is shown in place of a secret.
 pub const MASK: &str = "********";
 
+/// The schemes of a server's URL.
+const SCHEMES: [&str; 4] = ["nats://", "tls://", "ws://", "wss://"];
+
 /// A password, token or seed. Formatting it in any way gives [`MASK`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -62,10 +65,10 @@ pub(super) fn is_cut(item: &str) -> bool {
 }
 
 fn mask_url(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
-    };
+    // no other text before `://` is a scheme: it may be the start of a login
+    let scheme = SCHEMES.iter().find(|scheme| url.starts_with(**scheme));
+    let scheme = scheme.copied().unwrap_or_default();
+    let rest = &url[scheme.len()..];
     // up to the last `@`: a password that should have been escaped stays masked as well
     match rest.rsplit_once('@') {
         None => url.to_owned(),
@@ -119,6 +122,9 @@ mod tests {
             format!("nats://a:4222,tls://bob:{MASK}@b:4222,nats://{MASK}@c")
         );
         assert_eq!(mask_urls("bob:pw@host"), format!("bob:{MASK}@host"));
+        // passwords that look like the rest of a scheme
+        assert_eq!(mask_urls("://@a"), format!(":{MASK}@a"));
+        assert_eq!(mask_urls("bob://pw:x@a"), format!("bob:{MASK}@a"));
         assert_eq!(
             mask_urls("nats://bob:pa,ss@host,nats://[::1]:4222,ann:pw@c"),
             format!("nats://bob:{MASK}@host,nats://[::1]:4222,ann:{MASK}@c")
