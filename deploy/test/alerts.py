@@ -5,13 +5,13 @@
 
 METRICS is an answer to GET /metrics. Every alert must have unit tests in which it fires and in
 which it ends again, and a row in docs/deployment/monitoring.md; every metric that rules and
-dashboard name must be exported. Prints what is wrong and exits 1, or says what holds.
+dashboard name must be exported, and no panels of the dashboard may overlap. Prints what is wrong and exits 1, or says what holds.
 """
 
 import re
 import sys
 
-from dashboard import MONITORING, exported_names, not_exported
+from dashboard import MONITORING, exported_names, misplaced, not_exported
 
 PAGE = MONITORING.parent.parent / "docs" / "deployment" / "monitoring.md"
 ALERT = re.compile(r"^ *- alert: (\S+)", re.MULTILINE)
@@ -46,7 +46,7 @@ def main(metrics):
     alerts = ALERT.findall(rules)
     fire, end = fires_and_ends(tests)
     documented = re.findall(r"^\| `(TechnicalAnalysis\w+)` \|", page, re.MULTILINE)
-    faults = not_exported(exported_names(metrics))
+    faults = not_exported(exported_names(metrics)) + misplaced()
     for alert in alerts:
         if alert not in fire:
             faults.append(f"{alert}: no unit test in which it fires")

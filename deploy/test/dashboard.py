@@ -5,7 +5,8 @@
 
 METRICS is a file with what an agent answers to /metrics, PROMETHEUS the address of a Prometheus
 that scrapes one at work with our rules. Every metric that the rules and the dashboard name must
-be exported (or recorded by a rule), and every query of every panel must give data.
+be exported (or recorded by a rule), every query of every panel must give data, and no two panels
+may share an id or a place.
 """
 
 import json
@@ -49,11 +50,29 @@ def not_exported(exported):
             for name in NAME.findall(expression) if name not in exported | recorded]
 
 
+def misplaced():
+    """A sentence for each id that two panels of the dashboard share, and for each two that overlap."""
+    dashboard = json.loads((MONITORING / "grafana" / "technical-analysis.json").read_text("utf-8"))
+    faults, places = [], []
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        if at["x"] + at["w"] > 24:
+            faults.append(f"{panel['title']}: wider than the dashboard")
+        for other, there in places:
+            if panel["id"] == other["id"]:
+                faults.append(f"{panel['title']}: has the id of {other['title']}")
+            if (at["x"] < there["x"] + there["w"] and there["x"] < at["x"] + at["w"]
+                    and at["y"] < there["y"] + there["h"] and there["y"] < at["y"] + at["h"]):
+                faults.append(f"{panel['title']}: overlaps {other['title']}")
+        places.append((panel, at))
+    return faults
+
+
 def main(metrics, prometheus):
     exported = exported_names(metrics)
     expressions, _ = expressions_of_rules()
     panels, queries = panels_and_queries()
-    faults = not_exported(exported)
+    faults = not_exported(exported) + misplaced()
     source = (MONITORING / "grafana" / "datasources.yml").read_text(encoding="utf-8")
     for panel in panels:
         if f"uid: {panel['datasource']['uid']}\n" not in source:

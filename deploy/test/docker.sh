@@ -62,7 +62,8 @@ asked() { docker exec "$run-agent" /usr/local/bin/technical-analysis-agent healt
 if asked || asked --ready; then fail "without NATS it says it is well"; fi
 docker run -d --name "$run-nats" --network "$run" --network-alias broker "$IMAGE" --jetstream \
     >/dev/null
-asked --ready --wait 60 && asked || fail "with NATS it is not ready"
+asked --ready --wait 60 || fail "with NATS it is not ready"
+asked || fail "with NATS it is ready, and not healthy"
 # longer than interval × retries: an agent whose NATS is away must not be taken for dead
 docker stop -t 5 "$run-nats" >/dev/null
 sleep 25
