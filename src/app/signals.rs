@@ -86,7 +86,7 @@ fn terminals() -> [bool; 3] {
     ]
 }
 
-/// Whether a stream that was a terminal is none any more.
+/// Returns whether a stream that was a terminal is none any more.
 fn gone(before: [bool; 3], now: [bool; 3]) -> bool {
     before.iter().zip(now).any(|(was, is)| *was && !is)
 }

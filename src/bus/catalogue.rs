@@ -114,7 +114,7 @@ mod tests {
     }
 
     proptest! {
-        /// As if all were put into one list, filtered, and cut.
+        /// The expected page: all keys in one list, filtered and cut.
         #[test]
         fn a_page_is_a_part_of_all_that_match(
             keys in prop::collection::btree_set((0u8..20, 0u8..3), 0..60),

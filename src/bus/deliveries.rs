@@ -33,7 +33,7 @@ const SAID: Place<'static> = Place {
     names: &[],
 };
 
-/// What this member announces, and what it has heard.
+/// This member's announcements, and those it has heard.
 pub struct Deliveries {
     client: Client,
     link: Arc<Link>,
@@ -146,7 +146,7 @@ impl Deliveries {
         state.census.objection(now, &me)
     }
 
-    /// As [`Self::objection`], for this way and a member that does not work yet.
+    /// [`Self::objection`] for this delivery, for a member that does not work yet.
     #[must_use]
     pub fn objection_to(&self, way: &Way) -> Option<String> {
         let now = self.started.elapsed();

@@ -1,7 +1,7 @@
 //! The guard at the door of the group: seals what this member says, and drops what nobody of the
 //! group has said.
 //!
-//! What is dropped is counted, logged once in a while, and degrades health for a minute.
+//! A dropped message is counted, logged once in a while, and degrades health for a minute.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +66,7 @@ impl Guard {
         }
     }
 
-    /// Whether forged content can be told from genuine content.
+    /// Returns whether forged content can be told from genuine content.
     pub const fn verifies(&self) -> bool {
         self.keyring.verifies()
     }
@@ -77,7 +77,7 @@ impl Guard {
         self.seal_at(headers, place, counter, content);
     }
 
-    /// As [`Self::seal`], where the counter belongs to the place.
+    /// [`Self::seal`] with a counter that belongs to the place.
     pub fn seal_at(&self, headers: &mut HeaderMap, place: Place<'_>, counter: u64, content: &[u8]) {
         if let Some(seal) = self.keyring.seal(place, &self.me, counter, content) {
             headers.insert(SEAL_NAME.clone(), seal);

@@ -116,7 +116,7 @@ pub(super) struct Intake {
     publish_subject: SubjectTemplate,
     forming_subject: SubjectTemplate,
     dead_letter_subject: Subject,
-    /// What the message at work may still write in dead letters.
+    /// The room that the message at work has left for dead letters.
     budget: LetterBudget,
     routes: Vec<Option<Route>>,
     metrics: Arc<Metrics>,

@@ -207,7 +207,7 @@ fn letters_of_one_message_have_a_bounded_size() {
     assert_eq!(rig.take(&large)[0].2, large);
 }
 
-/// What is wrong with a message as a whole is its letter's reason, also where it is an array that
+/// A fault of a message as a whole is its letter's reason, also where it is an array that
 /// is larger than the letters of its elements may be.
 #[test]
 fn a_large_message_that_is_refused_whole_keeps_its_reason() {

@@ -61,7 +61,7 @@ struct Failure {
     at: Instant,
 }
 
-/// What a caller of [`Link::changed`] has seen.
+/// The state that a caller of [`Link::changed`] has seen.
 #[derive(Debug)]
 pub struct Seen {
     state: watch::Receiver<LinkState>,

@@ -311,7 +311,7 @@ pub fn needs(config: &Config) -> Vec<Need> {
     needs
 }
 
-/// What the user needs who runs `verify` under `config`: to read, and no more.
+/// The permissions that `verify` needs under `config`: to read, and no more.
 #[must_use]
 pub fn verify_needs(config: &Config) -> Vec<Need> {
     let durable = &config.durable;

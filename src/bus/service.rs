@@ -64,7 +64,7 @@ pub struct ServiceApi {
 struct Replica {
     queries: Queries,
     headers: HeaderMap,
-    /// What the server takes now: it may be another one after a reconnect.
+    /// The server's limit now: it may be another server after a reconnect.
     max_payload: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 

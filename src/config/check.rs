@@ -73,7 +73,7 @@ impl<'a> Check<'a> {
             .ok()
     }
 
-    /// Whether a variable is set, rather than left to its default.
+    /// Returns whether a variable is set, rather than left to its default.
     pub fn is_set(&self, name: &str) -> bool {
         keys::find(name).is_some_and(|key| self.settings.given(key).source != Source::Default)
     }

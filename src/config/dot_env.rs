@@ -19,7 +19,7 @@ use super::violation::Violation;
 pub(super) struct DotEnv {
     pub values: Layer,
     pub bad_lines: Vec<Violation>,
-    /// What may not be meant as it is understood: the variable, and the remark.
+    /// Values that may be meant otherwise than they are understood: the variable, and the remark.
     pub remarks: Vec<(String, String)>,
 }
 

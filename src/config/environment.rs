@@ -65,7 +65,7 @@ pub struct FormerEnvironment<'a, E> {
 }
 
 impl<'a, E: Environment> FormerEnvironment<'a, E> {
-    /// That of the file at `path`, and `now` for the rest.
+    /// An environment whose file at `path` is read again, and `now` for the rest.
     ///
     /// # Errors
     /// Whatever keeps the file from being read.

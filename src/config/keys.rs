@@ -23,9 +23,9 @@ pub struct Key {
     pub meaning: &'static str,
     /// A valid value.
     pub example: &'static str,
-    /// Whether its value must be masked.
+    /// True if its value must be masked.
     pub secret: bool,
-    /// Whether it may be read from the file named in `<name>_FILE`: secrets, and what may hold one.
+    /// True if it may be read from the file named in `<name>_FILE`: secrets, and what may hold one.
     pub from_file: bool,
 }
 
@@ -48,7 +48,7 @@ impl Key {
         }
     }
 
-    /// Whether `name` is its name, or that of the variable for its file.
+    /// Returns whether `name` is its name, or that of the variable for its file.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         let base = if self.from_file {
@@ -416,7 +416,7 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_SERIES_IDLE_SECS",
                 "0",
                 "86400",
-                "start a series anew after a gap of more than this between its bars; 0 is never",
+                "restart a series after a gap of more than this between its bars; 0 is never",
             ),
         ],
     },

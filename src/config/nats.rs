@@ -78,7 +78,7 @@ impl JetStreamApi {
         }
     }
 
-    /// What every request begins with, without the dot.
+    /// The prefix of every request, without the dot.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -90,7 +90,7 @@ impl JetStreamApi {
         self.domain.as_deref()
     }
 
-    /// Whether it is the API of the server and account one is connected to.
+    /// Returns whether it is the API of the server and account one is connected to.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.prefix == Self::DEFAULT

@@ -56,7 +56,7 @@ pub fn mask_urls(list: &str) -> String {
     masked.join(",")
 }
 
-/// Whether what follows the last colon is no port: then it may be the start of a password.
+/// Returns whether what follows the last colon is no port: then it may be the start of a password.
 pub(super) fn is_cut(item: &str) -> bool {
     let rest = item.split_once("://").map_or(item, |(_, rest)| rest);
     let after = rest.rsplit_once(':').map(|(_, after)| after);

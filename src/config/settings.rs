@@ -236,7 +236,7 @@ impl Settings {
     }
 }
 
-/// Whether a variable is one of the agent's, or would be but for its spelling.
+/// Returns whether a variable is one of the agent's, or would be but for its spelling.
 fn is_ours(name: &str) -> bool {
     keys::all().any(|key| key.is_called(name)) || name.starts_with("TECHNICAL_")
 }

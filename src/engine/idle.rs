@@ -1,6 +1,6 @@
 //! Series that have been silent for too long, judged by their bars' own times.
 //!
-//! A gap between two bars of a series that is longer than the setting starts the series anew with
+//! A gap between two bars of a series that is longer than the setting restarts the series with
 //! the later bar. Nothing is decided by a clock, so the live agent, a recovery and a replay of the
 //! same bars agree. A silent series keeps its place until another one needs it: where the engine
 //! is full, those that are silent for too long by the newest bar of all give theirs up.

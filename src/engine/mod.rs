@@ -86,7 +86,7 @@ pub enum Effect {
 pub struct Outcome<'a> {
     /// Its series, unless that is not kept.
     pub series: Option<SeriesId>,
-    /// Whether the series began with it; its id may have been another's before.
+    /// True if the series began with it; its id may have been another's before.
     pub begun: bool,
     /// What the bar did.
     pub effect: Effect,

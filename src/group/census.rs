@@ -27,7 +27,7 @@ const MAX_MEMBERS: usize = 1_024;
 /// Where a durable member gets bars and shares partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
-    /// What identifies the table of members and leases; `None` before there is one.
+    /// The identity of the table of members and leases; `None` before there is one.
     pub table: Option<String>,
     /// The stream of signals, after which the table is named.
     pub signals_stream: String,
@@ -51,7 +51,7 @@ pub enum Way {
     Durable(Home),
 }
 
-/// What a member announces.
+/// A member's announcement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Version of the format.
@@ -76,7 +76,7 @@ struct Heard {
     at: Duration,
 }
 
-/// What one member has heard of the others. Times are durations since any fixed moment.
+/// The announcements that one member has heard. Times are durations since any fixed moment.
 #[derive(Debug, Default)]
 pub struct Census {
     others: BTreeMap<MemberId, Heard>,

@@ -65,7 +65,7 @@ pub struct Presence {
     pub protocol: u32,
 }
 
-/// What this version speaks. 1 counts the state that it copies ([`Direct::CopyRequest`]); 0 sends
+/// The protocol of this version. 1 counts the state that it copies ([`Direct::CopyRequest`]); 0 sends
 /// [`Direct::State`] and cannot say how much there is of it.
 pub const PROTOCOL: u32 = 1;
 
@@ -133,7 +133,7 @@ pub enum Direct {
     CopyPart {
         /// Whose state it is.
         from: MemberId,
-        /// As in the request.
+        /// The value of the request.
         copy: u64,
         /// The number of the part, from 0.
         part: u32,
@@ -144,7 +144,7 @@ pub enum Direct {
     CopyTaken {
         /// Who asked for the copy.
         from: MemberId,
-        /// As in the request.
+        /// The value of the request.
         copy: u64,
         /// Parts taken.
         parts: u32,
@@ -153,7 +153,7 @@ pub enum Direct {
     CopyEnd {
         /// Whose state it was.
         from: MemberId,
-        /// As in the request.
+        /// The value of the request.
         copy: u64,
         /// Parts sent.
         parts: u32,
@@ -165,9 +165,9 @@ pub enum Direct {
         from: MemberId,
         /// The number of the grant.
         seq: u64,
-        /// As in [`Direct::Grant`].
+        /// The value of [`Direct::Grant`].
         positions: Vec<Position>,
-        /// As in [`Direct::Grant`].
+        /// The value of [`Direct::Grant`].
         letters: Vec<u64>,
     },
 }

@@ -28,7 +28,7 @@ const REMOVABLE: u32 = 5;
 /// Records remembered at most. A server answers with 1,024 records at most.
 const MOST: usize = 4_096;
 
-/// What one member has seen of all records.
+/// All records, as one member has seen them.
 #[derive(Debug)]
 pub struct Roster {
     lease: Duration,
@@ -48,7 +48,7 @@ struct Seen {
     present_at: Duration,
     /// Whether it was in the last answer.
     present: bool,
-    /// Whether the table may have lost its newest writes since.
+    /// True if the table may have lost its newest writes since.
     doubtful: bool,
 }
 

@@ -61,7 +61,7 @@ impl Purpose {
 pub struct Place<'a> {
     /// The kind of content.
     pub purpose: Purpose,
-    /// What names the place within the group: a member, a bucket and partition, a batch.
+    /// The names of the place within the group: a member, a bucket and partition, a batch.
     pub names: &'a [&'a str],
 }
 
@@ -125,7 +125,7 @@ impl Keyring {
         }
     }
 
-    /// Whether there is any secret to verify with.
+    /// Returns whether there is any secret to verify with.
     #[must_use]
     pub const fn verifies(&self) -> bool {
         !self.accepted.is_empty()

@@ -56,7 +56,7 @@ pub const MOST: u64 = 4_000_000;
 /// Clocks may disagree, and a server drops what is too old when it comes to it.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// What to verify.
+/// The options of a verification.
 #[derive(Debug)]
 pub struct Task<'a> {
     /// Group, streams and subjects, and the analysis of the agents.
@@ -73,7 +73,7 @@ pub struct Task<'a> {
     pub metrics: &'a Arc<Metrics>,
 }
 
-/// What there is to verify.
+/// The streams to verify.
 struct Found {
     partitions: Partitions,
     signals: Info,
@@ -213,7 +213,7 @@ struct Pass<'a> {
     terms: Terms,
 }
 
-/// What is known of the stream of signals once it was read.
+/// The state of the stream of signals once it was read.
 #[derive(Default)]
 struct Traces {
     signals: Signals,
@@ -380,7 +380,7 @@ impl Pass<'_> {
         }
     }
 
-    /// What the stream of signals may have dropped when it was read to its end at `read_at`.
+    /// The signals that the stream may have dropped when it was read to its end at `read_at`.
     fn retention(&self, read_at: Option<Timestamp>) -> Retention {
         let info = &self.found.signals;
         let config = &info.config;

@@ -173,7 +173,7 @@ impl DeadLetters {
     }
 }
 
-/// What headers take in a message.
+/// The bytes that headers take in a message.
 fn size(headers: &HeaderMap) -> usize {
     const VERSION_LINE: usize = "NATS/1.0\r\n\r\n".len();
     let entry = |name: &HeaderName, value: &HeaderValue| {

@@ -52,7 +52,7 @@ impl Agent {
         Self::spawn(command, variables)
     }
 
-    /// As [`Agent::start`], by a shell that runs `first` and then is the agent.
+    /// [`Agent::start`] by a shell that runs `first` and then is the agent.
     pub fn start_after<'a>(
         first: &str,
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,

@@ -25,7 +25,7 @@ fn record(agent: &Agent) -> (String, String) {
     (format!("{TABLE}.member.{instance}"), instance)
 }
 
-/// What the table has on `subject`; nothing also where it was removed.
+/// The record of the table on `subject`; `None` also where it was removed.
 async fn stored(js: &Context, subject: &str) -> Option<Vec<u8>> {
     let bucket = js.get_stream_no_info(BUCKET).await.ok()?;
     let message = bucket.direct_get_last_for_subject(subject).await.ok()?;

@@ -42,7 +42,7 @@ impl Hub {
         leaf
     }
 
-    /// What makes a server a leaf node of it.
+    /// The configuration of a leaf node of it.
     pub fn remote(&self) -> String {
         let port = self.leaves;
         format!("leafnodes {{ remotes: [{{ url: \"nats://127.0.0.1:{port}\" }}] }}")

@@ -21,7 +21,7 @@ async fn signals(js: &Context, due: usize) -> Vec<Stored> {
     outputs(js, "insight.>", due).await
 }
 
-/// As [`signals`], of any subject.
+/// [`signals`] of any subject.
 async fn outputs(js: &Context, filter: &str, due: usize) -> Vec<Stored> {
     let start = std::time::Instant::now();
     loop {

@@ -104,12 +104,12 @@ async fn a_bound_of_before_is_reported_with_the_command_that_lifts_it_and_left_a
     });
 }
 
-/// What an agent says that it lost.
+/// The losses that an agent logged.
 fn lost(agent: &Agent) -> u64 {
     agent.metrics().sum("technical_bars_lost_total") as u64
 }
 
-/// What `/health` says of retention.
+/// The retention component of `/health`.
 fn retention(agent: &Agent) -> String {
     let health = agent.get("/health").json();
     let components = health["components"].as_array().expect("components");

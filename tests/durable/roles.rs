@@ -16,7 +16,7 @@ use crate::history::{contents, settle};
 
 const ROLES: [&str; 4] = ["agent", "producer", "consumer", "operator"];
 
-/// What would speak for a member of the group, or for its work.
+/// Subjects that speak for a member of the group, or for its work.
 const OF_AGENTS: [&str; 7] = [
     "agents.technical.group.technical-analysis.presence",
     "agents.technical.group.technical-analysis.to.X",
@@ -66,7 +66,7 @@ fn working_agent(server: &NatsServer) -> Agent {
     agent
 }
 
-/// What the server has refused this role on this subject.
+/// The operations that the server refused this role on this subject.
 fn was_refused(server: &NatsServer, operation: &str, role: &str, subject: &str) -> bool {
     let log = server.log();
     let said = format!("{operation} Violation");

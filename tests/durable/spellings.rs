@@ -27,7 +27,7 @@ struct Case {
     canonical: &'static str,
     other: &'static str,
     partitions: &'static str,
-    /// Whether the server puts the other spelling into another partition.
+    /// True if the server puts the other spelling into another partition.
     parted: bool,
 }
 

@@ -18,16 +18,16 @@ use crate::{agent_at, permissions};
 const TIMEOUT: u64 = 20;
 const CHECKPOINTS: &str = "OBJ_TECHNICAL_SIGNALS_CHECKPOINTS";
 
-/// What an agent is in the middle of when it is told to stop.
+/// The work of an agent at the time of the stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It has nothing to do.
     Idle,
     /// JetStream answers nothing, while the connection is well, and the agent is at work.
     JetStreamIsSilent,
-    /// As before, and state waits for its checkpoint.
+    /// The same, and state waits for its checkpoint.
     JetStreamIsSilentAndStateUnsaved,
-    /// As before, and it has not found its streams yet.
+    /// The same, and it has not found its streams yet.
     Preparing,
     /// A checkpoint is not there to be read.
     Loading,

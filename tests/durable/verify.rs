@@ -31,7 +31,7 @@ use crate::{ANALYSIS, agent};
 const SYMBOLS: usize = 6;
 const ROUNDS: u64 = 30;
 const LISTS: [&str; 5] = ["missing", "doubled", "different", "out_of_order", "holes"];
-/// As in the market that is fed.
+/// The limit that the fed market breaks now and then.
 const MARKET: [(&str, &str); 1] = [("TECHNICAL_MAX_PAYLOAD_BYTES", "4096")];
 
 /// How a run of `verify` ended, and what it printed.
@@ -217,7 +217,7 @@ fn payload(signal: &Stored) -> Value {
     serde_json::from_slice(&signal.payload).expect("a signal")
 }
 
-/// Whether a finding is about this signal.
+/// Returns whether a finding is about this signal.
 fn is_about(finding: &Value, signal: &Stored) -> bool {
     let payload = payload(signal);
     ["symbol", "timeframe", "timestamp", "revision"]

@@ -57,7 +57,7 @@ enum Record {
     },
 }
 
-/// What a giver sends next.
+/// The next message of a giver.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Part { part: u32, bytes: Bytes },
@@ -68,11 +68,11 @@ pub(super) enum Next {
 pub(super) struct Giving {
     pub to: MemberId,
     pub copy: u64,
-    /// What is still to be written, the slot at work first.
+    /// The slots still to be written, the one at work first.
     slots: VecDeque<(Slot, VecDeque<SeriesId>)>,
     /// Series of the slot at work that are written.
     series: u32,
-    /// What is written and not sent.
+    /// Messages that are written and not sent.
     buffer: Vec<u8>,
     sent: u32,
     taken: u32,
@@ -107,12 +107,12 @@ impl Giving {
         self.heard = now;
     }
 
-    /// Whether there is something to send, and the taker has room for it.
+    /// Returns whether there is something to send, and the taker has room for it.
     pub const fn is_open(&self) -> bool {
         self.sent - self.taken < WINDOW
     }
 
-    /// Whether the taker has not been heard for too long.
+    /// Returns whether the taker has not been heard for too long.
     pub fn is_given_up(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.heard) > PATIENCE
     }

@@ -17,7 +17,7 @@ use crate::wire::token;
 
 /// A message to a member stays below this, whatever the server allows.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// What a message has beside its series, positions and marks, at most.
+/// The most bytes a message has beside its series, positions and marks.
 const ENVELOPE_BYTES: usize = 4 * 1024;
 /// What a position takes, at most: a symbol, a timeframe, a timestamp, a revision.
 const POSITION_BYTES: usize = 96;
@@ -25,7 +25,7 @@ const POSITION_BYTES: usize = 96;
 const MARK_BYTES: usize = 10;
 /// Bytes of signals, and of dead letters, kept for hand-overs at most.
 const KEPT_BYTES: usize = 32 << 20;
-/// What one of them takes beside its payload.
+/// The bytes that one of them takes beside its payload.
 const KEPT_OVERHEAD: usize = 1_024;
 /// Marks of dead letters kept for hand-overs at most.
 const WRITTEN_MAX: usize = 100_000;
@@ -51,13 +51,13 @@ impl GroupSubjects {
     }
 }
 
-/// What is said to everyone.
+/// The place of messages to everyone.
 pub(super) const PRESENCE: Place<'static> = Place {
     purpose: Purpose::Presence,
     names: &[],
 };
 
-/// What is said to the member called `to.0`.
+/// The place of messages to the member called `to.0`.
 pub(super) fn said_to<'a>(to: &'a [&'a str; 1]) -> Place<'a> {
     Place {
         purpose: Purpose::Direct,
@@ -72,7 +72,7 @@ struct Copying {
     series: VecDeque<SeriesId>,
 }
 
-/// What came of a grant before its last message.
+/// The parts of a grant that came before its last message.
 struct Granting {
     from: MemberId,
     seq: u64,
@@ -132,7 +132,7 @@ impl Members {
         }
     }
 
-    /// Whether there is state to be sent to others now.
+    /// Returns whether there is state to be sent to others now.
     pub fn is_copying(&self) -> bool {
         !self.copying.is_empty() || self.giving.iter().any(Giving::is_open)
     }
@@ -583,7 +583,7 @@ impl Members {
     }
 }
 
-/// What a part of a copy brought.
+/// The content of one part of a copy.
 pub(super) struct Taken {
     /// Slots that are complete now.
     pub slots: SlotSet,
@@ -612,7 +612,7 @@ fn keep(
     }
 }
 
-/// What positions and marks take in a message, at most.
+/// The most bytes that positions and marks take in a message.
 const fn size(positions: &[Position], marks: &[u64]) -> usize {
     positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES
 }

@@ -47,7 +47,7 @@ use queue::Queue;
 
 /// Messages worked off before what they gave is published, when no more wait.
 const BATCH: usize = 256;
-/// As [`BATCH`], when more wait: publishing makes room for more to arrive.
+/// [`BATCH`] where more messages wait: publishing makes room for more to arrive.
 const LONG_BATCH: usize = 4_096;
 /// A batch ends when it has taken so long, for there are messages that take longer than others.
 const BATCH_TIME: Duration = Duration::from_millis(10);

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const FAIR_AFTER: Duration = Duration::from_millis(100);
 /// Bytes that a subject may work off in its turn.
 const TURN: usize = 16 * 1024;
-/// What a message takes beside its own bytes.
+/// The bytes that a message takes beside its own.
 const OVERHEAD: usize = 384;
 /// So many messages are worked off before anything else: those behind them wait for longer.
 const SOON: usize = 512;
@@ -43,7 +43,7 @@ pub(super) struct Waiting {
     /// Which of the subscriptions it came by.
     pub feed: usize,
     pub message: Message,
-    /// Whether it came before [`Queue::restart`].
+    /// True if it came before [`Queue::restart`].
     pub held_back: bool,
 }
 
@@ -105,7 +105,7 @@ impl Queue {
         self.oldest == NONE
     }
 
-    /// Whether a message is left that came before [`Self::restart`].
+    /// Returns whether a message is left that came before [`Self::restart`].
     pub const fn has_held_back(&self) -> bool {
         self.held_back > 0
     }
@@ -207,7 +207,7 @@ impl Queue {
         })
     }
 
-    /// What waits was held back until now: nobody has waited yet.
+    /// Starts the waiting time of all messages now: they were held back on purpose until now.
     pub fn restart(&mut self, now: Instant) {
         self.held_back = self.len();
         for node in &mut self.nodes {

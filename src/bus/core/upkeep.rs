@@ -1,4 +1,4 @@
-//! What time asks for: the protocol's clock, health, metrics.
+//! Periodic work: the protocol's clock, health, metrics.
 
 use std::time::{Duration, Instant};
 

@@ -22,7 +22,7 @@ const AT_ONCE: u64 = 64;
 /// Messages read back at most.
 const MOST: u64 = 1_000_000;
 
-/// What identifies an output.
+/// The identity of an output.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Output<'a> {
     /// By its message id.
@@ -106,7 +106,7 @@ impl Already {
         false
     }
 
-    /// Whether an output is stored already. Each letter that is stored answers once.
+    /// Returns whether an output is stored already. Each letter that is stored answers once.
     pub fn holds(&mut self, headers: &HeaderMap, payload: &[u8]) -> bool {
         match identify(headers, payload) {
             Some(Output::Signal(id)) => self.signals.contains(&xxh3_64(id.as_bytes())),
@@ -175,7 +175,7 @@ mod tests {
         headers(&[(REASON, reason), (INPUT_SEQ, seq)])
     }
 
-    /// As read backwards from the end: whether the end of what matters was reached.
+    /// True once reading backwards has reached the oldest message that matters.
     fn note(already: &mut Already, headers: &HeaderMap, payload: &str) -> bool {
         already.note(headers, payload.as_bytes(), 10, &|id| {
             id.starts_with("g.A.")

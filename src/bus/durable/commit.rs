@@ -179,7 +179,7 @@ pub(super) struct Committer {
     tried: watch::Receiver<u64>,
 }
 
-/// What a commit is written with.
+/// The parts that write a commit.
 struct Writer {
     client: Client,
     link: Arc<Link>,
@@ -266,7 +266,7 @@ impl Writer {
     async fn commit_together(&self, together: Vec<(Wanted, Answer)>) {
         let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
         if sabotage().fence {
-            // so that whoever is paused is paused with a commit to come
+            // so that a paused owner is paused with a commit to come
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         match self.write(&wanted).await {
@@ -322,7 +322,7 @@ impl Writer {
     }
 }
 
-/// As [`Writer::write`], for as long as that takes.
+/// Retries [`Writer::write`] for as long as it takes.
 async fn write(writer: &Writer, wanted: &[&Wanted]) -> Result<Vec<u64>, CommitError> {
     let client = &writer.client;
     let failed = |error: &dyn std::fmt::Display| CommitError::Failed(error.to_string());

@@ -174,10 +174,10 @@ impl Feed {
     }
 }
 
-/// What the stream of `unit` holds.
+/// The range of messages that the stream of `unit` holds.
 ///
 /// # Errors
-/// That the server does not say, or that it is another stream of the same name.
+/// The server does not answer, or the stream is another one of the same name.
 pub(super) async fn state(js: &Context, unit: &Unit) -> Result<StreamState, String> {
     let stream = js
         .get_stream(&unit.stream)
@@ -185,7 +185,7 @@ pub(super) async fn state(js: &Context, unit: &Unit) -> Result<StreamState, Stri
         .map_err(|error| error.to_string())?;
     let info = stream.cached_info();
     if info.created.to_string() != unit.origin {
-        return Err(format!("the stream {} was made anew", unit.stream));
+        return Err(format!("the stream {} was recreated", unit.stream));
     }
     Ok(StreamState {
         first: info.state.first_sequence,

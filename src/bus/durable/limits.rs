@@ -15,9 +15,9 @@ use super::Common;
 use super::commit::Marker;
 use crate::bus::intake::Outgoing;
 
-/// What the headers that make a message a part of a batch add to it, at most.
+/// The most bytes that the headers of a batch add to a message.
 const IN_BATCH: usize = 80;
-/// As [`IN_BATCH`], of a marker: its expectation, its rollup, its seal and the end of the batch
+/// [`IN_BATCH`] for a marker: its expectation, its rollup, its seal and the end of the batch
 /// besides.
 const IN_MARKER: usize = 512;
 

@@ -4,7 +4,7 @@
 //! work keeps an [`Ledger`] of what it must still read. Where no agent was at work, a [`survey`]
 //! at the start finds what is gone.
 //!
-//! What is counted was lost for certain, but for a bar that stands for "some, and the stream
+//! A counted bar was lost for certain, but for a bar that stands for "some, and the stream
 //! cannot tell how many". Bars that were read and are dropped later count for nothing.
 
 mod ledger;
@@ -30,7 +30,7 @@ pub(super) use watcher::Watcher;
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
 /// Further losses of a partition are logged together, this often.
 const LOG_EVERY: Duration = Duration::from_secs(60);
-/// What an idle partition is known to have read is relied on after this: a server that loses
+/// The position of an idle partition is relied on after this time: a server that loses
 /// power may take back what it stored in the minutes before.
 const SETTLED: Duration = Duration::from_secs(10 * 60);
 
@@ -53,10 +53,10 @@ struct Told {
     logged: BTreeMap<u32, (Instant, Option<Loss>)>,
 }
 
-/// What one partition of this process has read and must read.
+/// The account of one partition of this process: bars read, and bars still to be read.
 #[derive(Debug)]
 pub(super) struct Account {
-    /// Whether the partition has a stream to itself.
+    /// True if the partition has a stream to itself.
     whole: bool,
     state: Mutex<State>,
 }
@@ -65,13 +65,13 @@ pub(super) struct Account {
 struct State {
     ledger: Option<Ledger>,
     reader: Reader,
-    /// Whether everything that is read again has been read.
+    /// True if everything that is read again has been read.
     caught_up: bool,
     /// The last sequence of the stream when nothing waited, and when that was.
     idle: Option<(Instant, u64)>,
     /// No bar of the partition up to here is unread.
     settled: u64,
-    /// Whether that has to be stored before anyone counts the same loss again.
+    /// True if that has to be stored before anyone counts the same loss again.
     counted: bool,
 }
 
@@ -125,7 +125,7 @@ impl Account {
         self.begin(common, unit, (taken, done, newest), feed);
     }
 
-    /// Whether bars of the partition may be gone that nobody has read.
+    /// Returns whether bars of the partition may be gone that nobody has read.
     fn doubts(&self, done: u64, feed: &Feed) -> bool {
         let state = lock(&self.state);
         let known = state
@@ -135,7 +135,7 @@ impl Account {
         !self.whole && !known && done > 0 && feed.pending > 0 && feed.state.first > done + 1
     }
 
-    /// As [`Self::opened`]; somebody of the group has read up to `newest`.
+    /// [`Self::opened`], where a member of the group has read up to `newest`.
     fn begin(
         &self,
         common: &Common,
@@ -237,7 +237,7 @@ impl Account {
         (state.settled, state.counted)
     }
 
-    /// What is settled is stored.
+    /// The settled position is stored.
     pub fn stored(&self) {
         lock(&self.state).counted = false;
     }

@@ -28,13 +28,13 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether there are markers and none of them is genuine.
+    /// Returns whether there are markers and none of them is genuine.
     pub const fn is_forged(&self) -> bool {
         self.marker.is_none() && self.top != 0
     }
 }
 
-/// What the seal of a marker covers besides its content.
+/// The context that the seal of a marker covers besides its content.
 pub(super) const fn place<'a>(
     stream: &'a str,
     unit: &'a str,

@@ -89,7 +89,7 @@ const STALL: Duration = Duration::from_secs(15);
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Time between two looks at how the other members deliver.
 const COMPARE: Duration = Duration::from_millis(250);
-/// What it keeps back for giving up leases, and the last flush.
+/// The time it keeps back for giving up leases, and for the last flush.
 const SPARE: Duration = Duration::from_secs(3);
 /// For the connection to be closed in order.
 const CLOSE: Duration = Duration::from_secs(3);

@@ -129,7 +129,7 @@ pub(super) struct Partition {
     /// The position of the last whole commit, and how much of what comes after it is stored.
     base: Position,
     stored_since: usize,
-    /// What must still be read, and finds what cannot be any more.
+    /// Tracks the bars that must still be read, and finds those that are gone.
     account: Arc<Account>,
     /// Messages that are refused unread because they made the engine panic.
     poison: BTreeSet<u64>,
@@ -192,7 +192,7 @@ async fn stop_while_loading(orders: &mut mpsc::Receiver<Order>) {
         match order {
             Order::Stop => return,
             Order::Save(reply) => {
-                // whoever asked may have gone
+                // the asker may have gone
                 let _ = reply.send(Err("the partition is still being loaded".to_owned()));
             }
             Order::Ask(query) => answers::not_loaded(query),
@@ -422,7 +422,7 @@ impl Partition {
         }
     }
 
-    /// What comes of `work`; `None` when told to stop meanwhile. Other orders are followed.
+    /// Awaits `work` and follows orders meanwhile; `None` when ordered to stop.
     async fn until_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<Option<T>, End> {
         let mut work = std::pin::pin!(work);
         while !self.stopping {

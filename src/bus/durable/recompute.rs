@@ -39,7 +39,7 @@ pub struct Place {
     pub stream: String,
     /// The subjects in it; every subject when empty.
     pub filter: String,
-    /// Whether it holds the bars of subjects without a symbol.
+    /// True if it holds the bars of subjects without a symbol.
     pub is_bare: bool,
 }
 
@@ -63,9 +63,9 @@ pub struct Output {
     pub subject: String,
     /// Its headers.
     pub headers: HeaderMap,
-    /// What is published.
+    /// The published payload.
     pub payload: Bytes,
-    /// Whether it is a dead letter.
+    /// True if it is a dead letter.
     pub is_letter: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Input<'a> {
     pub subject: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// What was published.
+    /// The published outputs.
     pub payload: &'a [u8],
     /// Its sequence.
     pub seq: u64,
@@ -117,13 +117,13 @@ impl Partitions {
         Self { layout, places }
     }
 
-    /// Whether some market-data subjects of `config` name a symbol.
+    /// Returns whether some market-data subjects of `config` name a symbol.
     #[must_use]
     pub fn has_symbols(config: &Config) -> bool {
         !Layout::new(&config.subjects, 1).shapes.is_empty()
     }
 
-    /// Whether bars on `subject` are in the partition of subjects without a symbol.
+    /// Returns whether bars on `subject` are in the partition of subjects without a symbol.
     #[must_use]
     pub fn is_bare(&self, subject: &str) -> bool {
         self.layout.bare.iter().any(|bare| bare == subject)
@@ -160,7 +160,7 @@ impl Committed {
     /// Reads a marker.
     ///
     /// # Errors
-    /// That it is none.
+    /// The message is not one of the group.
     pub fn read(payload: &[u8]) -> Result<Self, serde_json::Error> {
         let marker: Marker = serde_json::from_slice(payload)?;
         Ok(Self {
@@ -188,7 +188,7 @@ impl Recomputation {
         }
     }
 
-    /// What `input` gives, in the order in which it is stored. A message that is `poison` is
+    /// The outputs of `input`, in the order in which they are stored. A message that is `poison` is
     /// refused unread, as is one on which the engine panics.
     pub fn take(&mut self, input: Input<'_>, poison: bool) -> Vec<Output> {
         let subject = Layout::original(input.subject);

@@ -41,7 +41,7 @@ const PAGE: usize = 1_000;
 /// Members' records read at most.
 const MOST_MEMBERS: usize = 100_000;
 
-/// What the names of members' records begin with.
+/// The prefix of the names of members' records.
 const MEMBER: &str = "member.";
 /// And those of leases.
 const LEASE: &str = "lease.";
@@ -98,7 +98,7 @@ struct Page {
     last: u64,
     /// Records after it.
     pending: u64,
-    /// Whether there are more than the server lists.
+    /// True if there are more than the server lists.
     too_many: bool,
 }
 
@@ -218,7 +218,7 @@ impl Records {
         }
     }
 
-    /// What the server answers to one request for records.
+    /// The server's answer to one request for records.
     async fn page(&self, request: &serde_json::Value) -> Result<Page, ReadError> {
         let unanswered = |error: &dyn std::fmt::Display| ReadError::Unanswered(error.to_string());
         let inbox = self.client.new_inbox();
@@ -461,7 +461,7 @@ impl Records {
     }
 }
 
-/// What a record is about, and the rest of its name.
+/// The kind of a record, and the rest of its name.
 fn kind(name: &str) -> Option<(Purpose, &str)> {
     let member = name.strip_prefix(MEMBER).map(|id| (Purpose::Member, id));
     member.or_else(|| Some((Purpose::Lease, name.strip_prefix(LEASE)?)))

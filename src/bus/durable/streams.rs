@@ -81,7 +81,7 @@ impl SetupError {
         )
     }
 
-    /// Whether it may pass by itself.
+    /// Returns whether it may pass by itself.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -115,7 +115,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// What identifies the table of members and leases.
+    /// The identity of the table of members and leases.
     pub fn table(&self) -> Option<String> {
         let members = |rest: &&Rest| rest.holds == Holds::Members;
         self.rests

@@ -32,7 +32,7 @@ pub(super) struct Row {
 pub(super) enum Record {
     /// Nothing if it cannot be read.
     Member(MemberId, Option<MemberRecord>),
-    /// What cannot be read is nobody's.
+    /// A record that cannot be read belongs to nobody.
     Lease(u32, Option<MemberId>),
 }
 
@@ -52,7 +52,7 @@ struct KnownLease {
     counter: u64,
     /// The revision that stands there: that of the record, of one written again, or of a forged one.
     standing: u64,
-    /// Whether what stands there is forged.
+    /// True if what stands there is forged.
     hidden: bool,
 }
 
@@ -68,7 +68,7 @@ impl KnownLease {
     };
 }
 
-/// What one look has shown.
+/// The result of one look.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub table: Table,
@@ -188,7 +188,7 @@ impl Trusted {
             }
         };
         let Some(record) = record else {
-            // one that was heard a moment ago is not dead, whoever says so
+            // a member that was heard a moment ago is not dead, whatever a record says
             if let (Some(known), Some(_)) = (known, signed) {
                 known.overlaid = Some(revision);
             }
@@ -258,7 +258,7 @@ impl Trusted {
         }
     }
 
-    /// As [`Self::wrote`], where a lease was written again as it was: its revision in the table
+    /// [`Self::wrote`] for a lease that was written again unchanged: its revision in the table
     /// stays what it is.
     pub fn restored(&mut self, unit: u32, counter: u64, revision: u64) {
         if let Some(known) = self.leases.get_mut(&unit)

@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Partitions named in a log line or a reason.
 const NAMED: usize = 20;
 
-/// What is known of the partitions that nobody owns.
+/// The partitions that nobody owns, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Unowned {
     neglected: Vec<u32>,

@@ -8,7 +8,7 @@
 /// Payload that letters of single elements have, for one message.
 pub(super) const LETTERS_BYTES: usize = 65_536;
 
-/// What is left of [`LETTERS_BYTES`], and the elements that have no letter of their own.
+/// The rest of [`LETTERS_BYTES`], and the elements that have no letter of their own.
 #[derive(Debug)]
 pub(super) struct LetterBudget {
     left: usize,
@@ -18,7 +18,7 @@ pub(super) struct LetterBudget {
 }
 
 impl Default for LetterBudget {
-    /// That of a message of which nothing is refused yet.
+    /// The room of a message of which nothing is refused yet.
     fn default() -> Self {
         Self {
             left: LETTERS_BYTES,

@@ -53,7 +53,7 @@ impl Role {
         }
     }
 
-    /// What the role needs under `config`.
+    /// The permissions that the role needs under `config`.
     #[must_use]
     pub fn needs(self, config: &Config) -> Vec<Need> {
         match self {
@@ -109,7 +109,7 @@ fn producer(config: &Config) -> Vec<Need> {
     needs
 }
 
-/// What signals are seen by.
+/// The subjects that signals are published on.
 fn outputs(config: &Config) -> [Need; 4] {
     let signals = config.publish_subject.pattern().to_string();
     let forming = config.forming_subject.pattern().to_string();
@@ -123,7 +123,7 @@ fn outputs(config: &Config) -> [Need; 4] {
     ]
 }
 
-/// What it takes to ask agents for their state.
+/// The permissions to ask agents for their state.
 fn asking() -> [Need; 3] {
     [
         need(Operation::Subscribe, "answers", "_INBOX.>"),

@@ -64,7 +64,7 @@ pub enum Action {
         from: MemberId,
         /// What is wanted.
         slots: SlotSet,
-        /// Whether `from` can count what it sends.
+        /// True if `from` can count what it sends.
         counted: bool,
     },
     /// Say that `from` did not send the state it was asked for. It is asked for again.
@@ -112,7 +112,7 @@ pub enum Action {
     },
     /// Everything is known: work off the bars that have waited.
     Activate {
-        /// Whether members that had state went before all of it was copied.
+        /// True if members that had state went before all of it was copied.
         cold: bool,
     },
     /// This member was away for too long: let bars wait until the next [`Action::Activate`].

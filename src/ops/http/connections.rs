@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use tokio::task::AbortHandle;
 
-/// Whether a connection has a request that is being answered.
+/// True if a connection has a request that is being answered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answering(Arc<AtomicBool>);
 
@@ -44,7 +44,7 @@ impl Open {
         }
     }
 
-    /// Whether there is room for one more, for which the oldest that is not being answered is
+    /// Returns whether there is room for one more, for which the oldest that is not being answered is
     /// closed if need be.
     pub fn make_room(&mut self) -> bool {
         self.list.retain(|(task, _)| !task.is_finished());

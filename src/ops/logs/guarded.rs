@@ -23,9 +23,9 @@ pub(super) struct Guarded<W> {
     /// Lines lost since the last one that was written.
     lost: u64,
     said: Option<Instant>,
-    /// Whether the last failure was reported, so that its end is as well.
+    /// True if the last failure was reported, so that its end is as well.
     reported: bool,
-    /// Whether part of a line was written: the next one must not continue it.
+    /// True if part of a line was written: the next one must not continue it.
     torn: bool,
 }
 

@@ -33,7 +33,7 @@ impl<K: Eq + Hash + Copy> Throttle<K> {
         self.allow_many(key, 1, now)
     }
 
-    /// As [`Self::allow`], for several events at once.
+    /// [`Self::allow`] for several events at once.
     pub fn allow_many(&mut self, key: K, events: u64, now: Instant) -> Option<u64> {
         let Some(held) = self.keys.get_mut(&key) else {
             let held = Held {

@@ -44,14 +44,14 @@ pub struct Share {
 }
 
 impl Share {
-    /// Whether signals of `series` are judged now.
+    /// Returns whether signals of `series` are judged now.
     #[must_use]
     pub fn has(self, series: &SeriesKey) -> bool {
         let nanos = series.timeframe.nanos().unsigned_abs();
         xxh3_64_with_seed(series.symbol.as_str().as_bytes(), nanos) % self.of == self.number
     }
 
-    /// Whether letters about the message are judged now.
+    /// Returns whether letters about the message are judged now.
     #[must_use]
     pub const fn has_letters(self, place: Place) -> bool {
         place.seq() % self.of == self.number
@@ -68,7 +68,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Whether `at` is in it.
+    /// Returns whether `at` is in it.
     #[must_use]
     pub fn has(self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
@@ -131,7 +131,7 @@ impl Bars {
     }
 }
 
-/// What the stream of signals retains.
+/// The limits of the stream of signals.
 #[derive(Debug, Clone)]
 pub struct Retention {
     /// Its name.
@@ -147,7 +147,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Whether a signal of a bar that was stored at `at` may have been dropped.
+    /// Returns whether a signal of a bar that was stored at `at` may have been dropped.
     fn may_drop(&self, at: Timestamp) -> bool {
         at < self.created
             || self.oldest.is_some_and(|oldest| at < oldest)
@@ -169,7 +169,7 @@ struct Partition {
     number: u32,
     is_bare: bool,
     committed: Option<Committed>,
-    /// Whether bars of it are missing, and how often that was noticed.
+    /// True if bars of it are missing, and how often that was noticed.
     losses: u32,
     next_deleted: usize,
     /// The last message of which something is stored.
@@ -223,7 +223,7 @@ pub struct Look {
     /// Where it is in the stream of signals.
     pub seq: u64,
     expected: Expected,
-    /// Whether it is looked at to find out how old its series is.
+    /// True if it is looked at to find out how old its series is.
     pub is_probe: bool,
     input: u64,
     in_span: bool,
@@ -235,7 +235,7 @@ enum Expected {
     Letter(Reason, u64),
 }
 
-/// What is asked of a judgement.
+/// The options of a judgement.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// The part of the work at hand.
@@ -244,7 +244,7 @@ pub struct Terms {
     pub span: Span,
     /// Bars in a full window.
     pub window: u64,
-    /// Whether every bar has a signal that is old enough for one.
+    /// True if every bar has a signal that is old enough for one.
     pub is_every: bool,
 }
 
@@ -526,14 +526,14 @@ impl PartitionJudge<'_, '_> {
         }
     }
 
-    /// Whether the group says that this output is stored.
+    /// Returns whether the group says that this output is stored.
     fn is_covered(&self, seq: u64, number: usize) -> bool {
         self.partition.committed.as_ref().is_some_and(|one| {
             seq <= one.seq || (seq == one.seq.saturating_add(1) && number < one.part)
         })
     }
 
-    /// What is stored in order shows that all before it was.
+    /// A message that is stored in order shows that all before it were.
     fn found(&mut self, seq: u64) {
         let partition = &mut self.partition;
         partition.last_found = Some(seq);
@@ -604,7 +604,7 @@ impl PartitionJudge<'_, '_> {
         }
     }
 
-    /// Whether a signal that differs shows how old its series is.
+    /// Returns whether a signal that differs shows how old its series is.
     fn is_worth_a_look(&mut self, head: &Head) -> bool {
         let series = &head.key.series;
         let judge = &mut self.judge;
@@ -764,7 +764,7 @@ impl PartitionJudge<'_, '_> {
         }
     }
 
-    /// Whether another difference would be described.
+    /// Returns whether another difference would be described.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.judge.report.different.described.len() < super::report::DESCRIBED
@@ -809,7 +809,7 @@ impl PartitionJudge<'_, '_> {
     }
 }
 
-/// What a message gives, under all configurations together.
+/// The outputs of a message, under all configurations together.
 struct Sorted {
     signals: Vec<DueSignal>,
     /// With their places among the outputs of the message.
@@ -824,7 +824,7 @@ struct DueSignal {
     hashes: Vec<u64>,
     /// Its place among the outputs of the message.
     number: usize,
-    /// Whether it is due under each.
+    /// True if it is due under each.
     is_certain: bool,
 }
 

@@ -18,7 +18,7 @@ pub struct Key {
     pub revision: u32,
 }
 
-/// What tells a signal, and how much history it was computed from.
+/// The identity of a signal, and how much history it was computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Which signal it is.

@@ -27,7 +27,7 @@ impl Place {
         self.0 & !BARE
     }
 
-    /// Whether it is of the stream of subjects without a symbol.
+    /// Returns whether it is of the stream of subjects without a symbol.
     #[must_use]
     pub const fn is_bare(self) -> bool {
         self.0 & BARE != 0
@@ -37,13 +37,13 @@ impl Place {
 /// A stored letter.
 #[derive(Debug, Clone, Copy)]
 pub struct Letter {
-    /// What it is about.
+    /// The message or bar that it is about.
     pub place: Place,
     /// Its reason; nothing when it is none of those there are.
     pub reason: Option<Reason>,
     /// Of its payload.
     pub hash: u64,
-    /// Whether its payload is cut.
+    /// True if its payload is cut.
     pub is_cut: bool,
     /// Where it is stored.
     pub seq: u64,
@@ -56,7 +56,7 @@ pub struct Due {
     pub reason: Reason,
     /// Of the payload.
     pub hash: u64,
-    /// Whether it is due under each configuration that was in use, not only under one.
+    /// True if it is due under each configuration that was in use, not only under one.
     pub is_certain: bool,
 }
 
@@ -66,10 +66,10 @@ impl Letter {
     }
 }
 
-/// What is stored for a letter that is due.
+/// The letter that is stored for one that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// That letter.
+    /// The letter itself.
     Equal,
     /// One about the same message with another reason or payload, at this sequence.
     Different(u64),
@@ -113,14 +113,14 @@ impl Letters {
         begin..end
     }
 
-    /// Whether a letter about this message has this reason.
+    /// Returns whether a letter about this message has this reason.
     #[must_use]
     pub fn has(&self, place: Place, reason: Reason) -> bool {
         let about = &self.all[self.about(place)];
         about.iter().any(|letter| letter.reason == Some(reason))
     }
 
-    /// Whether there is a letter about this message.
+    /// Returns whether there is a letter about this message.
     #[must_use]
     pub fn has_any(&self, place: Place) -> bool {
         !self.about(place).is_empty()
@@ -155,13 +155,13 @@ impl Letters {
         claims
     }
 
-    /// Whether letters may be of another group.
+    /// Returns whether letters may be of another group.
     #[must_use]
     pub const fn are_shared(&self) -> bool {
         self.groups > 1
     }
 
-    /// What nothing has claimed.
+    /// Shows the letters that nothing has claimed.
     pub fn left(&self) -> impl Iterator<Item = Left> {
         let unclaimed = self.claimed.iter().zip(&self.all);
         let unclaimed = unclaimed.filter(|(claimed, _)| !**claimed);

@@ -14,7 +14,7 @@ pub const DESCRIBED: usize = 100;
 /// Of these, those that people are shown.
 const SHOWN: usize = 10;
 
-/// What a finding is about.
+/// The subject of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -33,14 +33,14 @@ pub struct Difference {
     pub field: String,
     /// By recomputation; nothing when there is no such field.
     pub expected: Option<Value>,
-    /// As it is stored; nothing when there is no such field.
+    /// The stored value; `None` when there is no such field.
     pub found: Option<Value>,
 }
 
 /// One place at which a promise is broken.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// What it is about.
+    /// The message or bar that it is about.
     pub kind: Kind,
     /// The stream in which it is, or is missing.
     pub stream: String,
@@ -74,7 +74,7 @@ pub struct Finding {
     /// The fields that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Difference>,
-    /// What is expected and what was found, in words.
+    /// The expected and the found value, in words.
     pub detail: String,
 }
 
@@ -229,7 +229,7 @@ fn optional<S: serde::Serializer>(
     }
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct VerifyReport {
     /// Messages of the streams of bars that were judged.
@@ -259,7 +259,7 @@ pub struct VerifyReport {
     pub changes: Vec<Change>,
     /// Seconds it took.
     pub seconds: f64,
-    /// Whether every promise is kept.
+    /// True if every promise is kept.
     pub ok: bool,
 }
 

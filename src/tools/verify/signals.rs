@@ -37,7 +37,7 @@ impl Found {
 #[derive(Debug, Default)]
 struct Lane {
     found: Vec<Found>,
-    /// Whether two are not in the order of time and revision.
+    /// True if two are not in the order of time and revision.
     is_mixed: bool,
     /// Where each is found by time and revision, made when it is first needed.
     by_key: Option<Vec<u32>>,
@@ -57,7 +57,7 @@ struct Trust {
     equal: u32,
     /// The message from which on it is the same history.
     since: Option<u64>,
-    /// Whether a signal that differs was looked at to find out.
+    /// True if a signal that differs was looked at to find out.
     is_probed: bool,
     /// The earliest bar of this recomputation whose signal is stored.
     earliest: Option<i64>,
@@ -76,14 +76,14 @@ pub struct Due<'a> {
     pub input: u64,
     /// Signals before this one are of another stream of bars, which was there before.
     pub since: u64,
-    /// Whether the bar is within the time that is asked for.
+    /// True if the bar is within the time that is asked for.
     pub in_range: bool,
 }
 
-/// What is stored for a signal that is due.
+/// The signal that is stored for one that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// That signal, at this sequence.
+    /// The signal itself, at this sequence.
     Equal(u64),
     /// One of the same bar and revision with other bytes.
     Different(u64),
@@ -114,7 +114,7 @@ pub struct Left {
     /// Where the one is that it is a copy of, and whether the bar of that one is within the time
     /// asked for, if that is known.
     pub twin: Option<(u64, Option<bool>)>,
-    /// Whether bars of subjects with, or without, a symbol gave signals of the series.
+    /// True if bars of subjects with, or without, a symbol gave signals of the series.
     pub sources: u8,
     /// From which message on its series has the history that its signals were computed from;
     /// nothing when it has not.

@@ -38,7 +38,7 @@ pub enum VerifyError {
 pub struct Message {
     /// Where it was published.
     pub subject: String,
-    /// What was published.
+    /// The published outputs.
     pub payload: Bytes,
     /// Of a dead letter: why its message was refused.
     pub reason: Option<String>,

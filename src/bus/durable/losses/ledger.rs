@@ -39,7 +39,7 @@ pub(in crate::bus::durable) struct Mark {
 }
 
 impl Mark {
-    /// Whether a look with these counts would find a loss.
+    /// Returns whether a look with these counts would find a loss.
     pub fn misses(&self, arrived: u64, present: u64) -> bool {
         self.waiting + arrived > present
     }
@@ -53,7 +53,7 @@ pub(in crate::bus::durable) struct Loss {
     pub after: u64,
     /// And before this one.
     pub before: u64,
-    /// Whether that any were lost is only very likely.
+    /// True if a loss is very likely and not certain.
     pub guessed: bool,
 }
 
@@ -72,7 +72,7 @@ impl Loss {
 /// The account of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bus::durable) struct Ledger {
-    /// Whether the partition has the stream to itself.
+    /// True if the partition has the stream to itself.
     whole: bool,
     /// Everything up to here was read, or was counted as lost.
     position: u64,
@@ -88,7 +88,7 @@ pub(in crate::bus::durable) struct Ledger {
     found: u64,
     /// Losses found by looks that reading has not passed yet.
     ahead: u64,
-    /// Whether the stream held nothing more when it was last asked.
+    /// True if the stream held nothing more when it was last asked.
     idle: bool,
 }
 
@@ -129,7 +129,7 @@ impl Ledger {
         self.position
     }
 
-    /// Whether the server had nothing more when it was last asked.
+    /// Returns whether the server had nothing more when it was last asked.
     pub fn is_idle(&self) -> bool {
         self.idle
     }

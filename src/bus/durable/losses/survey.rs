@@ -1,4 +1,4 @@
-//! What the streams lost while no agent of the group was at work.
+//! Bars that the streams lost while no agent of the group was at work.
 //!
 //! The newest position of any partition says how far the group was. Every message after it was
 //! unread, whichever partition it was for: those that the stream does not hold any more were lost,
@@ -29,7 +29,7 @@ const TRIES: usize = 3;
 /// How a stream was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Surveyed {
-    /// What is gone up to this sequence is in `hole`.
+    /// `hole` counts the messages that are gone up to this sequence.
     pub known: u64,
     hole: Option<Hole>,
 }
@@ -44,7 +44,7 @@ struct Hole {
 }
 
 impl Surveyed {
-    /// What the partition has to count, if it is as far as it was when the stream was surveyed.
+    /// The loss that the partition has to count, if its position is that of the survey.
     pub fn claim(&self, unit: u32, done: u64) -> Option<Loss> {
         let hole = self.hole.as_ref().filter(|hole| hole.unit == unit)?;
         // a checkpoint may be ahead of the marker

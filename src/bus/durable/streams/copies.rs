@@ -34,7 +34,7 @@ struct Page {
     streams: Option<Vec<Info>>,
 }
 
-/// What can be said of the subjects of a copy without looking into it.
+/// The subjects of a copy, as far as its configuration tells them.
 #[derive(Debug, PartialEq, Eq)]
 enum Subjects {
     Known(Vec<String>),
@@ -81,7 +81,7 @@ pub(super) async fn hint(js: &Context, link: &Link, config: &Config) -> Option<S
 /// The stream that `TECHNICAL_INPUT_STREAM` names.
 ///
 /// # Errors
-/// That it is not there, that reading from it would harm others, or that it holds other subjects.
+/// The stream is not there, reading from it would harm others, or it holds other subjects.
 pub(super) async fn named(
     js: &Context,
     name: &str,
@@ -151,7 +151,7 @@ async fn all(js: &Context) -> Result<BTreeMap<String, Info>, SetupError> {
     }
 }
 
-/// Whether market data is in the copy, or may come into it while it is empty.
+/// Returns whether market data is in the copy, or may come into it while it is empty.
 async fn may_hold(
     js: &Context,
     info: &Info,
@@ -172,7 +172,7 @@ async fn may_hold(
     }
 }
 
-/// Whether the stream holds a message on a subject of `pattern` now.
+/// Returns whether the stream holds a message on a subject of `pattern` now.
 async fn holds(js: &Context, name: &str, pattern: &SubjectPattern) -> Result<bool, SetupError> {
     #[derive(Deserialize)]
     struct Found {

@@ -60,7 +60,7 @@ pub(super) async fn covering(
     })
 }
 
-/// Whether reading from the stream takes nothing away from others.
+/// Returns whether reading from the stream takes nothing away from others.
 pub(super) fn sparing(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
     let name = &config.name;
     let kept = match config.retention {

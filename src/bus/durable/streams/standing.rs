@@ -38,14 +38,14 @@ pub(in crate::bus::durable) struct Rest {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What changes about a stream.
+/// The changing part of a stream's state.
 #[derive(Debug, Default)]
 struct Seen {
     first: u64,
     last: u64,
     /// The variables and values that stand for its limits.
     limits: String,
-    /// What to do about a bound that nobody configured.
+    /// The advice about a bound that nobody configured.
     bound: Option<String>,
 }
 

@@ -158,7 +158,7 @@ fn a_lease_keeps_its_owner_and_is_written_again_by_it() {
     assert_eq!(owner(&looked), (Some("me"), 4));
     assert_eq!(looked.forgeries, [(Purpose::Lease, Forgery::Wrong)]);
     assert_eq!(looked.overlaid, [3]);
-    // whoever changes it has to replace what stands there
+    // a change has to replace the record that stands there
     assert_eq!(rig.trusted.standing(3, 4), 7);
     rig.trusted.restored(3, 7, 9);
     let looked = rig.look(2, vec![lease("me", 9, signed("me", 7))]);

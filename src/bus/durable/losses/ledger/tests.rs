@@ -152,7 +152,7 @@ fn a_look_that_reading_overtakes_counts_nothing_twice() {
     assert_eq!(ledger.read(21, 0), None);
 }
 
-/// What happens to a stream of two partitions.
+/// An event of a stream of two partitions.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     /// A bar of ours, or of another partition, is stored.
@@ -179,7 +179,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 struct Model {
     ledger: Ledger,
-    /// What the stream holds: whether each message is ours.
+    /// The messages of the stream: true for ours.
     stream: BTreeMap<u64, bool>,
     last: u64,
     read_to: u64,
