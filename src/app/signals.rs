@@ -63,7 +63,7 @@ impl Signals {
     }
 }
 
-/// Keeps signals that must not end the process from doing so until [`Signals::listen`] is called,
+/// Keeps signals that must not end the process from doing so until `Signals::listen` is called,
 /// and for good where nothing is ever asked with them. A write beyond the limit on the size of a
 /// file then fails, as on a full disk, instead of ending the process.
 ///
