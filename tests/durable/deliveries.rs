@@ -1,5 +1,7 @@
 //! Members of one group that would deliver in different ways, or from different streams.
 
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+
 use crate::common::{Agent, NatsServer, until};
 use crate::feeder::{connect, feed};
 use crate::history::settle;
@@ -143,4 +145,40 @@ async fn core_gives_way_to_durable_members_that_it_could_not_see_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_younger_of_two_durable_members_gives_way() {
     gives_way(true, &[], "domain hub (here own").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_waits_for_a_stream_that_stands_in_the_way_and_names_it() {
+    let stream = |name: &str, subject: &str| Config {
+        name: name.to_owned(),
+        subjects: vec![subject.to_owned()],
+        ..Config::default()
+    };
+    let queue = Config {
+        retention: RetentionPolicy::WorkQueue,
+        ..stream("QUEUE", "raw.>")
+    };
+    for conflicting in [
+        stream("TECHNICAL_BARS", "elsewhere.>"),
+        stream("TECHNICAL_SIGNALS", "elsewhere.>"),
+        stream("SOME", "raw.market_data.price.S0.>"),
+        stream("INSIGHTS", "insight.>"),
+        queue,
+    ] {
+        let server = NatsServer::jetstream();
+        let js = connect(&server).await;
+        let name = conflicting.name.clone();
+        js.create_stream(conflicting).await.expect("a stream");
+        let mut auto = agent(&server, &[AUTO]);
+        let line = auto.wait_log("durable delivery cannot begin");
+        let error = line["error"].as_str().expect("a reason");
+        assert!(error.contains(&name), "{name}: {error}");
+        waits(&auto, &[&name]);
+        // and it begins by itself, durably, once that is gone
+        js.delete_stream(&name).await.expect("a stream less");
+        auto.wait_ready();
+        assert_eq!(auto.get("/status").json()["delivery"], "durable", "{name}");
+        feed(&js, 0..10).await;
+        settle(&js, 10, 1).await;
+    }
 }

@@ -29,7 +29,7 @@ use crate::bus::drain::round_trip;
 use crate::bus::link::Link;
 use crate::bus::permissions::needs;
 use crate::config::{Config, DurableConfig, JetStreamApi};
-use foreign::covering;
+use foreign::{covering, in_the_way};
 use standing::Holds;
 pub(super) use standing::{Rest, missing};
 use verify::{broken, verify};
@@ -473,21 +473,21 @@ async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest
             }
             Ok(Rest::of(made, holds))
         }
+        Err(error) if overlaps(&error) => Err(in_the_way(js, &config).await),
         Err(error) => Err(not_made(&config, &error)),
     }
+}
+
+fn overlaps(error: &CreateStreamError) -> bool {
+    let CreateStreamErrorKind::JetStream(error) = error.kind() else {
+        return false;
+    };
+    error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP
 }
 
 fn not_made(config: &StreamConfig, error: &CreateStreamError) -> SetupError {
     let name = &config.name;
     if let CreateStreamErrorKind::JetStream(error) = error.kind() {
-        if error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP {
-            let subjects = config.subjects.join(", ");
-            return SetupError::Conflict(format!(
-                "another stream captures some of the subjects {subjects}, so {name} cannot be made; \
-                 find it with `nats stream find --subject='{}'`",
-                config.subjects.first().map_or("", String::as_str)
-            ));
-        }
         return match refused(&error) {
             SetupError::Unavailable(told) => {
                 let told = format!("cannot make the stream {name}: {told}");

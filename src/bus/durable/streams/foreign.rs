@@ -17,6 +17,19 @@ struct Names {
     streams: Option<Vec<String>>,
 }
 
+/// The names of the streams that capture some of `subjects`.
+async fn overlapping(js: &Context, subjects: &str) -> Result<Vec<String>, SetupError> {
+    let request = serde_json::json!({ "subject": subjects });
+    let answer: Response<Names> = js
+        .request("STREAM.NAMES", &request)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    match answer {
+        Response::Ok(names) => Ok(names.streams.unwrap_or_default()),
+        Response::Err { error } => Err(refused(&error)),
+    }
+}
+
 /// The stream that captures all of `subjects` and is not our own; nothing when none captures any.
 ///
 /// # Errors
@@ -26,15 +39,7 @@ pub(super) async fn covering(
     subjects: &str,
     own: &[&str],
 ) -> Result<Option<Rest>, SetupError> {
-    let request = serde_json::json!({ "subject": subjects });
-    let answer: Response<Names> = js
-        .request("STREAM.NAMES", &request)
-        .await
-        .map_err(|error| unanswered(&error))?;
-    let names = match answer {
-        Response::Ok(names) => names.streams.unwrap_or_default(),
-        Response::Err { error } => return Err(refused(&error)),
-    };
+    let names = overlapping(js, subjects).await?;
     let mut part = None;
     for name in names {
         if own.contains(&name.as_str()) {
@@ -58,6 +63,30 @@ pub(super) async fn covering(
             part.subjects.join(", ")
         )))
     })
+}
+
+/// Returns the reason that the stream cannot be made, with the others that capture its subjects.
+pub(super) async fn in_the_way(js: &Context, config: &StreamConfig) -> SetupError {
+    let mut captured = Vec::new();
+    for subject in &config.subjects {
+        match overlapping(js, subject).await {
+            Ok(others) if others.is_empty() => {}
+            Ok(others) => captured.push(format!("{subject} (by {})", others.join(", "))),
+            Err(error) => {
+                tracing::debug!(%error, subject, "cannot ask which streams capture the subject");
+            }
+        }
+    }
+    let what = if captured.is_empty() {
+        format!("some of {}", config.subjects.join(", "))
+    } else {
+        captured.join(", ")
+    };
+    SetupError::Conflict(format!(
+        "the stream {} cannot be made, as other streams capture subjects of it: {what}; let them \
+         capture other subjects, or configure other subjects here",
+        config.name
+    ))
 }
 
 /// Returns whether reading from the stream takes nothing away from others.
