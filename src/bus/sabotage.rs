@@ -3,7 +3,7 @@
 //!
 //! Some take away what durable delivery's promise rests on: without it the same schedule must lose
 //! or double signals, or else the tests that find none prove nothing. The others are bars that the
-//! engine panics on, of which none is known.
+//! engine or the worker panics on, of which none is known.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,8 @@ pub(super) struct Sabotage {
     doomed: Option<Doomed>,
     /// A bar that closes at this price makes the thread that took it in stand still for ever.
     standstill: Option<f64>,
+    /// After a bar that closes at this price the worker itself panics.
+    broken: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,11 +40,12 @@ impl Sabotage {
             marker: false,
             doomed: None,
             standstill: None,
+            broken: None,
         }
     }
 
     /// Named in the environment: `no-fence`, `no-marker`, or `message-id-only`, which is both;
-    /// `panic=PRICE`, `panic-once=PRICE`, `standstill=PRICE`.
+    /// `panic=PRICE`, `panic-once=PRICE`, `standstill=PRICE`, `panic-worker=PRICE`.
     fn named(name: &str) -> Self {
         let doomed = |text: &str, once| text.parse().ok().map(|close| Doomed { close, once });
         Self {
@@ -57,14 +60,24 @@ impl Sabotage {
                 Some(("standstill", price)) => price.parse().ok(),
                 _ => None,
             },
+            broken: match name.split_once('=') {
+                Some(("panic-worker", price)) => price.parse().ok(),
+                _ => None,
+            },
         }
     }
 }
+
+/// Whether the bar after which the worker panics has come.
+static BROKEN: AtomicBool = AtomicBool::new(false);
 
 /// Called when the engine has taken in a bar that closes at `close`.
 #[allow(clippy::float_cmp)] // a price chosen for it
 pub(super) fn after_bar(close: f64) {
     static DONE: AtomicBool = AtomicBool::new(false);
+    if sabotage().broken == Some(close) {
+        BROKEN.store(true, Ordering::Relaxed);
+    }
     if sabotage().standstill == Some(close) {
         loop {
             std::thread::park();
@@ -75,6 +88,14 @@ pub(super) fn after_bar(close: f64) {
     {
         let before = DONE.swap(true, Ordering::Relaxed);
         assert!(before && doomed.once, "sabotaged on purpose: a bar of doom");
+    }
+}
+
+/// Called by the loop of the worker, where nothing catches a panic.
+pub(super) fn in_worker() {
+    if sabotage().broken.is_some() {
+        let broken = BROKEN.load(Ordering::Relaxed);
+        assert!(!broken, "sabotaged on purpose: a broken worker");
     }
 }
 
@@ -114,5 +135,6 @@ mod tests {
         assert_eq!(Sabotage::named("panic-once=6.5").doomed, doomed(true));
         assert_eq!(Sabotage::named("panic=yes"), Sabotage::none());
         assert_eq!(Sabotage::named("standstill=6.5").standstill, Some(6.5));
+        assert_eq!(Sabotage::named("panic-worker=6.5").broken, Some(6.5));
     }
 }

@@ -15,6 +15,7 @@ mod group;
 mod input;
 mod ops;
 mod outputs;
+mod panics;
 mod path;
 mod signals;
 mod start;

@@ -32,6 +32,7 @@ use super::drain::{DrainError, round_trip};
 use super::guard::Guard;
 use super::intake::{Arrival, Intake};
 use super::link::Link;
+use super::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::group::{Handover, MemberId, Timing, Way};
@@ -255,6 +256,7 @@ impl Worker {
 
     /// One turn: what has arrived, in the order that matters.
     async fn turn(&mut self) {
+        sabotage::in_worker();
         self.hear();
         let mut direct = Vec::new();
         while let Some(Some(message)) = unconstrained(self.direct.next()).now_or_never() {

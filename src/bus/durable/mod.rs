@@ -51,7 +51,7 @@ use super::intake::{Intake, Refused};
 use super::jetstream::jetstream as api_of;
 use super::link::Link;
 use super::permissions::Denial;
-use super::sabotage::sabotage;
+use super::sabotage::{self, sabotage};
 use super::setup::Setup;
 use crate::clock;
 use crate::config::{Config, JetStreamApi};
@@ -466,6 +466,7 @@ impl Coordinator {
         }
         self.announce();
         loop {
+            sabotage::in_worker();
             if let Some(at) = deadline {
                 let over = tokio::time::Instant::now() + LAST_FLUSH >= at;
                 if over || (self.leases.is_idle() && self.running.is_empty()) {
