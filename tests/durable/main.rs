@@ -31,6 +31,7 @@ mod ownership;
 mod partitions;
 mod permissions;
 mod poison;
+mod questions;
 mod redrive;
 mod removed;
 mod report;
