@@ -7,7 +7,7 @@ use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::task::unconstrained;
 
-use super::queue::Queue;
+use super::queue::{Queue, lane};
 use crate::wire::SubjectPattern;
 
 /// Market data, from all subscriptions.
@@ -18,11 +18,12 @@ impl Feeds {
     pub async fn gather(&mut self, into: &mut Queue) -> u64 {
         let now = Instant::now();
         let mut dropped = 0;
-        for (at, (_, feed)) in self.0.iter_mut().enumerate() {
+        for (at, (pattern, feed)) in self.0.iter_mut().enumerate() {
             // not subject to the scheduler's budget: "nothing there" must mean just that
             unconstrained(std::future::poll_fn(|context| {
                 while let Poll::Ready(Some(message)) = feed.poll_next_unpin(context) {
-                    dropped += into.push(at, message, now);
+                    let lane = lane(pattern, &message.subject);
+                    dropped += into.push(at, lane, message, now);
                 }
                 Poll::Ready(())
             }))

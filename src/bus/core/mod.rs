@@ -283,7 +283,8 @@ impl Worker {
     }
 
     fn hold(&mut self, (feed, message): (usize, Message)) {
-        let dropped = self.pending.push(feed, message, Instant::now());
+        let lane = queue::lane(&self.feeds.0[feed].0, &message.subject);
+        let dropped = self.pending.push(feed, lane, message, Instant::now());
         self.count_dropped(dropped);
     }
 

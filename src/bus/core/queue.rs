@@ -5,9 +5,10 @@
 //! the connection.
 //!
 //! - **Order.** First come, first served, as long as nobody waits for longer than [`FAIR_AFTER`].
-//!   Beyond that the subjects take turns, by bytes, so that a flood on one subject does not make
-//!   all others wait. The order within a subject is always kept.
-//! - **Bound.** Beyond the limit the oldest message of a subject that has more than its share is
+//!   Beyond that the lanes take turns, by bytes, so that a flood on one lane does not make all
+//!   others wait. The order within a lane is always kept. A lane is a symbol, on whatever subjects
+//!   its bars come, because the bars of a series must stay in order.
+//! - **Bound.** Beyond the limit the oldest message of a lane that has more than its share is
 //!   dropped, and counted by the caller.
 //!
 //! Must not know: what a message says.
@@ -20,9 +21,11 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// When the oldest message has waited for longer, subjects take turns.
+use crate::wire::{SubjectParts, SubjectPattern};
+
+/// When the oldest message has waited for longer, lanes take turns.
 const FAIR_AFTER: Duration = Duration::from_millis(100);
-/// Bytes that a subject may work off in its turn.
+/// Bytes that a lane may work off in its turn.
 const TURN: usize = 16 * 1024;
 /// The bytes that a message takes beside its own.
 const OVERHEAD: usize = 384;
@@ -59,13 +62,25 @@ struct Node {
     next: u32,
 }
 
-/// The messages of one subject. Two subjects of the same hash share one, which does no harm.
+/// The messages of one lane. Two symbols of the same hash share one, which does no harm.
 struct Lane {
     first: u32,
     last: u32,
     bytes: usize,
     /// Bytes it may still work off in its turn.
     credit: usize,
+}
+
+/// The lane of messages on `subject`, which `pattern` matches: that of the symbol in it, however it
+/// is spelled there, or one of its own where it names none.
+pub(super) fn lane(pattern: &SubjectPattern, subject: &str) -> u64 {
+    match pattern.parts(subject) {
+        Ok(SubjectParts {
+            symbol: Some(symbol),
+            ..
+        }) => xxh3_64(symbol.as_bytes()),
+        _ => xxh3_64(subject.as_bytes()),
+    }
 }
 
 pub(super) struct Queue {
@@ -110,13 +125,13 @@ impl Queue {
         self.held_back > 0
     }
 
-    /// Takes in a message that came at `now`. Returns how many others were dropped for it.
-    pub fn push(&mut self, feed: usize, mut message: Message, now: Instant) -> u64 {
+    /// Takes in a message that came at `now`, into the [`lane`] of its symbol. Returns how many
+    /// others were dropped for it.
+    pub fn push(&mut self, feed: usize, lane: u64, mut message: Message, now: Instant) -> u64 {
         if self.len() >= SOON && message.payload.len() < COPIED {
             message.payload = Bytes::copy_from_slice(&message.payload);
         }
         let bytes = message.length.max(message.payload.len()) + OVERHEAD;
-        let lane = xxh3_64(message.subject.as_bytes());
         let mut dropped = 0;
         while self.bytes + bytes > self.limit && !self.is_empty() {
             let victim = self.hog(lane, bytes);
@@ -167,7 +182,7 @@ impl Queue {
     pub fn pop(&mut self, now: Instant) -> Option<Waiting> {
         let oldest = self.nodes.get(self.oldest as usize)?;
         let waited = now.saturating_duration_since(oldest.since);
-        // once subjects take turns, they do until nobody waits for half as long
+        // once lanes take turns, they do until nobody waits for half as long
         if waited * 2 <= FAIR_AFTER || (waited <= FAIR_AFTER && self.turns.is_empty()) {
             self.turns.clear();
             return self.pop_of(oldest.lane);

@@ -29,6 +29,12 @@ fn read(waiting: &Waiting) -> (u16, u32) {
     )
 }
 
+/// Into the lane of the message's subject.
+fn push(queue: &mut Queue, message: Message, now: Instant) -> u64 {
+    let lane = lane(&"in.*".parse().unwrap(), &message.subject);
+    queue.push(0, lane, message, now)
+}
+
 fn late(start: Instant) -> Instant {
     start + FAIR_AFTER * 2
 }
@@ -39,7 +45,7 @@ fn who_comes_first_is_served_first_while_nobody_waits_long() {
     let mut queue = Queue::new(1 << 20);
     let came: Vec<(u16, u32)> = (0..100).map(|n| ((n % 7) as u16, n)).collect();
     for (subject, number) in &came {
-        assert_eq!(queue.push(0, message(*subject, *number, 10), start), 0);
+        assert_eq!(push(&mut queue, message(*subject, *number, 10), start), 0);
     }
     let listed: Vec<_> = queue.iter().map(read).collect();
     assert_eq!(listed, came);
@@ -52,10 +58,10 @@ fn a_flood_on_one_subject_makes_no_other_wait() {
     let start = Instant::now();
     let mut queue = Queue::new(64 << 20);
     for number in 0..200 {
-        queue.push(0, message(1, number, 200_000), start);
+        push(&mut queue, message(1, number, 200_000), start);
     }
     for number in 0..5 {
-        queue.push(0, message(2, number, 150), start);
+        push(&mut queue, message(2, number, 150), start);
     }
     let mut before = 0;
     let mut good = Vec::new();
@@ -71,13 +77,41 @@ fn a_flood_on_one_subject_makes_no_other_wait() {
 }
 
 #[test]
+fn a_symbol_keeps_its_order_on_whatever_subjects_its_bars_come() {
+    let start = Instant::now();
+    let mut queue = Queue::new(64 << 20);
+    let pattern: SubjectPattern = "in.>".parse().unwrap();
+    let subjects = ["in.BTC%2FUSDT.1m", "in.BTC%2fUSDT", "in.BTC%2FUSDT.5m"];
+    for number in 0..60 {
+        let mut one = message(7, number, 20_000);
+        one.subject = subjects[number as usize % 3].into();
+        let lane = lane(&pattern, &one.subject);
+        assert_eq!(queue.push(0, lane, one, start), 0);
+    }
+    let mut other = message(8, 60, 10);
+    other.subject = "in.AAPL.1m".into();
+    let other_lane = lane(&pattern, &other.subject);
+    queue.push(0, other_lane, other, start);
+    let served = std::iter::from_fn(|| queue.pop(late(start)));
+    let numbers: Vec<u8> = served.map(|one| one.message.payload[0]).collect();
+    let of_symbol: Vec<u8> = numbers
+        .iter()
+        .copied()
+        .filter(|number| *number < 60)
+        .collect();
+    assert_eq!(of_symbol, (0..60).collect::<Vec<u8>>());
+    // and the other one did not wait for all of them
+    assert!(numbers.iter().position(|number| *number == 60) < Some(10));
+}
+
+#[test]
 fn what_is_too_much_is_dropped_from_who_sends_too_much() {
     let start = Instant::now();
     let mut queue = Queue::new(1 << 20);
     for number in 0..20 {
-        assert_eq!(queue.push(0, message(2, number, 150), start), 0);
+        assert_eq!(push(&mut queue, message(2, number, 150), start), 0);
     }
-    let flood = (0..100).map(|number| queue.push(0, message(1, number, 100_000), start));
+    let flood = (0..100).map(|number| push(&mut queue, message(1, number, 100_000), start));
     let dropped: u64 = flood.sum();
     // ten of them fit
     assert_eq!(dropped, 90);
@@ -99,7 +133,7 @@ fn a_small_message_that_waits_keeps_nothing_else() {
     for number in 0..SOON + 1 {
         let mut small = message(1, 0, 4);
         small.payload = buffer.slice(number..number + 10);
-        queue.push(0, small, start);
+        push(&mut queue, small, start);
     }
     let inside = |waiting: &Waiting| {
         buffer
@@ -113,11 +147,11 @@ fn a_small_message_that_waits_keeps_nothing_else() {
 fn what_was_held_back_is_known_until_it_is_served() {
     let start = Instant::now();
     let mut queue = Queue::new(1 << 20);
-    queue.push(0, message(1, 1, 10), start);
-    queue.push(0, message(2, 2, 10), start);
+    push(&mut queue, message(1, 1, 10), start);
+    push(&mut queue, message(2, 2, 10), start);
     assert!(!queue.has_held_back());
     queue.restart(late(start));
-    queue.push(0, message(1, 3, 10), late(start));
+    push(&mut queue, message(1, 3, 10), late(start));
     // nobody has waited since
     let served: Vec<_> = std::iter::from_fn(|| {
         let waiting = queue.pop(late(start))?;
@@ -170,7 +204,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Push { subject, size } => {
-                    dropped += queue.push(0, message(subject, pushed, size), now);
+                    dropped += push(&mut queue, message(subject, pushed, size), now);
                     pushed += 1;
                     prop_assert!(queue.bytes <= limit || queue.len() == 1);
                 }
