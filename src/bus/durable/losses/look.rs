@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::{Context, ErrorCode};
+use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Account;
 use super::ledger::{Look, Mark};
+use crate::bus::durable::Common;
 use crate::bus::durable::feed::{self, Feed};
 use crate::bus::durable::streams::Unit;
 
@@ -38,12 +40,13 @@ pub(super) struct Reader {
 
 /// Looks at the stream, as it was when the account stood at `mark`.
 pub(super) async fn look(
-    js: &Context,
+    common: &Common,
     unit: &Unit,
     account: &Account,
     mark: Mark,
     reader: &Reader,
 ) -> Result<Look, String> {
+    let js = &common.js;
     let mut arrived = 0;
     let mut state = None;
     if account.whole {
@@ -53,10 +56,10 @@ pub(super) async fn look(
     } else {
         arrived += Feed::waiting(js, unit, mark.through + 1).await?;
     }
-    let mut present = present(js, unit, account, reader, false).await?;
+    let mut present = present(common, unit, account, reader, false).await?;
     if mark.misses(arrived, present) {
         sleep(AGREED).await;
-        let again = self::present(js, unit, account, reader, true).await?;
+        let again = self::present(common, unit, account, reader, true).await?;
         present = present.max(again);
     }
     let state = match state {
@@ -74,17 +77,24 @@ pub(super) async fn look(
 /// Bars that can still be read: those delivered and not taken in, and those to be delivered. The
 /// latter are counted anew if it is `doubted` that the server has their number right.
 async fn present(
-    js: &Context,
+    common: &Common,
     unit: &Unit,
     account: &Account,
     reader: &Reader,
     doubted: bool,
 ) -> Result<u64, String> {
-    let subject = format!("CONSUMER.INFO.{}.{}", unit.stream, reader.consumer);
-    let answer: Response<Info> = timeout(ANSWER, js.request(subject, &()))
+    let api = &common.config.nats.jetstream;
+    let subject = api.subject(&format!(
+        "CONSUMER.INFO.{}.{}",
+        unit.stream, reader.consumer
+    ));
+    // the server refuses any payload, also the `null` that the context would send
+    let answer = timeout(ANSWER, common.client.request(subject, Bytes::new()))
         .await
         .map_err(|_| "the server does not answer".to_owned())?
         .map_err(|error| error.to_string())?;
+    let answer: Response<Info> =
+        serde_json::from_slice(&answer.payload).map_err(|error| error.to_string())?;
     let (sent, pending) = match answer {
         Response::Ok(info) => {
             let sent = Sent {
@@ -103,7 +113,7 @@ async fn present(
     };
     let pending = match pending {
         Some(pending) => pending,
-        None => Feed::waiting(js, unit, sent.seq + 1).await?,
+        None => Feed::waiting(&common.js, unit, sent.seq + 1).await?,
     };
     Ok(sent.count.saturating_sub(reader.taken) + pending)
 }

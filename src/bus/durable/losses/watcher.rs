@@ -61,7 +61,7 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
         let mut turnover = false;
         let place = &common.streams.units[unit as usize];
         if let Some((mark, reader)) = account.mark() {
-            let look = look::look(&common.js, place, account, mark, &reader);
+            let look = look::look(common, place, account, mark, &reader);
             match common.link.unless_lost(look).await {
                 Some(Ok(look)) => {
                     // a stream that is renewed as fast as that may lose bars between two looks
