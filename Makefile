@@ -66,6 +66,10 @@ chaos: ## durable delivery under random faults, then judged (SEED="1 2" MINUTES=
 		$(CARGO) test --test durable chaos::chaos -- --nocapture || exit 1; \
 	done
 
+.PHONY: fuzz
+fuzz: ## hostile input to every reader (SECONDS=60 TARGETS="decode checkpoint")
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
 .PHONY: check
 check: ## formatting, lints, documentation, scripts, tests
 	$(CARGO) fmt --all --check

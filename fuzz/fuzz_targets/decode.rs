@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         default_timeframe: Timeframe::MINUTE,
     });
     let mut elements = 0;
-    decoder.decode(payload, &subject, NOW, |element| {
+    decoder.decode(payload, &subject, NOW, |element, _| {
         elements += 1;
         let Ok(event) = element else { return };
         let bar = event.bar;
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
         let silent = Ok(SubjectParts::default());
-        decoder.decode(&bytes, &silent, NOW, |again| {
+        decoder.decode(&bytes, &silent, NOW, |again, _| {
             assert_eq!(again.as_ref(), Ok(&event));
         });
     });

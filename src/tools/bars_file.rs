@@ -131,6 +131,24 @@ impl BarsFile {
             let size = about.is_file().then_some(about.len());
             (Box::new(file), size)
         };
+        let mut opened =
+            Self::from_reader(input, format, defaults).map_err(|reason| OpenError::Header {
+                path: path.into(),
+                reason,
+            })?;
+        opened.size = size;
+        Ok(opened)
+    }
+
+    /// Reads bars from `input`, whose size is not known.
+    ///
+    /// # Errors
+    /// Why its header is not one of bars.
+    pub fn from_reader(
+        input: Box<dyn Read + Send>,
+        format: Format,
+        defaults: Defaults,
+    ) -> Result<Self, String> {
         let read = Arc::new(AtomicU64::new(0));
         let input = Counted {
             inner: input,
@@ -138,14 +156,9 @@ impl BarsFile {
         };
         let lines = match format {
             Format::Jsonl => Lines::Json(JsonLines::new(BufReader::new(input), defaults)),
-            Format::Csv => {
-                let lines = CsvLines::new(input, defaults);
-                Lines::Csv(lines.map_err(|reason| OpenError::Header {
-                    path: path.into(),
-                    reason,
-                })?)
-            }
+            Format::Csv => Lines::Csv(CsvLines::new(input, defaults)?),
         };
+        let size = None;
         Ok(Self { lines, read, size })
     }
 

@@ -149,5 +149,45 @@ pub(super) fn restore(
     Ok((engine, content.position))
 }
 
+/// The door of the fuzz target: a state behind a right header. Not in any other build.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    use super::{AnalysisConfig, Arc, Engine, HEADER, MAGIC, Position, Snapshot, xxh3_64};
+
+    const MAX_SERIES: usize = 1_000;
+
+    fn position() -> Position {
+        Position {
+            origin: "s".to_owned(),
+            seq: 1,
+            part: 0,
+        }
+    }
+
+    /// The state whose series are in `body`, if they can be continued.
+    #[must_use]
+    pub fn continued(version: u8, body: &[u8], config: &Arc<AnalysisConfig>) -> Option<Engine> {
+        let before = (config.fingerprint(), position());
+        let content = postcard::to_extend(&before, Vec::new()).ok()?;
+        let content = [&content, body].concat();
+        let mut bytes = Vec::from(*MAGIC);
+        bytes.push(version);
+        bytes.extend_from_slice(&xxh3_64(&content).to_le_bytes());
+        bytes.extend_from_slice(&content);
+        let restored = super::restore(&bytes, "s", Arc::clone(config), MAX_SERIES);
+        restored.ok().map(|(engine, _)| engine)
+    }
+
+    /// The bytes behind the position of a checkpoint of `engine`: a `body` for [`continued`].
+    #[must_use]
+    pub fn body(engine: &Engine) -> Option<Vec<u8>> {
+        let bytes = Snapshot::take(engine, position()).encode().ok()?;
+        let content = bytes.get(HEADER..)?;
+        let before = (engine.config().fingerprint(), position());
+        let before = postcard::to_extend(&before, Vec::new()).ok()?;
+        content.strip_prefix(before.as_slice()).map(<[u8]>::to_vec)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,8 @@ use crate::ops::health::{Component, Progress};
 use crate::ops::metrics::Metrics;
 
 use changes::Changes;
+#[cfg(fuzzing)]
+pub use checkpoint::fuzz as checkpoint_fuzz;
 use circuit::Circuit;
 use commit::Committer;
 pub use layout::partition as partition_of;
