@@ -84,7 +84,7 @@ impl Guard {
         }
     }
 
-    /// Whether a message for `place` was said by a member and is new. One that was not is counted
+    /// True if a message for `place` was said by a member and is new. One that was not is counted
     /// and logged.
     pub fn admits(&self, place: Place<'_>, headers: Option<&HeaderMap>, content: &[u8]) -> bool {
         let judged = self.verify(place, headers, content).and_then(|signed| {

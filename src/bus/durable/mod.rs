@@ -135,7 +135,7 @@ struct Common {
 }
 
 impl Common {
-    /// Whether a partition that stops should not wait for its checkpoint any longer: nobody is there
+    /// True if a partition that stops should not wait for its checkpoint any longer: nobody is there
     /// to take it, or the time is needed to give up leases. The next owner computes a little more.
     fn cannot_wait(&self) -> bool {
         let late = |at: tokio::time::Instant| tokio::time::Instant::now() + SPARE >= at;
@@ -165,7 +165,7 @@ impl Common {
         *newest = revision.max(*newest);
     }
 
-    /// Whether a marker at `revision`, which replaced the one at `replaced`, is a copy of one that
+    /// True if a marker at `revision`, which replaced the one at `replaced`, is a copy of one that
     /// is older than what was seen.
     fn is_replayed(&self, unit: u32, revision: u64, replaced: Option<u64>) -> bool {
         let marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);

@@ -71,7 +71,7 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    /// Whether this server or account has no durable delivery to offer at all. Anything else is
+    /// True if this server or account has no durable delivery to offer at all. Anything else is
     /// for somebody to put right, or passes by itself.
     #[must_use]
     pub const fn is_unsupported(&self) -> bool {

@@ -29,7 +29,7 @@ impl Default for LetterBudget {
 }
 
 impl LetterBudget {
-    /// Whether a refused element gets a letter of its own; otherwise it is left for the last one.
+    /// True if a refused element gets a letter of its own; otherwise it is left for the last one.
     pub fn takes(&mut self, element: &[u8]) -> bool {
         if let Some(left) = self.left.checked_sub(element.len()) {
             self.left = left;

@@ -75,7 +75,7 @@ pub(super) async fn look(
 }
 
 /// Bars that can still be read: those delivered and not taken in, and those to be delivered. The
-/// latter are counted anew if it is `doubted` that the server has their number right.
+/// latter are counted again where `doubted` says that the number of the server may be wrong.
 async fn present(
     common: &Common,
     unit: &Unit,

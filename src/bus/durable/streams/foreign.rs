@@ -107,7 +107,7 @@ pub(super) fn sparing(config: &StreamConfig, subjects: &str) -> Result<(), Setup
     Ok(())
 }
 
-/// Whether reading from the stream takes nothing away from others, and finds what was published.
+/// True if reading from the stream takes nothing away from others, and finds what was published.
 fn readable(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
     sparing(config, subjects)?;
     let name = &config.name;
