@@ -18,8 +18,8 @@ pub enum Exit {
     Unhealthy = 1,
     /// Bad command line.
     Usage = 64,
-    /// `replay --strict`: a line of the input is bad. `feed`, `redrive`: not everything went.
-    /// `verify`: a promise is broken.
+    /// `replay`: nothing could be taken, or with `--strict` a line is bad. `feed`, `redrive`: not
+    /// everything went. `verify`: a promise is broken.
     Data = 65,
     /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`;
     /// `verify` found no streams.
@@ -40,8 +40,8 @@ impl Exit {
         (Self::Usage, "bad command line"),
         (
             Self::Data,
-            "replay --strict: a bad line in the input; feed, redrive: not everything was published; \
-             verify: a promise is broken",
+            "replay: nothing in the input could be taken, or with --strict a line is bad; feed, \
+             redrive: not everything was published; verify: a promise is broken",
         ),
         (
             Self::Unreachable,

@@ -76,14 +76,20 @@ fn run_agent() -> Result<Exit, Error> {
 fn replay_files(args: &ReplayArgs) -> Result<Exit, Error> {
     let config = Config::load(&ProcessEnvironment)?;
     let mut out = BufWriter::with_capacity(256 * 1024, io::stdout().lock());
-    let done = replay(&config, args, &mut out)?;
-    if done.skipped > 0 {
-        complain(format_args!(
-            "{} bars, {} signals, {} skipped",
-            done.bars, done.signals, done.skipped
-        ));
+    let done = replay(&config, args, &mut out);
+    if done.cut_short && done.failure.is_none() {
+        // a reader that has gone, such as `head`, has what it wanted
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    complain(&done.summary);
+    if let Some(failure) = done.failure {
+        return Err(failure);
+    }
+    Ok(if done.took_anything() {
+        Exit::Done
+    } else {
+        Exit::Data
+    })
 }
 
 fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
@@ -150,9 +156,8 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     })?;
     if args.json {
         say(&json_line(&report)?)?;
-    } else {
-        complain(&report);
     }
+    complain(&report);
     Ok(if report.is_complete() {
         Exit::Done
     } else {

@@ -208,7 +208,8 @@ fn redirected(dir: &Path, arguments: &str, redirection: &str, variables: &[(&str
 #[test]
 fn a_standard_error_that_is_full_or_closed_changes_no_exit_code() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("bars.jsonl"), "no bar\n").unwrap();
+    let bar = r#"{"symbol":"A","timestamp":1700000040,"open":1,"high":1,"low":1,"close":1}"#;
+    std::fs::write(dir.path().join("bars.jsonl"), format!("no bar\n{bar}\n")).unwrap();
     let bad = [("TECHNICAL_RSI_PERIOD", "x")];
     for redirection in ["2>/dev/full", "2>&-"] {
         for (arguments, variables, code) in [
@@ -250,4 +251,82 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_n
         let code = std::fs::read_to_string(dir.path().join("code")).unwrap();
         assert_eq!(code.trim(), "0", "{arguments}");
     }
+}
+
+#[test]
+fn replay_gives_an_account_on_standard_error_and_exits_65_when_nothing_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let replay = |name: &str, text: &str, more: &[&str]| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let arguments = [&["replay", name][..], more].concat();
+        let output = agent(dir.path(), &[], &arguments);
+        (
+            output.status.code(),
+            stdout(&output).len(),
+            stderr(&output).to_owned(),
+        )
+    };
+    let header = "timestamp,open,high,low,close,volume,symbol,timeframe\n";
+    let row =
+        |minute: u32, close: &str| format!("2026-01-02T10:{minute:02}:00Z,1,9,1,{close},5,A,1m\n");
+    let rows: String = (0..60).map(|minute| row(minute, "2")).collect();
+
+    let (code, printed, said) = replay("good.csv", &format!("{header}{rows}"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(printed > 0);
+    for words in [
+        "60 bars, 11 signals, 0 corrections, 0 duplicates, 0 forming, 0 refused",
+        "first 2026-01-02T10:00:00Z, last 2026-01-02T10:59:00Z",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+    assert!(!said.contains("no signal"), "{said}");
+
+    let text = [
+        header,
+        &row(1, "2"),
+        &row(1, "2"),
+        &row(1, "3"),
+        &row(0, "3"),
+        &row(2, "-3"),
+    ]
+    .concat();
+    let (code, printed, said) = replay("few.csv", &text, &[]);
+    assert_eq!((code, printed), (Some(0), 0), "{said}");
+    for words in [
+        "3 bars, 0 signals, 1 corrections, 1 duplicates, 0 forming, 2 refused (bad_price 1, late 1)",
+        "first 2026-01-02T10:01:00Z, last 2026-01-02T10:01:00Z",
+        "3 bars have only 1 different times, and 2 of them are corrections or duplicates",
+        "A 1m has the most bars, 1 bar of different times; a signal needs 50",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+
+    let sparse = ("TECHNICAL_PUBLISH_FREQUENCY", "100");
+    std::fs::write(dir.path().join("good.csv"), format!("{header}{rows}")).unwrap();
+    let output = agent(dir.path(), &[sparse], &["replay", "good.csv"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = stderr(&output);
+    assert!(said.contains("only every 100th is published"), "{said}");
+
+    for (name, text, words) in [
+        ("header.csv", header, "the input has no bars"),
+        ("empty.jsonl", "", "the input has no bars"),
+        (
+            "bad.jsonl",
+            "no bar\n{}\n",
+            "nothing was taken in, 2 refused",
+        ),
+    ] {
+        let (code, printed, said) = replay(name, text, &[]);
+        assert_eq!((code, printed), (Some(65), 0), "{name}: {said}");
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+
+    // what ends the run early does not take the account away
+    let text = format!("{header}{}nonsense\n{}", row(0, "2"), row(1, "2"));
+    let (code, _, said) = replay("strict.csv", &text, &["--strict"]);
+    assert_eq!(code, Some(65), "{said}");
+    assert!(said.contains("1 bars, 0 signals"), "{said}");
+    assert!(said.contains("strict.csv, line 3: "), "{said}");
 }

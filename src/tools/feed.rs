@@ -6,7 +6,7 @@
 mod address;
 mod source;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use crate::market::Timestamp;
 use crate::ops::logs::complain;
 
 use super::pace::Pace;
+use super::replay::Refused;
 use address::Target;
 use source::Item;
 
@@ -50,15 +51,23 @@ pub struct FeedReport {
     pub confirmed: u64,
     /// Lines and bars that could not be published.
     pub skipped: u64,
+    /// The same by reason.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// The earliest open time of a bar that was published, where it can be read.
+    #[serde(serialize_with = "rfc3339")]
+    pub first: Option<Timestamp>,
+    /// The latest one.
+    #[serde(serialize_with = "rfc3339")]
+    pub last: Option<Timestamp>,
     /// From the first bar to the last confirmation.
     pub seconds: f64,
 }
 
 impl FeedReport {
-    /// Whether everything there was to publish has been, and is confirmed.
+    /// Whether there was something to publish, and all of it was published and is confirmed.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.skipped == 0 && self.confirmed == self.published
+        self.published > 0 && self.skipped == 0 && self.confirmed == self.published
     }
 }
 
@@ -70,9 +79,25 @@ impl fmt::Display for FeedReport {
         };
         write!(
             f,
-            "published {} bars to {} in {:.1} s: {how}, {} skipped",
-            self.published, self.subject, self.seconds, self.skipped
-        )
+            "published {} bars to {} in {:.1} s: {how}, {}",
+            self.published,
+            self.subject,
+            self.seconds,
+            Refused(&self.reasons)
+        )?;
+        if let (Some(first), Some(last)) = (self.first, self.last) {
+            write!(f, "\nfirst {first}, last {last}")?;
+        }
+        Ok(())
+    }
+}
+
+/// For `serialize_with`, which passes references.
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
+fn rfc3339<S: serde::Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => time.serialize_rfc3339(to),
+        None => to.serialize_none(),
     }
 }
 
@@ -89,7 +114,7 @@ pub async fn feed(
     now: Timestamp,
 ) -> anyhow::Result<FeedReport> {
     let target = Target::new(&config.subjects, config.default_timeframe);
-    let (items, total) = source::open(args, config.default_timeframe, now)?;
+    let (items, total) = source::open(args, config, now)?;
     let progress = progress_bar(total);
     let api = &config.nats.jetstream;
     let stream = stream_of(client, api, target.pattern()).await;
@@ -108,13 +133,18 @@ pub async fn feed(
 
     let start = Instant::now();
     let pace = Pace::new(args.rate, start);
-    let mut skipped = 0;
+    let mut reasons = BTreeMap::new();
+    let (mut first, mut last) = (None::<Timestamp>, None::<Timestamp>);
     while let Some(item) = receive.recv().await {
-        let (subject, payload) = match item? {
-            Item::Bar { address, payload } => (target.subject(&address), payload),
-            Item::Skipped(reason) => {
-                skipped += 1;
-                progress.suspend(|| complain(format_args!("skipped: {reason}")));
+        let (subject, payload, time) = match item? {
+            Item::Bar {
+                address,
+                payload,
+                time,
+            } => (target.subject(&address), payload, time),
+            Item::Skipped { reason, told } => {
+                *reasons.entry(reason).or_default() += 1;
+                progress.suspend(|| complain(format_args!("skipped: {told}")));
                 continue;
             }
         };
@@ -122,6 +152,10 @@ pub async fn feed(
             tokio::time::sleep(wait).await;
         }
         publisher.publish(subject, payload).await?;
+        if let Some(time) = time {
+            first = Some(first.map_or(time, |first| first.min(time)));
+            last = Some(last.map_or(time, |last| last.max(time)));
+        }
         progress.inc(1);
     }
     reader.await.context("the reader of bars failed")?;
@@ -132,7 +166,10 @@ pub async fn feed(
         published: publisher.published,
         stream,
         confirmed: publisher.confirmed,
-        skipped,
+        skipped: reasons.values().sum(),
+        reasons,
+        first,
+        last,
         seconds: start.elapsed().as_secs_f64(),
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! What a live run publishes for the same bars in the same order, this prints, byte for byte.
 
+mod summary;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,18 +21,32 @@ use crate::market::BarEvent;
 use crate::ops::logs::complain;
 use crate::wire::{DecodeLimits, Decoder, SubjectParts, encode_signal};
 
+pub(super) use summary::Refused;
+pub use summary::Summary;
+
 /// Bytes between two looks at the progress bar.
 const PROGRESS_STEP: u64 = 64 * 1024;
 
-/// What a replay came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The reason of a line that gives no message at all.
+pub(super) const BAD_LINE: &str = "bad_line";
+
+/// A replay that has ended.
+#[derive(Debug)]
 pub struct Replayed {
-    /// Bars taken in.
-    pub bars: u64,
-    /// Signals printed.
-    pub signals: u64,
-    /// Lines, or elements of lines, that were skipped.
-    pub skipped: u64,
+    /// The bars taken in and the lines refused.
+    pub summary: Summary,
+    /// Whether the reader of the signals went away before the end, as `head` does.
+    pub cut_short: bool,
+    /// The error that ended it before the end of the input.
+    pub failure: Option<Error>,
+}
+
+impl Replayed {
+    /// Whether the input had anything that could be taken.
+    #[must_use]
+    pub const fn took_anything(&self) -> bool {
+        self.summary.bars > 0
+    }
 }
 
 struct Replay<'a, W: Write> {
@@ -39,19 +55,16 @@ struct Replay<'a, W: Write> {
     line: Vec<u8>,
     out: &'a mut W,
     strict: bool,
-    count: Replayed,
+    summary: Summary,
     progress: ProgressBar,
-    /// Whoever read the signals has gone.
+    /// The reader of the signals has gone.
     closed: bool,
 }
 
 /// Prints the signals of the bars in `args.files`, in order, to `out`. Bad lines go to standard
-/// error.
-///
-/// # Errors
-/// [`Error::Data`] at the first bad line when `args.strict`; otherwise only when a file cannot
-/// be read or `out` not be written.
-pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Result<Replayed, Error> {
+/// error. It fails with [`Error::Data`] at the first bad line when `args.strict`, otherwise only
+/// when a file cannot be read or `out` cannot be written.
+pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Replayed {
     let mut replay = Replay {
         engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
             .forgetting(config.series_idle),
@@ -62,20 +75,20 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Resul
         line: Vec::new(),
         out,
         strict: args.strict,
-        count: Replayed::default(),
+        summary: Summary::default(),
         progress: ProgressBar::hidden(),
         closed: false,
     };
-    for path in &args.files {
-        replay.file(path, args)?;
-    }
-    match replay.out.flush() {
-        Err(error) if !replay.closed && error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::new(error)
-                .context("cannot write the signals")
-                .into())
-        }
-        _ => Ok(replay.count),
+    let read = args
+        .files
+        .iter()
+        .try_for_each(|path| replay.file(path, args));
+    let written = replay.flush();
+    replay.summary.explain_silence(&replay.engine);
+    Replayed {
+        summary: replay.summary,
+        cut_short: replay.closed,
+        failure: read.and(written).err(),
     }
 }
 
@@ -92,7 +105,10 @@ impl<W: Write> Replay<'_, W> {
         while let Some(line) = file.next() {
             match line {
                 Ok(line) => self.line(path, line.number, &line.payload)?,
-                Err(LineError::Bad { number, reason }) => self.skip(path, number, &reason)?,
+                Err(LineError::Bad { number, reason }) => {
+                    self.summary.refuse(BAD_LINE, 1);
+                    self.skip(path, number, &reason)?;
+                }
                 Err(error @ LineError::Read { .. }) => {
                     return Err(Error::Data(format!("{}: {error}", path.display())));
                 }
@@ -118,6 +134,8 @@ impl<W: Write> Replay<'_, W> {
                 outcome = match element {
                     Ok(event) => self.bar(path, number, &event),
                     Err(refusal) => {
+                        let elements = refusal.elements as u64;
+                        self.summary.refuse(refusal.reason.name(), elements);
                         let reason = format!("{}: {}", refusal.reason.name(), refusal.detail);
                         self.skip(path, number, &reason)
                     }
@@ -129,14 +147,14 @@ impl<W: Write> Replay<'_, W> {
 
     fn bar(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
         let outcome = self.engine.on_bar(event, clock::now());
+        self.summary.count(event.bar.timestamp, outcome.effect);
         if let Effect::Refused(refusal) = outcome.effect {
             return self.skip(path, number, &refusal.to_string());
         }
-        self.count.bars += 1;
         let Some(signal) = outcome.signal else {
             return Ok(());
         };
-        self.count.signals += 1;
+        self.summary.signals += 1;
         self.line.clear();
         encode_signal(signal, &mut self.line);
         self.line.push(b'\n');
@@ -149,12 +167,22 @@ impl<W: Write> Replay<'_, W> {
         }
     }
 
+    fn flush(&mut self) -> Result<(), Error> {
+        match self.out.flush() {
+            Err(_) if self.closed => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            flushed => Ok(flushed.context("cannot write the signals")?),
+        }
+    }
+
     fn skip(&mut self, path: &Path, number: u64, reason: &str) -> Result<(), Error> {
         let told = format!("{}, line {number}: {reason}", path.display());
         if self.strict {
             return Err(Error::Data(told));
         }
-        self.count.skipped += 1;
         self.progress
             .suspend(|| complain(format_args!("skipped: {told}")));
         Ok(())

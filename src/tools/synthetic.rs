@@ -29,6 +29,8 @@ pub struct Synthetic {
 pub struct SyntheticBar {
     /// Whose bar it is.
     pub symbol: String,
+    /// When it opens.
+    pub time: Timestamp,
     /// The message.
     pub payload: Vec<u8>,
 }
@@ -60,7 +62,7 @@ impl Synthetic {
             let stamp = open_time.to_string();
             let row: Vec<SyntheticBar> = walks
                 .iter_mut()
-                .map(|walk| walk.bar(self.timeframe, &stamp))
+                .map(|walk| walk.bar(self.timeframe, open_time, &stamp))
                 .collect();
             row
         }))
@@ -97,7 +99,7 @@ impl Walk {
         }
     }
 
-    fn bar(&mut self, timeframe: Timeframe, stamp: &str) -> SyntheticBar {
+    fn bar(&mut self, timeframe: Timeframe, time: Timestamp, stamp: &str) -> SyntheticBar {
         let open = self.price;
         let (mut high, mut low) = (open, open);
         // a bar of eight trades, each at most 0.2 % away from the one before
@@ -127,6 +129,7 @@ impl Walk {
         let _ = write!(text, r#","volume":{volume},"source":"synthetic"}}"#);
         SyntheticBar {
             symbol: symbol.clone(),
+            time,
             payload: text.into_bytes(),
         }
     }

@@ -1,24 +1,32 @@
 //! The bars to publish, one message each, from files or made up.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::value::RawValue;
 
 use crate::cli::FeedArgs;
-use crate::market::{Timeframe, Timestamp};
-use crate::tools::bars_file::{BarsFile, Defaults, LineError};
+use crate::config::Config;
+use crate::market::Timestamp;
+use crate::tools::bars_file::{BarsFile, Defaults, Line, LineError};
+use crate::tools::replay::BAD_LINE;
 use crate::tools::synthetic::Synthetic;
+use crate::wire::{DecodeLimits, Decoder, Reason, SubjectParts};
 
 use super::address::Address;
 
-/// What a source gives next.
+/// An entry of a source.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
     /// A bar to publish.
-    Bar { address: Address, payload: Vec<u8> },
-    /// What cannot be published, and why.
-    Skipped(String),
+    Bar {
+        address: Address,
+        payload: Vec<u8>,
+        /// When it opened, where the agent would take it.
+        time: Option<Timestamp>,
+    },
+    /// Something that cannot be published: the name of its reason, and a text for people.
+    Skipped { reason: &'static str, told: String },
 }
 
 type Items = Box<dyn Iterator<Item = anyhow::Result<Item>> + Send>;
@@ -27,7 +35,7 @@ type Items = Box<dyn Iterator<Item = anyhow::Result<Item>> + Send>;
 /// its first error.
 pub(super) fn open(
     args: &FeedArgs,
-    default_timeframe: Timeframe,
+    config: &Config,
     now: Timestamp,
 ) -> anyhow::Result<(Items, Option<u64>)> {
     if args.synthetic {
@@ -35,7 +43,7 @@ pub(super) fn open(
             symbols: args.symbols,
             bars: args.bars,
             seed: args.seed,
-            timeframe: args.input.timeframe.unwrap_or(default_timeframe),
+            timeframe: args.input.timeframe.unwrap_or(config.default_timeframe),
             end: now,
         };
         let timeframe = Some(synthetic.timeframe.to_string());
@@ -46,6 +54,7 @@ pub(super) fn open(
                     timeframe: timeframe.clone(),
                 },
                 payload: bar.payload,
+                time: Some(bar.time),
             })
         });
         let total = u64::from(args.symbols) * u64::from(args.bars);
@@ -62,54 +71,96 @@ pub(super) fn open(
             BarsFile::open(path, args.input.format, defaults)?,
         ));
     }
+    let reader = MessageReader::new(config, now);
     let items = files
         .into_iter()
-        .flat_map(|(path, file)| file.flat_map(move |line| from_line(&path, line)));
+        .flat_map(move |(path, file)| file.flat_map(move |line| reader.items(&path, line)));
     Ok((Box::new(items), None))
 }
 
-/// One line may hold several bars; each is a message of its own.
-fn from_line(
-    path: &std::path::Path,
-    line: Result<crate::tools::bars_file::Line, LineError>,
-) -> Vec<anyhow::Result<Item>> {
-    let skipped = |reason: String| Ok(Item::Skipped(format!("{}: {reason}", path.display())));
-    let line = match line {
-        Ok(line) => line,
-        Err(bad @ LineError::Bad { .. }) => return vec![skipped(bad.to_string())],
-        Err(error) => return vec![Err(error).with_context(|| path.display().to_string())],
-    };
-    let number = line.number;
-    let Ok(text) = std::str::from_utf8(&line.payload) else {
-        return vec![skipped(format!("line {number}: is not UTF-8"))];
-    };
-    let bars: Vec<&str> = if text.starts_with('[') {
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(bars) => bars.iter().map(|bar| bar.get()).collect(),
-            Err(error) => return vec![skipped(format!("line {number}: is no JSON: {error}"))],
-        }
-    } else {
-        vec![text]
-    };
-    let item = |bar: &str| match Address::of(bar) {
-        Ok(address) => Ok(Item::Bar {
-            address,
-            payload: bar.as_bytes().to_vec(),
-        }),
-        Err(reason) => skipped(format!("line {number}: {reason}")),
-    };
-    bars.into_iter().map(item).collect()
+/// Finds the bars of a message.
+#[derive(Debug, Clone, Copy)]
+struct MessageReader {
+    decoder: Decoder,
+    now: Timestamp,
+}
+
+impl MessageReader {
+    fn new(config: &Config, now: Timestamp) -> Self {
+        let decoder = Decoder::new(DecodeLimits {
+            max_payload_bytes: config.max_payload_bytes,
+            default_timeframe: config.default_timeframe,
+        });
+        Self { decoder, now }
+    }
+
+    /// One line may hold several bars; each is a message of its own.
+    fn items(&self, path: &Path, line: Result<Line, LineError>) -> Vec<anyhow::Result<Item>> {
+        let skipped = |reason, told: String| {
+            let told = format!("{}: {told}", path.display());
+            vec![Ok(Item::Skipped { reason, told })]
+        };
+        let line = match line {
+            Ok(line) => line,
+            Err(bad @ LineError::Bad { .. }) => return skipped(BAD_LINE, bad.to_string()),
+            Err(error) => return vec![Err(error).with_context(|| path.display().to_string())],
+        };
+        let number = line.number;
+        let Ok(text) = std::str::from_utf8(&line.payload) else {
+            let reason = Reason::NotJson.name();
+            return skipped(reason, format!("line {number}: is not UTF-8"));
+        };
+        let bars: Vec<&str> = if text.starts_with('[') {
+            match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(bars) => bars.iter().map(|bar| bar.get()).collect(),
+                Err(error) => {
+                    let told = format!("line {number}: is no JSON: {error}");
+                    return skipped(Reason::NotJson.name(), told);
+                }
+            }
+        } else {
+            vec![text]
+        };
+        let item = |bar: &str| match Address::of(bar) {
+            Ok(address) => vec![Ok(Item::Bar {
+                address,
+                payload: bar.as_bytes().to_vec(),
+                time: self.time(bar),
+            })],
+            Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
+        };
+        bars.into_iter().flat_map(item).collect()
+    }
+
+    fn time(&self, bar: &str) -> Option<Timestamp> {
+        let mut time = None;
+        let silent = Ok(SubjectParts::default());
+        self.decoder
+            .decode(bar.as_bytes(), &silent, self.now, |bar, _| {
+                time = bar.ok().map(|bar| bar.bar.timestamp);
+            });
+        time
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::bars_file::Line;
+    use crate::market::Timeframe;
+
+    fn from_line(path: &str, line: Result<Line, LineError>) -> Vec<anyhow::Result<Item>> {
+        let decoder = Decoder::new(DecodeLimits {
+            max_payload_bytes: 1_000,
+            default_timeframe: Timeframe::MINUTE,
+        });
+        let now = Timestamp::from_nanos(1_800_000_000_000_000_000);
+        MessageReader { decoder, now }.items(path.as_ref(), line)
+    }
 
     #[test]
     fn each_bar_of_an_array_is_a_message_and_a_bad_one_is_skipped_by_itself() {
         let payload = br#"[{"s":"A","c":1.10},7, {"s":"B","tf":"1h"}]"#.to_vec();
-        let items = from_line("x.jsonl".as_ref(), Ok(Line { number: 4, payload }));
+        let items = from_line("x.jsonl", Ok(Line { number: 4, payload }));
         let items: Vec<Item> = items.into_iter().map(Result::unwrap).collect();
         assert_eq!(items.len(), 3);
         assert_eq!(
@@ -120,9 +171,12 @@ mod tests {
                     timeframe: None
                 },
                 payload: br#"{"s":"A","c":1.10}"#.to_vec(),
+                time: None,
             }
         );
-        assert!(matches!(&items[1], Item::Skipped(why) if why.starts_with("x.jsonl: line 4: ")));
+        assert!(
+            matches!(&items[1], Item::Skipped { told, .. } if told.starts_with("x.jsonl: line 4: "))
+        );
         assert!(matches!(&items[2], Item::Bar { address, .. } if address.symbol == "B"));
     }
 
@@ -132,10 +186,12 @@ mod tests {
             number: 2,
             reason: "has 3 cells".to_owned(),
         };
-        let items = from_line("x.csv".as_ref(), Err(bad));
-        assert!(matches!(&items[0], Ok(Item::Skipped(why)) if why == "x.csv: line 2: has 3 cells"));
+        let items = from_line("x.csv", Err(bad));
+        assert!(
+            matches!(&items[0], Ok(Item::Skipped { told, .. }) if told == "x.csv: line 2: has 3 cells")
+        );
         let error = std::io::Error::other("gone");
-        let items = from_line("x.csv".as_ref(), Err(LineError::Read { number: 9, error }));
+        let items = from_line("x.csv", Err(LineError::Read { number: 9, error }));
         assert!(items[0].is_err());
     }
 }

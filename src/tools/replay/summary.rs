@@ -1,0 +1,177 @@
+//! The account of a replay, for people: what was taken, what was not, and why no signal came.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::engine::{Effect, Engine, Refusal};
+use crate::market::{SeriesKey, Timestamp};
+use crate::wire::Reason;
+
+/// Counts of one replay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Bars taken in, of which some are forming, corrections or duplicates.
+    pub bars: u64,
+    /// Signals printed.
+    pub signals: u64,
+    /// Bars that were still forming.
+    pub forming: u64,
+    /// Bars that replaced one of the same time.
+    pub corrections: u64,
+    /// Bars that equal the one before.
+    pub duplicates: u64,
+    /// Lines and elements that were not taken, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// The earliest open time of a bar taken in.
+    pub first: Option<Timestamp>,
+    /// The latest one.
+    pub last: Option<Timestamp>,
+    /// Why there was no signal; none where there was one.
+    pub silence: Option<String>,
+}
+
+impl Summary {
+    /// Counts a bar that opened at `time` and did `effect`.
+    pub(super) fn count(&mut self, time: Timestamp, effect: Effect) {
+        match effect {
+            Effect::Refused(Refusal::Late { .. }) => return self.refuse(Reason::Late.name(), 1),
+            Effect::Refused(Refusal::TooManySeries { .. }) => {
+                return self.refuse(Reason::TooManySeries.name(), 1);
+            }
+            Effect::Appended => {}
+            Effect::Corrected => self.corrections += 1,
+            Effect::Duplicate => self.duplicates += 1,
+            Effect::Forming => self.forming += 1,
+        }
+        self.bars += 1;
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+    }
+
+    pub(super) fn refuse(&mut self, reason: &'static str, elements: u64) {
+        *self.refused.entry(reason).or_default() += elements;
+    }
+
+    /// Finds out why there is no signal, if there is none.
+    pub(super) fn explain_silence(&mut self, engine: &Engine) {
+        self.silence = (self.signals == 0).then(|| self.silence_of(engine));
+    }
+
+    fn silence_of(&self, engine: &Engine) -> String {
+        if self.bars == 0 {
+            return match self.refused.values().sum::<u64>() {
+                0 => "the input has no bars".to_owned(),
+                refused => format!("nothing was taken in, {refused} refused"),
+            };
+        }
+        let longest = engine
+            .iter()
+            .map(|(_, series)| series)
+            .max_by_key(|series| {
+                // of equal ones always the same, however the engine lists them
+                let SeriesKey { symbol, timeframe } = series.key();
+                (
+                    series.bars(),
+                    std::cmp::Reverse((symbol.clone(), *timeframe)),
+                )
+            });
+        let Some(longest) = longest else {
+            return "every bar is still forming".to_owned();
+        };
+        let (config, have) = (engine.config(), longest.bars());
+        let series = format!("{} {}", longest.key().symbol, longest.key().timeframe);
+        let needed = config.min_bars;
+        if have >= needed as u64 {
+            return format!(
+                "{series} has {have} bars, and only every {}th is published \
+                 (TECHNICAL_PUBLISH_FREQUENCY)",
+                config.publish_frequency
+            );
+        }
+        let noun = if have == 1 { "bar" } else { "bars" };
+        let mut text = format!(
+            "{series} has the most bars, {have} {noun} of different times; a signal needs {needed} \
+             (TECHNICAL_MIN_BARS_REQUIRED)"
+        );
+        let same = self.corrections + self.duplicates;
+        if same > 0 {
+            let times = self.bars - same - self.forming;
+            text = format!(
+                "{} bars have only {times} different times, and {same} of them are corrections or \
+                 duplicates; {text}",
+                self.bars - self.forming
+            );
+        }
+        text
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bars, {} signals, {} corrections, {} duplicates, {} forming, {}",
+            self.bars,
+            self.signals,
+            self.corrections,
+            self.duplicates,
+            self.forming,
+            Refused(&self.refused)
+        )?;
+        if let (Some(first), Some(last)) = (self.first, self.last) {
+            write!(f, "\nfirst {first}, last {last}")?;
+        }
+        if let Some(silence) = &self.silence {
+            write!(f, "\nno signal: {silence}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How much was refused, with the reasons.
+pub(in crate::tools) struct Refused<'a>(pub &'a BTreeMap<&'static str, u64>);
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused", self.0.values().sum::<u64>())?;
+        let mut before = " (";
+        for (reason, count) in self.0 {
+            write!(f, "{before}{reason} {count}")?;
+            before = ", ";
+        }
+        f.write_str(if self.0.is_empty() { "" } else { ")" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn every_effect_is_counted_and_the_times_span_what_was_taken() {
+        let mut summary = Summary::default();
+        for (time, effect) in [
+            (120, Effect::Appended),
+            (60, Effect::Appended),
+            (180, Effect::Appended),
+            (180, Effect::Corrected),
+            (180, Effect::Duplicate),
+            (240, Effect::Forming),
+            (1, Effect::Refused(Refusal::Late { newest: at(180) })),
+            (999, Effect::Refused(Refusal::TooManySeries { limit: 1 })),
+        ] {
+            summary.count(at(time), effect);
+        }
+        summary.refuse("bad_price", 2);
+        assert_eq!(
+            summary.to_string(),
+            "6 bars, 0 signals, 1 corrections, 1 duplicates, 1 forming, \
+             4 refused (bad_price 2, late 1, too_many_series 1)\n\
+             first 1970-01-01T00:01:00Z, last 1970-01-01T00:04:00Z"
+        );
+    }
+}
