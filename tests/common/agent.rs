@@ -110,18 +110,30 @@ impl Agent {
         self.home.path()
     }
 
-    /// Returns when `/readyz` says yes; panics with its output if the agent ends instead.
+    /// Returns when `/readyz` says yes; panics with its output if the agent ends instead, and with
+    /// what it is missing if that takes too long.
     pub fn wait_ready(&mut self) {
-        until(&format!("{}/readyz", self.http), || {
+        let start = Instant::now();
+        loop {
             if let Some(status) = self.process.try_wait().expect("a child process") {
                 panic!(
                     "the agent ended ({status}) before it was ready:\n{}",
                     self.output()
                 );
             }
-            self.try_get("/readyz")
-                .filter(|response| response.status == 200)
-        });
+            let answer = self.try_get("/readyz");
+            if answer.as_ref().is_some_and(|answer| answer.status == 200) {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "agent {} is not ready after {PATIENCE:?}: {:?}, health {:?}",
+                self.pid(),
+                answer.map(|answer| answer.body),
+                self.try_get("/health").map(|answer| answer.body),
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Where it answers HTTP, as `host:port`.

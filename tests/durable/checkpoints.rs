@@ -1,10 +1,14 @@
 //! Checkpoints that cannot be read now are waited for; those that are damaged are passed over. A
 //! purged table of leases is written again.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use async_nats::jetstream::Context;
+use serde_json::Value;
 
 use crate::common::{Agent, NatsServer, PATIENCE, until};
-use crate::feeder::{connect, feed};
+use crate::feeder::{bar, connect, feed, store};
 use crate::history::{contents, settle};
 use crate::{agent, permissions};
 
@@ -110,6 +114,55 @@ async fn a_checkpoint_that_cannot_be_read_now_is_waited_for() {
     settle(&js, 30, 1).await;
     second.wait_ready();
     assert_eq!(says(&second, PASSED_OVER), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_fails_and_moves_to_another_member_is_no_longer_a_reason_not_to_be_ready()
+{
+    const SYMBOLS: usize = 24;
+    let mut server = permissions::server(&permissions::block());
+    let js = permissions::source(&server).await;
+    let feed = async |rounds: Range<u64>| {
+        for (n, symbol) in rounds.flat_map(|n| (0..SYMBOLS).map(move |symbol| (n, symbol))) {
+            let subject = format!("raw.market_data.price.S{symbol}.1m");
+            let (payload, id) = (bar(symbol, n).to_string(), format!("{symbol}-{n}"));
+            store(&js, &subject, &payload, &id).await;
+        }
+    };
+    let mut first = permissions::restricted(&server, &[]);
+    first.wait_ready();
+    feed(0..10).await;
+    settle(&js, 10 * SYMBOLS as u64, SYMBOLS as u64).await;
+    first.wait_metrics(&[("technical_checkpoint_age_seconds", 0.0)]);
+    // it stands by for the time being: what it takes over, it has to load
+    let mut second = permissions::restricted(&server, &[("LOG_LEVEL", "DEBUG")]);
+    second.wait_ready();
+    let reading = format!("$JS.API.STREAM.MSG.GET.{CHECKPOINTS}");
+    server.reload_with(permissions::configured(&permissions::without(&reading)));
+    first.kill();
+    until("three partitions that have failed twice", || {
+        let logs = second.logs();
+        let again = |line: &&Value| line["failure.times"].as_u64() == Some(2);
+        let failed: BTreeSet<u64> = logs
+            .iter()
+            .filter(again)
+            .filter_map(|line| line["unit"].as_u64())
+            .collect();
+        (failed.len() >= 3).then_some(())
+    });
+
+    // some of them move to a member that is allowed to load them
+    let mut third = permissions::trusted(&server, &[]);
+    third.wait_ready();
+    server.reload_with(permissions::configured(&permissions::block()));
+    second.wait_ready();
+
+    feed(10..20).await;
+    settle(&js, 20 * SYMBOLS as u64, SYMBOLS as u64).await;
+    for agent in [&mut second, &mut third] {
+        agent.sigterm();
+        assert_eq!(agent.wait_exit(), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

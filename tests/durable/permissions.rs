@@ -52,6 +52,12 @@ pub fn restricted(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
     agent(server, &[&user, more].concat())
 }
 
+/// An agent that may do everything.
+pub fn trusted(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
+    let user = [("NATS_USER", "source"), ("NATS_PASSWORD", "s")];
+    agent(server, &[&user, more].concat())
+}
+
 pub async fn source(server: &NatsServer) -> Context {
     let client = async_nats::ConnectOptions::with_user_and_password("source".into(), "s".into())
         .connect(server.url())

@@ -23,7 +23,7 @@ impl Coordinator {
                 self.start(unit);
             }
         }
-        self.forgive();
+        self.clear_failures();
         self.restart_stalled();
         self.look_at_unowned();
         self.common.report_retention();
@@ -56,12 +56,13 @@ impl Coordinator {
         }
     }
 
-    /// Forgives partitions that work again.
-    fn forgive(&mut self) {
-        let running = &self.running;
+    /// Forgets the failures of partitions that work again, and of those that another member owns
+    /// now: they are no reason why this one should not be ready.
+    fn clear_failures(&mut self) {
+        let (running, leases) = (&self.running, &self.leases);
         self.failures.retain(|unit, _| {
             let works = |running: &Running| running.gauges.recovered.load(Ordering::Relaxed);
-            !running.get(unit).is_some_and(works)
+            leases.holds(*unit) && !running.get(unit).is_some_and(works)
         });
     }
 
