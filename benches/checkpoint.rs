@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use technical_analysis_agent::engine::{AnalysisConfig, Engine, SeriesSnapshot};
 use technical_analysis_agent::indicators::{catalogue, parse};
-use technical_analysis_agent::market::{Bar, BarEvent, Timeframe, Timestamp};
+use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::{DecodeLimits, Decoder};
 
@@ -196,7 +196,7 @@ fn state(series: &[Vec<Bar>], indicators: &str) -> Vec<SeriesSnapshot> {
                 symbol: format!("SYM{number}").into(),
                 timeframe: Timeframe::MINUTE,
                 bar: *bar,
-                is_final: true,
+                finality: Finality::Final,
                 source: None,
             };
             now += 12_345_678;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
-use technical_analysis_agent::market::{Bar, BarEvent, SeriesKey, Timeframe, Timestamp};
+use technical_analysis_agent::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
 use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
@@ -77,7 +77,11 @@ fn event(symbol: &str, bar: Bar, is_final: bool) -> BarEvent<'_> {
         symbol: Cow::Borrowed(symbol),
         timeframe: Timeframe::MINUTE,
         bar,
-        is_final,
+        finality: if is_final {
+            Finality::Final
+        } else {
+            Finality::Forming
+        },
         source: Some(Cow::Borrowed("synthetic")),
     }
 }

@@ -20,7 +20,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use technical_analysis_agent::engine::{AnalysisConfig, Engine};
-//! use technical_analysis_agent::market::{Bar, BarEvent, Timeframe, Timestamp};
+//! use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 //!
 //! let config = AnalysisConfig { min_bars: 1, ..AnalysisConfig::default() };
 //! let mut engine = Engine::new(Arc::new(config), 100);
@@ -29,7 +29,7 @@
 //!     open: 10.0, high: 12.0, low: 9.0, close: 11.0, volume: 500.0,
 //! };
 //! let event = BarEvent {
-//!     symbol: "AAPL".into(), timeframe: Timeframe::DAY, bar, is_final: true, source: None,
+//!     symbol: "AAPL".into(), timeframe: Timeframe::DAY, bar, finality: Finality::Final, source: None,
 //! };
 //! let outcome = engine.on_bar(&event, Timestamp::from_epoch(1_700_086_400));
 //! assert_eq!(outcome.signal.unwrap().close, 11.0);

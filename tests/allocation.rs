@@ -7,7 +7,7 @@ use std::sync::Arc;
 use allocation_counter::measure;
 use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
 use technical_analysis_agent::indicators::{catalogue, parse};
-use technical_analysis_agent::market::{Bar, BarEvent, Timeframe, Timestamp};
+use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
 
@@ -51,7 +51,11 @@ fn event(bar: Bar, is_final: bool) -> BarEvent<'static> {
         symbol: Cow::Borrowed("SYN1"),
         timeframe: Timeframe::MINUTE,
         bar,
-        is_final,
+        finality: if is_final {
+            Finality::Final
+        } else {
+            Finality::Forming
+        },
         source: Some(Cow::Borrowed("synthetic")),
     }
 }

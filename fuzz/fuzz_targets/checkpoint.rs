@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use technical_analysis_agent::bus::durable::checkpoint_fuzz::{body, continued};
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
-use technical_analysis_agent::market::{Bar, BarEvent, Timeframe, Timestamp};
+use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 
 /// Set in the first byte: the rest is a list of changes.
 const CHANGES: u8 = 0x80;
@@ -50,7 +50,7 @@ fn add(engine: &mut Engine, symbol: &str, timeframe: Timeframe, minute: u32, pri
             close: price,
             volume: f64::from(minute),
         },
-        is_final: true,
+        finality: Finality::Final,
         source: None,
     };
     let _ = engine.on_bar(&event, timestamp);

@@ -149,7 +149,8 @@ impl Intake {
             decoder: Decoder::new(DecodeLimits {
                 max_payload_bytes: config.max_payload_bytes,
                 default_timeframe: config.default_timeframe,
-            }),
+            })
+            .with_final_rule(config.final_rule),
             encoder: Encoder::new(),
             headers: SignalHeaders::new(&config.agent_name, &config.group, VERSION),
             dead_letters: DeadLetters::new(&config.agent_name),
@@ -222,7 +223,7 @@ impl Intake {
                 &parts,
                 arrival.now,
                 |element, bytes| match element {
-                    Ok(event) => self.bar(&event, bytes, &envelope),
+                    Ok(event) => self.bars(&event, bytes, &envelope),
                     Err(refusal) => self.refuse(&refusal, &envelope),
                 },
             );
@@ -292,7 +293,8 @@ impl Intake {
             .observe(latency.as_secs_f64());
     }
 
-    fn bar(&mut self, event: &BarEvent<'_>, bytes: &[u8], envelope: &Envelope<'_>) {
+    /// Takes in a bar, after the one that it completes.
+    fn bars(&mut self, event: &BarEvent<'_>, bytes: &[u8], envelope: &Envelope<'_>) {
         if self
             .resume
             .as_mut()
@@ -300,6 +302,13 @@ impl Intake {
         {
             return;
         }
+        if let Some(complete) = self.engine.closed_by(event) {
+            self.bar(&complete, bytes, envelope);
+        }
+        self.bar(event, bytes, envelope);
+    }
+
+    fn bar(&mut self, event: &BarEvent<'_>, bytes: &[u8], envelope: &Envelope<'_>) {
         let started = Instant::now();
         let outcome = self.engine.on_bar(event, envelope.arrival.now);
         sabotage::after_bar(event.bar.close);

@@ -306,6 +306,12 @@ pub const SECTIONS: &[Section] = &[
                 "for input that names none",
             ),
             set(
+                "TECHNICAL_FINAL",
+                "flag",
+                "next",
+                "when a bar is complete: flag, by its own flag (without one it is); next, when the next of its series comes",
+            ),
+            set(
                 "TECHNICAL_DATA_WINDOW_SIZE",
                 "200",
                 "200",

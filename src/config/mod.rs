@@ -37,7 +37,7 @@ pub use violation::{ConfigError, Given, Violation};
 
 use crate::engine::AnalysisConfig;
 use crate::market::Timeframe;
-use crate::wire::{SubjectPattern, SubjectTemplate};
+use crate::wire::{FinalRule, SubjectPattern, SubjectTemplate};
 
 use check::{Check, count, field, name, one_of, seconds, whole_seconds};
 use raw::Raw;
@@ -75,6 +75,8 @@ pub struct Config {
     pub dead_letter_subject: String,
     /// For input that names none.
     pub default_timeframe: Timeframe,
+    /// When a bar is complete.
+    pub final_rule: FinalRule,
     /// What is computed.
     pub analysis: AnalysisConfig,
     /// Series kept at most.
@@ -227,6 +229,7 @@ impl Config {
             forming_subject: subjects.forming,
             dead_letter_subject: subjects.dead_letter,
             default_timeframe,
+            final_rule: check.read(&field!(raw.technical_final), one_of(FINAL_RULES)),
             durable: durable::read(raw, check, analysis.window),
             analysis,
             max_series: check.read(&field!(raw.technical_max_series), count(1..=10_000_000)),
@@ -259,6 +262,8 @@ const DELIVERIES: &[(&str, Delivery)] = &[
     ("core", Delivery::Core),
     ("durable", Delivery::Durable),
 ];
+
+const FINAL_RULES: &[(&str, FinalRule)] = &[("flag", FinalRule::Flag), ("next", FinalRule::Next)];
 
 fn http_addr(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {

@@ -35,6 +35,7 @@ pub(super) struct Raw {
     pub technical_dead_letter_subject: Option<String>,
     pub technical_max_payload_bytes: Option<String>,
     pub technical_default_timeframe: Option<String>,
+    pub technical_final: Option<String>,
     pub technical_data_window_size: Option<String>,
     pub technical_min_bars_required: Option<String>,
     pub technical_publish_frequency: Option<String>,

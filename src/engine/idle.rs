@@ -73,7 +73,7 @@ impl Engine {
         let mut silent = Vec::new();
         let mut none_before = i64::MAX;
         for (id, series) in self.iter() {
-            let Some((at, _)) = series.position() else {
+            let Some(at) = series.last_open() else {
                 continue;
             };
             let until = at

@@ -10,6 +10,7 @@ mod alerts;
 mod analysis;
 mod columns;
 mod config;
+mod forming;
 mod idle;
 mod ring;
 mod series;
@@ -22,6 +23,7 @@ use hashbrown::HashMap;
 
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
+pub use forming::FormingBar;
 pub use ring::Ring;
 pub use series::Series;
 pub use signal::{Momentum, Readings, Signal, Trend};
@@ -32,7 +34,9 @@ use idle::Idle;
 use series::Order;
 
 use crate::indicators::Instance;
-use crate::market::{Bar, BarEvent, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp};
+use crate::market::{
+    Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp,
+};
 
 /// Bytes for the key of a series, its place in tables and the allocator.
 const KEEPING: usize = 512;
@@ -75,7 +79,7 @@ pub enum Effect {
     Corrected,
     /// It equals the last bar: nothing happened.
     Duplicate,
-    /// It is still forming: nothing was kept.
+    /// It is still forming: no complete bar changed.
     Forming,
     /// It was not taken.
     Refused(Refusal),
@@ -120,11 +124,22 @@ pub struct Engine {
     /// The state that a bar is tried on.
     trial: State,
     signal: Signal,
-    /// The series at work and its newest bar before that.
-    working: Option<(SeriesId, Option<Bar>)>,
+    working: Option<Working>,
     /// The series at work as it was, where the bar starts it anew.
     replaced: Option<Series>,
     idle: Idle,
+    /// Whether a series may have a bar that is forming until the next one comes.
+    has_forming: bool,
+}
+
+/// What it takes to take back the bar at work.
+#[derive(Debug)]
+struct Working {
+    series: SeriesId,
+    /// The newest bar of the series before it.
+    newest: Option<Bar>,
+    /// When it opened.
+    at: Timestamp,
 }
 
 impl Engine {
@@ -145,6 +160,7 @@ impl Engine {
             working: None,
             replaced: None,
             idle: Idle::never(),
+            has_forming: false,
         }
     }
 
@@ -195,7 +211,8 @@ impl Engine {
     }
 
     /// Takes in one bar that arrived at `now`. Within a series, a later bar is appended, an
-    /// equal timestamp replaces the last bar, an earlier one is refused.
+    /// equal timestamp replaces the last bar, an earlier one is refused. The bar that it completes,
+    /// if any, must be taken in before it ([`Self::closed_by`]).
     ///
     /// A panic in here leaves the engine usable after [`Self::roll_back`].
     pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
@@ -203,21 +220,30 @@ impl Engine {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };
+        let until_next = event.finality == Finality::UntilNext;
+        self.has_forming |= until_next;
         let mut begun = false;
         let id = match self.index.get(&key) {
             Some(id) => {
                 let id = *id;
                 let newest = self.get(id).and_then(Series::position);
                 if self.is_after_silence(newest.map(|(at, _)| at), event) {
-                    if !event.is_final {
+                    if !event.finality.is_final() {
+                        if let Some(series) = self.series[id.index()].as_mut()
+                            && until_next
+                        {
+                            series.hold(event);
+                        }
                         return Outcome::silent(None, Effect::Forming);
                     }
                     self.start_anew(id);
                 }
                 id
             }
-            // a series begins with its first final bar
-            None if !event.is_final => return Outcome::silent(None, Effect::Forming),
+            // a series begins with a bar that is complete, or will be when the next one comes
+            None if event.finality == Finality::Forming => {
+                return Outcome::silent(None, Effect::Forming);
+            }
             None => match self.begin(event) {
                 Ok(id) => {
                     begun = true;
@@ -231,20 +257,35 @@ impl Engine {
         };
         series.touch(now);
         let order = series.order(event.bar.timestamp);
+        let is_final = event.finality.is_final();
         let effect = match order {
+            Order::Late { .. }
+                if event.finality == Finality::History && series.contains(&event.bar) =>
+            {
+                Effect::Duplicate
+            }
             Order::Late { newest } => Effect::Refused(Refusal::Late { newest }),
             // what still calls a complete bar forming is behind it
-            Order::Equal if !event.is_final => Effect::Duplicate,
+            Order::Equal if !is_final => Effect::Duplicate,
             Order::Equal if series.is_duplicate(&event.bar) => Effect::Duplicate,
             Order::Equal => Effect::Corrected,
-            Order::Later if event.is_final => Effect::Appended,
+            Order::Later if is_final => Effect::Appended,
+            Order::Later if until_next => match series.forming() {
+                Some(held) if event.bar.timestamp < held.timestamp() => Effect::Appended,
+                Some(_) if series.repeats_forming(event) => Effect::Duplicate,
+                _ => Effect::Forming,
+            },
             Order::Later => Effect::Forming,
         };
         let missing = match effect {
             Effect::Appended => series.missing_before(event.bar.timestamp),
             _ => 0,
         };
-        self.working = Some((id, series.ring().newest()));
+        self.working = Some(Working {
+            series: id,
+            newest: series.ring().newest(),
+            at: event.bar.timestamp,
+        });
         let (config, trial, signal) = (&self.config, &mut self.trial, &mut self.signal);
         let publish = match effect {
             Effect::Appended => series.append(event, config, trial, signal),
@@ -252,6 +293,11 @@ impl Engine {
             Effect::Forming => series.peek(event, config, trial, signal),
             Effect::Duplicate | Effect::Refused(_) => false,
         };
+        match effect {
+            Effect::Appended => series.release(event.bar.timestamp),
+            Effect::Forming if until_next => series.hold(event),
+            _ => {}
+        }
         self.working = None;
         self.replaced = None;
         if effect == Effect::Appended {
@@ -269,7 +315,12 @@ impl Engine {
     /// Takes back the bar that was at work when [`Self::on_bar`] panicked; what was kept before
     /// it is as it was. A series that the bar would have begun is forgotten.
     pub fn roll_back(&mut self) {
-        let Some((id, newest)) = self.working.take() else {
+        let Some(Working {
+            series: id,
+            newest,
+            at,
+        }) = self.working.take()
+        else {
             return;
         };
         self.trial = State::new(&self.config);
@@ -279,15 +330,22 @@ impl Engine {
         }
         if let Some(series) = self.series[id.index()].as_mut() {
             series.roll_back(newest);
-            if series.ring().is_empty() {
+            // a forming bar that cannot be taken in would make every later one panic
+            if series.forming().is_some_and(|held| held.timestamp() == at) {
+                series.release(at);
+            }
+            if series.last_open().is_none() {
                 self.forget(id);
             }
         }
     }
 
-    /// The signal of a series' newest bar, computed once more.
+    /// The signal of a series' newest complete bar, computed once more.
     pub fn latest(&mut self, id: SeriesId) -> Option<&Signal> {
         let series = self.series.get(id.index())?.as_ref()?;
+        if series.ring().is_empty() {
+            return None;
+        }
         series.latest(&self.config, &mut self.trial, &mut self.signal);
         Some(&self.signal)
     }

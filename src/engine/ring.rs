@@ -183,14 +183,7 @@ impl Ring {
     /// The bars as values, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = Bar> + '_ {
         let bars = self.bars();
-        (0..bars.len()).map(move |i| Bar {
-            timestamp: Timestamp::from_nanos(bars.timestamps[i]),
-            open: bars.open[i],
-            high: bars.high[i],
-            low: bars.low[i],
-            close: bars.close[i],
-            volume: bars.volume[i],
-        })
+        (0..bars.len()).map(move |i| bars.at(i))
     }
 
     /// Those of values.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::State;
 use super::config::AnalysisConfig;
+use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
 use crate::market::{Bar, BarEvent, SeriesKey, Timestamp};
@@ -30,6 +31,9 @@ pub struct Series {
     source: Option<Arc<str>>,
     /// When a bar last arrived.
     touched: Timestamp,
+    /// The bar that the next one completes. Formats write it beside the rest of the series.
+    #[serde(skip)]
+    pub(super) forming: Option<FormingBar>,
 }
 
 /// What a bar means to a series, by its timestamp.
@@ -51,6 +55,7 @@ impl Series {
             revision: 0,
             source: None,
             touched: Timestamp::from_nanos(i64::MIN),
+            forming: None,
         }
     }
 
@@ -102,6 +107,13 @@ impl Series {
         self.ring
             .newest()
             .is_some_and(|newest| newest.same_values(bar))
+    }
+
+    /// Whether the window holds this bar.
+    pub(super) fn contains(&self, bar: &Bar) -> bool {
+        let bars = self.ring.bars();
+        let at = bars.timestamps.binary_search(&bar.timestamp.nanos());
+        at.is_ok_and(|at| bars.at(at).same_values(bar))
     }
 
     /// Appends a later bar. True when its signal is to be published.
@@ -241,7 +253,7 @@ impl Series {
 
     /// Whether a deserialized series can be worked with.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
-        self.ring.window() == config.window && self.ring.is_sound() && !self.ring.is_empty()
+        self.ring.window() == config.window && self.ring.is_sound() && self.last_open().is_some()
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Series, SeriesId};
+use super::{Engine, FormingBar, Series, SeriesId};
 
 /// The complete state of one series. Continuing it gives the bits that the series itself
 /// would have given.
@@ -42,6 +42,19 @@ impl SeriesSnapshot {
         ring.put(bytes).ok_or(RestoreError::Damaged)
     }
 
+    /// Moves the bar out that is forming until the next one comes: no format writes it with the
+    /// rest of its series.
+    pub fn take_forming(&mut self) -> Option<FormingBar> {
+        let forming = self.series.forming().cloned();
+        self.series.set_forming(None);
+        forming
+    }
+
+    /// Moves the bar in that [`Self::take_forming`] has moved out.
+    pub fn put_forming(&mut self, forming: FormingBar) {
+        self.series.set_forming(Some(forming));
+    }
+
     /// The series in it.
     #[must_use]
     pub const fn series(&self) -> &Series {
@@ -77,6 +90,7 @@ impl Engine {
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }
+        self.has_forming |= series.forming().is_some();
         let newest = series.position();
         if let Some(id) = self.index.get(series.key()) {
             let id = *id;

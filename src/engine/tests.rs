@@ -1,6 +1,7 @@
 //! The engine from outside. Expected values are worked out by hand, with periods short enough
 //! for that; where a run is compared with another run, the other one is plainer.
 
+mod forming;
 mod judgement;
 mod keeping;
 mod order;
@@ -29,13 +30,13 @@ fn bar(symbol: &'static str, n: i64, close: f64) -> BarEvent<'static> {
             close,
             volume: 100.0,
         },
-        is_final: true,
+        finality: Finality::Final,
         source: None,
     }
 }
 
 fn forming(mut event: BarEvent<'static>) -> BarEvent<'static> {
-    event.is_final = false;
+    event.finality = Finality::Forming;
     event
 }
 

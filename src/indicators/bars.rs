@@ -28,6 +28,19 @@ pub fn last(column: &[f64], n: usize) -> Option<&[f64]> {
 }
 
 impl<'a> Bars<'a> {
+    /// The bar at `index`, counted from the oldest.
+    #[must_use]
+    pub fn at(self, index: usize) -> Bar {
+        Bar {
+            timestamp: Timestamp::from_nanos(self.timestamps[index]),
+            open: self.open[index],
+            high: self.high[index],
+            low: self.low[index],
+            close: self.close[index],
+            volume: self.volume[index],
+        }
+    }
+
     /// The last `n` bars, or nothing while there are fewer.
     #[inline]
     #[must_use]

@@ -4,6 +4,29 @@ use std::borrow::Cow;
 
 use super::{Bar, Timeframe};
 
+/// Whether a bar is complete, as its source says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finality {
+    /// The bar is complete.
+    Final,
+    /// The bar is complete, and its source says that it revises one sent before.
+    Revised,
+    /// The bar is complete and part of a snapshot, which repeats bars sent before.
+    History,
+    /// The bar is forming; another one will be marked as complete.
+    Forming,
+    /// The bar is forming until the next of its series comes: its source marks none as complete.
+    UntilNext,
+}
+
+impl Finality {
+    /// Whether the bar is complete as it stands.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Final | Self::Revised | Self::History)
+    }
+}
+
 /// One bar of one series as its source sent it, borrowed from the message it came in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarEvent<'a> {
@@ -13,8 +36,8 @@ pub struct BarEvent<'a> {
     pub timeframe: Timeframe,
     /// The bar.
     pub bar: Bar,
-    /// Whether the bar is complete. A forming bar never changes what is kept.
-    pub is_final: bool,
+    /// Whether the bar is complete.
+    pub finality: Finality,
     /// Who sent it, carried through to the signal.
     pub source: Option<Cow<'a, str>>,
 }

@@ -9,7 +9,7 @@ mod timeframe;
 mod timestamp;
 
 pub use bar::Bar;
-pub use event::BarEvent;
+pub use event::{BarEvent, Finality};
 pub use symbol::{InvalidSymbol, Symbol};
 pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
 pub use timestamp::{InvalidTimestamp, Timestamp};

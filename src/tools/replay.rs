@@ -71,7 +71,8 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
         decoder: Decoder::new(DecodeLimits {
             max_payload_bytes: config.max_payload_bytes,
             default_timeframe: config.default_timeframe,
-        }),
+        })
+        .with_final_rule(config.final_rule),
         line: Vec::new(),
         out,
         strict: args.strict,
@@ -132,7 +133,7 @@ impl<W: Write> Replay<'_, W> {
         decoder.decode(payload, &silent, now, |element, _| {
             if outcome.is_ok() {
                 outcome = match element {
-                    Ok(event) => self.bar(path, number, &event),
+                    Ok(event) => self.bars(path, number, &event),
                     Err(refusal) => {
                         let elements = refusal.elements as u64;
                         self.summary.refuse(refusal.reason.name(), elements);
@@ -143,6 +144,14 @@ impl<W: Write> Replay<'_, W> {
             }
         });
         outcome
+    }
+
+    /// Takes in a bar, after the one that it completes.
+    fn bars(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
+        if let Some(complete) = self.engine.closed_by(event) {
+            self.bar(path, number, &complete)?;
+        }
+        self.bar(path, number, event)
     }
 
     fn bar(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {

@@ -141,6 +141,7 @@ fn analysed_as(config: &Config, former: &Config) -> Config {
     let mut config = config.clone();
     config.analysis = former.analysis.clone();
     config.default_timeframe = former.default_timeframe;
+    config.final_rule = former.final_rule;
     config.max_series = former.max_series;
     config.series_idle = former.series_idle;
     config.max_payload_bytes = former.max_payload_bytes;

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::Reason;
 use super::fields::{Field, Fields, Scalar, Slot};
 use super::subject::{SubjectParts, SubjectRefusal};
-use crate::market::{Bar, BarEvent, Symbol, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, Symbol, Timeframe, Timestamp};
 
 /// How far ahead of now a bar may open: clocks differ, and daily bars of the far east open early.
 const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
@@ -33,6 +33,15 @@ pub struct DecodeLimits {
     pub max_payload_bytes: usize,
     /// The timeframe of bars that name none.
     pub default_timeframe: Timeframe,
+}
+
+/// When a bar is complete whose source says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalRule {
+    /// By its own flag; without one it is.
+    Flag,
+    /// When the next of its series comes, or by a flag that says so.
+    Next,
 }
 
 /// Input that is not taken in, and why.
@@ -80,13 +89,23 @@ impl Fault {
 #[derive(Debug, Clone, Copy)]
 pub struct Decoder {
     limits: DecodeLimits,
+    final_rule: FinalRule,
 }
 
 impl Decoder {
     /// A decoder with these limits.
     #[must_use]
     pub const fn new(limits: DecodeLimits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            final_rule: FinalRule::Flag,
+        }
+    }
+
+    /// Takes bars for complete by this rule; without it by their flags.
+    #[must_use]
+    pub const fn with_final_rule(self, final_rule: FinalRule) -> Self {
+        Self { final_rule, ..self }
     }
 
     /// Hands every element of `payload` to `each`, in order: a bar, or why it is refused, with
@@ -245,7 +264,7 @@ impl Decoder {
             symbol: symbol.clone(),
             timeframe,
             bar,
-            is_final: is_final(fields.slot(Field::Final))?,
+            finality: finality(fields.slot(Field::Final), self.final_rule)?,
             source: source(fields)?,
         })
     }
@@ -529,14 +548,20 @@ fn volume(slot: &Slot<'_>) -> Result<f64, Fault> {
     }
 }
 
-fn is_final(slot: &Slot<'_>) -> Result<bool, Fault> {
-    match &slot.value {
-        Scalar::Absent | Scalar::Bool(true) | Scalar::Int(1) => Ok(true),
-        Scalar::Bool(false) | Scalar::Int(0) => Ok(false),
-        Scalar::Text(text) if text == "true" => Ok(true),
-        Scalar::Text(text) if text == "false" => Ok(false),
-        _ => Err(fault(Reason::WrongType, slot, "it must be true or false")),
-    }
+fn finality(slot: &Slot<'_>, rule: FinalRule) -> Result<Finality, Fault> {
+    let flag = match &slot.value {
+        Scalar::Absent => None,
+        Scalar::Bool(true) | Scalar::Int(1) => Some(true),
+        Scalar::Bool(false) | Scalar::Int(0) => Some(false),
+        Scalar::Text(text) if text == "true" => Some(true),
+        Scalar::Text(text) if text == "false" => Some(false),
+        _ => return Err(fault(Reason::WrongType, slot, "it must be true or false")),
+    };
+    Ok(match (flag, rule) {
+        (Some(true), _) | (None, FinalRule::Flag) => Finality::Final,
+        (Some(false), FinalRule::Flag) => Finality::Forming,
+        (Some(false) | None, FinalRule::Next) => Finality::UntilNext,
+    })
 }
 
 fn source<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, Fault> {

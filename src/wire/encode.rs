@@ -153,7 +153,7 @@ pub fn encode_bar(event: &BarEvent<'_>, out: &mut Vec<u8>) {
         low: bar.low,
         close: bar.close,
         volume: bar.volume,
-        is_final: event.is_final,
+        is_final: event.finality.is_final(),
         source: event.source.as_deref(),
     };
     json(&object, out);

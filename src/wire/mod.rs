@@ -11,7 +11,7 @@ mod scan;
 pub mod schema;
 mod subject;
 
-pub use decode::{DecodeLimits, Decoder, ELEMENTS_MAX, Refusal};
+pub use decode::{DecodeLimits, Decoder, ELEMENTS_MAX, FinalRule, Refusal};
 pub use encode::{Encoder, encode_bar, encode_signal};
 pub use reason::Reason;
 pub use subject::{

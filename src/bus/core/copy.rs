@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, RestoreError, SeriesId, SeriesSnapshot};
+use crate::engine::{Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot};
 use crate::group::{MemberId, Slot, SlotSet};
 
 /// Parts that may be on their way.
@@ -55,6 +55,8 @@ enum Record {
         slot: Slot,
         series: u32,
     },
+    /// The forming bar of the series that comes next. An agent that is older knows no such bar.
+    Forming(FormingBar),
 }
 
 /// The next message of a giver.
@@ -138,9 +140,12 @@ impl Giving {
         let record = match series.pop_front() {
             Some(id) => {
                 // one that was forgotten since is not given
-                let Some(snapshot) = engine.snapshot(id) else {
+                let Some(mut snapshot) = engine.snapshot(id) else {
                     return true;
                 };
+                if let Some(forming) = snapshot.take_forming() {
+                    append(&mut self.buffer, &Record::Forming(forming));
+                }
                 self.series += 1;
                 Record::Series(Box::new(snapshot))
             }
@@ -183,6 +188,8 @@ pub(super) struct Taking {
     buffer: Vec<u8>,
     /// Series that came of the slot at work.
     series: u32,
+    /// The forming bar of the series that comes next.
+    forming: Option<FormingBar>,
 }
 
 impl Taking {
@@ -195,6 +202,7 @@ impl Taking {
             parts: 0,
             buffer: Vec::new(),
             series: 0,
+            forming: None,
         }
     }
 
@@ -225,7 +233,11 @@ impl Taking {
             let record = record.map_err(|()| CopyFault::Damaged { part })?;
             at += LENGTH_BYTES + record.len();
             match postcard::from_bytes(record).map_err(|_| CopyFault::Damaged { part })? {
-                Record::Series(snapshot) => {
+                Record::Forming(forming) => self.forming = Some(forming),
+                Record::Series(mut snapshot) => {
+                    if let Some(forming) = self.forming.take() {
+                        snapshot.put_forming(forming);
+                    }
                     keep(*snapshot)?;
                     self.series += 1;
                 }

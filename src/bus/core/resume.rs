@@ -6,7 +6,7 @@
 
 use hashbrown::HashMap;
 
-use crate::market::{Bar, BarEvent, SeriesKey, SeriesKeyRef};
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef};
 
 #[derive(Debug)]
 struct Copied {
@@ -35,6 +35,9 @@ impl Resume {
 
     /// Shows the bars that wait, in order, before they are worked off in the same order.
     pub fn scan(&mut self, event: &BarEvent<'_>) {
+        if !event.finality.is_final() {
+            return;
+        }
         if let Some(copied) = self.find(event) {
             copied.seen += 1;
             if event.bar.timestamp == copied.newest.timestamp
@@ -52,7 +55,14 @@ impl Resume {
 
     /// Whether the next bar is in the copied state.
     pub fn covers(&mut self, event: &BarEvent<'_>) -> bool {
+        // a bar that another one will mark as complete is in no state
+        if event.finality == Finality::Forming {
+            return false;
+        }
         self.find(event).is_some_and(|copied| {
+            if event.finality == Finality::UntilNext {
+                return event.bar.timestamp <= copied.newest.timestamp;
+            }
             copied.seen += 1;
             match copied.contained {
                 Some(contained) => copied.seen <= contained,
@@ -70,15 +80,14 @@ impl Resume {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };
-        // a forming bar is in no state
-        self.series.get_mut(&key).filter(|_| event.is_final)
+        self.series.get_mut(&key)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::{Symbol, Timeframe, Timestamp};
+    use crate::market::{Finality, Symbol, Timeframe, Timestamp};
 
     fn event(minute: i64, close: f64) -> BarEvent<'static> {
         BarEvent {
@@ -92,7 +101,7 @@ mod tests {
                 close,
                 volume: 0.0,
             },
-            is_final: true,
+            finality: Finality::Final,
             source: None,
         }
     }
@@ -122,6 +131,23 @@ mod tests {
         let waiting = [event(1, 1.0), event(1, 1.5), event(2, 2.0)];
         assert_eq!(left(&event(1, 1.0), &waiting), [1.5, 2.0]);
         assert_eq!(left(&event(1, 1.5), &waiting), [2.0]);
+    }
+
+    #[test]
+    fn bars_that_form_until_the_next_one_are_passed_over_up_to_the_newest_complete_one() {
+        let until_next = |minute, close| BarEvent {
+            finality: Finality::UntilNext,
+            ..event(minute, close)
+        };
+        let waiting = [
+            until_next(1, 1.0),
+            until_next(2, 1.5),
+            until_next(2, 2.0),
+            until_next(3, 3.0),
+        ];
+        assert_eq!(left(&event(2, 2.0), &waiting), [3.0]);
+        // the forming bar of the copied state is taken in once more, with its last values
+        assert_eq!(left(&event(1, 1.0), &waiting), [1.5, 2.0, 3.0]);
     }
 
     #[test]

@@ -13,9 +13,10 @@
 //! | 8 | XXH3 of all bytes that follow, little-endian |
 //! | … | fingerprint, position, and every series but for its bars, in postcard |
 //! | … | the bars of one series after the other, as columns (`engine/columns.rs`) |
+//! | … | the bars that are forming until the next one comes, each after the place of its series, in postcard |
 //!
-//! In version 1, which is still read, the bars stood with the rest of their series, eight or nine
-//! bytes each.
+//! Version 2 has no such forming bars, and is still written where there are none. In version 1 the
+//! bars stood with the rest of their series, eight or nine bytes each. All are read.
 
 mod stored;
 
@@ -24,13 +25,15 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commit::Position;
-use crate::engine::{AnalysisConfig, Engine, SeriesSnapshot};
+use crate::engine::{AnalysisConfig, Engine, FormingBar, SeriesSnapshot};
 pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The version that is written.
-const VERSION: u8 = 2;
+/// The newest version, with bars that are forming until the next one comes.
+const VERSION: u8 = 3;
+/// The version that is written where there are no such bars.
+const WITHOUT_FORMING: u8 = 2;
 /// The version with the bars of a series beside the rest of it.
 const BARS_WITHIN: u8 = 1;
 const CHECKSUM: usize = MAGIC.len() + 1;
@@ -89,16 +92,24 @@ impl Snapshot {
 
     pub fn encode(mut self) -> Result<Vec<u8>, postcard::Error> {
         let mut bars = Vec::new();
-        for series in &mut self.series {
+        let mut forming = Vec::new();
+        for (place, series) in self.series.iter_mut().enumerate() {
             series.take_bars(&mut bars);
+            forming.extend(series.take_forming().map(|bar| (place, bar)));
         }
+        let version = if forming.is_empty() {
+            WITHOUT_FORMING
+        } else {
+            bars = postcard::to_extend(&forming, bars)?;
+            VERSION
+        };
         let content = Content {
             fingerprint: self.fingerprint,
             position: self.position,
             series: self.series,
         };
         let mut bytes = Vec::from(*MAGIC);
-        bytes.push(VERSION);
+        bytes.push(version);
         bytes.extend_from_slice(&[0; 8]);
         let mut bytes = postcard::to_extend(&content, bytes)?;
         bytes.append(&mut bars);
@@ -136,11 +147,23 @@ pub(super) fn restore(
     if content.position.origin != origin {
         return Err(Unusable::Origin);
     }
-    let mut engine = Engine::new(config, max_series);
-    for mut series in content.series {
-        if version > BARS_WITHIN {
+    let mut all = content.series;
+    if version > BARS_WITHIN {
+        for series in &mut all {
             series.put_bars(&mut bars).map_err(|_| Unusable::Damaged)?;
         }
+    }
+    if version > WITHOUT_FORMING {
+        let (forming, rest) = postcard::take_from_bytes::<Vec<(usize, FormingBar)>>(bars)
+            .map_err(|_| Unusable::Damaged)?;
+        bars = rest;
+        for (place, bar) in forming {
+            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
+            series.put_forming(bar);
+        }
+    }
+    let mut engine = Engine::new(config, max_series);
+    for series in all {
         engine.restore(series).map_err(|_| Unusable::Damaged)?;
     }
     if !bars.is_empty() {

@@ -79,7 +79,7 @@ fn a_full_bar_comes_out_as_sent() {
         [bar.open, bar.high, bar.low, bar.close, bar.volume],
         [10.5, 12.0, 9.25, 11.0, 100.5]
     );
-    assert!(event.is_final);
+    assert_eq!(event.finality, Finality::Final);
     assert_eq!(event.source.as_deref(), Some("x"));
 }
 
@@ -89,9 +89,29 @@ fn what_is_absent_or_null_takes_its_default() {
     let event = one(text).unwrap();
     assert_eq!(event.timeframe, Timeframe::MINUTE);
     assert_eq!(event.bar.volume.to_bits(), 0);
-    assert!(event.is_final);
+    assert_eq!(event.finality, Finality::Final);
     assert_eq!(event.source, None);
     assert_eq!(event.bar.timestamp.to_string(), "2026-01-31T14:30:00Z");
+}
+
+#[test]
+fn a_bar_is_complete_by_its_flag_or_with_the_next_one() {
+    use Finality::{Final, Forming, UntilNext};
+    for (flag, by_flag, by_next) in [
+        ("null", Final, UntilNext),
+        ("true", Final, Final),
+        ("false", Forming, UntilNext),
+    ] {
+        let text = with("final", flag);
+        for (rule, expected) in [(FinalRule::Flag, by_flag), (FinalRule::Next, by_next)] {
+            let mut found = None;
+            let decoder = decoder().with_final_rule(rule);
+            decoder.decode(text.as_bytes(), &SILENT, NOW, |element, _| {
+                found = Some(element.unwrap().finality);
+            });
+            assert_eq!(found, Some(expected), "{flag} {rule:?}");
+        }
+    }
 }
 
 #[test]
@@ -244,7 +264,7 @@ fn finality_may_be_said_in_several_ways() {
         ("\"false\"", false),
     ] {
         assert_eq!(
-            one(&with("final", json)).unwrap().is_final,
+            one(&with("final", json)).unwrap().finality.is_final(),
             expected,
             "{json}"
         );
@@ -414,7 +434,7 @@ prop_compose! {
             symbol: symbol.into(),
             timeframe: timeframe.parse().unwrap(),
             bar: Bar { timestamp: Timestamp::from_nanos(nanos), open, high, low, close, volume },
-            is_final,
+            finality: if is_final { Finality::Final } else { Finality::Forming },
             source: source.map(Cow::Owned),
         }
     }

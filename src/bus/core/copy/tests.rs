@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::engine::AnalysisConfig;
-use crate::market::{Bar, BarEvent, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 
 fn engine(max_series: usize) -> Engine {
     Engine::new(Arc::new(AnalysisConfig::default()), max_series)
@@ -28,7 +28,7 @@ fn filled(symbols: usize) -> Engine {
                     close,
                     volume: 5.0,
                 },
-                is_final: true,
+                finality: Finality::Final,
                 source: None,
             };
             let _ = engine.on_bar(&event, Timestamp::from_nanos(0));
@@ -100,6 +100,43 @@ fn every_series_arrives_whatever_fits_in_a_part() {
         assert_eq!(slots, SlotSet::ALL);
         assert_eq!(taking.on_end(count), Ok(()));
         assert_eq!(states(&into), states(&from), "parts of {room} bytes");
+    }
+}
+
+#[test]
+fn forming_bars_arrive_with_their_series() {
+    let mut from = filled(4);
+    let next = |symbol: &'static str, minute: i64| BarEvent {
+        symbol: symbol.into(),
+        timeframe: Timeframe::MINUTE,
+        bar: Bar {
+            timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
+            open: 5.0,
+            high: 6.0,
+            low: 4.0,
+            close: 5.5,
+            volume: 1.0,
+        },
+        finality: Finality::UntilNext,
+        source: Some("x".into()),
+    };
+    let mut symbols: Vec<&'static str> = from
+        .iter()
+        .map(|(_, series)| &*series.key().symbol.as_str().to_owned().leak())
+        .collect();
+    symbols.truncate(2);
+    for symbol in &symbols {
+        from.on_bar(&next(symbol, 20), Timestamp::from_nanos(0));
+    }
+    for room in [97, 60_000] {
+        let (mut taking, mut into) = (taking(), engine(4));
+        take(&mut taking, &mut into, (0..).zip(parts(&from, room))).unwrap();
+        for (_, series) in from.iter() {
+            let symbol = series.key().symbol.as_str();
+            let (_, copied) = into.find(symbol, Timeframe::MINUTE).unwrap();
+            assert_eq!(copied.forming(), series.forming());
+            assert_eq!(copied.forming().is_some(), symbols.contains(&symbol));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::market::{Bar, BarEvent, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 
 fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
     BarEvent {
@@ -15,7 +15,7 @@ fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
             close,
             volume: 100.0,
         },
-        is_final: true,
+        finality: Finality::Final,
         source: None,
     }
 }
@@ -99,12 +99,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 3;
+    bytes[7] = 4;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(3));
+    assert_eq!(unusable, Unusable::Newer(4));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 3") && text.contains("newer than 2"),
+        text.contains("version 4") && text.contains("newer than 3"),
         "{text}"
     );
     // whatever else it may have changed
@@ -127,7 +127,7 @@ proptest! {
     /// With the right checksum: somebody else's bytes.
     #[test]
     fn no_contents_are_too_bad_to_be_read(
-        version in 1u8..=2,
+        version in 1u8..=3,
         at in 0usize..2_000,
         other in prop::collection::vec(any::<u8>(), 1..20),
     ) {
@@ -204,7 +204,8 @@ fn state(after: &After) -> Vec<u8> {
     .concat()
 }
 
-/// Closes of 10, 12 and 11 in the first three minutes of 1970.
+/// Closes of 10, 12 and 11 in the first three minutes of 1970; in version 3, a forming bar of the
+/// fourth.
 fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
     let minute = 60_000_000_000_u64;
     let column = |values: [f64; 3]| [vec![3], values.map(double).concat()].concat();
@@ -223,6 +224,13 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
             vec![0; 6],
             [vec![3], times, prices.repeat(4), volumes].concat(),
         )
+    };
+    // the bar of the fourth minute is forming: one of them, of the first series, without a source
+    let forming = if version == 3 {
+        let values = [11.0, 13.0, 11.0, 13.0, 100.0].map(double).concat();
+        [vec![1, 0], number(6 * minute), values, vec![0]].concat()
+    } else {
+        vec![]
     };
     // changes of +2 and −1: sums of gains and losses, then their means
     let before = After {
@@ -256,6 +264,7 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
         // three bars, none missing, never corrected, without a source, the last came at 5 ns
         vec![3, 0, 0, 0, 10],
         behind,
+        forming,
     ];
     sealed(version, &content.concat())
 }
@@ -267,7 +276,7 @@ fn sealed(version: u8, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn each_version_is_continued() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let bytes = laid_down(version, config().fingerprint());
         let restored = || {
             let (engine, at) = read_back(&bytes).unwrap();
@@ -293,6 +302,52 @@ fn each_version_is_continued() {
     }
 }
 
+fn until_next(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
+    BarEvent {
+        finality: Finality::UntilNext,
+        ..bar(symbol, minute, close)
+    }
+}
+
+#[test]
+fn a_forming_bar_is_completed_after_a_restart() {
+    let (mut engine, _) = read_back(&laid_down(3, config().fingerprint())).unwrap();
+    let next = until_next("A", 4, 20.0);
+    let complete = engine.closed_by(&next).expect("the forming bar");
+    let expected = Bar {
+        timestamp: Timestamp::from_nanos(3 * Timeframe::MINUTE.nanos()),
+        open: 11.0,
+        high: 13.0,
+        low: 11.0,
+        close: 13.0,
+        volume: 100.0,
+    };
+    assert_eq!(complete.bar, expected);
+    let outcome = engine.on_bar(&complete, Timestamp::from_nanos(6));
+    // as where the bar came complete
+    let rsi = outcome.signal.and_then(|signal| signal.rsi).unwrap();
+    assert!((rsi - 600.0 / 7.0).abs() < 1e-9, "{rsi}");
+}
+
+#[test]
+fn forming_bars_are_written_in_a_version_of_their_own() {
+    let mut engine = engine(40);
+    let now = Timestamp::from_nanos(5);
+    for (symbol, minute) in [("B", 41), ("C", 41)] {
+        engine.on_bar(&until_next(symbol, minute, 7.0), now);
+    }
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes[7], 3);
+    let (restored, _) = read_back(&bytes).unwrap();
+    for symbol in ["A", "B", "C"] {
+        let next = until_next(symbol, 42, 8.0);
+        assert_eq!(restored.closed_by(&next), engine.closed_by(&next));
+        assert_eq!(restored.closed_by(&next).is_some(), symbol != "A");
+    }
+    let beyond = [&bytes[16..bytes.len() - 1], &[0, 0]].concat();
+    assert_eq!(told(&sealed(3, &beyond)), Some(Unusable::Damaged));
+}
+
 #[test]
 fn the_newest_version_is_written() {
     let mut engine = empty();
@@ -301,6 +356,12 @@ fn the_newest_version_is_written() {
     }
     let bytes = Snapshot::take(&engine, position()).encode().unwrap();
     assert_eq!(bytes, laid_down(2, config().fingerprint()));
+    let mut forming = until_next("A", 3, 13.0);
+    forming.bar.open = 11.0;
+    forming.bar.low = 11.0;
+    engine.on_bar(&forming, Timestamp::from_nanos(5));
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes, laid_down(3, config().fingerprint()));
 }
 
 #[test]
