@@ -4,7 +4,7 @@
 //! copied in place, without allocating, so that a bar can be tried and taken back.
 
 use serde::{Deserialize, Serialize};
-use ta::Next;
+use ta::{Next, Reset as _};
 
 use super::alerts::{Alert, AlertSet};
 use super::config::AnalysisConfig;
@@ -19,6 +19,9 @@ const EXTREME_OVERSOLD: f64 = 25.0;
 const VOLUME_SPIKE: f64 = 2.0;
 /// Indicators that count towards the confidence.
 const COUNTED: f64 = 11.0;
+
+/// A count beyond this is damage: no series is ever counted so far, and sums of two still fit.
+pub(super) const MOST: u64 = u64::MAX / 4;
 
 /// What the series remembers after a bar.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +102,36 @@ impl State {
             gap: 0,
             published: false,
         }
+    }
+
+    /// Whether a deserialized state was computed with the parameters of `config`: with its bars
+    /// forgotten it has to be that of a new series, to the byte. Anything else, such as a period
+    /// of 0, could make an indicator panic.
+    pub fn is_sound(&self, config: &AnalysisConfig) -> bool {
+        if self.further.len() != config.indicators.len() || self.gap > MOST {
+            return false;
+        }
+        let mut reset = self.clone();
+        reset.reset();
+        // NaN is a value here, and equal to itself as bytes only
+        let bytes = |state: &Self| postcard::to_allocvec(state).ok();
+        bytes(&reset).is_some_and(|reset| Some(reset) == bytes(&Self::new(config)))
+    }
+
+    /// Forgets every bar.
+    fn reset(&mut self) {
+        let standard = &mut self.standard;
+        standard.rsi.reset();
+        standard.macd.reset();
+        standard.bollinger.reset();
+        standard.sma_short.reset();
+        standard.sma_long.reset();
+        standard.ema_short.reset();
+        standard.ema_long.reset();
+        self.further.iter_mut().for_each(Instance::reset);
+        self.levels = Levels::default();
+        self.gap = 0;
+        self.published = false;
     }
 
     /// Takes in the newest bar of `bars` and writes into `signal` what follows from it.

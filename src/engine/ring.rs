@@ -141,6 +141,12 @@ impl Ring {
                 .all(|column| column.len() == n)
     }
 
+    /// Whether every bar is later than the one before it.
+    pub fn is_in_order(&self) -> bool {
+        let later = |pair: &[i64]| pair[0] < pair[1];
+        self.timestamps.windows(2).all(later)
+    }
+
     /// Drops what lies before the window, so that a snapshot holds nothing but the window.
     pub fn compact(&mut self) {
         self.slide();

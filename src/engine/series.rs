@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::State;
+use super::analysis::{MOST, State};
 use super::config::AnalysisConfig;
 use super::forming::FormingBar;
 use super::ring::Ring;
@@ -152,13 +152,19 @@ impl Series {
     ) -> bool {
         trial.clone_from(&self.before);
         self.ring.replace_newest(&event.bar);
-        self.compute(config, trial, self.missing, self.revision + 1, signal);
+        self.compute(
+            config,
+            trial,
+            self.missing,
+            self.revision.saturating_add(1),
+            signal,
+        );
         let ready = self.ring.len() >= config.min_bars;
         let publish = self.after.published || (ready && !signal.alerts.is_empty());
         settle(trial, signal, publish);
 
         std::mem::swap(&mut self.after, trial);
-        self.revision += 1;
+        self.revision = self.revision.saturating_add(1);
         self.remember_source(event, signal);
         publish
     }
@@ -251,9 +257,18 @@ impl Series {
         }
     }
 
-    /// Whether a deserialized series can be worked with.
+    /// Whether a deserialized series can be worked with: its bars and its counts are possible,
+    /// and both of its states have the parameters of `config`.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
-        self.ring.window() == config.window && self.ring.is_sound() && self.last_open().is_some()
+        self.ring.window() == config.window
+            && self.ring.is_sound()
+            && self.ring.is_in_order()
+            && self.last_open().is_some()
+            && self.bars <= MOST
+            && self.missing <= MOST
+            && self.revision < u32::MAX
+            && self.before.is_sound(config)
+            && self.after.is_sound(config)
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {

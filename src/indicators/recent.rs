@@ -5,12 +5,33 @@ use serde::{Deserialize, Serialize};
 /// A ring of the last `n` values, `NaN` where there is none yet. Copying one into another
 /// of the same size does not allocate.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Recent {
     values: Vec<f64>,
     /// Where the oldest value is and the next one goes.
     at: usize,
     /// Values seen, counted up to the size.
     seen: usize,
+}
+
+/// A [`Recent`] as it was written, whose places may lie outside of it.
+#[derive(Deserialize)]
+struct Unchecked {
+    values: Vec<f64>,
+    at: usize,
+    seen: usize,
+}
+
+impl TryFrom<Unchecked> for Recent {
+    type Error = &'static str;
+
+    fn try_from(Unchecked { values, at, seen }: Unchecked) -> Result<Self, Self::Error> {
+        if at < values.len() && seen <= values.len() {
+            Ok(Self { values, at, seen })
+        } else {
+            Err("a place outside of the values")
+        }
+    }
 }
 
 impl Recent {

@@ -5,7 +5,7 @@
 //! configuration, the command line and the docs read.
 
 use serde::{Deserialize, Serialize};
-use ta::Next;
+use ta::{Next, Reset};
 
 use super::candles::{
     dark_cloud_cover, doji, engulfing, evening_star, hammer, hanging_man, harami, inverted_hammer,
@@ -35,6 +35,15 @@ macro_rules! registry {
             pub fn update(&mut self, bars: Bars<'_>, out: &mut [f64]) {
                 match self {
                     $(Self::$indicator(x) => x.next(bars).write(out),)+
+                }
+            }
+        }
+
+        impl Reset for Instance {
+            /// Keeps the parameters and forgets every bar.
+            fn reset(&mut self) {
+                match self {
+                    $(Self::$indicator(x) => x.reset(),)+
                 }
             }
         }

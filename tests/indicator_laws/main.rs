@@ -4,6 +4,7 @@ mod series;
 
 use proptest::prelude::*;
 use series::Series;
+use ta::Reset as _;
 use technical_analysis_agent::indicators::{Instance, Spec, catalogue, parse};
 
 /// Every entry with its defaults and with the smallest parameters that are allowed.
@@ -99,6 +100,24 @@ fn an_indicator_has_converged_when_the_catalogue_says() {
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// A state that is read is held against this: with its bars forgotten it is that of a new one.
+#[test]
+fn an_indicator_is_as_new_after_a_reset() {
+    let series = Series::walk(7, 300);
+    for spec in specs() {
+        let (mut instance, mut out) = (spec.build(), outputs(&spec));
+        let fresh = bytes(&instance);
+        for last in 0..series.len() {
+            instance.update(series.window(last, spec.look_back()), &mut out);
+            if [0, 1, 2, 20, 299].contains(&last) {
+                let mut copy = instance.clone();
+                copy.reset();
+                assert_eq!(bytes(&copy), fresh, "{spec:?} after {} bars", last + 1);
+            }
+        }
+    }
 }
 
 proptest! {

@@ -206,3 +206,85 @@ fn memory_grows_with_the_bars_that_are_held() {
     // tables beside the engine, and what the allocator adds, are in it as well
     assert!((full..full + 1_000).contains(&said), "{said} for {full}");
 }
+
+/// False if the bytes are refused. Otherwise the series takes later bars and is copied out again,
+/// which must not panic.
+fn is_sound_and_works(config: &Arc<AnalysisConfig>, bytes: &[u8]) -> bool {
+    let Ok(snapshot) = postcard::from_bytes::<SeriesSnapshot>(bytes) else {
+        return false;
+    };
+    let mut engine = Engine::new(Arc::clone(config), 100);
+    let Ok(id) = engine.restore(snapshot) else {
+        return false;
+    };
+    let key = engine.get(id).unwrap().key().clone();
+    for n in [20, 21, 21, 150_000_000] {
+        let mut event = bar("A", n, 11.0);
+        event.symbol = key.symbol.as_str().into();
+        event.timeframe = key.timeframe;
+        event.bar.high += 0.25;
+        engine.on_bar(&event, minute(0));
+    }
+    engine.snapshot(id).is_some()
+}
+
+fn whole_catalogue() -> Arc<AnalysisConfig> {
+    let smallest = |entry: &indicators::Entry| {
+        let values: Vec<String> = entry.params.iter().map(|p| p.text(p.min)).collect();
+        let spec = format!("{}({})", entry.name, values.join(","));
+        let parsed = indicators::parse(&spec);
+        parsed.or_else(|_| indicators::parse(entry.name)).unwrap()
+    };
+    Arc::new(AnalysisConfig {
+        indicators: indicators::catalogue().iter().flat_map(smallest).collect(),
+        window: 40,
+        ..small()
+    })
+}
+
+fn real_snapshot(config: &Arc<AnalysisConfig>) -> Vec<u8> {
+    let mut engine = Engine::new(Arc::clone(config), 100);
+    for n in 0..15 {
+        let step = Step {
+            close: [10.0, 12.0, 14.0, 11.0, 13.0][usize::try_from(n % 5).unwrap()],
+            range: 1.0,
+            volume: 100.0,
+            minutes: 1,
+        };
+        engine.on_bar(&event(n, &step), minute(0));
+    }
+    let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
+    postcard::to_allocvec(&engine.snapshot(id).unwrap()).unwrap()
+}
+
+#[test]
+fn no_byte_of_a_snapshot_can_be_altered_so_that_the_series_panics() {
+    let config = whole_catalogue();
+    let real = real_snapshot(&config);
+    assert!(is_sound_and_works(&config, &real));
+    let mut refused = 0;
+    for at in 0..real.len() {
+        for value in [0, 0xff] {
+            let mut altered = real.clone();
+            altered[at] = value;
+            refused += u32::from(!is_sound_and_works(&config, &altered));
+        }
+    }
+    assert!(refused > 100, "only {refused} were refused");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_bytes_of_a_snapshot_can_be_altered_so_that_the_series_panics(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let config = whole_catalogue();
+        let mut altered = real_snapshot(&config);
+        for (at, value) in changes {
+            *at.get_mut(&mut altered) = value;
+        }
+        is_sound_and_works(&config, &altered);
+    }
+}
