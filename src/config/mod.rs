@@ -9,6 +9,7 @@ mod check;
 mod dot_env;
 mod durable;
 mod environment;
+mod fingerprint;
 pub mod keys;
 mod log_filter;
 mod nats;

@@ -14,7 +14,7 @@ mod handover;
 mod lease;
 mod message;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 mod roster;
 mod seal;
 mod slots;

@@ -1,7 +1,7 @@
 //! Chance for the simulations.
 
 /// A small generator of its own (`SplitMix64`), so that a seed means the same for ever.
-pub(super) struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> u64 {

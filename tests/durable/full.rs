@@ -1,12 +1,16 @@
 //! Streams that cannot take more: nothing is dropped, the state is told, and work goes on by
 //! itself once there is room.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
 
 use crate::common::{NatsServer, until};
 use crate::feeder::{bar, connect, feed, store};
-use crate::history::{contents, settle};
-use crate::{Agent, agent};
+use crate::history::{PATIENCE, contents, replay, settle};
+use crate::{ANALYSIS, Agent, Variables, agent};
 
 fn wait_status(agent: &Agent, path: &str, status: u16) {
     until(&format!("{status} from {path}"), || {
@@ -145,13 +149,13 @@ async fn a_stream_that_stores_only_some_of_the_subjects_is_named() {
     assert_eq!(waiting.get("/readyz").status, 503);
 }
 
-/// The limit of the whole server is not checked before a batch is stored but message by message,
-/// so that a part of it is. Whoever stores the rest, the same agent or the next, has to find it.
-async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
-    let directory = tempfile::tempdir().unwrap();
+/// A server with so many bytes of room beside a stream `OTHER`, which takes as much as the signals
+/// of all the bars for which there is room.
+async fn nearly_full(directory: &Path, room: usize) -> (NatsServer, Context) {
     let server = NatsServer::with(format!(
-        "jetstream {{ store_dir: \"{}\", max_file_store: 2700000 }}",
-        directory.path().display()
+        "jetstream {{ store_dir: \"{}\", max_file_store: {} }}",
+        directory.display(),
+        2_500_000 + room
     ));
     let js = connect(&server).await;
     let other = Config {
@@ -160,10 +164,17 @@ async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
         ..Config::default()
     };
     js.create_stream(other).await.unwrap();
-    // as much as the signals take of all the bars for which there is room beside it
     for n in 0..250 {
         store(&js, "other", &"x".repeat(10_000), &n.to_string()).await;
     }
+    (server, js)
+}
+
+/// The limit of the whole server is not checked before a batch is stored but message by message,
+/// so that a part of it is. Whoever stores the rest, the same agent or the next, has to find it.
+async fn a_part_of_a_batch_is_not_stored_twice(by_another: bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, js) = nearly_full(directory.path(), 200_000).await;
     // no checkpoint takes of the room
     let no_checkpoint = [("TECHNICAL_CHECKPOINT_SECS", "3600")];
     let mut running = agent(&server, &no_checkpoint);
@@ -206,4 +217,87 @@ async fn a_server_without_room_holds_work_up_and_nothing_comes_twice_when_there_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_agent_left_of_a_batch_is_found_by_the_next() {
     a_part_of_a_batch_is_not_stored_twice(true).await;
+}
+
+/// No checkpoint takes of the room, and a signal for every bar or for every second one.
+const EVERY: Variables = &[("TECHNICAL_CHECKPOINT_SECS", "3600")];
+const SECOND: Variables = &[
+    ("TECHNICAL_CHECKPOINT_SECS", "3600"),
+    ("TECHNICAL_PUBLISH_FREQUENCY", "2"),
+];
+
+/// An agent dies over a batch of which a part is stored, and the next one computes other outputs
+/// for the same bars: `first` and `next` have another configuration, `bars` come in a message.
+async fn the_rest_of_a_batch_is_stored_under_another_configuration(
+    (first, next): (Variables, Variables),
+    bars: u64,
+    room: usize,
+) {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, js) = nearly_full(directory.path(), room).await;
+    let mut running = agent(&server, first);
+    running.wait_ready();
+    let signals = async || {
+        let stored = contents(&js, "TECHNICAL_SIGNALS", "insight.>").await;
+        let payloads = stored.into_iter().map(|one| one.payload);
+        payloads.collect::<Vec<_>>()
+    };
+    let due = async |agent: Variables| {
+        let stored = contents(&js, "TECHNICAL_BARS", ">").await;
+        let stored: Vec<_> = stored.iter().collect();
+        replay(&stored, &[ANALYSIS, agent].concat())
+    };
+    let is_ready = || running.get("/readyz").status == 200;
+    let mut fed = 0;
+    while is_ready() {
+        let message: Vec<_> = (fed..fed + bars).map(|n| bar(0, n)).collect();
+        let payload = serde_json::to_string(&message).unwrap();
+        let sent = js.publish("raw.market_data.price.S0.1m", payload.into());
+        sent.await.unwrap().await.expect("there is room for bars");
+        fed += bars;
+        // one after the other, so that there will be room for all the signals in the end
+        let expected = due(first).await.len();
+        while is_ready() && signals().await.len() < expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    running.wait_log("the server has stored a part of a batch");
+    running.kill();
+    let before = signals().await;
+
+    let mut next_agent = agent(&server, next);
+    next_agent.wait_log("delivery is durable");
+    js.delete_stream("OTHER").await.unwrap();
+    next_agent.wait_ready();
+    let (by_first, by_next) = (due(first).await, due(next).await);
+    assert!(!before.is_empty() && before.len() < by_first.len());
+    assert_eq!(before, by_first[..before.len()], "the first agent's part");
+    // up to its last signal the first agent has decided, and from there the next one decides
+    let opened = |payload: &Vec<u8>| {
+        let signal: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        signal["timestamp"].as_str().unwrap().to_owned()
+    };
+    let last = before.last().map(opened).unwrap();
+    let rest = by_next.into_iter().filter(|payload| opened(payload) > last);
+    let expected: Vec<_> = before.iter().cloned().chain(rest).collect();
+    let start = Instant::now();
+    while signals().await.len() < expected.len() && start.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let found = signals().await;
+    let times = |of: &[Vec<u8>]| of.iter().map(opened).collect::<Vec<_>>();
+    assert_eq!(times(&found), times(&expected));
+    assert_eq!(found, expected, "byte for byte");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_a_batch_of_every_second_bar_is_stored_with_a_signal_for_every_bar() {
+    let change = (SECOND, EVERY);
+    the_rest_of_a_batch_is_stored_under_another_configuration(change, 40, 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_a_message_of_several_batches_is_stored_with_a_signal_for_every_second_bar() {
+    let change = (EVERY, SECOND);
+    the_rest_of_a_batch_is_stored_under_another_configuration(change, 1_900, 1_900_000).await;
 }

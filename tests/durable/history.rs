@@ -106,7 +106,7 @@ async fn read(js: &Context, stream: &str, filter: &str) -> Result<Vec<Stored>, S
 }
 
 /// What `replay` prints for these payloads under a configuration.
-pub fn replay(payloads: &[&Stored], configuration: Variables) -> Vec<Vec<u8>> {
+pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u8>> {
     let mut file = tempfile::Builder::new()
         .suffix(".jsonl")
         .tempfile()

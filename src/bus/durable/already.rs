@@ -1,9 +1,14 @@
-//! Outputs that are stored already, of a partition that has lost its marker to a forged one.
+//! Outputs that are stored already, recognised by identity where no count tells.
 //!
-//! A forged marker may purge the genuine one. The position is then that of the checkpoint, and what
-//! was stored since is told by the stream of signals itself: it is read backwards, from the end to
-//! the last output that the checkpoint covers, and an output that is found there is not stored
-//! again. The commit that follows is refused if anything was stored after the marker was looked at.
+//! Two cases need it. The stream of signals is read backwards, and an output that is found there is
+//! not stored again. The commit that follows is refused if anything was stored after the marker was
+//! looked at.
+//!
+//! - **A forged marker** may purge the genuine one. The position is then that of the checkpoint, and
+//!   reading ends at the last output that the checkpoint covers.
+//! - **Another configuration** gives other outputs for a message of which a part is stored. That
+//!   message is *divided*: a first signal of a bar that is older than one stored of the same series
+//!   was the former owner's decision, and storing it now would put it behind a later bar.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,19 +37,39 @@ enum Output<'a> {
     Letter(u64),
 }
 
+/// The part of the stream of signals that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The sequence before the first message.
+    pub after: u64,
+    /// The last message; none for the end of the stream.
+    pub last: Option<u64>,
+}
+
 /// Outputs found in the stream of signals.
 #[derive(Debug, Default)]
 pub(super) struct Already {
     signals: HashSet<u64>,
     letters: HashMap<u64, u32>,
+    /// The newest message of the stream of bars that an output was found of; 0 if none was.
+    newest: u64,
+    /// Everything found stands after this sequence of the stream of signals.
+    floor: u64,
+    /// The message whose outputs two configurations divide; 0 if there is none.
+    divided: u64,
+    /// By series: when the newest bar opened that has a signal of that message.
+    opened: HashMap<u64, i64>,
 }
 
 impl Already {
-    /// Looks for outputs of messages after `after`. `is_ours` tells, by its message id, whether a
-    /// signal is of this partition.
+    /// Looks in `span` for outputs of messages after `after`, of which `divided` may be the next.
+    /// `is_ours` returns whether a message id is that of a signal of this partition: one that is not
+    /// after `after` ends the search.
     pub async fn find(
         common: &Common,
+        span: Span,
         after: u64,
+        divided: Option<u64>,
         is_ours: impl Fn(&str) -> bool,
     ) -> Result<Self, String> {
         let stream = common
@@ -53,20 +78,24 @@ impl Already {
             .await
             .map_err(|error| error.to_string())?;
         let state = &stream.cached_info().state;
-        let mut already = Self::default();
-        let mut to = state.last_sequence;
-        let lowest = state.first_sequence.max(1);
+        let mut already = Self {
+            divided: divided.unwrap_or_default(),
+            ..Self::default()
+        };
+        let mut to = span.last.unwrap_or(u64::MAX).min(state.last_sequence);
+        let lowest = state.first_sequence.max(span.after + 1);
         let bound = to.saturating_sub(MOST);
         while to >= lowest {
             if to <= bound {
                 tracing::warn!(
                     messages = MOST,
-                    "the marker of a partition was forged, and what was stored since its checkpoint \
-                     reaches too far back to be found; older signals may be stored again"
+                    "outputs that are stored already reach too far back to be found; older signals \
+                     may be stored again"
                 );
                 break;
             }
             let from = to.saturating_sub(AT_ONCE - 1).max(lowest);
+            already.floor = from - 1;
             let asked = (from..=to).rev().map(|seq| message(common, &stream, seq));
             for found in join_all(asked).await {
                 let Some(message) = found? else {
@@ -82,7 +111,17 @@ impl Already {
         Ok(already)
     }
 
-    /// Takes a stored message in; whether nothing before it matters.
+    /// The newest message of which an output was found.
+    pub const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Every output that was found stands after this sequence of the stream of signals.
+    pub const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Takes a stored message in; returns whether nothing before it matters.
     fn note(
         &mut self,
         headers: &HeaderMap,
@@ -97,19 +136,31 @@ impl Already {
             Some(Output::Signal(id)) if seq <= after => return is_ours(id),
             Some(Output::Signal(id)) => {
                 self.signals.insert(xxh3_64(id.as_bytes()));
+                self.newest = self.newest.max(seq);
+                if seq == self.divided
+                    && let Some((series, opened, _)) = parts(id)
+                {
+                    let newest = self.opened.entry(series).or_insert(opened);
+                    *newest = opened.max(*newest);
+                }
             }
             Some(Output::Letter(hash)) if seq > after => {
                 *self.letters.entry(hash).or_default() += 1;
+                self.newest = self.newest.max(seq);
             }
             Some(Output::Letter(_)) | None => {}
         }
         false
     }
 
-    /// Returns whether an output is stored already. Each letter that is stored answers once.
+    /// Returns whether an output must not be stored any more. Each letter that is stored answers
+    /// once.
     pub fn holds(&mut self, headers: &HeaderMap, payload: &[u8]) -> bool {
         match identify(headers, payload) {
-            Some(Output::Signal(id)) => self.signals.contains(&xxh3_64(id.as_bytes())),
+            Some(Output::Signal(id)) => {
+                self.signals.contains(&xxh3_64(id.as_bytes()))
+                    || number(headers, INPUT_SEQ) == Some(self.divided) && self.is_behind(id)
+            }
             Some(Output::Letter(hash)) => match self.letters.get_mut(&hash) {
                 Some(left) if *left > 0 => {
                     *left -= 1;
@@ -120,6 +171,20 @@ impl Already {
             None => false,
         }
     }
+
+    /// Returns whether it is the first signal of a bar before one that has a signal.
+    fn is_behind(&self, id: &str) -> bool {
+        parts(id).is_some_and(|(series, opened, revision)| {
+            revision == 0 && self.opened.get(&series).is_some_and(|at| opened < *at)
+        })
+    }
+}
+
+/// A hash of the series in a message id, when its bar opened, and the revision.
+fn parts(id: &str) -> Option<(u64, i64, u32)> {
+    let mut parts = id.rsplitn(3, '.');
+    let (revision, opened) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((xxh3_64(parts.next()?.as_bytes()), opened, revision))
 }
 
 async fn message(
@@ -194,6 +259,28 @@ mod tests {
         }
         assert!(!already.holds(&letter("late", "11"), b"worse"));
         assert!(already.holds(&letter("late", "11"), b"bad"));
+    }
+
+    #[test]
+    fn in_a_divided_message_no_first_signal_follows_one_of_a_later_bar() {
+        let mut already = Already {
+            divided: 12,
+            ..Already::default()
+        };
+        note(&mut already, &signal("g.A.1m.200.0", "12"), "{}");
+        note(&mut already, &signal("g.A.1m.400.0", "12"), "{}");
+        note(&mut already, &signal("g.B.1m.900.0", "11"), "{}");
+        assert_eq!(already.newest(), 12);
+        let mut holds = |id: &str, seq: &str| already.holds(&signal(id, seq), b"{}");
+        // stored; skipped by the former configuration; still to come
+        assert!(holds("g.A.1m.400.0", "12"));
+        assert!(holds("g.A.1m.300.0", "12"));
+        assert!(!holds("g.A.1m.500.0", "12"));
+        // a correction, another timeframe, another series, another message
+        assert!(!holds("g.A.1m.300.1", "12"));
+        assert!(!holds("g.A.5m.300.0", "12"));
+        assert!(!holds("g.B.1m.300.0", "12"));
+        assert!(!holds("g.A.1m.300.0", "13"));
     }
 
     #[test]

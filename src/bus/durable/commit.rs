@@ -8,9 +8,10 @@
 //!
 //! A commit that was not answered may have happened. What is true then is what the marker says.
 //!
-//! A server whose store is full stores a batch up to where the room ends, in spite of its name. So
-//! what a partition wants stored begins with a marker as well, which the one at its end replaces:
-//! if that one is found, a part of the batch may stand behind it, and is counted.
+//! When a storage limit is hit in the middle of a batch, nats-server keeps the messages before it: an
+//! "atomic" batch can be stored in part. So a partition's outputs begin with a marker as well, which
+//! the one at their end replaces. Where the first is the last one found, the outputs behind it that
+//! belong to its batch are stored, and the bars they name say how far the partition is.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::partition::Outputs;
 use super::{Common, markers};
 use crate::bus::guard::Guard;
 use crate::bus::intake::Outgoing;
@@ -32,6 +34,7 @@ use crate::bus::link::Link;
 use crate::bus::sabotage::sabotage;
 use crate::group::{Place, Purpose};
 use crate::ops::metrics::{Commit, Metrics, Refusal};
+use crate::wire::headers::INPUT_SEQ;
 
 /// Messages that the server takes in a batch.
 const MOST: usize = 1_000;
@@ -64,9 +67,19 @@ pub(super) struct Position {
     pub part: usize,
 }
 
-/// What a marker says.
+/// The format of markers that this version writes. It reads the first as well, which has neither
+/// `version` nor `outputs` nor `after`.
+pub(super) const MARKER_VERSION: u32 = 2;
+
+const fn first_version() -> u32 {
+    1
+}
+
+/// The content of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
+    #[serde(default = "first_version")]
+    pub version: u32,
     #[serde(flatten)]
     pub position: Position,
     /// The run of the process that wrote it.
@@ -75,9 +88,31 @@ pub(super) struct Marker {
     /// computed anew must pass over them too, whether or not they would do so again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub poison: BTreeSet<u64>,
-    /// At the beginning of a batch: how much of what comes after the position is stored before it.
+    /// At the beginning of a batch. In the first format: the number of outputs after the position
+    /// that were stored before it. Now always 0, as the position is exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<usize>,
+    /// The fingerprint of everything that decides about outputs; none while outputs of several
+    /// configurations are stored after the position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
+    /// Outputs after the position that are stored before this marker stand after this sequence of
+    /// the stream of signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+impl Marker {
+    /// The outputs that its writer computed, for a reader whose own have this fingerprint.
+    pub fn outputs_seen_by(&self, own: &str) -> Outputs {
+        match self.outputs.as_deref() {
+            // the first format does not tell: a count has to do
+            _ if self.version < 2 => Outputs::Same,
+            Some(theirs) if theirs == own => Outputs::Same,
+            Some(_) => Outputs::Other,
+            None => Outputs::Mixed,
+        }
+    }
 }
 
 /// A marker as it is stored.
@@ -109,26 +144,27 @@ struct Ack {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// How many messages of its batch stand behind the marker `revision`, which is not its last.
-/// Reports each answer to `progress`.
+/// The outputs of its batch that stand behind the marker `revision`, which is not its last: for
+/// each the message that gave it. Reports each answer to `progress`.
 pub(super) async fn left_behind(
     common: &Common,
     revision: u64,
     progress: impl Fn(),
-) -> Result<usize, String> {
+) -> Result<Vec<u64>, String> {
     let stream = common
         .js
         .get_stream_no_info(&common.streams.signals)
         .await
         .map_err(|error| error.to_string())?;
     let mut batch = None;
+    let mut behind = Vec::new();
     for at in 0..=MOST as u64 {
         let asked = stream.get_raw_message(revision + at);
         let found = common.link.unless_lost(asked).await;
         let message = match found.ok_or("the connection was lost meanwhile")? {
             Ok(message) => message,
             Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
-                return Ok(usize::try_from(at.saturating_sub(1)).unwrap_or(0));
+                return Ok(behind);
             }
             Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
         };
@@ -137,10 +173,19 @@ pub(super) async fn left_behind(
         if at == 0 {
             batch = of;
         } else if of.is_none() || of != batch {
-            return Ok(usize::try_from(at - 1).unwrap_or(0));
+            return Ok(behind);
+        } else {
+            let seq = message.headers.get(INPUT_SEQ).map(HeaderValue::as_str);
+            let seq = seq.and_then(|seq| seq.parse().ok()).ok_or_else(|| {
+                format!(
+                    "message {} of the stream of signals stands behind a marker and names no bar",
+                    revision + at
+                )
+            })?;
+            behind.push(seq);
         }
     }
-    Ok(MOST)
+    Ok(behind)
 }
 
 /// What one partition wants stored.

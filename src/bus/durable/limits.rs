@@ -107,7 +107,7 @@ pub(super) fn too_large(common: &Common, outgoing: &[Outgoing], marker: &Marker)
 
 #[cfg(test)]
 mod tests {
-    use super::super::commit::Position;
+    use super::super::commit::{MARKER_VERSION, Position};
     use super::*;
 
     fn marker() -> Marker {
@@ -117,9 +117,12 @@ mod tests {
                 seq: u64::MAX,
                 part: 998,
             },
+            version: MARKER_VERSION,
             owner: "0123456789abcdef".to_owned(),
             poison: BTreeSet::new(),
-            begun: Some(998),
+            begun: Some(0),
+            outputs: Some("0123456789abcdef".to_owned()),
+            after: Some(u64::MAX),
         }
     }
 

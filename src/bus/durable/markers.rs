@@ -11,7 +11,7 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 
 use super::Common;
-use super::commit::{BATCH_ID, BATCH_SEQUENCE, Marker, Stored};
+use super::commit::{BATCH_ID, BATCH_SEQUENCE, MARKER_VERSION, Marker, Stored};
 use crate::group::{Forgery, Place, Purpose, Signed};
 
 /// Readings of markers that change meanwhile, at most.
@@ -45,7 +45,22 @@ pub(super) const fn place<'a>(
 }
 
 /// Reads the markers of `unit`, which are on `subject`, from the leader of the stream.
+///
+/// # Errors
+/// They cannot be read, or a newer version of the agent wrote them.
 pub(super) async fn read(common: &Common, unit: u32, subject: &str) -> Result<Found, String> {
+    let found = find(common, unit, subject).await?;
+    let version = found.marker.as_ref().map(|stored| stored.marker.version);
+    match version {
+        Some(newer) if newer > MARKER_VERSION => Err(format!(
+            "the marker on {subject} has format {newer}, and this agent reads up to \
+             {MARKER_VERSION}: a newer agent has worked on the partition, so update this one"
+        )),
+        _ => Ok(found),
+    }
+}
+
+async fn find(common: &Common, unit: u32, subject: &str) -> Result<Found, String> {
     let stream = common
         .js
         .get_stream_no_info(&common.streams.signals)

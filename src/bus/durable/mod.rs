@@ -115,6 +115,8 @@ struct Common {
     metrics: Arc<Metrics>,
     instance: String,
     streams: Streams,
+    /// The fingerprint of everything that decides about outputs.
+    outputs: String,
     guard: Arc<Guard>,
     refused: Refused,
     committer: Committer,
@@ -399,6 +401,7 @@ impl Coordinator {
                 instance: setup.instance.clone(),
                 stream_limit: StreamLimit::new(streams.largest),
                 streams,
+                outputs: format!("{:016x}", config.outputs_fingerprint()),
                 guard: Arc::clone(guard),
                 refused: Intake::refused(),
                 committer: Committer::start(

@@ -8,11 +8,13 @@
 //! idle partition commits a single bar at once.
 
 mod committing;
+mod ledger;
 mod marking;
 mod reading;
 mod saving;
 mod stalling;
 
+pub(super) use ledger::Outputs;
 pub(super) use reading::SPEAKING;
 
 use std::collections::{BTreeSet, HashSet};
@@ -25,8 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::already::Already;
-use super::commit::{self, Position, Stored};
+use super::already::{Already, Span};
+use super::commit::{self, Marker, Stored};
 use super::feed::{Delivery, Feed};
 use super::losses::{Account, Watcher};
 use super::streams::{Unit, marker_subject};
@@ -36,6 +38,7 @@ use crate::bus::sabotage::sabotage;
 use crate::market::Timestamp;
 use crate::ops::query::Query;
 use crate::wire::headers::message_id;
+use ledger::{Ledger, Point, Recovered};
 use saving::{restore, saved};
 use stalling::Watch;
 
@@ -111,24 +114,13 @@ pub(super) struct Partition {
     marker: Option<Stored>,
     /// The revision that the next marker has to replace: that of `marker`, or of a forged one.
     top: u64,
-    /// Outputs that are stored already, where no marker tells.
-    already: Already,
+    /// Which outputs are stored.
+    ledger: Ledger,
+    /// Outputs that are stored already, where no count tells.
+    already: Option<Already>,
     marked: Instant,
-    /// The last message taken in.
-    taken: u64,
-    /// When it was stored, in nanoseconds since 1970; 0 before the first.
+    /// When the last message applied was stored, in nanoseconds since 1970; 0 before the first.
     newest: u64,
-    /// Messages up to this one are published already.
-    silent_until: u64,
-    /// As is this much of the one after.
-    skip: usize,
-    /// And so much of what comes then was left behind by a batch that the server stored a part of.
-    left_behind: usize,
-    /// Whether the marker is one from the beginning of such a batch.
-    owes_marker: bool,
-    /// The position of the last whole commit, and how much of what comes after it is stored.
-    base: Position,
-    stored_since: usize,
     /// Tracks the bars that must still be read, and finds those that are gone.
     account: Arc<Account>,
     /// Messages that are refused unread because they made the engine panic.
@@ -136,8 +128,6 @@ pub(super) struct Partition {
     outgoing: Vec<Outgoing>,
     /// About bars that are still forming: sent and not stored.
     forming: Vec<Outgoing>,
-    /// By message: its sequence, where its part of `outgoing` ends, and what was skipped of it.
-    ends: Vec<(u64, usize, usize)>,
     unsaved: bool,
     saving: Option<JoinHandle<Result<(), String>>>,
     saved: Instant,
@@ -177,8 +167,8 @@ pub(super) async fn run(
     tracing::debug!(
         unit,
         series = partition.intake.engine.len(),
-        from = partition.taken,
-        silent_until = partition.silent_until,
+        from = partition.ledger.last_applied(),
+        replay_until = partition.ledger.replay_until(),
         took_ms = began.elapsed().as_millis(),
         "partition loaded"
     );
@@ -210,8 +200,8 @@ impl Partition {
         let place = common.streams.units[unit as usize].clone();
         let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
         let found = markers::read(&common, unit, &subject).await?;
-        let (forged, top) = (found.is_forged(), found.top);
-        let found = found.marker;
+        let forged = found.is_forged();
+        let (found, top) = (found.marker, found.top);
         gauges.beat(common.uptime_ms());
         let config = &common.config;
         let mut intake = Intake::new(config, Arc::clone(&common.metrics))
@@ -229,36 +219,13 @@ impl Partition {
             }
             ours
         });
-        let (seq, part) = done.map_or((0, 0), |marker| (marker.position.seq, marker.position.part));
-        let begun = done.and_then(|marker| marker.begun);
-        let left_behind = match (begun, &found) {
-            (Some(before), Some(stored)) => {
-                let beat = || gauges.beat(common.uptime_ms());
-                before + commit::left_behind(&common, stored.revision, beat).await?
-            }
-            _ => 0,
-        };
-        let already = if forged {
-            let waiting = Feed::waiting(&common.js, &place, taken + 1).await?;
-            let ours = series_ids(&intake, &config.group);
-            outputs_after(&common, ours, taken, waiting).await?
-        } else {
-            Already::default()
-        };
+        let ledger = recovered(&common, unit, taken, &gauges, done.zip(found.as_ref())).await?;
+        let forged = forged.then(|| (&place, series_ids(&intake, &config.group)));
+        let (ledger, already) = recognised(&common, ledger, forged).await?;
         let poison = done.map_or_else(BTreeSet::new, |marker| marker.poison.clone());
         let now = Instant::now();
         Ok(move |orders| Self {
-            // bars after the marker that are in the checkpoint gave nothing to publish
-            silent_until: seq.max(taken),
-            skip: if taken > seq { 0 } else { part },
-            left_behind,
-            owes_marker: begun.is_some(),
-            base: Position {
-                origin: place.origin.clone(),
-                seq: seq.max(taken),
-                part: if taken > seq { 0 } else { part },
-            },
-            stored_since: left_behind,
+            ledger,
             account: Account::of(&common, unit),
             poison,
             subject: subject.into(),
@@ -273,11 +240,9 @@ impl Partition {
             place,
             gauges,
             marked: now,
-            taken,
             newest: 0,
             outgoing: Vec::new(),
             forming: Vec::new(),
-            ends: Vec::new(),
             unsaved: false,
             saving: None,
             saved: now,
@@ -314,8 +279,8 @@ impl Partition {
             if self.stopping && self.saving.is_none() {
                 // what gave nothing to publish is read as well, and the next owner relies on it
                 if !self.common.cannot_wait()
-                    && let Some(position) = self.advanced()
-                    && let Err(end) = self.store(position, &Arc::default(), 0..0).await
+                    && let Some(marker) = self.advanced()
+                    && let Err(end) = self.store(marker, &Arc::default()).await
                 {
                     return end;
                 }
@@ -443,8 +408,8 @@ impl Partition {
 
     async fn tick(&mut self) -> Result<(), End> {
         self.intake.flush();
-        if let Some(position) = self.due_marker() {
-            self.store(position, &Arc::default(), 0..0).await?;
+        if let Some(marker) = self.due_marker() {
+            self.store(marker, &Arc::default()).await?;
             self.account.stored();
         }
         let pause = self.common.config.durable.checkpoint.max(self.save_pause);
@@ -459,18 +424,68 @@ impl Partition {
     }
 }
 
-/// The outputs of messages after `taken`, the last one in the checkpoint, that are stored already.
-/// So many messages are `waiting` there.
-async fn outputs_after(
+/// The ledger of an owner whose checkpoint goes up to `taken`, and who has found the marker `found`:
+/// its content and its place.
+async fn recovered(
     common: &Common,
-    ours: HashSet<String>,
+    unit: u32,
     taken: u64,
-    waiting: u64,
-) -> Result<Already, String> {
-    if waiting == 0 {
-        return Ok(Already::default());
-    }
-    Already::find(common, taken, |id| ours.contains(series_of(id))).await
+    gauges: &Gauges,
+    found: Option<(&Marker, &Stored)>,
+) -> Result<Ledger, String> {
+    let Some((marker, Stored { revision, .. })) = found else {
+        return Ledger::recover(unit, taken, None).map_err(|error| error.to_string());
+    };
+    let behind = match marker.begun {
+        Some(_) => {
+            let beat = || gauges.beat(common.uptime_ms());
+            commit::left_behind(common, *revision, beat).await?
+        }
+        None => Vec::new(),
+    };
+    let recovered = Recovered {
+        at: Point {
+            seq: marker.position.seq,
+            part: marker.position.part,
+        },
+        earlier: marker.begun.unwrap_or(0),
+        begins_batch: marker.begun.is_some(),
+        behind: &behind,
+        floor: marker.after.unwrap_or(*revision),
+        newest: revision + behind.len() as u64,
+        outputs: marker.outputs_seen_by(&common.outputs),
+    };
+    Ledger::recover(unit, taken, Some(&recovered)).map_err(|error| error.to_string())
+}
+
+/// The ledger together with the outputs that it must recognise by identity. Where the marker was
+/// `forged`, these are all outputs since the checkpoint, which contains the series named.
+async fn recognised(
+    common: &Common,
+    mut ledger: Ledger,
+    forged: Option<(&Unit, HashSet<String>)>,
+) -> Result<(Ledger, Option<Already>), String> {
+    let taken = ledger.last_applied();
+    let already = if let Some(search) = ledger.search() {
+        let span = Span {
+            after: search.floor,
+            last: Some(search.last),
+        };
+        let divided = Some(search.after + 1);
+        Already::find(common, span, search.after, divided, |_| false).await?
+    } else if let Some((place, ours)) = forged
+        && Feed::waiting(&common.js, place, taken + 1).await? > 0
+    {
+        let span = Span {
+            after: 0,
+            last: None,
+        };
+        Already::find(common, span, taken, None, |id| ours.contains(series_of(id))).await?
+    } else {
+        return Ok((ledger, None));
+    };
+    ledger.by_identity(already.newest(), already.floor());
+    Ok((ledger, Some(already)))
 }
 
 /// The series in the checkpoint, as message ids name them.

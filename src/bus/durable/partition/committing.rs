@@ -1,17 +1,17 @@
 //! Storing what came of a partition's bars, with the position it stands for.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::time::{interval, timeout};
 
+use super::ledger::{Batch, LedgerError, Point};
 use super::{End, Partition};
 use crate::bus::durable::Common;
 use crate::bus::durable::circuit::Failing;
-use crate::bus::durable::commit::{self, Marker, Position, Stored, Wanted};
+use crate::bus::durable::commit::{self, MARKER_VERSION, Marker, Position, Stored, Wanted};
 use crate::bus::durable::markers::Found;
 use crate::bus::durable::{limits, markers, streams};
 use crate::bus::intake::Outgoing;
@@ -43,84 +43,67 @@ impl Partition {
             let _ = self.attending(timeout(SENDING, sending), false).await?;
         }
         let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
-        let ends = std::mem::take(&mut self.ends);
         let inflight = outgoing.len() as u64;
         self.gauges.inflight.store(inflight, Ordering::Relaxed);
-        let mut from = 0;
-        while from < outgoing.len() {
-            let to = batch_end(&outgoing, from);
-            let position = self.position_at(&ends, to);
-            self.store(position, &outgoing, from..to).await?;
-            for one in &outgoing[from..to] {
+        let largest = (commit::BATCH, commit::BATCH_BYTES);
+        while let Some(batch) = self.ledger.next_batch(largest.0, largest.1) {
+            let stored = batch.outputs.clone();
+            self.store(batch, &outgoing).await?;
+            for one in &outgoing[stored] {
                 match one.received {
                     Some(received) => self.intake.published(received.elapsed()),
                     None => self.common.metrics.dead_letters.inc(),
                 }
             }
-            from = to;
         }
         self.gauges.inflight.store(0, Ordering::Relaxed);
-        if self.owes_marker && self.has_caught_up() {
-            // all that was left of a batch is computed again, and what it stands for is known
-            let position = self.position_at(&[], 0);
-            self.store(position, &Arc::default(), 0..0).await?;
+        if self.ledger.owes_marker() {
+            // everything that a batch left behind is computed again
+            let marker = self.ledger.marker_to(self.ledger.last_applied());
+            self.store(marker, &Arc::default()).await?;
         }
         self.intake.flush();
         Ok(())
     }
 
-    /// What is done once the first `end` of what is outgoing are stored.
-    fn position_at(&self, ends: &[(u64, usize, usize)], end: usize) -> Position {
-        let origin = self.place.origin.clone();
-        let whole = ends.iter().take_while(|(_, at, _)| *at <= end).count();
-        if whole == ends.len() {
-            // also what came after and gave nothing
-            return Position {
-                origin,
-                seq: self.taken,
-                part: 0,
-            };
-        }
-        let (seq, _, skipped) = ends[whole];
-        let begun = if whole == 0 { 0 } else { ends[whole - 1].1 };
-        Position {
-            origin,
-            // everything before it is done, also what gave nothing
-            seq: seq - 1,
-            part: if end > begun {
-                end - begun + skipped
-            } else {
-                skipped
+    /// The marker that says that everything up to `point` is stored.
+    fn marker(&self, point: Point) -> Marker {
+        Marker {
+            version: MARKER_VERSION,
+            position: Position {
+                origin: self.place.origin.clone(),
+                seq: point.seq,
+                part: point.part,
             },
-        }
-    }
-
-    pub(super) async fn store(
-        &mut self,
-        position: Position,
-        outgoing: &Arc<Vec<Outgoing>>,
-        range: Range<usize>,
-    ) -> Result<(), End> {
-        let mut marker = Marker {
-            position,
             owner: self.common.instance.clone(),
             poison: BTreeSet::new(),
             begun: None,
-        };
+            outputs: (!self.ledger.is_mixed(point)).then(|| self.common.outputs.clone()),
+            after: self.ledger.floor_at(point),
+        }
+    }
+
+    /// Stores the outputs of `batch`, which are among `outgoing`, with its markers.
+    pub(super) async fn store(
+        &mut self,
+        batch: Batch,
+        outgoing: &Arc<Vec<Outgoing>>,
+    ) -> Result<(), End> {
         let mut outgoing = Arc::clone(outgoing);
-        let mut range = range;
+        let mut batch = batch;
         let mut passed_over = 0;
         let mut failing: Option<Failing> = None;
         loop {
             self.beat();
+            let range = batch.outputs.clone();
             limits::cut(&self.common, &mut outgoing, range.clone());
             let most = limits::largest(&self.common);
-            marker.poison = BTreeSet::new();
+            let mut marker = self.marker(batch.to);
             marker.poison = limits::newest(most, &marker, &self.poison);
             let begin = (!range.is_empty()).then(|| Marker {
-                position: self.base.clone(),
-                begun: Some(self.stored_since),
-                ..marker.clone()
+                begun: Some(0),
+                poison: marker.poison.clone(),
+                ..self.marker(batch.from)
             });
             let wanted = Wanted {
                 unit: self.unit,
@@ -147,6 +130,9 @@ impl Partition {
             let reason = match self.attending(attempt, failing.is_some()).await? {
                 Attempt::Stored(stored, top) => {
                     self.common.saw_marker(self.unit, stored.revision);
+                    self.ledger
+                        .stored(&batch, stored.revision)
+                        .map_err(failed)?;
                     self.marker = Some(stored);
                     self.top = top;
                     break;
@@ -169,7 +155,10 @@ impl Partition {
                 }
                 Attempt::Failed(reason) => reason,
                 Attempt::Part(begin, messages, reason) => {
-                    let messages = messages.min(range.len());
+                    let rest = self
+                        .ledger
+                        .partially_stored(&batch, messages, begin.revision);
+                    batch = rest.map_err(failed)?;
                     if messages > 0 {
                         tracing::warn!(
                             unit = self.unit,
@@ -180,8 +169,6 @@ impl Partition {
                     }
                     self.top = begin.revision;
                     self.marker = Some(begin);
-                    self.stored_since += messages;
-                    range.start += messages;
                     reason
                 }
             };
@@ -198,16 +185,12 @@ impl Partition {
             self.gauges.blocked.store(false, Ordering::Relaxed);
         }
         self.marked = Instant::now();
-        self.base = marker.position;
-        self.stored_since = 0;
-        self.owes_marker = false;
         Ok(())
     }
+}
 
-    /// Whether everything that is stored already has been computed again.
-    pub(super) fn has_caught_up(&self) -> bool {
-        self.taken >= self.silent_until && self.skip == 0 && self.left_behind == 0
-    }
+fn failed(error: LedgerError) -> End {
+    End::Failed(error.to_string())
 }
 
 /// What has come of one try.
@@ -228,7 +211,8 @@ enum Attempt {
     Failed(String),
 }
 
-/// One try; `own` is the revision of the marker that was written or found. Every step of it is bounded, and reported to `beat` when it is done.
+/// One try; `own` is the revision of the marker that was written or found. Every step of it is
+/// bounded, and reported to `beat` when it is done.
 async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: impl Fn()) -> Attempt {
     let (unit, subject, expected) = (wanted.unit, wanted.subject.clone(), wanted.expected);
     let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
@@ -265,7 +249,7 @@ async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: impl Fn()) -> 
                 return Attempt::Fenced;
             }
             match commit::left_behind(common, stored.revision, beat).await {
-                Ok(messages) => Attempt::Part(stored, messages, error.to_string()),
+                Ok(behind) => Attempt::Part(stored, behind.len(), error.to_string()),
                 Err(reason) => Attempt::Failed(reason),
             }
         }
@@ -301,16 +285,4 @@ async fn beating<T>(work: impl Future<Output = T>, beat: impl Fn()) -> T {
             _ = ticks.tick() => beat(),
         }
     }
-}
-
-/// Where a batch that begins at `from` ends.
-fn batch_end(outgoing: &[Outgoing], from: usize) -> usize {
-    let mut bytes = 0;
-    let most = outgoing.len().min(from + commit::BATCH);
-    (from..most)
-        .find(|at| {
-            bytes += outgoing[*at].size();
-            bytes > commit::BATCH_BYTES && *at > from
-        })
-        .unwrap_or(most)
 }

@@ -6,33 +6,30 @@
 use std::time::Duration;
 
 use super::Partition;
-use crate::bus::durable::commit::Position;
+use super::ledger::Batch;
 
 /// Between two markers of an idle partition.
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Partition {
-    /// The position to be stored now, if it is time to.
-    pub(super) fn due_marker(&self) -> Option<Position> {
-        if !self.has_caught_up() {
+    /// The marker to be stored now, if it is time to.
+    pub(super) fn due_marker(&self) -> Option<Batch> {
+        if !self.ledger.has_caught_up() {
             return None;
         }
         let (since, durable) = (self.marked.elapsed(), &self.common.config.durable);
         let (settled, at_once) = self.account.settled();
         let (first, last) = self.common.range(self.unit);
-        let stored = self.base.seq;
+        let stored = self.ledger.stored_to().seq;
         // it must not age out of its stream while its partition is silent
         let aged = self.marker.is_some() && since > durable.signals_max_age / 4;
         // bars were read that gave nothing to publish
-        let read = self.taken > stored && since >= durable.checkpoint;
+        let read = self.ledger.last_applied() > stored && since >= durable.checkpoint;
         // the stream is about to drop what the position stands for
         let overtaken = since >= IDLE && stored < first + last.saturating_sub(first) / 2;
         let further = settled > stored;
-        (aged || read || further && (at_once || overtaken)).then(|| Position {
-            origin: self.place.origin.clone(),
-            seq: stored.max(self.taken).max(settled),
-            part: 0,
-        })
+        let due = aged || read || further && (at_once || overtaken);
+        due.then(|| self.ledger.marker_to(stored.max(settled)))
     }
 
     /// The server has nothing more for the partition; its stream goes up to `last`.
@@ -41,20 +38,18 @@ impl Partition {
         if let Some(loss) = loss {
             self.common.lost(self.unit, loss);
         }
-        if again && self.taken < self.silent_until {
+        let replay_until = self.ledger.replay_until();
+        if again && self.ledger.last_applied() < replay_until {
             // a marker can be ahead of the last bar of its partition
-            self.taken = self.silent_until;
-            self.forget_part(u64::MAX);
+            self.ledger.passed(replay_until);
         }
     }
 
-    /// The position to be stored before the partition is given up, if bars were read that gave
+    /// The marker to be stored before the partition is given up, if bars were read that gave
     /// nothing to publish.
-    pub(super) fn advanced(&self) -> Option<Position> {
-        (self.has_caught_up() && self.taken > self.base.seq).then(|| Position {
-            origin: self.place.origin.clone(),
-            seq: self.taken,
-            part: 0,
-        })
+    pub(super) fn advanced(&self) -> Option<Batch> {
+        let (ledger, applied) = (&self.ledger, self.ledger.last_applied());
+        let advanced = ledger.has_caught_up() && applied > ledger.stored_to().seq;
+        advanced.then(|| ledger.marker_to(applied))
     }
 }

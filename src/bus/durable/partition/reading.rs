@@ -9,9 +9,10 @@ use tokio::time::sleep;
 use super::super::commit;
 use super::super::feed::{Delivery, Feed};
 use super::super::layout::Layout;
+use super::super::limits;
 use super::{End, LOST, Partition};
 use crate::bus::backoff::backoff;
-use crate::bus::intake::{Arrival, Duty, Panicked};
+use crate::bus::intake::{Arrival, Duty, Outgoing};
 use crate::group::SlotSet;
 use crate::market::Timestamp;
 
@@ -61,7 +62,7 @@ impl Partition {
     async fn opened(&mut self) -> Result<Option<Result<Feed, String>>, End> {
         let common = Arc::clone(&self.common);
         let place = self.place.clone();
-        let start = self.taken + 1;
+        let start = self.ledger.last_applied() + 1;
         let opening = async {
             let opening = Feed::open(&common.js, &place, start);
             let opened = common.link.unless_lost(opening).await;
@@ -69,15 +70,16 @@ impl Partition {
         };
         let opened = self.until_stopped(opening).await?;
         if let Some(Ok(feed)) = &opened {
-            if feed.pending == 0 || self.taken >= self.silent_until {
+            let (applied, replay_until) = (self.ledger.last_applied(), self.ledger.replay_until());
+            if feed.pending == 0 || applied >= replay_until {
                 self.gauges.recovered.store(true, Ordering::Relaxed);
             }
             self.gauges.lag.store(feed.pending, Ordering::Relaxed);
-            let done = self.taken.max(self.silent_until);
+            let done = applied.max(replay_until);
             self.account
-                .opened(&self.common, self.unit, self.taken, done, feed)
+                .opened(&self.common, self.unit, applied, done, feed)
                 .await;
-            self.forget_part(feed.state.first);
+            self.ledger.begins_at(feed.state.first);
         }
         Ok(opened)
     }
@@ -92,15 +94,15 @@ impl Partition {
         let mut next = Some(first);
         let mut problem = None;
         let mut lag = None;
-        let mut panicked = None;
+        let mut end = None;
         let mut bytes = 0;
         for _ in 0..BATCH {
             match next.take() {
                 Some(Ok(delivery)) => {
                     lag = Some(delivery.pending);
                     bytes += delivery.message.payload.len();
-                    panicked = self.take(&delivery).is_err().then_some(delivery.seq);
-                    if panicked.is_some() {
+                    end = self.take(&delivery).err();
+                    if end.is_some() {
                         break;
                     }
                 }
@@ -119,7 +121,7 @@ impl Partition {
         match next {
             Some(Ok(delivery)) => {
                 lag = Some(delivery.pending);
-                panicked = self.take(&delivery).is_err().then_some(delivery.seq);
+                end = self.take(&delivery).err();
             }
             Some(Err(told)) => problem = Some(told),
             None => {}
@@ -129,37 +131,28 @@ impl Partition {
             self.gauges.lag.store(lag, Ordering::Relaxed);
         }
         self.commit().await?;
-        if let Some(seq) = panicked {
-            return Err(End::Panicked(seq));
+        if let Some(end) = end {
+            return Err(end);
         }
         let series = self.intake.engine.len() as u64;
         self.gauges.series.store(series, Ordering::Relaxed);
-        if self.taken >= self.silent_until {
+        if self.ledger.last_applied() >= self.ledger.replay_until() {
             self.gauges.recovered.store(true, Ordering::Relaxed);
         }
         Ok(problem)
     }
 
-    /// Forgets how much of a message is published that the stream, which begins at `first`, does
-    /// not hold any more: it must not be taken for a part of the next one.
-    pub(super) fn forget_part(&mut self, first: u64) {
-        let half_done = self.skip > 0 || self.left_behind > 0;
-        if half_done && first > self.silent_until + 1 {
-            (self.skip, self.left_behind, self.stored_since) = (0, 0, 0);
-        }
-    }
-
-    /// Works off one message. After a panic what is in the engine is worth nothing, while what is
+    /// Works off one message. After an error the state in the engine is worthless, while everything
     /// outgoing is of the messages before.
-    fn take(&mut self, delivery: &Delivery) -> Result<(), Panicked> {
+    fn take(&mut self, delivery: &Delivery) -> Result<(), End> {
         let seq = delivery.seq;
         if let Some(loss) = self.account.read(seq, delivery.pending) {
             self.common.lost(self.unit, loss);
         }
-        if seq <= self.taken {
+        if seq <= self.ledger.last_applied() {
             return Ok(());
         }
-        let silent = seq <= self.silent_until;
+        let silent = self.ledger.replays(seq);
         let subject = Layout::original(&delivery.message.subject);
         let arrival = Arrival {
             subject,
@@ -172,39 +165,41 @@ impl Partition {
         let duty = if silent { SILENT } else { SPEAKING };
         if self.poison.contains(&seq) {
             self.intake.refuse_as_poison(arrival, duty);
-        } else if let Err(panicked) = self.intake.attempt(arrival, pattern, duty) {
+        } else if self.intake.attempt(arrival, pattern, duty).is_err() {
             self.intake.outbox.clear();
-            return Err(panicked);
+            return Err(End::Panicked(seq));
         }
-        self.taken = seq;
         self.mark_unsaved();
         self.newest = u64::try_from(delivery.stored_at).unwrap_or(0);
         // what is read again was processed before
         let last = &self.gauges.last_processed;
         last.fetch_max(self.newest, Ordering::Relaxed);
-        if silent {
-            self.intake.outbox.clear();
-            return Ok(());
+        let outbox = &mut self.intake.outbox;
+        let (forming, mut lasting) = if silent {
+            outbox.clear();
+            (Vec::new(), Vec::new())
+        } else {
+            let outbox = std::mem::take(outbox);
+            outbox.into_iter().partition::<Vec<_>, _>(|one| one.forming)
+        };
+        if !self.ledger.recognises(seq) {
+            self.already = None;
+        } else if !silent {
+            // as it was stored
+            let most = limits::largest(&self.common);
+            lasting.iter_mut().for_each(|one| one.cut(most));
         }
-        let before = self.outgoing.len();
-        let skip = std::mem::take(&mut self.skip);
-        let (forming, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.intake.outbox)
-            .into_iter()
-            .partition(|one| one.forming);
-        let behind = lasting.len().saturating_sub(skip).min(self.left_behind);
-        self.left_behind -= behind;
-        let mut skip = skip + behind;
-        for one in lasting.into_iter().skip(skip) {
-            if self.already.holds(&one.headers, &one.payload) {
-                skip += 1;
-                self.stored_since += 1;
-            } else {
-                self.outgoing.push(one);
-            }
-        }
-        if self.outgoing.len() > before {
-            self.ends.push((seq, self.outgoing.len(), skip));
-        }
+        let already = &mut self.already;
+        let is_stored = |one: &Outgoing| {
+            already
+                .as_mut()
+                .is_some_and(|already| already.holds(&one.headers, &one.payload))
+        };
+        let fresh = self
+            .ledger
+            .applied(seq, lasting, Outgoing::size, is_stored)
+            .map_err(|error| End::Failed(error.to_string()))?;
+        self.outgoing.extend(fresh);
         self.forming.extend(forming);
         Ok(())
     }

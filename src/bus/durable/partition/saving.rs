@@ -22,13 +22,13 @@ impl Partition {
         if self.saving.is_some() {
             return;
         }
-        if self.taken < self.silent_until || self.left_behind > 0 || self.owes_marker {
+        if !self.ledger.may_save() {
             self.tell(&Err("the partition is still being recovered".to_owned()));
             return;
         }
         let position = Position {
             origin: self.place.origin.clone(),
-            seq: self.taken,
+            seq: self.ledger.last_applied(),
             part: 0,
         };
         let snapshot = Snapshot::take(&self.intake.engine, position);
