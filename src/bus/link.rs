@@ -345,9 +345,11 @@ impl Link {
         held.map(|(denial, _)| denial.clone()).collect()
     }
 
-    /// Forgets what was denied, before it is tried again.
+    /// Forgets what was denied, before it is tried again. An inbox stays denied until the next
+    /// connection: the client subscribes to it once, so the server does not refuse it again, and
+    /// no answer comes.
     pub(super) fn forget_denials(&self) {
-        lock(&self.denials).clear();
+        lock(&self.denials).retain(|denial, _| denial.is_deaf());
         self.server_error.send_replace(None);
     }
 

@@ -70,6 +70,12 @@ impl Denial {
         self.subject.starts_with("_INBOX.")
     }
 
+    /// Whether no answer can be heard on this connection.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.operation == Operation::Subscribe && self.is_about_inbox()
+    }
+
     /// Whether it is about hearing of records as they change, without which the table of them is
     /// only read from time to time.
     #[must_use]

@@ -8,7 +8,7 @@ use super::{LAST_FLUSH, jetstream_of};
 use crate::bus::backoff::backoff;
 use crate::bus::deliveries::home;
 use crate::bus::link::Link;
-use crate::bus::permissions::{Denial, Operation};
+use crate::bus::permissions::Denial;
 use crate::bus::setup::Setup;
 use crate::group::Way;
 use crate::ops::health::Component;
@@ -76,9 +76,7 @@ pub(super) fn beside(
 /// Connects again where the server has refused to let us hear answers: a subscription that was
 /// refused is not made up for when it is allowed, and nothing works without it.
 pub(super) async fn ask_anew(client: &Client, link: &Link) {
-    let deaf =
-        |denial: &Denial| denial.operation == Operation::Subscribe && denial.is_about_inbox();
-    if link.is_connected() && link.denials().iter().any(deaf) {
+    if link.is_connected() && link.denials().iter().any(Denial::is_deaf) {
         // it fails only when the client has ended
         let _ = client.force_reconnect().await;
         let _ = timeout(LAST_FLUSH, link.wait_for(|state| state.connected)).await;

@@ -97,3 +97,18 @@ async fn the_state_follows_the_events() {
     link.wait_closed().await;
     assert!(link.state().closed);
 }
+
+#[tokio::test]
+async fn an_inbox_that_was_denied_stays_so_until_the_next_connection() {
+    let link = Link::new();
+    let denied = |text: &str| link.observe(Event::ServerError(ServerError::Other(text.to_owned())));
+    let shown = || -> Vec<String> { link.denials().iter().map(ToString::to_string).collect() };
+    denied("Permissions Violation for Subscription to \"_INBOX.abc.*\"");
+    denied("Permissions Violation for Publish to \"commit.TECHNICAL_SIGNALS.probe\"");
+    assert_eq!(shown().len(), 2);
+    // the server refuses what is published again, but not an inbox that is there already
+    link.forget_denials();
+    assert_eq!(shown(), ["subscribe to `_INBOX.>`"]);
+    link.observe(Event::Connected);
+    assert_eq!(shown(), [""; 0]);
+}
