@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::partition::{Gauges, Order, Partition};
+use super::partition::{Command, Gauges, Partition, Phase};
 use super::{Coordinator, Running, clock_of};
 use crate::bus::catalogue::page;
 use crate::engine::{Series, SeriesId};
@@ -106,12 +106,10 @@ impl Coordinator {
         PartitionStatus {
             partition: unit,
             state: running.map_or(PartitionState::Restarting, |running| {
-                if running.gauges.blocked.load(Ordering::Relaxed) {
-                    PartitionState::Blocked
-                } else if running.gauges.recovered.load(Ordering::Relaxed) {
-                    PartitionState::Active
-                } else {
-                    PartitionState::Recovering
+                match running.gauges.phase() {
+                    Phase::Loading | Phase::Replaying => PartitionState::Recovering,
+                    Phase::Running | Phase::Stopping => PartitionState::Active,
+                    Phase::Blocked => PartitionState::Blocked,
                 }
             }),
             series: of(|gauges| &gauges.series),
@@ -136,16 +134,16 @@ impl Coordinator {
             .filter_map(|running| {
                 let (reply, answer) = oneshot::channel();
                 let query = Query::Keys { reply };
-                running.orders.try_send(Order::Ask(query)).ok()?;
-                Some((running.orders.clone(), answer))
+                running.commands.try_send(Command::Ask(query)).ok()?;
+                Some((running.commands.clone(), answer))
             })
             .collect();
         tokio::spawn(async move {
             let (mut lists, mut owners) = (Vec::new(), Vec::new());
-            for (orders, answer) in asked {
+            for (commands, answer) in asked {
                 if let Ok(keys) = answer.await {
                     lists.push(keys);
-                    owners.push(orders);
+                    owners.push(commands);
                 }
             }
             let (total, found) = page(&lists, &filter, offset, limit);
@@ -157,7 +155,7 @@ impl Coordinator {
             for (owner, keys) in of_owner {
                 let (reply, answer) = oneshot::channel();
                 let query = Query::Summaries { keys, reply };
-                if owners[owner].try_send(Order::Ask(query)).is_ok()
+                if owners[owner].try_send(Command::Ask(query)).is_ok()
                     && let Ok(summaries) = answer.await
                 {
                     series.extend(summaries);
@@ -184,7 +182,7 @@ impl Coordinator {
                     window,
                     reply,
                 };
-                running.orders.try_send(Order::Ask(query)).ok()?;
+                running.commands.try_send(Command::Ask(query)).ok()?;
                 Some(answer)
             })
             .collect();
@@ -215,7 +213,7 @@ impl Coordinator {
             .values()
             .filter_map(|running| {
                 let (reply, written) = oneshot::channel();
-                running.orders.try_send(Order::Save(reply)).ok()?;
+                running.commands.try_send(Command::Save(reply)).ok()?;
                 Some(written)
             })
             .collect();

@@ -70,7 +70,7 @@ pub(super) use layout::{Layout, misplaced};
 use limits::StreamLimit;
 use loss::Standing;
 use losses::Losses;
-use partition::{End, Gauges, Order};
+use partition::{Command, Exit, Gauges};
 use prepare::{ask_anew, beside, prepared};
 pub use recompute::{Committed, Input, Output, Partitions, Place, Recomputation};
 use records::{ReadError, Records};
@@ -192,7 +192,7 @@ fn clock_of(nanos: u64) -> Option<Timestamp> {
 
 /// A partition at work.
 struct Running {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
     gauges: Arc<Gauges>,
     task: AbortHandle,
     run: u64,
@@ -261,7 +261,7 @@ struct Coordinator {
     running: HashMap<u32, Running>,
     /// Of partitions that wait to be started again.
     kept: HashMap<u32, Kept>,
-    tasks: JoinSet<(u32, u64, End)>,
+    tasks: JoinSet<(u32, u64, Exit)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
     reloads: Reloads,

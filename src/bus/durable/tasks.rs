@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::partition::{self, End, Gauges, Order};
+use super::partition::{self, Command, Exit, Gauges};
 use super::{Coordinator, Kept, Running};
 use crate::bus::backoff::backoff;
 
@@ -49,7 +49,7 @@ impl Coordinator {
         self.reloads.note(unit, self.now());
         self.runs += 1;
         let run = self.runs;
-        let (orders, receiver) = mpsc::channel(64);
+        let (commands, receiver) = mpsc::channel(64);
         let gauges = Arc::new(Gauges::default());
         gauges.beat(self.common.uptime_ms());
         let kept = self.kept.remove(&unit).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Coordinator {
         );
         let task = self.tasks.spawn(async move { (unit, run, work.await) });
         let running = Running {
-            orders,
+            commands,
             gauges,
             task,
             run,
@@ -92,7 +92,7 @@ impl Coordinator {
             Some(running) => {
                 running.stopping = true;
                 // room is there but for a flood of questions; then it ends without a checkpoint
-                if running.orders.try_send(Order::Stop).is_err() {
+                if running.commands.try_send(Command::Stop).is_err() {
                     running.task.abort();
                 }
             }
@@ -105,7 +105,7 @@ impl Coordinator {
 
     pub(super) fn on_ended(
         &mut self,
-        ended: Result<(tokio::task::Id, (u32, u64, End)), tokio::task::JoinError>,
+        ended: Result<(tokio::task::Id, (u32, u64, Exit)), tokio::task::JoinError>,
     ) {
         let (unit, end) = match ended {
             Ok((_, (unit, run, end))) => match self.running.get(&unit) {
@@ -126,7 +126,7 @@ impl Coordinator {
                 } else {
                     error.to_string()
                 };
-                (unit, End::Failed(reason))
+                (unit, Exit::Failed(reason))
             }
         };
         let Some(running) = self.running.remove(&unit) else {
@@ -143,8 +143,8 @@ impl Coordinator {
         };
         self.kept.insert(unit, kept);
         let wait = match end {
-            End::Stopped => Duration::ZERO,
-            End::Fenced => {
+            Exit::Stopped => Duration::ZERO,
+            Exit::Fenced => {
                 tracing::info!(
                     unit,
                     "another member has committed to this partition; loading it again if it is \
@@ -153,7 +153,7 @@ impl Coordinator {
                 self.read_at = None;
                 Duration::from_millis(100)
             }
-            End::Hidden => {
+            Exit::Hidden => {
                 tracing::warn!(
                     unit,
                     "the commit marker of the partition was replaced by a forged one; loading it \
@@ -161,7 +161,7 @@ impl Coordinator {
                 );
                 Duration::from_millis(100)
             }
-            End::Panicked(seq) => {
+            Exit::Panicked(seq) => {
                 let tries = panicked(&mut self.panics, unit, seq);
                 if tries < TRIES {
                     tracing::error!(
@@ -180,11 +180,11 @@ impl Coordinator {
                 }
                 Duration::from_millis(50)
             }
-            End::Failed(reason) if !self.common.link.is_connected() => {
+            Exit::Failed(reason) if !self.common.link.is_connected() => {
                 tracing::debug!(unit, reason, "partition waits for the connection");
                 Duration::from_millis(500)
             }
-            End::Failed(reason) => {
+            Exit::Failed(reason) => {
                 self.common.doubt();
                 // what holds up one may hold up all of them
                 let first = self.failures.is_empty();

@@ -61,7 +61,7 @@ impl Coordinator {
     fn clear_failures(&mut self) {
         let (running, leases) = (&self.running, &self.leases);
         self.failures.retain(|unit, _| {
-            let works = |running: &Running| running.gauges.recovered.load(Ordering::Relaxed);
+            let works = |running: &Running| running.gauges.phase().has_recovered();
             leases.holds(*unit) && !running.get(unit).is_some_and(works)
         });
     }
@@ -114,7 +114,7 @@ impl Coordinator {
         let at_work = |unit| {
             self.running
                 .get(&unit)
-                .is_some_and(|running| running.gauges.recovered.load(Ordering::Relaxed))
+                .is_some_and(|running| running.gauges.phase().has_recovered())
         };
         self.seen && self.leases.is_settled() && self.leases.held().all(at_work)
     }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{Account, lock, look};
 use crate::bus::durable::Common;
-use crate::bus::durable::partition::Gauges;
+use crate::bus::durable::partition::{Gauges, Phase};
 
 const TICK: Duration = Duration::from_secs(1);
 /// The longest pause between two looks while nothing is read.
@@ -49,7 +49,7 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
     loop {
         sleep(TICK).await;
         let standing =
-            gauges.blocked.load(Ordering::Relaxed) || gauges.inflight.load(Ordering::Relaxed) > 0;
+            gauges.phase() == Phase::Blocked || gauges.inflight.load(Ordering::Relaxed) > 0;
         if !standing && gauges.lag.load(Ordering::Relaxed) == 0 {
             pause = TICK;
             looked = Instant::now();

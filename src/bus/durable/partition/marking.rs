@@ -1,4 +1,4 @@
-//! When a partition's marker is written although there is nothing to publish.
+//! Markers that are stored although there is nothing to publish.
 //!
 //! The marker says up to where the partition is read, and whoever loads the partition looks for
 //! losses behind it. So it must not fall far behind the stream.
@@ -17,12 +17,12 @@ impl Partition {
         if !self.ledger.has_caught_up() {
             return None;
         }
-        let (since, durable) = (self.marked.elapsed(), &self.common.config.durable);
+        let (since, durable) = (self.fence.written.elapsed(), &self.common.config.durable);
         let (settled, at_once) = self.account.settled();
         let (first, last) = self.common.range(self.unit);
         let stored = self.ledger.stored_to().seq;
         // it must not age out of its stream while its partition is silent
-        let aged = self.marker.is_some() && since > durable.signals_max_age / 4;
+        let aged = self.fence.marker.is_some() && since > durable.signals_max_age / 4;
         // bars were read that gave nothing to publish
         let read = self.ledger.last_applied() > stored && since >= durable.checkpoint;
         // the stream is about to drop what the position stands for

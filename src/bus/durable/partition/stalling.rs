@@ -1,4 +1,4 @@
-//! Noticing a feed that says it lives and delivers nothing.
+//! Notices a consumer that keeps its heartbeats and delivers nothing.
 //!
 //! Its heartbeats come, so the client sees no fault. What there is to read only the server knows:
 //! after a silence it is asked how far the consumer is. Two answers in a row that say that there
@@ -25,9 +25,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Partitions do not ask at the same moment.
 const SPREAD: Duration = Duration::from_millis(37);
 
-/// What the server says of the consumer.
+/// The state of the consumer, as the server knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ConsumerInfo {
     /// So many messages are to be delivered, so many were.
     At { pending: u64, delivered: u64 },
     /// There is none.
@@ -38,7 +38,7 @@ pub(super) enum Standing {
 
 pub(super) struct Watch {
     ask_at: Instant,
-    asking: Option<JoinHandle<Standing>>,
+    asking: Option<JoinHandle<ConsumerInfo>>,
     suspected: bool,
     spread: Duration,
     /// The last sequence of the stream, as it was known before the server was asked.
@@ -67,7 +67,7 @@ impl Watch {
     }
 
     /// Asks the server if it is time to; its stream is known to go up to `last`.
-    pub fn look(&mut self, client: &Client, api: &JetStreamApi, feed: &Feed, last: u64) {
+    pub fn probe(&mut self, client: &Client, api: &JetStreamApi, feed: &Feed, last: u64) {
         if self.asking.is_some() || Instant::now() < self.ask_at {
             return;
         }
@@ -77,38 +77,38 @@ impl Watch {
         self.asking = Some(tokio::spawn(async move {
             match timeout(ANSWER, client.request(subject, Bytes::new())).await {
                 Ok(Ok(answer)) => read(&answer.payload),
-                Ok(Err(_)) | Err(_) => Standing::Unknown,
+                Ok(Err(_)) | Err(_) => ConsumerInfo::Unknown,
             }
         }));
     }
 
-    /// What the server has answered, when it has been asked.
-    pub async fn answer(&mut self) -> Standing {
-        let standing = match &mut self.asking {
-            Some(asking) => asking.await.unwrap_or(Standing::Unknown),
+    /// Waits for the answer of the server; never returns while it was not asked.
+    pub async fn answer(&mut self) -> ConsumerInfo {
+        let info = match &mut self.asking {
+            Some(asking) => asking.await.unwrap_or(ConsumerInfo::Unknown),
             None => std::future::pending().await,
         };
         self.asking = None;
-        standing
+        info
     }
 
     /// The last sequence of the stream, if the server has nothing more for a feed from which
     /// `delivered` messages came.
-    pub fn drained(&self, standing: Standing, delivered: u64) -> Option<u64> {
-        let nothing = Standing::At {
+    pub fn drained(&self, info: ConsumerInfo, delivered: u64) -> Option<u64> {
+        let nothing = ConsumerInfo::At {
             pending: 0,
             delivered,
         };
-        (standing == nothing && self.last > 0).then_some(self.last)
+        (info == nothing && self.last > 0).then_some(self.last)
     }
 
-    /// What is wrong with a feed from which `delivered` messages came.
-    pub fn judge(&mut self, standing: Standing, delivered: u64) -> Option<String> {
+    /// Returns the fault of a feed from which `delivered` messages came, if it has one.
+    pub fn judge(&mut self, info: ConsumerInfo, delivered: u64) -> Option<String> {
         let now = Instant::now();
         self.ask_at = now + QUIET + self.spread;
-        match standing {
-            Standing::Gone => Some("the server has no such consumer any more".to_owned()),
-            Standing::At {
+        match info {
+            ConsumerInfo::Gone => Some("the server has no such consumer any more".to_owned()),
+            ConsumerInfo::At {
                 pending,
                 delivered: sent,
             } if pending > 0 || sent > delivered => {
@@ -122,28 +122,28 @@ impl Watch {
                 self.ask_at = now + SUSPICIOUS;
                 None
             }
-            Standing::At { .. } => {
+            ConsumerInfo::At { .. } => {
                 self.suspected = false;
                 None
             }
-            Standing::Unknown => None,
+            ConsumerInfo::Unknown => None,
         }
     }
 }
 
 /// The answer of the server.
-fn read(payload: &[u8]) -> Standing {
+fn read(payload: &[u8]) -> ConsumerInfo {
     match serde_json::from_slice(payload) {
-        Ok(Response::<Info>::Ok(info)) => Standing::At {
+        Ok(Response::<Info>::Ok(info)) => ConsumerInfo::At {
             pending: info.num_pending,
             delivered: info.delivered.consumer_sequence,
         },
         Ok(Response::Err { error }) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
-            Standing::Gone
+            ConsumerInfo::Gone
         }
         answer => {
             tracing::debug!(?answer, "the consumer cannot be looked at");
-            Standing::Unknown
+            ConsumerInfo::Unknown
         }
     }
 }
@@ -160,8 +160,8 @@ impl Drop for Watch {
 mod tests {
     use super::*;
 
-    fn at(pending: u64, delivered: u64) -> Standing {
-        Standing::At { pending, delivered }
+    fn at(pending: u64, delivered: u64) -> ConsumerInfo {
+        ConsumerInfo::At { pending, delivered }
     }
 
     #[test]
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn a_consumer_that_is_gone_is_made_anew_and_no_answer_says_nothing() {
         let mut watch = Watch::new(0);
-        assert!(watch.judge(Standing::Gone, 0).is_some());
+        assert!(watch.judge(ConsumerInfo::Gone, 0).is_some());
         for _ in 0..5 {
-            assert_eq!(watch.judge(Standing::Unknown, 0), None);
+            assert_eq!(watch.judge(ConsumerInfo::Unknown, 0), None);
         }
     }
 }

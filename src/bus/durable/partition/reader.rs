@@ -1,4 +1,4 @@
-//! Reading a partition's bars and working them off.
+//! Reads a partition's bars and works them off.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::super::commit;
-use super::super::feed::{Delivery, Feed};
-use super::super::layout::Layout;
-use super::super::limits;
-use super::{End, LOST, Partition};
+use super::stalling::{ConsumerInfo, Watch};
+use super::{Exit, LOST, Partition, Phase, State};
 use crate::bus::backoff::backoff;
+use crate::bus::durable::feed::{Delivery, Feed};
+use crate::bus::durable::layout::Layout;
+use crate::bus::durable::{Common, commit, limits};
 use crate::bus::intake::{Arrival, Duty, Outgoing};
 use crate::group::SlotSet;
 use crate::market::Timestamp;
@@ -34,63 +34,140 @@ pub(in crate::bus::durable) const SPEAKING: Duty = Duty {
     offered: SlotSet::EMPTY,
 };
 
+/// A consumer at work, and the watch over it.
+pub(super) struct Reader {
+    feed: Feed,
+    watch: Watch,
+}
+
+/// Something that came while reading.
+// one at a time, and not for long
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Came {
+    /// A message, or the reason why no more come.
+    Bar(Result<Delivery, String>),
+    /// The state of the consumer, which was asked for.
+    Info(ConsumerInfo),
+}
+
+impl Reader {
+    /// Asks the server for the state of the consumer if it is time to.
+    pub fn probe(&mut self, common: &Common, unit: u32) {
+        let (_, last) = common.range(unit);
+        let api = &common.config.nats.jetstream;
+        self.watch.probe(&common.client, api, &self.feed, last);
+    }
+
+    /// Tells the server that the consumer is not needed any more.
+    pub async fn close(self) {
+        self.feed.close().await;
+    }
+}
+
+/// Waits for the next thing to come, and returns it with the reader; never returns while there is
+/// none.
+pub(super) async fn next(reader: &mut Option<Reader>) -> (Came, &mut Reader) {
+    let Some(reader) = reader else {
+        return std::future::pending().await;
+    };
+    let came = tokio::select! {
+        bar = reader.feed.next() => Came::Bar(bar),
+        info = reader.watch.answer() => Came::Info(info),
+    };
+    (came, reader)
+}
+
 impl Partition {
-    /// Opens the feed, with some patience; `None` when told to stop meanwhile.
-    pub(super) async fn open_again(&mut self) -> Result<Option<Feed>, End> {
+    /// Creates a consumer, with some patience.
+    pub(super) async fn open(&mut self) -> Result<State, Exit> {
         let mut attempt = 0;
         loop {
             self.beat();
-            let reason = match self.opened().await? {
-                Some(Ok(feed)) => return Ok(Some(feed)),
+            let reason = match self.try_to_open().await? {
+                Some(Ok(feed)) => {
+                    let watch = Watch::new(self.unit);
+                    return Ok(State::Reading(Reader { feed, watch }));
+                }
                 Some(Err(reason)) => reason,
-                None => return Ok(None),
+                // commanded to stop
+                None => return Ok(State::Opening),
             };
             // it may be the connection, which comes back by itself
             if attempt >= OPENS {
-                return Err(End::Failed(reason));
+                return Err(Exit::Failed(reason));
             }
             self.common.doubt();
             attempt += 1;
             let pause = sleep(backoff(attempt).min(Duration::from_millis(500)));
             if self.until_stopped(pause).await?.is_none() {
-                return Ok(None);
+                return Ok(State::Opening);
             }
         }
     }
 
-    /// One try to open the feed; `None` when told to stop meanwhile.
-    async fn opened(&mut self) -> Result<Option<Result<Feed, String>>, End> {
-        let common = Arc::clone(&self.common);
+    /// One try to create a consumer; `None` when commanded to stop meanwhile.
+    async fn try_to_open(&mut self) -> Result<Option<Result<Feed, String>>, Exit> {
+        let (common, account) = (Arc::clone(&self.common), Arc::clone(&self.account));
         let place = self.place.clone();
-        let start = self.ledger.last_applied() + 1;
+        let (unit, applied) = (self.unit, self.ledger.last_applied());
+        let replay_until = self.ledger.replay_until();
         let opening = async {
-            let opening = Feed::open(&common.js, &place, start);
+            let opening = Feed::open(&common.js, &place, applied + 1);
             let opened = common.link.unless_lost(opening).await;
-            opened.unwrap_or_else(|| Err(LOST.to_owned()))
+            let feed = opened.unwrap_or_else(|| Err(LOST.to_owned()))?;
+            let done = applied.max(replay_until);
+            account.opened(&common, unit, applied, done, &feed).await;
+            Ok(feed)
         };
         let opened = self.until_stopped(opening).await?;
         if let Some(Ok(feed)) = &opened {
-            let (applied, replay_until) = (self.ledger.last_applied(), self.ledger.replay_until());
             if feed.pending == 0 || applied >= replay_until {
-                self.gauges.recovered.store(true, Ordering::Relaxed);
+                self.gauges.enter(Phase::Running);
             }
             self.gauges.lag.store(feed.pending, Ordering::Relaxed);
-            let done = applied.max(replay_until);
-            self.account
-                .opened(&self.common, self.unit, applied, done, feed)
-                .await;
             self.ledger.begins_at(feed.state.first);
         }
         Ok(opened)
     }
 
-    /// Works off a message and those that are there already. What is wrong with the feed, if
-    /// anything, is told when everything before it is committed.
-    pub(super) async fn work_off(
+    /// Deals with `came`, and returns a reason to read from another consumer, if there is one.
+    pub(super) async fn on_came(
+        &mut self,
+        came: Came,
+        reader: &mut Reader,
+    ) -> Result<Option<String>, Exit> {
+        let Reader { feed, watch } = reader;
+        match came {
+            Came::Bar(first) => {
+                let problem = self.work_off(first, feed).await?;
+                watch.heard();
+                Ok(problem)
+            }
+            Came::Info(info) => {
+                if let Some(last) = watch.drained(info, feed.delivered) {
+                    self.on_drained(last);
+                }
+                let problem = watch.judge(info, feed.delivered);
+                if let Some(problem) = &problem {
+                    self.common.metrics.stalls.inc();
+                    tracing::warn!(
+                        unit = self.unit,
+                        problem,
+                        "reading stands still; reading again"
+                    );
+                }
+                Ok(problem)
+            }
+        }
+    }
+
+    /// Works off a message and those that are there already. Returns the fault of the feed, if it has
+    /// one, when everything before it is committed.
+    async fn work_off(
         &mut self,
         first: Result<Delivery, String>,
         feed: &mut Feed,
-    ) -> Result<Option<String>, End> {
+    ) -> Result<Option<String>, Exit> {
         let mut next = Some(first);
         let mut problem = None;
         let mut lag = None;
@@ -136,15 +213,16 @@ impl Partition {
         }
         let series = self.intake.engine.len() as u64;
         self.gauges.series.store(series, Ordering::Relaxed);
-        if self.ledger.last_applied() >= self.ledger.replay_until() {
-            self.gauges.recovered.store(true, Ordering::Relaxed);
+        let replayed = self.ledger.last_applied() >= self.ledger.replay_until();
+        if replayed && self.gauges.phase() == Phase::Replaying {
+            self.gauges.enter(Phase::Running);
         }
         Ok(problem)
     }
 
     /// Works off one message. After an error the state in the engine is worthless, while everything
     /// outgoing is of the messages before.
-    fn take(&mut self, delivery: &Delivery) -> Result<(), End> {
+    fn take(&mut self, delivery: &Delivery) -> Result<(), Exit> {
         let seq = delivery.seq;
         if let Some(loss) = self.account.read(seq, delivery.pending) {
             self.common.lost(self.unit, loss);
@@ -167,13 +245,13 @@ impl Partition {
             self.intake.refuse_as_poison(arrival, duty);
         } else if self.intake.attempt(arrival, pattern, duty).is_err() {
             self.intake.outbox.clear();
-            return Err(End::Panicked(seq));
+            return Err(Exit::Panicked(seq));
         }
-        self.mark_unsaved();
-        self.newest = u64::try_from(delivery.stored_at).unwrap_or(0);
-        // what is read again was processed before
+        self.checkpointer.note_change();
+        let stored_at = u64::try_from(delivery.stored_at).unwrap_or(0);
+        // bars that are read again were processed before
         let last = &self.gauges.last_processed;
-        last.fetch_max(self.newest, Ordering::Relaxed);
+        last.fetch_max(stored_at, Ordering::Relaxed);
         let outbox = &mut self.intake.outbox;
         let (forming, mut lasting) = if silent {
             outbox.clear();
@@ -197,8 +275,7 @@ impl Partition {
         };
         let fresh = self
             .ledger
-            .applied(seq, lasting, Outgoing::size, is_stored)
-            .map_err(|error| End::Failed(error.to_string()))?;
+            .applied(seq, lasting, Outgoing::size, is_stored)?;
         self.outgoing.extend(fresh);
         self.forming.extend(forming);
         Ok(())

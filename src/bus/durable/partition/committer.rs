@@ -1,31 +1,28 @@
-//! Storing what came of a partition's bars, with the position it stands for.
+//! Stores the outputs of a partition, with the position that they stand for, for as long as it takes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
-use super::ledger::{Batch, LedgerError, Point};
-use super::{End, Partition};
-use crate::bus::durable::Common;
+use super::attempt::{Attempt, attempt, beating};
+use super::ledger::{Batch, Point};
+use super::{Exit, Partition, Phase};
 use crate::bus::durable::circuit::Failing;
-use crate::bus::durable::commit::{self, MARKER_VERSION, Marker, Position, Stored, Wanted};
-use crate::bus::durable::markers::Found;
-use crate::bus::durable::{limits, markers, streams};
+use crate::bus::durable::commit::{self, MARKER_VERSION, Marker, Position, Wanted};
+use crate::bus::durable::limits;
 use crate::bus::intake::Outgoing;
 
 /// Forged markers that a commit passes over before it counts as failed.
 const PASSED_OVER: u32 = 50;
-/// Between two beats of a partition that waits in order.
-const BEAT: Duration = Duration::from_secs(1);
 /// For signals of forming bars to be sent.
 const SENDING: Duration = Duration::from_secs(2);
 
 impl Partition {
     /// Stores what is to be published, with the position it stands for.
-    pub(super) async fn commit(&mut self) -> Result<(), End> {
+    pub(super) async fn commit(&mut self) -> Result<(), Exit> {
         if !self.forming.is_empty() {
             let (forming, client) = (
                 std::mem::take(&mut self.forming),
@@ -40,7 +37,9 @@ impl Partition {
                 }
             };
             // a server that does not read holds the client up without an end
-            let _ = self.attending(timeout(SENDING, sending), false).await?;
+            let _ = self
+                .while_serving_commands(timeout(SENDING, sending), false)
+                .await?;
         }
         let outgoing = Arc::new(std::mem::take(&mut self.outgoing));
         let inflight = outgoing.len() as u64;
@@ -88,11 +87,12 @@ impl Partition {
         &mut self,
         batch: Batch,
         outgoing: &Arc<Vec<Outgoing>>,
-    ) -> Result<(), End> {
+    ) -> Result<(), Exit> {
         let mut outgoing = Arc::clone(outgoing);
         let mut batch = batch;
         let mut passed_over = 0;
         let mut failing: Option<Failing> = None;
+        let mut phase = self.gauges.phase();
         loop {
             self.beat();
             let range = batch.outputs.clone();
@@ -107,8 +107,8 @@ impl Partition {
             });
             let wanted = Wanted {
                 unit: self.unit,
-                subject: self.subject.clone(),
-                expected: self.top,
+                subject: self.fence.subject.clone(),
+                expected: self.fence.top,
                 begin,
                 marker: marker.clone(),
                 outgoing: Arc::clone(&outgoing),
@@ -116,7 +116,11 @@ impl Partition {
             };
             let (common, gauges) = (Arc::clone(&self.common), Arc::clone(&self.gauges));
             let beat = || gauges.beat(common.uptime_ms());
-            let own = self.marker.as_ref().map_or(0, |stored| stored.revision);
+            let own = self
+                .fence
+                .marker
+                .as_ref()
+                .map_or(0, |stored| stored.revision);
             let attempt = async {
                 let turn = match &failing {
                     // waiting in order is no stall, however long it takes
@@ -127,38 +131,39 @@ impl Partition {
                 drop(turn);
                 outcome
             };
-            let reason = match self.attending(attempt, failing.is_some()).await? {
+            let reason = match self
+                .while_serving_commands(attempt, failing.is_some())
+                .await?
+            {
                 Attempt::Stored(stored, top) => {
                     self.common.saw_marker(self.unit, stored.revision);
-                    self.ledger
-                        .stored(&batch, stored.revision)
-                        .map_err(failed)?;
-                    self.marker = Some(stored);
-                    self.top = top;
+                    self.ledger.stored(&batch, stored.revision)?;
+                    self.fence.marker = Some(stored);
+                    self.fence.top = top;
                     break;
                 }
-                Attempt::Fenced => return Err(End::Fenced),
-                Attempt::Hidden => return Err(End::Hidden),
+                Attempt::Fenced => return Err(Exit::Fenced),
+                Attempt::Hidden => return Err(Exit::Hidden),
                 Attempt::Overlaid(top) if passed_over < PASSED_OVER => {
                     passed_over += 1;
-                    self.top = top;
+                    self.fence.top = top;
                     continue;
                 }
                 Attempt::Overlaid(top) => {
                     passed_over = 0;
-                    self.top = top;
+                    self.fence.top = top;
                     "markers are forged faster than genuine ones can be stored".to_owned()
                 }
                 Attempt::Unmarked => {
                     let reason = "its commit marker is not in the stream of signals any more";
-                    return Err(End::Failed(reason.to_owned()));
+                    return Err(Exit::Failed(reason.to_owned()));
                 }
                 Attempt::Failed(reason) => reason,
                 Attempt::Part(begin, messages, reason) => {
                     let rest = self
                         .ledger
                         .partially_stored(&batch, messages, begin.revision);
-                    batch = rest.map_err(failed)?;
+                    batch = rest?;
                     if messages > 0 {
                         tracing::warn!(
                             unit = self.unit,
@@ -167,8 +172,8 @@ impl Partition {
                             "the server has stored a part of a batch; the rest is still to be stored"
                         );
                     }
-                    self.top = begin.revision;
-                    self.marker = Some(begin);
+                    self.fence.top = begin.revision;
+                    self.fence.marker = Some(begin);
                     reason
                 }
             };
@@ -176,113 +181,18 @@ impl Partition {
             self.common.doubt();
             let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
             failing.again(&reason);
-            self.gauges.blocked.store(true, Ordering::Relaxed);
+            if self.gauges.phase() != Phase::Blocked {
+                phase = self.gauges.phase();
+                self.gauges.enter(Phase::Blocked);
+            }
             tracing::debug!(unit = self.unit, reason, "commit failed");
         }
         if let Some(failing) = failing {
             self.common.link.signals_are_stored();
             failing.stored();
-            self.gauges.blocked.store(false, Ordering::Relaxed);
+            self.gauges.enter(phase);
         }
-        self.marked = Instant::now();
+        self.fence.written = Instant::now();
         Ok(())
-    }
-}
-
-fn failed(error: LedgerError) -> End {
-    End::Failed(error.to_string())
-}
-
-/// What has come of one try.
-enum Attempt {
-    /// All of it, and the revision that stands on the subject of the marker.
-    Stored(Stored, u64),
-    /// The marker at the beginning, and so many of the messages after it; and why no more.
-    Part(Stored, usize, String),
-    /// Another has committed.
-    Fenced,
-    /// The marker that was written or found is gone.
-    Unmarked,
-    /// There are only forged ones, which were not there before: whether another has committed is not
-    /// known.
-    Hidden,
-    /// Nobody has committed, but a forged marker stands on the genuine one, at this revision.
-    Overlaid(u64),
-    Failed(String),
-}
-
-/// One try; `own` is the revision of the marker that was written or found. Every step of it is
-/// bounded, and reported to `beat` when it is done.
-async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: impl Fn()) -> Attempt {
-    let (unit, subject, expected) = (wanted.unit, wanted.subject.clone(), wanted.expected);
-    let (begin, marker) = (wanted.begin.clone(), wanted.marker.clone());
-    let (outgoing, range) = (Arc::clone(&wanted.outgoing), wanted.range.clone());
-    let too_large = || {
-        let largest = begin.as_ref().unwrap_or(&marker);
-        limits::too_large(common, &outgoing[range.clone()], largest)
-    };
-    if too_large().is_some() {
-        // the limit may have been raised since
-        limits::learn(common).await;
-        beat();
-        if let Some(reason) = too_large() {
-            return Attempt::Failed(reason);
-        }
-    }
-    let error = match common.committer.commit(wanted, &beat).await {
-        Ok(revision) => return Attempt::Stored(Stored { marker, revision }, revision),
-        Err(error) => error,
-    };
-    beat();
-    // it may have been stored without our hearing of it
-    let read = markers::read(common, unit, &subject).await;
-    beat();
-    match read {
-        Ok(Found {
-            marker: Some(stored),
-            top,
-        }) if stored.revision != own => {
-            if stored.marker == marker {
-                return Attempt::Stored(stored, top);
-            }
-            if Some(&stored.marker) != begin.as_ref() {
-                return Attempt::Fenced;
-            }
-            match commit::left_behind(common, stored.revision, beat).await {
-                Ok(behind) => Attempt::Part(stored, behind.len(), error.to_string()),
-                Err(reason) => Attempt::Failed(reason),
-            }
-        }
-        Ok(Found {
-            marker: None,
-            top: 0,
-        }) if expected != 0 => Attempt::Unmarked,
-        // a forged marker may have purged that of another owner
-        Ok(Found { marker: None, top }) if own != 0 || top != expected => Attempt::Hidden,
-        Ok(Found { top, .. }) if top != expected => Attempt::Overlaid(top),
-        Ok(_) | Err(_) => {
-            // what is denied is not answered, or leaves a gap in the batch
-            let denied = streams::denied(&common.link, &common.config);
-            Attempt::Failed(match denied {
-                Some(denied) => denied.to_string(),
-                None => {
-                    // or lowered
-                    limits::learn(common).await;
-                    too_large().unwrap_or_else(|| error.to_string())
-                }
-            })
-        }
-    }
-}
-
-/// Waits for `work`, and reports to `beat` meanwhile.
-async fn beating<T>(work: impl Future<Output = T>, beat: impl Fn()) -> T {
-    let mut ticks = interval(BEAT);
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = ticks.tick() => beat(),
-        }
     }
 }
