@@ -13,9 +13,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::bus::permissions::Role;
-use crate::config;
+use crate::config::{self, Config};
 use crate::error::Exit;
 use crate::market::{Symbol, Timeframe, Timestamp};
+use crate::tools::bars_file::{Preset, ReadOptions, TimeFormat, Zone, time_of_text};
 use crate::tools::health::Question;
 use crate::tools::redrive::Moment;
 use crate::version;
@@ -53,16 +54,94 @@ pub enum Command {
 
 /// How a file of bars is read.
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(next_help_heading = "Reading files")]
 pub struct InputArgs {
-    /// Format of the input; without it the extension tells (`-` is taken for JSON lines)
+    /// Format of the input; without it the extension tells, else the content. Files packed with
+    /// gzip or zstd are known by their content
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Symbol of bars that name none
+    /// Whose files they are: reads files without a header, times in the vendor's zone and prices in
+    /// the vendor's unit
+    #[arg(long, value_enum, hide_possible_values = false)]
+    pub preset: Option<Preset>,
+    /// Symbol of every row of a table, whatever its columns say, and of JSON that names none
     #[arg(long, value_name = "S", value_parser = symbol)]
     pub symbol: Option<String>,
-    /// Timeframe of bars that name none
+    /// Timeframe of every row of a table, whatever its columns say, and of JSON that names none;
+    /// without it and a column, the distance of the rows tells
     #[arg(long, value_name = "T")]
     pub timeframe: Option<Timeframe>,
+    /// Columns of a table in order, for one without a header or with unknown names: time, date,
+    /// clock (the time of day), open, high, low, close, volume, symbol, timeframe, final, source, or
+    /// - for one that is not read
+    #[arg(
+        long,
+        value_name = "A,B,…",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub columns: Option<Vec<String>>,
+    /// How times in a table are written: s, ms, us, ns (an epoch), excel (a day number), or a pattern
+    /// such as %d/%m/%Y %H:%M
+    #[arg(long, value_name = "FORMAT")]
+    pub time_format: Option<TimeFormat>,
+    /// Zone of times without an offset, as America/New_York; without it that of the preset or of the
+    /// header, else UTC
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<Zone>,
+    /// What separates the cells of a table; without it one of , ; tab | is found
+    #[arg(long, value_name = "C", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+    /// Only bars that open at this time or later: 2026-01-31, 2026-01-31T14:30 (in --timezone), or with
+    /// an offset
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<FileTime>,
+    /// Only bars that open before this time: likewise
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<FileTime>,
+}
+
+impl InputArgs {
+    /// The options for the files of this command under `config`.
+    #[must_use]
+    pub fn options(&self, config: &Config) -> ReadOptions {
+        let default_zone = Zone::UTC;
+        let zone = self.timezone.as_ref().unwrap_or(&default_zone);
+        ReadOptions {
+            symbol: self.symbol.clone(),
+            timeframe: self.timeframe,
+            preset: self.preset,
+            columns: self.columns.clone(),
+            time_format: self.time_format.clone(),
+            zone: self.timezone.clone(),
+            delimiter: self.delimiter,
+            from: self.from.as_ref().map(|time| time.in_zone(zone)),
+            to: self.to.as_ref().map(|time| time.in_zone(zone)),
+            default_zone,
+            default_timeframe: config.default_timeframe,
+        }
+    }
+}
+
+/// A time on the command line, which may have no offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileTime(String);
+
+impl FileTime {
+    fn in_zone(&self, zone: &Zone) -> Timestamp {
+        // checked when it was parsed; a time that a zone jumps over is that of UTC
+        time_of_text(&self.0, zone)
+            .or_else(|_| time_of_text(&self.0, &Zone::UTC))
+            .unwrap_or(Timestamp::from_nanos(0))
+    }
+}
+
+impl std::str::FromStr for FileTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        time_of_text(text, &Zone::UTC).map(|_| Self(text.to_owned()))
+    }
 }
 
 /// Arguments of `replay`.
@@ -260,9 +339,10 @@ pub struct OutputArgs {
 /// A format of bars in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One JSON object or array per line.
+    /// JSON: an object or array per line, or over several lines.
+    #[value(alias = "json")]
     Jsonl,
-    /// A header line, then one bar per line.
+    /// A table in text: a header, then one bar per line.
     Csv,
 }
 
@@ -315,6 +395,14 @@ fn symbol(text: &str) -> Result<String, String> {
     Symbol::check(text)
         .map(|()| text.to_owned())
         .map_err(|error| error.to_string())
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [one @ (b'\t' | 0x20..=0x7e)] if !one.is_ascii_alphanumeric() && *one != b'"' => Ok(*one),
+        _ => Err("must be one character, or tab".to_owned()),
+    }
 }
 
 fn reason() -> impl TypedValueParser<Value = Reason> {
@@ -434,7 +522,12 @@ mod tests {
         for line in [
             "walk",
             "replay",
-            "replay a.csv --timeframe 2d",
+            "replay a.csv --timeframe 2x",
+            "replay a.csv --preset unheard_of",
+            "replay a.csv --time-format soon",
+            "replay a.csv --timezone Mars/Olympus",
+            "replay a.csv --delimiter ab",
+            "replay a.csv --from yesterday",
             "feed",
             "feed a.csv --synthetic",
             "feed a.csv --bars 3",

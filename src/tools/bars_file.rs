@@ -1,44 +1,102 @@
-//! Files of bars: JSON lines or CSV, read line by line as the messages a market-data source
-//! would send.
+//! Files of bars: tables and JSON, read as the messages that a market-data source would send.
 //!
-//! Promises the number of the line that each message or mistake comes from, and digits as
-//! they stand in the file. Whether a message is a good bar is for [`crate::wire`] to say.
+//! Promises the number of the line that each message or mistake comes from, and digits as they
+//! stand in the file. Whether a message is a good bar is for [`crate::wire`] to say.
 
-mod csv_lines;
-mod json_lines;
+mod input;
+mod instant;
+mod json;
+mod table;
+mod zone;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::Format;
-use crate::market::Timeframe;
+use crate::market::{Timeframe, Timestamp};
 
-use csv_lines::CsvLines;
-use json_lines::JsonLines;
+use input::{Content, Opened};
+pub use instant::of_text as time_of_text;
+use json::Json;
+use table::Table;
+pub use table::{InvalidTimeFormat, Preset, TimeFormat};
+pub use zone::{InvalidZone, Zone};
 
-/// What a bar names, other than its symbol and timeframe, in the order of native name first.
+/// The names of a symbol and of a timeframe in JSON, the native one first.
 const SYMBOL: &[&str] = &["symbol", "s", "sym", "ticker"];
 const TIMEFRAME: &[&str] = &["timeframe", "tf", "interval", "i"];
 
-/// For bars that name no symbol or timeframe.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Defaults {
-    /// The symbol.
+/// The reason of a line that gives no message at all.
+pub const BAD_LINE: &str = "bad_line";
+
+/// How files are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The symbol of every row of a table, and of JSON that names none.
     pub symbol: Option<String>,
-    /// The timeframe.
+    /// The timeframe of every row of a table, and of JSON that names none.
     pub timeframe: Option<Timeframe>,
+    /// Whose files they are.
+    pub preset: Option<Preset>,
+    /// The names of the columns of a table, in order; `-` is one that is not read.
+    pub columns: Option<Vec<String>>,
+    /// How the times of a table are written.
+    pub time_format: Option<TimeFormat>,
+    /// The zone of times without an offset in a table.
+    pub zone: Option<Zone>,
+    /// The zone where neither the options nor the table tell.
+    pub default_zone: Zone,
+    /// What separates the cells of a table.
+    pub delimiter: Option<u8>,
+    /// Only rows from then on.
+    pub from: Option<Timestamp>,
+    /// Only rows before.
+    pub to: Option<Timestamp>,
+    /// The timeframe of a single row that tells none.
+    pub default_timeframe: Timeframe,
 }
 
-/// A message made of one line.
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            symbol: None,
+            timeframe: None,
+            preset: None,
+            columns: None,
+            time_format: None,
+            zone: None,
+            default_zone: Zone::UTC,
+            delimiter: None,
+            from: None,
+            to: None,
+            default_timeframe: Timeframe::MINUTE,
+        }
+    }
+}
+
+impl ReadOptions {
+    /// Whether a bar that opens at `time` is asked for.
+    #[must_use]
+    pub fn covers(&self, time: Timestamp) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+    }
+}
+
+/// A message of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// The line it begins on, from 1.
     pub number: u64,
     /// A bar or an array of bars, in JSON unless the line is not.
     pub payload: Vec<u8>,
+}
+
+impl Line {
+    const fn new(number: u64, payload: Vec<u8>) -> Self {
+        Self { number, payload }
+    }
 }
 
 /// Why a line gives no message.
@@ -49,6 +107,8 @@ pub enum LineError {
     Bad {
         /// The line, from 1.
         number: u64,
+        /// The name of the reason, to count by.
+        name: &'static str,
         /// What is wrong with it.
         reason: String,
     },
@@ -65,31 +125,25 @@ pub enum LineError {
 /// Why a file of bars cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not there, or not ours to read.
-    #[error("{path} cannot be opened: {error}", path = path.display())]
+    /// It is not there, not ours to read, or no text.
+    #[error("{path} cannot be read: {error}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What keeps it from being opened.
+        /// What keeps it from being read.
         error: io::Error,
     },
-    /// The name does not tell.
-    #[error("{path}: the format is not known; name it with --format jsonl or --format csv", path = path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The columns are not those of bars.
+    /// The table cannot be understood.
     #[error("{path}: {reason}", path = path.display())]
-    Header {
+    Table {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, and the option that would help.
         reason: String,
     },
 }
 
-/// The lines of one file. Blank ones are passed over.
+/// The messages of one file.
 pub struct BarsFile {
     lines: Lines,
     read: Arc<AtomicU64>,
@@ -97,68 +151,60 @@ pub struct BarsFile {
 }
 
 enum Lines {
-    Json(JsonLines<BufReader<Input>>),
-    Csv(CsvLines<Input>),
+    Json(Box<Json<BufReader<input::Input>>>),
+    Table(Box<Table>),
 }
 
-type Input = Counted<Box<dyn Read + Send>>;
-
 impl BarsFile {
-    /// Opens `path`, or standard input for `-`.
+    /// Opens `path`, or standard input for `-`. Without a format, the extension tells it, else the
+    /// content.
     ///
     /// # Errors
-    /// When it cannot be opened, its format is not known or its header is not one of bars.
+    /// When it cannot be read, or the table that it holds not be understood.
     pub fn open(
         path: &Path,
         format: Option<Format>,
-        defaults: Defaults,
+        options: ReadOptions,
     ) -> Result<Self, OpenError> {
-        let stdin = path == Path::new("-");
-        let format = match format.or_else(|| by_extension(path)) {
-            Some(format) => format,
-            None if stdin => Format::Jsonl,
-            None => return Err(OpenError::Format { path: path.into() }),
-        };
-        let refuse = |error| OpenError::File {
+        let opened = input::open(path).map_err(|error| OpenError::File {
             path: path.into(),
             error,
-        };
-        let (input, size): (Box<dyn Read + Send>, Option<u64>) = if stdin {
-            (Box::new(io::stdin()), None)
-        } else {
-            let file = File::open(path).map_err(refuse)?;
-            let about = file.metadata().map_err(refuse)?;
-            let size = about.is_file().then_some(about.len());
-            (Box::new(file), size)
-        };
-        let mut opened =
-            Self::from_reader(input, format, defaults).map_err(|reason| OpenError::Header {
-                path: path.into(),
-                reason,
-            })?;
-        opened.size = size;
-        Ok(opened)
+        })?;
+        let format = format.or_else(|| by_extension(path));
+        Self::of(opened, format, options).map_err(|reason| OpenError::Table {
+            path: path.into(),
+            reason,
+        })
     }
 
     /// Reads bars from `input`, whose size is not known.
     ///
     /// # Errors
-    /// Why its header is not one of bars.
+    /// Why it cannot be read.
     pub fn from_reader(
-        input: Box<dyn Read + Send>,
-        format: Format,
-        defaults: Defaults,
+        input: Box<dyn io::Read + Send>,
+        format: Option<Format>,
+        options: ReadOptions,
     ) -> Result<Self, String> {
-        let read = Arc::new(AtomicU64::new(0));
-        let input = Counted {
-            inner: input,
-            read: Arc::clone(&read),
-        };
+        let opened = input::unpack(input, None).map_err(|error| error.to_string())?;
+        Self::of(opened, format, options)
+    }
+
+    fn of(opened: Opened, format: Option<Format>, options: ReadOptions) -> Result<Self, String> {
+        let Opened {
+            input,
+            content,
+            read,
+            size,
+        } = opened;
+        let format = format.unwrap_or(match content {
+            Content::Json | Content::Blank => Format::Jsonl,
+            Content::Text => Format::Csv,
+        });
         let lines = match format {
-            Format::Jsonl => Lines::Json(JsonLines::new(BufReader::new(input), defaults)),
-            Format::Csv => Lines::Csv(CsvLines::new(input, defaults)?),
+            Format::Jsonl => Lines::Json(Box::new(Json::new(BufReader::new(input), options))),
+            Format::Csv => Lines::Table(Box::new(Table::of_text(input, options)?)),
         };
-        let size = None;
         Ok(Self { lines, read, size })
     }
 
@@ -173,6 +219,14 @@ impl BarsFile {
     pub const fn size(&self) -> Option<u64> {
         self.size
     }
+
+    /// What a user should know of how the file is read; each is told once, some only at the end.
+    pub fn notes(&mut self) -> Vec<String> {
+        match &mut self.lines {
+            Lines::Json(_) => Vec::new(),
+            Lines::Table(table) => table.notes(),
+        }
+    }
 }
 
 impl Iterator for BarsFile {
@@ -181,31 +235,21 @@ impl Iterator for BarsFile {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.lines {
             Lines::Json(lines) => lines.next(),
-            Lines::Csv(lines) => lines.next(),
+            Lines::Table(lines) => lines.next(),
         }
     }
 }
 
 fn by_extension(path: &Path) -> Option<Format> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "csv" => Some(Format::Csv),
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let packed = [".gz", ".zst", ".zstd"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending));
+    let name = packed.unwrap_or(&name);
+    match name.rsplit_once('.')?.1 {
+        "csv" | "tsv" => Some(Format::Csv),
         "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
         _ => None,
-    }
-}
-
-/// Counts what goes through it, for a progress bar.
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
     }
 }
 
@@ -214,30 +258,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_extension_tells_the_format_and_standard_input_is_json_lines() {
+    fn the_extension_tells_the_format_and_else_the_content() {
         let format = |path: &str| by_extension(Path::new(path));
-        assert_eq!(format("a/b.csv"), Some(Format::Csv));
-        assert_eq!(format("b.CSV"), Some(Format::Csv));
-        for name in ["b.jsonl", "b.ndjson", "b.json"] {
-            assert_eq!(format(name), Some(Format::Jsonl));
+        for name in ["a/b.csv", "b.CSV", "b.tsv", "b.csv.gz", "b.csv.zst"] {
+            assert_eq!(format(name), Some(Format::Csv), "{name}");
         }
-        assert_eq!(format("b.parquet"), None);
+        for name in ["b.jsonl", "b.ndjson", "b.json", "b.json.gz"] {
+            assert_eq!(format(name), Some(Format::Jsonl), "{name}");
+        }
+        for name in ["b.txt", "b", "b.gz", "-", "csv"] {
+            assert_eq!(format(name), None, "{name}");
+        }
         let dir = tempfile::tempdir().unwrap();
-        let open = |name: &str, format| {
-            BarsFile::open(&dir.path().join(name), format, Defaults::default()).err()
+        let open = |name: &str, text: Option<&str>| {
+            let path = dir.path().join(name);
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let options = ReadOptions {
+                symbol: Some("A".to_owned()),
+                ..ReadOptions::default()
+            };
+            BarsFile::open(&path, None, options)
         };
         assert!(matches!(
             open("missing.csv", None),
-            Some(OpenError::File { .. })
+            Err(OpenError::File { .. })
         ));
-        assert!(matches!(open("bars", None), Some(OpenError::Format { .. })));
-        std::fs::write(dir.path().join("bars"), "time,price\n").unwrap();
-        assert!(open("bars", Some(Format::Csv)).is_none());
-        std::fs::write(dir.path().join("x.csv"), "day,price\n").unwrap();
+        let table = |name, text| {
+            matches!(
+                open(name, Some(text)),
+                Ok(BarsFile {
+                    lines: Lines::Table(_),
+                    ..
+                })
+            )
+        };
+        assert!(table("bars", "time,close\n1704067200,2\n"));
+        assert!(!table("bars", " [{\"c\":1}]"));
+        assert!(!table("bars", ""));
         assert!(matches!(
-            open("x.csv", None),
-            Some(OpenError::Header { .. })
+            open("x.csv", Some("day,price\n")).map(|_| ()),
+            Ok(())
         ));
+        let error = open("x.csv", Some("day,prices\n"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("no close; found `day`, `prices`"), "{error}");
     }
 
     #[test]
@@ -245,7 +313,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bars.jsonl");
         std::fs::write(&path, "{\"a\":1}\n{\"a\":2}").unwrap();
-        let mut file = BarsFile::open(&path, None, Defaults::default()).unwrap();
+        let mut file = BarsFile::open(&path, None, ReadOptions::default()).unwrap();
         assert_eq!(file.size(), Some(15));
         let lines: Vec<Line> = file.by_ref().map(Result::unwrap).collect();
         let payload = b"{\"a\":2}".to_vec();

@@ -142,6 +142,10 @@ pub async fn feed(
                 payload,
                 time,
             } => (target.subject(&address), payload, time),
+            Item::Note(note) => {
+                progress.suspend(|| complain(note));
+                continue;
+            }
             Item::Skipped { reason, told } => {
                 *reasons.entry(reason).or_default() += 1;
                 progress.suspend(|| complain(format_args!("skipped: {told}")));

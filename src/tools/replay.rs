@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::bars_file::{BarsFile, Defaults, LineError};
+use super::bars_file::{BarsFile, LineError, ReadOptions};
 use crate::cli::ReplayArgs;
 use crate::clock;
 use crate::config::Config;
@@ -26,9 +26,6 @@ pub use summary::Summary;
 
 /// Bytes between two looks at the progress bar.
 const PROGRESS_STEP: u64 = 64 * 1024;
-
-/// The reason of a line that gives no message at all.
-pub(super) const BAD_LINE: &str = "bad_line";
 
 /// A replay that has ended.
 #[derive(Debug)]
@@ -55,6 +52,7 @@ struct Replay<'a, W: Write> {
     line: Vec<u8>,
     out: &'a mut W,
     strict: bool,
+    options: ReadOptions,
     summary: Summary,
     progress: ProgressBar,
     /// The reader of the signals has gone.
@@ -76,6 +74,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
         line: Vec::new(),
         out,
         strict: args.strict,
+        options: args.input.options(config),
         summary: Summary::default(),
         progress: ProgressBar::hidden(),
         closed: false,
@@ -95,19 +94,20 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
 
 impl<W: Write> Replay<'_, W> {
     fn file(&mut self, path: &Path, args: &ReplayArgs) -> Result<(), Error> {
-        let defaults = Defaults {
-            symbol: args.input.symbol.clone(),
-            timeframe: args.input.timeframe,
-        };
-        let mut file = BarsFile::open(path, args.input.format, defaults)
+        let mut file = BarsFile::open(path, args.input.format, self.options.clone())
             .map_err(|error| Error::Data(error.to_string()))?;
         self.progress = progress_bar(file.size());
         let mut shown = 0;
+        self.tell(path, file.notes());
         while let Some(line) = file.next() {
             match line {
                 Ok(line) => self.line(path, line.number, &line.payload)?,
-                Err(LineError::Bad { number, reason }) => {
-                    self.summary.refuse(BAD_LINE, 1);
+                Err(LineError::Bad {
+                    number,
+                    name,
+                    reason,
+                }) => {
+                    self.summary.refuse(name, 1);
                     self.skip(path, number, &reason)?;
                 }
                 Err(error @ LineError::Read { .. }) => {
@@ -123,7 +123,15 @@ impl<W: Write> Replay<'_, W> {
             }
         }
         self.progress.finish_and_clear();
+        self.tell(path, file.notes());
         Ok(())
+    }
+
+    fn tell(&self, path: &Path, notes: Vec<String>) {
+        for note in notes {
+            self.progress
+                .suspend(|| complain(format_args!("{}: {note}", path.display())));
+        }
     }
 
     fn line(&mut self, path: &Path, number: u64, payload: &[u8]) -> Result<(), Error> {
@@ -155,6 +163,9 @@ impl<W: Write> Replay<'_, W> {
     }
 
     fn bar(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
+        if !self.options.covers(event.bar.timestamp) {
+            return Ok(());
+        }
         let outcome = self.engine.on_bar(event, clock::now());
         self.summary.count(event.bar.timestamp, outcome.effect);
         if let Effect::Refused(refusal) = outcome.effect {

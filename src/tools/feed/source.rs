@@ -1,5 +1,6 @@
 //! The bars to publish, one message each, from files or made up.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -8,8 +9,7 @@ use serde_json::value::RawValue;
 use crate::cli::FeedArgs;
 use crate::config::Config;
 use crate::market::Timestamp;
-use crate::tools::bars_file::{BarsFile, Defaults, Line, LineError};
-use crate::tools::replay::BAD_LINE;
+use crate::tools::bars_file::{BAD_LINE, BarsFile, Line, LineError, ReadOptions};
 use crate::tools::synthetic::Synthetic;
 use crate::wire::{DecodeLimits, Decoder, Reason, SubjectParts};
 
@@ -25,6 +25,8 @@ pub(super) enum Item {
         /// When it opened, where the agent would take it.
         time: Option<Timestamp>,
     },
+    /// Something to say of a file.
+    Note(String),
     /// Something that cannot be published: the name of its reason, and a text for people.
     Skipped { reason: &'static str, told: String },
 }
@@ -61,37 +63,79 @@ pub(super) fn open(
         return Ok((Box::new(items), Some(total)));
     }
     let mut files: Vec<(PathBuf, BarsFile)> = Vec::new();
+    let options = args.input.options(config);
     for path in &args.files {
-        let defaults = Defaults {
-            symbol: args.input.symbol.clone(),
-            timeframe: args.input.timeframe,
-        };
-        files.push((
-            path.clone(),
-            BarsFile::open(path, args.input.format, defaults)?,
-        ));
+        let file = BarsFile::open(path, args.input.format, options.clone())?;
+        files.push((path.clone(), file));
     }
-    let reader = MessageReader::new(config, now);
+    let reader = MessageReader::new(config, options, now);
     let items = files
         .into_iter()
-        .flat_map(move |(path, file)| file.flat_map(move |line| reader.items(&path, line)));
+        .flat_map(move |(path, file)| FileItems::new(path, file, reader.clone()));
     Ok((Box::new(items), None))
 }
 
+/// The bars of a file, and what there is to say of it.
+struct FileItems {
+    path: PathBuf,
+    file: BarsFile,
+    reader: MessageReader,
+    ready: VecDeque<anyhow::Result<Item>>,
+}
+
+impl FileItems {
+    fn new(path: PathBuf, file: BarsFile, reader: MessageReader) -> Self {
+        let ready = VecDeque::new();
+        Self {
+            path,
+            file,
+            reader,
+            ready,
+        }
+    }
+}
+
+impl Iterator for FileItems {
+    type Item = anyhow::Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(item);
+            }
+            let line = self.file.next();
+            let shown = self.path.display();
+            let notes = self.file.notes().into_iter();
+            self.ready
+                .extend(notes.map(|note| Ok(Item::Note(format!("{shown}: {note}")))));
+            match line {
+                Some(line) => self.ready.extend(self.reader.items(&self.path, line)),
+                None if self.ready.is_empty() => return None,
+                None => {}
+            }
+        }
+    }
+}
+
 /// Finds the bars of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct MessageReader {
     decoder: Decoder,
+    options: ReadOptions,
     now: Timestamp,
 }
 
 impl MessageReader {
-    fn new(config: &Config, now: Timestamp) -> Self {
+    fn new(config: &Config, options: ReadOptions, now: Timestamp) -> Self {
         let decoder = Decoder::new(DecodeLimits {
             max_payload_bytes: config.max_payload_bytes,
             default_timeframe: config.default_timeframe,
         });
-        Self { decoder, now }
+        Self {
+            decoder,
+            options,
+            now,
+        }
     }
 
     /// One line may hold several bars; each is a message of its own.
@@ -102,7 +146,11 @@ impl MessageReader {
         };
         let line = match line {
             Ok(line) => line,
-            Err(bad @ LineError::Bad { .. }) => return skipped(BAD_LINE, bad.to_string()),
+            Err(LineError::Bad {
+                number,
+                name,
+                reason,
+            }) => return skipped(name, format!("line {number}: {reason}")),
             Err(error) => return vec![Err(error).with_context(|| path.display().to_string())],
         };
         let number = line.number;
@@ -121,13 +169,19 @@ impl MessageReader {
         } else {
             vec![text]
         };
-        let item = |bar: &str| match Address::of(bar) {
-            Ok(address) => vec![Ok(Item::Bar {
-                address,
-                payload: bar.as_bytes().to_vec(),
-                time: self.time(bar),
-            })],
-            Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
+        let item = |bar: &str| {
+            let time = self.time(bar);
+            if time.is_some_and(|time| !self.options.covers(time)) {
+                return Vec::new();
+            }
+            match Address::of(bar) {
+                Ok(address) => vec![Ok(Item::Bar {
+                    address,
+                    payload: bar.as_bytes().to_vec(),
+                    time,
+                })],
+                Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
+            }
         };
         bars.into_iter().flat_map(item).collect()
     }
@@ -154,7 +208,12 @@ mod tests {
             default_timeframe: Timeframe::MINUTE,
         });
         let now = Timestamp::from_nanos(1_800_000_000_000_000_000);
-        MessageReader { decoder, now }.items(path.as_ref(), line)
+        let reader = MessageReader {
+            decoder,
+            options: ReadOptions::default(),
+            now,
+        };
+        reader.items(path.as_ref(), line)
     }
 
     #[test]
@@ -184,6 +243,7 @@ mod tests {
     fn bad_lines_are_skipped_and_a_failing_file_ends_the_feed() {
         let bad = LineError::Bad {
             number: 2,
+            name: BAD_LINE,
             reason: "has 3 cells".to_owned(),
         };
         let items = from_line("x.csv", Err(bad));

@@ -1,0 +1,610 @@
+//! JSON: a value per line, or values that span lines.
+//!
+//! An array on one line is one message, as a source would send it. An array that spans lines or is
+//! larger than a message is taken apart: its objects are messages of their own, rows of numbers
+//! stay together as far as a message goes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, BufRead};
+
+use serde_json::value::RawValue;
+
+use super::{BAD_LINE, Line, LineError, ReadOptions, SYMBOL, TIMEFRAME};
+
+/// The longest line, and the longest value over several lines, that is read as one.
+const MAX_VALUE: usize = 16 << 20;
+/// Bytes of an array up to which it is one message.
+const MAX_ARRAY: usize = 64 << 10;
+/// Rows of numbers in one message.
+const MAX_ROWS: usize = 1_000;
+
+pub(super) struct Json<R> {
+    bytes: Bytes<R>,
+    options: ReadOptions,
+    /// Within an array that is taken apart.
+    in_array: bool,
+    ended: bool,
+}
+
+/// A value that was read, or what kept it from being read.
+type Found = Result<Option<Line>, LineError>;
+
+impl<R: BufRead> Json<R> {
+    pub const fn new(input: R, options: ReadOptions) -> Self {
+        Self {
+            bytes: Bytes::new(input),
+            options,
+            in_array: false,
+            ended: false,
+        }
+    }
+
+    fn message(&mut self) -> Found {
+        loop {
+            if self.in_array {
+                if let Some(line) = self.element()? {
+                    return Ok(Some(line));
+                }
+                self.in_array = false;
+                self.bytes.skip_blank()?;
+            }
+            let Some(first) = self.bytes.next_sign()? else {
+                return Ok(None);
+            };
+            match first {
+                b'[' => match self.array()? {
+                    Some(line) => return Ok(Some(line)),
+                    None => self.in_array = true,
+                },
+                b'{' => return self.object(true).map(Some),
+                _ => return self.line(self.bytes.line, Vec::new()).map(Some),
+            }
+        }
+    }
+
+    /// An array that is one message; none where it is to be taken apart, from after its bracket.
+    fn array(&mut self) -> Found {
+        let number = self.bytes.line;
+        let (mut text, mut nesting) = (Vec::new(), Nesting::default());
+        while let Some(byte) = self.bytes.next()? {
+            text.push(byte);
+            if nesting.ends_with(byte) {
+                return self.rest_of_line(number, text).map(Some);
+            }
+            if byte == b'\n' && nesting.in_string {
+                // no text in JSON goes on in another line
+                text.pop();
+                return Ok(Some(Line::new(number, text)));
+            }
+            if byte == b'\n' || text.len() > MAX_ARRAY {
+                let first = text[1..].trim_ascii_start().first().copied();
+                let first = match first {
+                    Some(first) => Some(first),
+                    None => self.bytes.next_sign()?,
+                };
+                // a row of numbers is one bar, however it is written
+                if !matches!(first, Some(b'{' | b'[')) && text.len() <= MAX_VALUE {
+                    continue;
+                }
+                text.remove(0);
+                self.bytes.put_back(text, number);
+                return Ok(None);
+            }
+        }
+        Ok(Some(Line::new(number, text)))
+    }
+
+    /// The next message of an array that is taken apart; none at its end.
+    fn element(&mut self) -> Found {
+        let (mut rows, mut number) = (Vec::new(), 0);
+        let mut count = 0;
+        loop {
+            let next = self.bytes.next_sign()?;
+            let row = next == Some(b'[');
+            if count > 0
+                && (next.is_none_or(|byte| !matches!(byte, b'[' | b','))
+                    || count == MAX_ROWS
+                    || rows.len() > MAX_ARRAY)
+            {
+                rows.push(b']');
+                return Ok(Some(Line::new(number, rows)));
+            }
+            match next {
+                None => return Ok(None),
+                Some(b',') => {
+                    self.bytes.next()?;
+                }
+                Some(b']') => {
+                    self.bytes.next()?;
+                    return Ok(None);
+                }
+                Some(b'{') => return self.object(false).map(Some),
+                Some(_) if row => {
+                    let line = self.object(false)?;
+                    if count == 0 {
+                        number = line.number;
+                    }
+                    rows.push(if count == 0 { b'[' } else { b',' });
+                    rows.extend_from_slice(&line.payload);
+                    count += 1;
+                }
+                Some(_) => return self.scalar().map(Some),
+            }
+        }
+    }
+
+    /// An object, or an array within an array.
+    fn object(&mut self, alone: bool) -> Result<Line, LineError> {
+        let number = self.bytes.line;
+        let (mut text, mut nesting) = (Vec::new(), Nesting::default());
+        while let Some(byte) = self.bytes.next()? {
+            if byte == b'\n' {
+                // a line that was cut off must not take the next ones with it
+                let next = self.bytes.peek()?;
+                if nesting.in_string || matches!(next, Some(b'{' | b'[')) {
+                    break;
+                }
+            }
+            text.push(byte);
+            if text.len() > MAX_VALUE {
+                return Err(self.too_long(number)?);
+            }
+            if nesting.ends_with(byte) {
+                return if alone {
+                    self.rest_of_line(number, text)
+                } else {
+                    Ok(Line::new(number, text))
+                };
+            }
+        }
+        Ok(Line::new(number, text.trim_ascii().to_vec()))
+    }
+
+    /// Something in an array that is neither object nor array.
+    fn scalar(&mut self) -> Result<Line, LineError> {
+        let number = self.bytes.line;
+        let (mut text, mut in_string, mut escaped) = (Vec::new(), false, false);
+        while let Some(byte) = self.bytes.peek()? {
+            if !in_string && matches!(byte, b',' | b']' | b'\n') {
+                break;
+            }
+            in_string ^= byte == b'"' && !escaped;
+            escaped = in_string && byte == b'\\' && !escaped;
+            text.push(byte);
+            self.bytes.next()?;
+            if text.len() > MAX_VALUE {
+                return Err(self.too_long(number)?);
+            }
+        }
+        Ok(Line::new(number, text.trim_ascii().to_vec()))
+    }
+
+    /// A value with what follows it on its line, which makes it no JSON unless it is a comma.
+    fn rest_of_line(&mut self, number: u64, text: Vec<u8>) -> Result<Line, LineError> {
+        let length = text.len();
+        let mut line = self.line(number, text)?;
+        if line.payload[length..].trim_ascii() == b"," {
+            line.payload.truncate(length);
+        }
+        Ok(line)
+    }
+
+    /// What is left of a line, after `text` of it.
+    fn line(&mut self, number: u64, mut text: Vec<u8>) -> Result<Line, LineError> {
+        while let Some(byte) = self.bytes.next()? {
+            if byte == b'\n' {
+                break;
+            }
+            text.push(byte);
+            if text.len() > MAX_VALUE {
+                return Err(self.too_long(number)?);
+            }
+        }
+        text.truncate(text.trim_ascii_end().len());
+        Ok(Line::new(number, text))
+    }
+
+    fn too_long(&mut self, number: u64) -> Result<LineError, LineError> {
+        while self.bytes.next()?.is_some_and(|byte| byte != b'\n') {}
+        Ok(LineError::Bad {
+            number,
+            name: BAD_LINE,
+            reason: format!("is longer than {MAX_VALUE} bytes"),
+        })
+    }
+}
+
+/// Where a value ends: brackets that are open, text aside.
+#[derive(Debug, Default)]
+struct Nesting {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    /// Goes over a byte, and tells whether the value ends with it.
+    const fn ends_with(&mut self, byte: u8) -> bool {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return false;
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                return self.depth == 0;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+/// The bytes of an input with the number of their line.
+struct Bytes<R> {
+    input: R,
+    /// What was read ahead and put back.
+    ahead: Vec<u8>,
+    at: usize,
+    /// The line of the next byte, from 1.
+    line: u64,
+    begun: bool,
+}
+
+impl<R: BufRead> Bytes<R> {
+    const fn new(input: R) -> Self {
+        Self {
+            input,
+            ahead: Vec::new(),
+            at: 0,
+            line: 1,
+            begun: false,
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, LineError> {
+        if let Some(byte) = self.ahead.get(self.at) {
+            return Ok(Some(*byte));
+        }
+        loop {
+            match self.input.fill_buf() {
+                Ok(bytes) if !self.begun && bytes.starts_with(b"\xef\xbb\xbf") => {
+                    self.input.consume(3);
+                    self.begun = true;
+                }
+                Ok(bytes) => {
+                    self.begun = true;
+                    return Ok(bytes.first().copied());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let number = self.line;
+                    return Err(LineError::Read { number, error });
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<u8>, LineError> {
+        let byte = self.peek()?;
+        let Some(byte) = byte else {
+            return Ok(None);
+        };
+        if self.at < self.ahead.len() {
+            self.at += 1;
+        } else {
+            self.input.consume(1);
+        }
+        self.line += u64::from(byte == b'\n');
+        Ok(Some(byte))
+    }
+
+    /// The next byte that is no white space, without taking it.
+    fn next_sign(&mut self) -> Result<Option<u8>, LineError> {
+        while let Some(byte) = self.peek()? {
+            if !byte.is_ascii_whitespace() {
+                return Ok(Some(byte));
+            }
+            self.next()?;
+        }
+        Ok(None)
+    }
+
+    /// Goes to the end of the line if there is nothing more on it.
+    fn skip_blank(&mut self) -> Result<(), LineError> {
+        while let Some(byte) = self.peek()? {
+            if !byte.is_ascii_whitespace() && byte != b',' {
+                break;
+            }
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// Takes back bytes that were read from line `line` on.
+    fn put_back(&mut self, mut bytes: Vec<u8>, line: u64) {
+        bytes.extend_from_slice(&self.ahead[self.at..]);
+        self.ahead = bytes;
+        self.at = 0;
+        self.line = line;
+    }
+}
+
+impl<R: BufRead> Iterator for Json<R> {
+    type Item = Result<Line, LineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.message() {
+            Ok(Some(line)) => Some(Ok(Line {
+                number: line.number,
+                payload: fill_in(line.payload, &self.options),
+            })),
+            Ok(None) => {
+                self.ended = true;
+                None
+            }
+            Err(error) => {
+                self.ended = matches!(error, LineError::Read { .. });
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+/// Puts the defaults into bars that name no symbol or timeframe. What is no JSON stays as it
+/// is: the decoder says better what is wrong with it.
+fn fill_in(line: Vec<u8>, options: &ReadOptions) -> Vec<u8> {
+    if options.symbol.is_none() && options.timeframe.is_none() {
+        return line;
+    }
+    let Ok(text) = std::str::from_utf8(&line) else {
+        return line;
+    };
+    let filled = if text.starts_with('[') {
+        serde_json::from_str::<Vec<&RawValue>>(text)
+            .ok()
+            .map(|bars| {
+                let bars: Vec<Cow<'_, str>> = bars
+                    .iter()
+                    .map(|bar| with_defaults(bar.get(), options))
+                    .collect();
+                format!("[{}]", bars.join(",")).into_bytes()
+            })
+    } else {
+        match with_defaults(text, options) {
+            Cow::Owned(text) => Some(text.into_bytes()),
+            Cow::Borrowed(_) => None,
+        }
+    };
+    filled.unwrap_or(line)
+}
+
+fn with_defaults<'a>(bar: &'a str, options: &ReadOptions) -> Cow<'a, str> {
+    let Ok(fields) = serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(bar) else {
+        return bar.into();
+    };
+    let names = |known: &[&str]| {
+        let is_known = |name: &str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
+        fields.keys().any(|name| is_known(name))
+    };
+    let mut added = Vec::new();
+    if let Some(symbol) = options.symbol.as_ref().filter(|_| !names(SYMBOL)) {
+        added.push(format!(
+            "\"symbol\":{}",
+            serde_json::Value::from(symbol.as_str())
+        ));
+    }
+    if let Some(timeframe) = options.timeframe.filter(|_| !names(TIMEFRAME)) {
+        added.push(format!("\"timeframe\":\"{timeframe}\""));
+    }
+    match bar.trim_start().strip_prefix('{') {
+        Some(rest) if !added.is_empty() => {
+            let comma = if fields.is_empty() { "" } else { "," };
+            format!("{{{}{comma}{rest}", added.join(",")).into()
+        }
+        _ => bar.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_no_json_passes_as_it_is(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assume!(serde_json::from_slice::<serde_json::Value>(&line).is_err());
+            prop_assert_eq!(fill_in(line.clone(), &defaults()), line);
+        }
+
+        #[test]
+        fn a_bar_keeps_all_its_fields(
+            fields in prop::collection::hash_map("[a-z]{1,3}|symbol|tf", "[0-9]{1,20}", 0..6),
+        ) {
+            let members: Vec<String> =
+                fields.iter().map(|(name, digits)| format!("\"{name}\":1{digits}")).collect();
+            let line = format!("{{{}}}", members.join(",")).into_bytes();
+            let filled = fill_in(line, &defaults());
+            let after: HashMap<String, &RawValue> = serde_json::from_slice(&filled).unwrap();
+            for (name, digits) in &fields {
+                prop_assert_eq!(after[name].get(), format!("1{digits}"));
+            }
+            prop_assert!(SYMBOL.iter().any(|name| after.contains_key(*name)));
+            prop_assert!(TIMEFRAME.iter().any(|name| after.contains_key(*name)));
+        }
+    }
+
+    fn defaults() -> ReadOptions {
+        ReadOptions {
+            symbol: Some("A\"B".to_owned()),
+            timeframe: Some("5m".parse().unwrap()),
+            ..ReadOptions::default()
+        }
+    }
+
+    fn lines(text: &[u8], options: ReadOptions) -> Vec<(u64, String)> {
+        Json::new(text, options)
+            .map(Result::unwrap)
+            .map(|line| {
+                (
+                    line.number,
+                    String::from_utf8_lossy(&line.payload).into_owned(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_numbered_as_in_the_file_and_blank_ones_passed_over() {
+        let text = b"\xef\xbb\xbf{\"c\":1.10}\r\n\n  \n[{\"c\":2}]\nnonsense \xff";
+        assert_eq!(
+            lines(text, ReadOptions::default()),
+            [
+                (1, "{\"c\":1.10}".to_owned()),
+                (4, "[{\"c\":2}]".to_owned()),
+                (5, "nonsense \u{fffd}".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn defaults_are_added_only_where_a_bar_names_none_and_digits_stay() {
+        let filled = |line: &str| lines(line.as_bytes(), defaults())[0].1.clone();
+        assert_eq!(
+            filled(r#"{"c":1.10e0}"#),
+            r#"{"symbol":"A\"B","timeframe":"5m","c":1.10e0}"#
+        );
+        assert_eq!(filled(r#"{"S":"X","i":"1m"}"#), r#"{"S":"X","i":"1m"}"#);
+        assert_eq!(
+            filled(r#"{"ticker":"X","c":0.1}"#),
+            r#"{"timeframe":"5m","ticker":"X","c":0.1}"#
+        );
+        assert_eq!(
+            filled(r#"[{"s":"X","tf":"1h"}, {}, 7]"#),
+            r#"[{"s":"X","tf":"1h"},{"symbol":"A\"B","timeframe":"5m"},7]"#
+        );
+        assert_eq!(filled("{\"c\":"), "{\"c\":");
+        assert_eq!(filled("7"), "7");
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_and_the_next_one_read() {
+        let limit = MAX_VALUE;
+        let mut text = vec![b'x'; limit];
+        text.extend_from_slice(b"yyy\n{}\n");
+        let mut lines = Json::new(text.as_slice(), ReadOptions::default());
+        assert!(matches!(
+            lines.next(),
+            Some(Err(LineError::Bad { number: 1, .. }))
+        ));
+        assert_eq!(lines.next().unwrap().unwrap().number, 2);
+        assert!(lines.next().is_none());
+    }
+
+    #[test]
+    fn values_that_span_lines_are_messages_with_the_line_they_begin_on() {
+        let text = br#"
+{
+  "s": "A}",
+  "c": 1.10
+}
+[
+  {"s": "B", "c": 2},
+  {
+    "s": "C",
+    "v": NaN
+  },
+  7
+]
+[
+  [1704067200000, 1, 2],
+  [1704067260000, 3, 4]
+]
+[
+  1704067200000,
+  1
+]
+{"s":"D"},
+"#;
+        assert_eq!(
+            lines(text, ReadOptions::default()),
+            [
+                (2, "{\n  \"s\": \"A}\",\n  \"c\": 1.10\n}".to_owned()),
+                (7, r#"{"s": "B", "c": 2}"#.to_owned()),
+                (8, "{\n    \"s\": \"C\",\n    \"v\": NaN\n  }".to_owned()),
+                (12, "7".to_owned()),
+                (
+                    15,
+                    "[[1704067200000, 1, 2],[1704067260000, 3, 4]]".to_owned()
+                ),
+                (18, "[\n1704067200000,\n  1\n]".to_owned()),
+                (22, r#"{"s":"D"}"#.to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_array_larger_than_a_message_is_taken_apart() {
+        let bars = 5_000;
+        let objects: Vec<String> = (0..bars)
+            .map(|at| format!(r#"{{"s":"A","t":{at},"c":1.10}}"#))
+            .collect();
+        let text = format!("[{}]\n{{}}", objects.join(", "));
+        let read = lines(text.as_bytes(), ReadOptions::default());
+        assert_eq!(read.len(), bars + 1);
+        assert!(
+            std::iter::zip(&read, &objects)
+                .all(|((number, bar), object)| *number == 1 && bar == object)
+        );
+        assert_eq!(read[bars], (2, "{}".to_owned()));
+
+        let rows: Vec<String> = (0..bars)
+            .map(|at| format!("[{},1,2,3,4,5]", 1_704_067_200_000_usize + at))
+            .collect();
+        let read = lines(
+            format!("[{}]", rows.join(",")).as_bytes(),
+            ReadOptions::default(),
+        );
+        let parts: Vec<String> = rows
+            .chunks(MAX_ROWS)
+            .map(|part| format!("[{}]", part.join(",")))
+            .collect();
+        assert_eq!(
+            read.into_iter().map(|(_, text)| text).collect::<Vec<_>>(),
+            parts
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_cut_off_takes_no_other_with_it() {
+        for cut in [
+            r#"{"s":"A","c":"#,
+            r#"{"s":"A"#,
+            r#"[{"s":"A"#,
+            r#"{"s":[1,"#,
+        ] {
+            let text = format!("{cut}\n{{\"s\":\"B\"}}\n");
+            let read = lines(text.as_bytes(), ReadOptions::default());
+            assert_eq!(
+                read,
+                [(1, cut.to_owned()), (2, r#"{"s":"B"}"#.to_owned())],
+                "{cut}"
+            );
+        }
+        let read = lines(b"{} {}\n[1] x\n", ReadOptions::default());
+        assert_eq!(read, [(1, "{} {}".to_owned()), (2, "[1] x".to_owned())]);
+    }
+}

@@ -1,0 +1,711 @@
+//! Where a table begins, how its cells are separated, and which columns it has.
+
+use super::header::{self, IN_CURRENCY, PRICE, Role, TICKS};
+use super::number::{self, NumberStyle};
+use super::preset::Preset;
+use super::time::{Form, TimeReader, is_clock};
+
+/// Lines that may come before the header.
+const LINES_BEFORE: usize = 50;
+/// Rows that are looked at to find out what a column holds.
+const LOOKED_AT: usize = 20;
+/// What may separate cells, the usual one first.
+const DELIMITERS: [u8; 4] = *b",;\t|";
+
+/// The names of the columns, and where they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub names: Vec<String>,
+    /// Of a table with several symbols side by side, the one of each column.
+    pub symbols: Option<Vec<String>>,
+    roles: Vec<Option<Role>>,
+    /// Columns in which a date and a time of day are known to stand, by option.
+    date: Option<usize>,
+    clock: Option<usize>,
+}
+
+/// A table in text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub delimiter: u8,
+    pub header: Header,
+    /// Bytes before the first row.
+    pub skip: usize,
+    /// Lines before the first row.
+    pub lines: u64,
+    /// The line of the header, from 1; none where there is no header.
+    pub header_line: Option<u64>,
+}
+
+/// The columns that are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub width: usize,
+    pub time: usize,
+    pub clock: Option<usize>,
+    pub symbol: Option<usize>,
+    pub timeframe: Option<usize>,
+    pub is_final: Option<usize>,
+    pub source: Option<usize>,
+    pub record_type: Option<usize>,
+    /// One, or one for each symbol side by side.
+    pub sets: Vec<PriceColumns>,
+}
+
+/// The columns of one bar.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PriceColumns {
+    pub symbol: Option<String>,
+    pub open: Option<usize>,
+    pub high: Option<usize>,
+    pub low: Option<usize>,
+    pub close: Option<usize>,
+    /// A close under the name `price`.
+    pub price: Option<usize>,
+    pub volume: Option<usize>,
+    /// Ticks, where the volume is 0 or absent.
+    pub ticks: Option<usize>,
+}
+
+impl Header {
+    pub fn new(names: Vec<String>) -> Self {
+        let roles = names.iter().map(|name| Role::of(name)).collect();
+        let mut header = Self {
+            names,
+            symbols: None,
+            roles,
+            date: None,
+            clock: None,
+        };
+        let levels: Vec<_> = header
+            .names
+            .iter()
+            .map(|name| header::two_levels(name))
+            .collect();
+        if levels.iter().flatten().count() > 1 {
+            let (first, second): (Vec<_>, Vec<_>) = std::iter::zip(levels, &header.names)
+                .map(|(levels, name)| levels.unwrap_or_else(|| (name.clone(), String::new())))
+                .unzip();
+            if let Some(wide) = Self::two_level(first, second) {
+                header = wide;
+            }
+        }
+        header
+    }
+
+    /// The columns that `--columns` or a preset name.
+    pub fn of_columns(columns: &[impl AsRef<str>]) -> Result<Self, String> {
+        let names: Vec<String> = columns
+            .iter()
+            .map(|name| name.as_ref().trim().to_owned())
+            .collect();
+        let mut header = Self::new(names);
+        for (at, name) in header.names.iter().enumerate() {
+            let plain = header::plain(name);
+            match plain.as_str() {
+                "clock" => header.clock = Some(at),
+                "date" => header.date = Some(at),
+                _ => {}
+            }
+            if name != "-" && header.roles[at].is_none() {
+                return Err(format!(
+                    "--columns: `{name}` is no column of bars; use {}",
+                    header::NAMES
+                ));
+            }
+        }
+        // date,time is the same as date,clock
+        if let (Some(date), None) = (header.date, header.clock) {
+            header.clock = (header.names.iter())
+                .position(|name| name == "time")
+                .filter(|at| *at != date);
+        }
+        Ok(header)
+    }
+
+    /// A header of two lines: names of columns, and symbols.
+    fn two_level(first: Vec<String>, second: Vec<String>) -> Option<Self> {
+        let known = |names: &[String]| {
+            let roles = names.iter().skip(1).filter_map(|name| Role::of(name));
+            let is_price = |role: &Role| {
+                matches!(
+                    role,
+                    Role::Open | Role::High | Role::Low | Role::Close { .. }
+                )
+            };
+            roles.filter(is_price).count()
+        };
+        if first.len() != second.len() {
+            return None;
+        }
+        let (mut names, mut symbols) = if known(&first) >= known(&second) {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        // the first column is the index, whatever stands above it
+        "time".clone_into(names.first_mut()?);
+        symbols.first_mut()?.clear();
+        let complete =
+            known(&names) >= 1 && symbols.iter().skip(1).any(|symbol| !symbol.is_empty());
+        complete.then(|| Self {
+            roles: names.iter().map(|name| Role::of(name)).collect(),
+            names,
+            symbols: Some(symbols),
+            date: None,
+            clock: None,
+        })
+    }
+
+    fn has(&self, wanted: impl Fn(Role) -> bool) -> bool {
+        self.roles.iter().flatten().any(|role| wanted(*role))
+    }
+
+    fn has_time(&self) -> bool {
+        let nameless = self
+            .names
+            .first()
+            .is_some_and(|name| header::is_nameless(name));
+        self.has(|role| matches!(role, Role::Time { .. })) || nameless || self.date.is_some()
+    }
+
+    fn has_close(&self) -> bool {
+        self.has(|role| matches!(role, Role::Close { .. }))
+    }
+
+    fn known(&self) -> usize {
+        self.roles.iter().flatten().count()
+    }
+
+    /// Whether it tells enough to make bars of the rows.
+    pub fn is_complete(&self) -> bool {
+        self.has_time() && self.has_close() && self.names.len() > 1
+    }
+
+    /// The columns to read, by names and by what stands in the first rows. `symbol` is the one
+    /// that every row is of, where it is known.
+    pub fn columns(
+        &self,
+        rows: &[Vec<String>],
+        reader: &TimeReader,
+        symbol: Option<&str>,
+    ) -> Result<Columns, String> {
+        let rows = &rows[..rows.len().min(LOOKED_AT)];
+        let (time, clock) = self.time(rows, reader)?;
+        let first = |wanted: Role| self.roles.iter().position(|role| *role == Some(wanted));
+        let symbol_at = first(Role::Symbol);
+        let named = symbol.or_else(|| rows.first()?.get(symbol_at?).map(String::as_str));
+        let sets = match &self.symbols {
+            None => vec![self.prices(|_| true, named)?],
+            Some(symbols) => {
+                let mut known: Vec<&String> = Vec::new();
+                for symbol in symbols.iter().filter(|symbol| !symbol.is_empty()) {
+                    if !known.contains(&symbol) {
+                        known.push(symbol);
+                    }
+                }
+                let sets = known.into_iter().map(|symbol| {
+                    let mut set = self.prices(|at| symbols[at] == *symbol, Some(symbol))?;
+                    set.symbol = Some(symbol.clone());
+                    Ok(set)
+                });
+                sets.collect::<Result<_, String>>()?
+            }
+        };
+        Ok(Columns {
+            width: self.names.len(),
+            time,
+            clock,
+            symbol: symbol_at,
+            timeframe: first(Role::Timeframe),
+            is_final: first(Role::Final),
+            source: first(Role::Source),
+            record_type: first(Role::RecordType),
+            sets,
+        })
+    }
+
+    /// The column of the time, and that of the time of day where the first has only dates.
+    fn time(
+        &self,
+        rows: &[Vec<String>],
+        reader: &TimeReader,
+    ) -> Result<(usize, Option<usize>), String> {
+        if let Some(date) = self.date {
+            return Ok((date, self.clock));
+        }
+        let cells = |at: usize| {
+            rows.iter()
+                .filter_map(move |row| row.get(at))
+                .map(String::as_str)
+        };
+        let mostly = |at: usize, is: &dyn Fn(&str) -> bool| {
+            let all = cells(at).filter(|cell| !number::is_absent(cell)).count();
+            all > 0 && 2 * cells(at).filter(|cell| is(cell)).count() >= all
+        };
+        let form = |at: usize| {
+            let reads =
+                |cell: &str| reader.read(cell, None).is_ok() || reader.ambiguity(cell).is_some();
+            if !mostly(at, &reads) {
+                return None;
+            }
+            let read = cells(at).find_map(|cell| reader.read(cell, None).ok());
+            Some(read.map_or(Form::Day, |read| read.form))
+        };
+        let mut candidates: Vec<(u8, usize, bool)> = (self.roles.iter().enumerate())
+            .filter_map(|(at, role)| match role {
+                Some(Role::Time { rank, clock }) => Some((*rank, at, *clock)),
+                _ => None,
+            })
+            .collect();
+        candidates.sort_by_key(|(rank, at, _)| (*rank, *at));
+        if candidates.is_empty() {
+            return Ok((0, None));
+        }
+        // a whole time before a date, among columns of the same rank
+        let readable = candidates
+            .iter()
+            .filter_map(|(rank, at, _)| Some((*rank, form(*at)?, *at)));
+        let chosen = readable.min_by_key(|(rank, form, at)| (*rank, *form == Form::Day, *at));
+        let at = match chosen {
+            Some((_, form, at)) if form != Form::Day => return Ok((at, None)),
+            Some((_, _, at)) => at,
+            None => candidates[0].1,
+        };
+        let clock = candidates
+            .iter()
+            .find(|(_, other, clock)| *clock && *other != at && mostly(*other, &is_clock));
+        Ok((at, clock.map(|(_, at, _)| *at)))
+    }
+
+    fn prices(
+        &self,
+        of_set: impl Fn(usize) -> bool,
+        symbol: Option<&str>,
+    ) -> Result<PriceColumns, String> {
+        let mut set = PriceColumns::default();
+        let mut currencies: Vec<usize> = Vec::new();
+        let mut close_rank = u8::MAX;
+        for (at, role) in self.roles.iter().enumerate().filter(|(at, _)| of_set(*at)) {
+            let field = match role {
+                Some(Role::Open) => &mut set.open,
+                Some(Role::High) => &mut set.high,
+                Some(Role::Low) => &mut set.low,
+                Some(Role::Close { rank }) => {
+                    if *rank < close_rank {
+                        close_rank = *rank;
+                        set.close = Some(at);
+                    } else if *rank == close_rank {
+                        return Err(self.twice(set.close.unwrap_or(at), at));
+                    }
+                    continue;
+                }
+                Some(Role::Volume { rank: IN_CURRENCY }) => {
+                    currencies.push(at);
+                    continue;
+                }
+                Some(Role::Volume { rank: TICKS }) => {
+                    set.ticks.get_or_insert(at);
+                    continue;
+                }
+                Some(Role::Volume { .. }) => {
+                    set.volume.get_or_insert(at);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Some(before) = field.replace(at) {
+                return Err(self.twice(before, at));
+            }
+        }
+        if set.volume.is_none() {
+            // the base currency is that which the symbol begins with, and usually comes first
+            let symbol = header::plain(symbol.unwrap_or_default());
+            let base = |at: &usize| symbol.starts_with(&header::currency_of(&self.names[*at]));
+            let found = currencies.iter().copied().find(base);
+            set.volume = found.or(currencies.first().copied());
+        }
+        if close_rank == PRICE && (set.open.is_none() || set.high.is_none() || set.low.is_none()) {
+            set.price = set.close.take();
+        }
+        Ok(set)
+    }
+
+    fn twice(&self, one: usize, other: usize) -> String {
+        format!(
+            "columns {} `{}` and {} `{}` mean the same; choose with --columns {}",
+            one + 1,
+            self.names[one],
+            other + 1,
+            self.names[other],
+            self.suggestion(&[], Some(other)),
+        )
+    }
+
+    /// `--columns` for this table, as far as it can be told.
+    fn suggestion(&self, rows: &[Vec<String>], without: Option<usize>) -> String {
+        let mut names: Vec<&str> = (self.roles.iter().enumerate())
+            .map(|(at, role)| match role {
+                _ if without == Some(at) => "-",
+                Some(Role::Time { .. }) => "time",
+                Some(Role::Open) => "open",
+                Some(Role::High) => "high",
+                Some(Role::Low) => "low",
+                Some(Role::Close { rank: PRICE }) => "price",
+                Some(Role::Close { .. }) => "close",
+                Some(Role::Volume { .. }) => "volume",
+                Some(Role::Symbol) => "symbol",
+                Some(Role::Timeframe) => "timeframe",
+                Some(Role::Final) => "final",
+                Some(Role::Source) => "source",
+                Some(Role::RecordType) | None => "-",
+            })
+            .collect();
+        guess(&mut names, rows);
+        while names.len() > 1 && names.last() == Some(&"-") {
+            names.pop();
+        }
+        names.join(",")
+    }
+}
+
+/// Fills in what the rows tell of columns without a known name: the time, and four prices in the
+/// usual order.
+fn guess(names: &mut [&str], rows: &[Vec<String>]) {
+    let number = |row: &Vec<String>, at: usize| -> Option<f64> {
+        row.get(at)?.replace(',', ".").parse().ok()
+    };
+    let is_time = |at: usize| {
+        let reader = TimeReader::default();
+        let reads = |row: &Vec<String>| {
+            row.get(at).is_some_and(|cell| {
+                reader.read(cell, None).is_ok() || reader.ambiguity(cell).is_some()
+            })
+        };
+        !rows.is_empty() && rows.iter().all(reads)
+    };
+    if !names.contains(&"time")
+        && let Some(at) = (0..names.len()).find(|at| names[*at] == "-" && is_time(*at))
+    {
+        names[at] = "time";
+        let next_is_clock = |row: &Vec<String>| {
+            row.get(at + 1)
+                .is_some_and(|cell| is_clock(cell) && cell.contains(':'))
+        };
+        if at + 1 < names.len() && names[at + 1] == "-" && rows.iter().all(next_is_clock) {
+            names[at] = "date";
+            names[at + 1] = "clock";
+        }
+    }
+    let prices = ["open", "high", "low", "close"];
+    if names.iter().any(|name| prices.contains(name)) {
+        return;
+    }
+    let is_bar = |at: usize| {
+        let fits = |row: &Vec<String>| {
+            let value = |offset| number(row, at + offset);
+            let (Some(open), Some(high), Some(low), Some(close)) =
+                (value(0), value(1), value(2), value(3))
+            else {
+                return false;
+            };
+            high >= open.max(close) && low <= open.min(close)
+        };
+        names[at..at + 4].iter().all(|name| *name == "-")
+            && !rows.is_empty()
+            && rows.iter().all(fits)
+    };
+    if let Some(at) = (0..names.len().saturating_sub(3)).find(|at| is_bar(*at)) {
+        names[at..at + 4].copy_from_slice(&prices);
+        if !names.contains(&"volume") && names.get(at + 4) == Some(&"-") {
+            names[at + 4] = "volume";
+        }
+    }
+}
+
+/// Finds the table in the first part of a text.
+pub(super) fn find(
+    head: &[u8],
+    columns: Option<&[String]>,
+    delimiter: Option<u8>,
+    preset: Option<Preset>,
+) -> Result<Layout, String> {
+    let lines = Lines::of(head);
+    let delimiters = delimiter.map_or(DELIMITERS.to_vec(), |one| vec![one]);
+    if lines.0.is_empty() {
+        return Err(EMPTY.to_owned());
+    }
+    if let Some(columns) = columns {
+        return lines.with_columns(&Header::of_columns(columns)?, &delimiters);
+    }
+    for at in 0..lines.0.len() {
+        let found = delimiters
+            .iter()
+            .filter_map(|delimiter| {
+                let (header, more) = lines.header(at, *delimiter)?;
+                Some((header.known(), *delimiter, header, more))
+            })
+            .max_by_key(|(known, ..)| *known);
+        if let Some((_, delimiter, header, more)) = found {
+            let last = at + more;
+            return Ok(Layout {
+                delimiter,
+                header,
+                skip: lines.0[last].end,
+                lines: lines.0[last].number,
+                header_line: Some(lines.0[at].number),
+            });
+        }
+    }
+    let delimiter = lines.likely(&delimiters);
+    if let Some(preset) = preset
+        && let Some(columns) = preset.columns(lines.width(delimiter))
+    {
+        return lines.with_columns(&Header::of_columns(columns)?, &[delimiter]);
+    }
+    Err(lines.unreadable(delimiter))
+}
+
+/// Said of a file without a row.
+pub(super) const EMPTY: &str = "the input has no bars";
+
+struct FoundLine<'a> {
+    text: &'a [u8],
+    number: u64,
+    end: usize,
+}
+
+/// The first lines that are not blank.
+struct Lines<'a>(Vec<FoundLine<'a>>);
+
+impl<'a> Lines<'a> {
+    fn of(head: &'a [u8]) -> Self {
+        let mut lines = Vec::new();
+        let (mut at, mut number) = (0, 0);
+        while at < head.len() && lines.len() < LINES_BEFORE {
+            let length = head[at..]
+                .iter()
+                .position(|b| *b == b'\n')
+                .map_or(head.len() - at, |end| end + 1);
+            number += 1;
+            let text = &head[at..at + length];
+            at += length;
+            if !text.trim_ascii().is_empty() {
+                lines.push(FoundLine {
+                    text,
+                    number,
+                    end: at,
+                });
+            }
+        }
+        Self(lines)
+    }
+
+    fn cells(&self, at: usize, delimiter: u8) -> Vec<String> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(self.0[at].text);
+        let mut record = csv::ByteRecord::new();
+        if !matches!(reader.read_byte_record(&mut record), Ok(true)) {
+            return Vec::new();
+        }
+        record
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell).into_owned())
+            .collect()
+    }
+
+    /// The header at a line, and how many further lines belong to it.
+    fn header(&self, at: usize, delimiter: u8) -> Option<(Header, usize)> {
+        let first = self.cells(at, delimiter);
+        let index = header::plain(first.first()?);
+        if first.len() > 1
+            && matches!(index.as_str(), "price" | "ticker" | "tickers" | "")
+            && at + 1 < self.0.len()
+        {
+            let second = self.cells(at + 1, delimiter);
+            let below = second
+                .first()
+                .map(|name| header::plain(name))
+                .unwrap_or_default();
+            if matches!(below.as_str(), "price" | "ticker" | "tickers" | "")
+                && second
+                    .iter()
+                    .skip(1)
+                    .all(|cell| cell.parse::<f64>().is_err())
+                && let Some(header) = Header::two_level(first.clone(), second)
+            {
+                let is_index = |cells: &[String]| {
+                    let blank = cells.iter().skip(1).all(String::is_empty);
+                    blank
+                        && cells
+                            .first()
+                            .is_some_and(|name| matches!(Role::of(name), Some(Role::Time { .. })))
+                };
+                let third = at + 2 < self.0.len() && is_index(&self.cells(at + 2, delimiter));
+                return Some((header, 1 + usize::from(third)));
+            }
+        }
+        let header = Header::new(first);
+        header.is_complete().then_some((header, 0))
+    }
+
+    fn rows(&self, from: usize, delimiter: u8) -> Vec<Vec<String>> {
+        let end = self.0.len().min(from + LOOKED_AT);
+        (from..end).map(|at| self.cells(at, delimiter)).collect()
+    }
+
+    /// The delimiter that gives the most cells on most lines.
+    fn likely(&self, delimiters: &[u8]) -> u8 {
+        let cells = |delimiter: u8| -> usize { self.rows(0, delimiter).iter().map(Vec::len).sum() };
+        // of equal ones the first
+        let best = delimiters
+            .iter()
+            .rev()
+            .max_by_key(|delimiter| cells(**delimiter));
+        best.copied().unwrap_or(b',')
+    }
+
+    fn width(&self, delimiter: u8) -> usize {
+        let rows = self.rows(0, delimiter);
+        rows.iter().map(Vec::len).max().unwrap_or_default()
+    }
+
+    /// The table whose columns are given: it begins with the first line that fits.
+    fn with_columns(&self, header: &Header, delimiters: &[u8]) -> Result<Layout, String> {
+        if !header.is_complete() {
+            return Err("--columns names no time or no close; both are needed".to_owned());
+        }
+        let read_to = header
+            .roles
+            .iter()
+            .rposition(Option::is_some)
+            .unwrap_or_default();
+        let numeric: Vec<usize> = (header.roles.iter().enumerate())
+            .filter(|(_, role)| {
+                matches!(
+                    role,
+                    Some(Role::Open | Role::High | Role::Low | Role::Close { .. })
+                )
+            })
+            .map(|(at, _)| at)
+            .collect();
+        let is_row = |cells: &[String]| {
+            let is_number = |at: &usize| {
+                cells.get(*at).is_some_and(|cell| {
+                    number::is_absent(cell)
+                        || [NumberStyle::Point, NumberStyle::Comma]
+                            .iter()
+                            .any(|style| number::is_json_number(&style.read(cell)))
+                })
+            };
+            cells.len() > read_to && numeric.iter().all(is_number)
+        };
+        for at in 0..self.0.len() {
+            for delimiter in delimiters {
+                let cells = self.cells(at, *delimiter);
+                if !is_row(&cells) {
+                    continue;
+                }
+                let mut header = header.clone();
+                header.names.resize(cells.len(), "-".to_owned());
+                header.roles.resize(cells.len(), None);
+                return Ok(Layout {
+                    delimiter: *delimiter,
+                    header,
+                    skip: at.checked_sub(1).map_or(0, |before| self.0[before].end),
+                    lines: at.checked_sub(1).map_or(0, |before| self.0[before].number),
+                    header_line: None,
+                });
+            }
+        }
+        let delimiter = self.likely(delimiters);
+        Err(format!(
+            "no line fits the {} columns that are named; line {} has {}: {}",
+            header.names.len(),
+            self.0[0].number,
+            self.cells(0, delimiter).len(),
+            shown(&self.cells(0, delimiter)),
+        ))
+    }
+
+    /// Why there is no table that can be read, and what would read it.
+    fn unreadable(&self, delimiter: u8) -> String {
+        let best = (0..self.0.len()).max_by_key(|at| {
+            let known = Header::new(self.cells(*at, delimiter)).known();
+            (known, std::cmp::Reverse(*at))
+        });
+        let best = best.unwrap_or_default();
+        let header = Header::new(self.cells(best, delimiter));
+        let number = self.0[best].number;
+        if header.known() > 0 {
+            let rows = self.rows(best + 1, delimiter);
+            let missing = match (header.has_time(), header.has_close()) {
+                (false, false) => "neither a time nor a close",
+                (false, true) => "no time",
+                _ => "no close",
+            };
+            return format!(
+                "line {number} names {missing}; found {}. Name the columns with --columns {}{}",
+                shown(&header.names),
+                header.suggestion(&rows, None),
+                incomplete(&header.suggestion(&rows, None)),
+            );
+        }
+        let cells = self.cells(0, delimiter);
+        let mut rows = self.rows(0, delimiter);
+        let is_number = |cell: &String| cell.replace(',', ".").parse::<f64>().is_ok();
+        let is_data = cells.iter().filter(|cell| is_number(cell)).count() >= 4;
+        if !is_data {
+            // a header in words that are not known
+            rows.remove(0);
+        }
+        let nameless = Header::new(vec!["-".to_owned(); cells.len()]);
+        let suggestion = nameless.suggestion(&rows, None);
+        let what = if is_data {
+            "there is no header; line"
+        } else {
+            "no column has a known name; line"
+        };
+        let preset = match (is_data, cells.len()) {
+            (true, 12) => " or --preset binance",
+            (true, 7 | 8) if cells[0].bytes().all(|b| b.is_ascii_digit()) => " or --preset kraken",
+            (true, 6..=9) if cells[1].contains(':') => " or --preset mt5",
+            _ => "",
+        };
+        format!(
+            "{what} {} is {}. Name the columns with --columns {suggestion}{preset}{}",
+            self.0[0].number,
+            shown(&cells),
+            incomplete(&suggestion),
+        )
+    }
+}
+
+fn incomplete(suggestion: &str) -> &'static str {
+    let has = |name: &str| suggestion.split(',').any(|column| column == name);
+    if (has("time") || has("date")) && (has("close") || has("price")) {
+        ""
+    } else {
+        ", with time, open, high, low, close and volume in their places"
+    }
+}
+
+/// Cells as an error shows them.
+fn shown(cells: &[String]) -> String {
+    const MOST: usize = 16;
+    let cut = |cell: &String| format!("`{}`", cell.chars().take(32).collect::<String>());
+    let mut text = cells
+        .iter()
+        .take(MOST)
+        .map(cut)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if cells.len() > MOST {
+        text += &format!(" and {} more", cells.len() - MOST);
+    }
+    text
+}

@@ -1,0 +1,700 @@
+//! Times in tables: what messages have, and the forms that people and spreadsheets write.
+
+use std::str::FromStr;
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::strtime;
+
+use super::super::instant::of_text as time_of_text;
+use super::super::zone::{Unplaced, Zone};
+use crate::market::Timestamp;
+
+/// `--time-format`: how times are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// A number of units since 1970, each so many nanoseconds.
+    Epoch(i64),
+    /// The day number of a spreadsheet.
+    Excel,
+    /// As `strftime` has it.
+    Pattern(String),
+}
+
+/// A text that is no time format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no time format; use s, ms, us, ns, excel, or a pattern such as \"%d.%m.%Y %H:%M\""
+)]
+pub struct InvalidTimeFormat(String);
+
+impl FromStr for TimeFormat {
+    type Err = InvalidTimeFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "s" => Self::Epoch(1_000_000_000),
+            "ms" => Self::Epoch(1_000_000),
+            "us" | "µs" => Self::Epoch(1_000),
+            "ns" => Self::Epoch(1),
+            "excel" => Self::Excel,
+            _ => {
+                // a pattern that the library does not know fails on any text
+                let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+                if !text.contains('%') || strtime::format(text, &sample).is_err() {
+                    return Err(InvalidTimeFormat(text.chars().take(48).collect()));
+                }
+                Self::Pattern(text.to_owned())
+            }
+        })
+    }
+}
+
+/// A time as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Read {
+    pub at: Timestamp,
+    /// What the text left to be known.
+    pub form: Form,
+}
+
+/// How much a text said about its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A point in time: an epoch, or with an offset.
+    Point,
+    /// A date and a time of day in the zone.
+    Naive,
+    /// A date in the zone.
+    Day,
+}
+
+/// Reads the times of one table.
+#[derive(Debug, Clone)]
+pub(super) struct TimeReader {
+    /// For times of day without an offset.
+    pub zone: Zone,
+    /// For dates without a time of day.
+    pub day_zone: Zone,
+    pub format: Option<TimeFormat>,
+    /// Whether `01/02/2024` is the first of February.
+    pub day_first: Option<bool>,
+}
+
+impl Default for TimeReader {
+    fn default() -> Self {
+        Self {
+            zone: Zone::UTC,
+            day_zone: Zone::UTC,
+            format: None,
+            day_first: None,
+        }
+    }
+}
+
+/// 1970-01-01 as the day number of a spreadsheet.
+const SHEET_EPOCH: f64 = 25_569.0;
+const NANOS_PER_DAY: f64 = 86_400e9;
+
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+impl TimeReader {
+    /// The time of a cell, or of a date and a time of day in two.
+    pub fn read(&self, cell: &str, clock: Option<&str>) -> Result<Read, String> {
+        let joined = clock.map(|clock| format!("{cell} {clock}"));
+        if let Some(format) = &self.format {
+            return self.formatted(joined.as_deref().unwrap_or(cell), format);
+        }
+        let Some(clock) = clock else {
+            return self.whole(cell);
+        };
+        let (Some(date), Some(time)) = (self.date(cell)?, clock_of(clock)) else {
+            return self.whole(joined.as_deref().unwrap_or(cell));
+        };
+        let text = joined.as_deref().unwrap_or(cell);
+        let at = place(text, date.to_datetime(time), &self.zone)?;
+        Ok(Read {
+            at,
+            form: Form::Naive,
+        })
+    }
+
+    fn whole(&self, text: &str) -> Result<Read, String> {
+        if let Some(date) = self.date(text)? {
+            let at = place(text, date.to_datetime(Time::midnight()), &self.day_zone)?;
+            return Ok(Read {
+                at,
+                form: Form::Day,
+            });
+        }
+        if let Some((time, rest)) = self.date_and_time(text)? {
+            return match rest {
+                Offset::None => Ok(Read {
+                    at: place(text, time, &self.zone)?,
+                    form: Form::Naive,
+                }),
+                Offset::Seconds(seconds) => {
+                    let utc = place(text, time, &Zone::UTC)?;
+                    Ok(Read {
+                        at: Timestamp::from_nanos(utc.nanos() - seconds * 1_000_000_000),
+                        form: Form::Point,
+                    })
+                }
+            };
+        }
+        let at = time_of_text(text, &self.zone).map_err(|detail| {
+            if detail.contains("day number of a spreadsheet") {
+                format!("{detail}; `--time-format excel` reads day numbers")
+            } else {
+                detail
+            }
+        })?;
+        let form = if is_digits(text, at) {
+            Form::Naive
+        } else {
+            Form::Point
+        };
+        Ok(Read { at, form })
+    }
+
+    fn formatted(&self, text: &str, format: &TimeFormat) -> Result<Read, String> {
+        let unreadable = || format!("`{text}` is not as --time-format says");
+        let point = |at| Read {
+            at,
+            form: Form::Point,
+        };
+        match format {
+            TimeFormat::Epoch(unit) => {
+                if let Ok(number) = text.parse::<i64>() {
+                    let nanos = number.checked_mul(*unit).ok_or_else(unreadable)?;
+                    return Ok(point(Timestamp::from_nanos(nanos)));
+                }
+                let number: f64 = text.parse().map_err(|_| unreadable())?;
+                // a fraction is as exact as a double has it
+                #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+                let nanos = (number * *unit as f64).round() as i64;
+                Ok(point(Timestamp::from_nanos(nanos)))
+            }
+            TimeFormat::Excel => {
+                let number: f64 = text.parse().map_err(|_| unreadable())?;
+                // a day number has the exactness of a microsecond
+                #[allow(clippy::cast_possible_truncation)]
+                let millis = ((number - SHEET_EPOCH) * NANOS_PER_DAY / 1e6).round() as i64;
+                let at = jiff::Timestamp::from_millisecond(millis).map_err(|_| unreadable())?;
+                let civil = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+                let day = number.fract() == 0.0;
+                let zone = if day { &self.day_zone } else { &self.zone };
+                Ok(Read {
+                    at: place(text, civil, zone)?,
+                    form: if day { Form::Day } else { Form::Naive },
+                })
+            }
+            TimeFormat::Pattern(pattern) => {
+                let parsed = strtime::parse(pattern, text).map_err(|_| unreadable())?;
+                if let Ok(at) = parsed.to_timestamp() {
+                    let nanos = i64::try_from(at.as_nanosecond()).map_err(|_| unreadable())?;
+                    return Ok(point(Timestamp::from_nanos(nanos)));
+                }
+                let date = parsed.to_date().map_err(|_| unreadable())?;
+                if parsed.hour().is_none() {
+                    return Ok(Read {
+                        at: place(text, date.to_datetime(Time::midnight()), &self.day_zone)?,
+                        form: Form::Day,
+                    });
+                }
+                let time = parsed.to_time().map_err(|_| unreadable())?;
+                Ok(Read {
+                    at: place(text, date.to_datetime(time), &self.zone)?,
+                    form: Form::Naive,
+                })
+            }
+        }
+    }
+
+    /// The date of a text that is a date and nothing else.
+    fn date(&self, text: &str) -> Result<Option<Date>, String> {
+        let words: Vec<&str> = words(text);
+        let (date, rest) = self.leading_date(text, &words)?;
+        Ok(date.filter(|_| rest.is_empty()))
+    }
+
+    /// A date and a time of day in the forms that [`time_of_text`] does not know.
+    fn date_and_time(&self, text: &str) -> Result<Option<(DateTime, Offset)>, String> {
+        let spaced = match text.split_once('T') {
+            Some((date, time))
+                if date.ends_with(|c: char| c.is_ascii_digit())
+                    && time.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                format!("{date} {time}")
+            }
+            _ => text.to_owned(),
+        };
+        let words = words(&spaced);
+        let (Some(date), rest) = self.leading_date(text, &words)? else {
+            return Ok(None);
+        };
+        let Some((clock, zone)) = rest.split_first() else {
+            return Ok(None);
+        };
+        let (half, zone) = match zone.split_first() {
+            Some((half, rest))
+                if half.eq_ignore_ascii_case("am") || half.eq_ignore_ascii_case("pm") =>
+            {
+                (Some(*half), rest)
+            }
+            _ => (None, zone),
+        };
+        let clock = match half {
+            Some(half) => clock_of(&format!("{clock}{half}")),
+            None => clock_of(clock),
+        };
+        let Some(clock) = clock else {
+            return Ok(None);
+        };
+        let offset = match zone {
+            [] => Offset::None,
+            [zone] => match offset_of(zone) {
+                Some(seconds) => Offset::Seconds(seconds),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some((date.to_datetime(clock), offset)))
+    }
+
+    /// The date at the beginning of a text, and the words after it.
+    fn leading_date<'a>(
+        &self,
+        text: &str,
+        words: &'a [&'a str],
+    ) -> Result<(Option<Date>, &'a [&'a str]), String> {
+        let words = match words.split_first() {
+            Some((day, rest)) if DAYS.contains(&first_letters(day).as_str()) => rest,
+            _ => words,
+        };
+        let Some((first, rest)) = words.split_first() else {
+            return Ok((None, words));
+        };
+        let parts: Vec<&str> = first.split(['-', '/', '.']).collect();
+        if let [a, b, c] = parts[..] {
+            let date = if a.len() == 4 {
+                civil(Some(a), month(b), c)
+            } else if let Some(month) = month_name(b) {
+                civil(year(c).as_deref(), Some(month), a)
+            } else if first.contains('.') {
+                civil(year(c).as_deref(), month(b), a)
+            } else {
+                return self.by_order(text, [a, b, c]).map(|date| (date, rest));
+            };
+            return Ok((date, rest));
+        }
+        if first.len() == 8 && first.bytes().all(|b| b.is_ascii_digit()) && is_near(&first[..4]) {
+            let date = civil(Some(&first[..4]), month(&first[4..6]), &first[6..]);
+            return Ok((date, rest));
+        }
+        // `Jan 02 2024`, `02 Jan 2024`
+        if let [second, third, rest @ ..] = rest {
+            if let Some(name) = month_name(first) {
+                return Ok((civil(year(third).as_deref(), Some(name), second), rest));
+            }
+            if let Some(name) = month_name(second) {
+                return Ok((civil(year(third).as_deref(), Some(name), first), rest));
+            }
+        }
+        Ok((None, words))
+    }
+
+    fn by_order(&self, text: &str, [a, b, c]: [&str; 3]) -> Result<Option<Date>, String> {
+        let Some(year) = year(c) else {
+            return Ok(None);
+        };
+        let day_first = civil(Some(&year), month(b), a);
+        let month_first = civil(Some(&year), month(a), b);
+        match (self.day_first, day_first, month_first) {
+            (Some(true), date, _) | (Some(false), _, date) => Ok(date),
+            (None, Some(date), None) | (None, None, Some(date)) => Ok(Some(date)),
+            (None, None, None) => Ok(None),
+            (None, Some(one), Some(other)) if one == other => Ok(Some(one)),
+            (None, Some(one), Some(other)) => Err(format!(
+                "`{text}` is {one} or {other}; say which with --time-format %d/%m/%Y or %m/%d/%Y"
+            )),
+        }
+    }
+}
+
+/// What a time says about its zone.
+enum Offset {
+    None,
+    Seconds(i64),
+}
+
+impl TimeReader {
+    /// Why nobody can tell the day of a text, if day and month may change places in it.
+    pub fn ambiguity(&self, text: &str) -> Option<String> {
+        match self.format {
+            Some(_) => None,
+            None => self.leading_date(text, &words(text)).err(),
+        }
+    }
+}
+
+/// Whether the dates of a table are written with the day first, where one of them tells.
+pub(super) fn day_first<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Option<bool>, String> {
+    let mut found: Option<(bool, &str)> = None;
+    for cell in cells {
+        let Some(first) = words(cell).into_iter().next() else {
+            continue;
+        };
+        let parts: Vec<Option<u8>> = first
+            .split(['-', '/'])
+            .map(|part| (part.len() <= 2).then(|| part.parse().ok()).flatten())
+            .collect();
+        let tells = match parts[..] {
+            [Some(13..=31), Some(1..=12), ..] => true,
+            [Some(1..=12), Some(13..=31), ..] => false,
+            _ => continue,
+        };
+        match found {
+            Some((before, other)) if before != tells => {
+                return Err(format!(
+                    "`{other}` and `{cell}` have day and month in different order; say how dates are \
+                     written with --time-format"
+                ));
+            }
+            _ => found = Some((tells, cell)),
+        }
+    }
+    Ok(found.map(|(tells, _)| tells))
+}
+
+/// Whether a cell is a time of day and nothing else.
+pub(super) fn is_clock(cell: &str) -> bool {
+    clock_of(cell).is_some()
+}
+
+fn place(text: &str, time: DateTime, zone: &Zone) -> Result<Timestamp, String> {
+    // a zone may have no midnight on a day
+    let placed = if time.time() == Time::midnight() {
+        zone.start_of(time.date())
+    } else {
+        zone.place(time)
+    };
+    placed.map_err(|fault| match fault {
+        Unplaced::Skipped => {
+            format!("`{text}` does not exist in {zone}, whose clocks jump over it; see --timezone")
+        }
+        Unplaced::Repeated => format!(
+            "`{text}` comes twice in {zone}, when its clocks are set back; export times in UTC"
+        ),
+        Unplaced::OutOfRange => format!("`{text}` is outside the years 1678 to 2261"),
+    })
+}
+
+/// Whether a text that is a time is a date and a time of day written as one number.
+fn is_digits(text: &str, at: Timestamp) -> bool {
+    let number = matches!(text.len(), 12 | 14)
+        .then(|| text.parse().ok())
+        .flatten();
+    number.is_some_and(|number| Timestamp::from_epoch(number) != at)
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+fn first_letters(word: &str) -> String {
+    word.chars().take(3).flat_map(char::to_lowercase).collect()
+}
+
+fn month_name(word: &str) -> Option<i8> {
+    if !word.chars().all(char::is_alphabetic) || word.len() < 3 {
+        return None;
+    }
+    let at = MONTHS
+        .iter()
+        .position(|name| *name == first_letters(word))?;
+    i8::try_from(at + 1).ok()
+}
+
+fn month(text: &str) -> Option<i8> {
+    text.parse().ok().filter(|_| text.len() <= 2)
+}
+
+/// Four digits, or two of a year from 1970 to 2069.
+fn year(text: &str) -> Option<String> {
+    match (text.len(), text.parse::<u16>()) {
+        (4, Ok(_)) => Some(text.to_owned()),
+        (2, Ok(short)) => Some(
+            (if short < 70 {
+                2000 + short
+            } else {
+                1900 + short
+            })
+            .to_string(),
+        ),
+        _ => None,
+    }
+}
+
+fn is_near(year: &str) -> bool {
+    year.parse()
+        .is_ok_and(|year: i16| (1900..2200).contains(&year))
+}
+
+fn civil(year: Option<&str>, month: Option<i8>, day: &str) -> Option<Date> {
+    let day = (day.len() <= 2).then(|| day.parse().ok()).flatten()?;
+    Date::new(year?.parse().ok()?, month?, day).ok()
+}
+
+/// `15:30`, `15:30:00.5`, `1530`, `153000`, `3:30PM`, `05-PM`.
+fn clock_of(text: &str) -> Option<Time> {
+    let lower = text.trim().to_ascii_lowercase();
+    let (bare, half) = if let Some(bare) = lower.strip_suffix("pm") {
+        (bare, Some(12))
+    } else if let Some(bare) = lower.strip_suffix("am") {
+        (bare, Some(0))
+    } else {
+        (lower.as_str(), None)
+    };
+    let bare = bare.trim_end_matches(['-', ' ']);
+    let (bare, nanos) = match bare.split_once('.') {
+        Some((bare, fraction)) => {
+            let digits = fraction.bytes().all(|b| b.is_ascii_digit());
+            if !digits || fraction.is_empty() || fraction.len() > 9 {
+                return None;
+            }
+            (bare, format!("{fraction:0<9}").parse::<i32>().ok()?)
+        }
+        None => (bare, 0),
+    };
+    let two = |text: &str| -> Option<i8> {
+        let digits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    };
+    let (hour, minute, second) = if bare.contains(':') {
+        let parts: Vec<&str> = bare.split(':').collect();
+        match parts[..] {
+            [hour, minute] => (two(hour)?, two(minute)?, 0),
+            [hour, minute, second] => (two(hour)?, two(minute)?, two(second)?),
+            _ => return None,
+        }
+    } else if half.is_some() {
+        (two(bare)?, 0, 0)
+    } else {
+        // a spreadsheet takes leading zeros away
+        let digits = match bare.len() {
+            1 if bare == "0" => "000000".to_owned(),
+            3 | 4 => format!("{bare:0>4}00"),
+            5 | 6 => format!("{bare:0>6}"),
+            _ => return None,
+        };
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        (two(&digits[..2])?, two(&digits[2..4])?, two(&digits[4..])?)
+    };
+    let hour = match half {
+        None => hour,
+        Some(_) if !(1..=12).contains(&hour) => return None,
+        Some(add) => hour % 12 + add,
+    };
+    Time::new(hour, minute, second, nanos).ok()
+}
+
+/// The seconds east of UTC of `Z`, `UTC`, `GMT+0100`, `+01:00`.
+fn offset_of(word: &str) -> Option<i64> {
+    let upper = word.to_ascii_uppercase();
+    let bare = upper
+        .strip_prefix("GMT")
+        .or_else(|| upper.strip_prefix("UTC"))
+        .or_else(|| upper.strip_prefix('Z'))
+        .unwrap_or(&upper);
+    if bare.is_empty() {
+        return Some(0);
+    }
+    let (sign, digits) = match bare.split_at_checked(1)? {
+        ("+", digits) => (1, digits.replace(':', "")),
+        ("-", digits) => (-1, digits.replace(':', "")),
+        _ => return None,
+    };
+    if digits.len() != 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes): (i64, i64) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    (hours < 15 && minutes < 60).then(|| sign * (hours * 3_600 + minutes * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(zone: &str) -> TimeReader {
+        TimeReader {
+            zone: zone.parse().unwrap(),
+            day_zone: zone.parse().unwrap(),
+            format: None,
+            day_first: None,
+        }
+    }
+
+    fn read(text: &str) -> Result<(String, Form), String> {
+        let read = reader("UTC").read(text, None)?;
+        Ok((read.at.to_string(), read.form))
+    }
+
+    #[test]
+    fn times_are_read_in_the_forms_that_files_have() {
+        for (text, expected, form) in [
+            ("1704153600", "2024-01-02T00:00:00Z", Form::Point),
+            ("1704153600000000000", "2024-01-02T00:00:00Z", Form::Point),
+            ("1.7041536E+12", "2024-01-02T00:00:00Z", Form::Point),
+            (
+                "2024-01-02T00:00:00-05:00",
+                "2024-01-02T05:00:00Z",
+                Form::Point,
+            ),
+            (
+                "2024-01-02 09:30:00-05:00",
+                "2024-01-02T14:30:00Z",
+                Form::Point,
+            ),
+            (
+                "2024-01-02 09:30:00 UTC",
+                "2024-01-02T09:30:00Z",
+                Form::Point,
+            ),
+            ("2024-01-02 09:30:00", "2024-01-02T09:30:00Z", Form::Naive),
+            (
+                "2024-01-02T09:30:00.123",
+                "2024-01-02T09:30:00.123Z",
+                Form::Naive,
+            ),
+            ("2024-01-02", "2024-01-02T00:00:00Z", Form::Day),
+            ("2024/01/02", "2024-01-02T00:00:00Z", Form::Day),
+            ("2024.01.02 09:30", "2024-01-02T09:30:00Z", Form::Naive),
+            ("20240102", "2024-01-02T00:00:00Z", Form::Day),
+            ("20240102 1530", "2024-01-02T15:30:00Z", Form::Naive),
+            ("20240102 153000", "2024-01-02T15:30:00Z", Form::Naive),
+            ("20240102  15:30:00", "2024-01-02T15:30:00Z", Form::Naive),
+            ("202401021530", "2024-01-02T15:30:00Z", Form::Naive),
+            ("20240102153000", "2024-01-02T15:30:00Z", Form::Naive),
+            (
+                "01.02.2024 00:00:00.000",
+                "2024-02-01T00:00:00Z",
+                Form::Naive,
+            ),
+            (
+                "01.02.2024 00:00:00.000 GMT+0100",
+                "2024-01-31T23:00:00Z",
+                Form::Point,
+            ),
+            ("31/12/2023", "2023-12-31T00:00:00Z", Form::Day),
+            ("12/31/2023 15:30", "2023-12-31T15:30:00Z", Form::Naive),
+            ("02/02/2024", "2024-02-02T00:00:00Z", Form::Day),
+            ("Jan 02, 2024", "2024-01-02T00:00:00Z", Form::Day),
+            ("2-Jan-24", "2024-01-02T00:00:00Z", Form::Day),
+            (
+                "02 January 2024 3:30 PM",
+                "2024-01-02T15:30:00Z",
+                Form::Naive,
+            ),
+            (
+                "Tue Jan 02 2024 15:30:00 GMT+0000",
+                "2024-01-02T15:30:00Z",
+                Form::Point,
+            ),
+            ("2020-07-01 05-PM", "2020-07-01T17:00:00Z", Form::Naive),
+            ("2020-07-01 12-AM", "2020-07-01T00:00:00Z", Form::Naive),
+        ] {
+            assert_eq!(read(text), Ok((expected.to_owned(), form)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_two_days_and_what_is_none_is_refused() {
+        for (text, words) in [
+            ("01/02/2024", "2024-02-01 or 2024-01-02"),
+            ("45293", "--time-format excel"),
+            ("45293.5", "--time-format excel"),
+            ("2024-02-30", "no timestamp"),
+            ("31/31/2024", "no timestamp"),
+            ("soon", "no timestamp"),
+            ("13:30", "no timestamp"),
+            ("20240102 2530", "no timestamp"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_day_and_month_is_found_in_the_table() {
+        let order = |cells: &[&str]| day_first(cells.iter().copied());
+        assert_eq!(order(&["01/02/2024", "13/02/2024 09:30"]), Ok(Some(true)));
+        assert_eq!(order(&["01-02-24", "02-13-24"]), Ok(Some(false)));
+        assert_eq!(order(&["01/02/2024", "2024/13/01", "x"]), Ok(None));
+        assert!(order(&["13/02/2024", "02/13/2024"]).is_err());
+        let mut european = reader("UTC");
+        european.day_first = Some(true);
+        assert_eq!(
+            european.read("01/02/2024", None).unwrap().at.to_string(),
+            "2024-02-01T00:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_date_and_a_time_of_day_make_a_time_in_the_zone() {
+        let new_york = reader("America/New_York");
+        for (date, clock, expected) in [
+            ("2024.01.02", "09:30:00", "2024-01-02T14:30:00Z"),
+            ("20240702", "093000", "2024-07-02T13:30:00Z"),
+            ("20240702", "930", "2024-07-02T13:30:00Z"),
+            ("20240702", "0", "2024-07-02T04:00:00Z"),
+            ("02.07.2024", "9:30", "2024-07-02T13:30:00Z"),
+        ] {
+            let read = new_york.read(date, Some(clock)).unwrap();
+            assert_eq!(read.at.to_string(), expected, "{date} {clock}");
+            assert_eq!(read.form, Form::Naive);
+        }
+        assert!(new_york.read("20240702", Some("noon")).is_err());
+        assert!(
+            is_clock("00:00")
+                && is_clock("153000")
+                && !is_clock("1704153600")
+                && !is_clock("2024-01-02")
+        );
+        let day = new_york.read("2024-03-11", None).unwrap();
+        assert_eq!(day.at.to_string(), "2024-03-11T04:00:00Z");
+    }
+
+    #[test]
+    fn a_format_says_how_times_are_written() {
+        let mut reader = reader("America/New_York");
+        for (format, text, expected) in [
+            ("%m/%d/%Y", "01/02/2024", "2024-01-02T05:00:00Z"),
+            ("%d/%m/%Y %H:%M", "01/02/2024 09:30", "2024-02-01T14:30:00Z"),
+            (
+                "%Y-%m-%d %H:%M:%S %z",
+                "2024-01-02 09:30:00 +0100",
+                "2024-01-02T08:30:00Z",
+            ),
+            ("excel", "45293", "2024-01-02T05:00:00Z"),
+            ("excel", "45293.395833333336", "2024-01-02T14:30:00Z"),
+            ("s", "1704153600", "2024-01-02T00:00:00Z"),
+            ("ms", "1704153600000", "2024-01-02T00:00:00Z"),
+            ("ms", "20240102", "1970-01-01T05:37:20.102Z"),
+        ] {
+            reader.format = Some(format.parse().unwrap());
+            let read = reader.read(text, None).unwrap();
+            assert_eq!(read.at.to_string(), expected, "{format} {text}");
+            assert!(reader.read("x", None).is_err(), "{format}");
+        }
+        for format in ["", "iso", "%", "%Q%!"] {
+            assert!(format.parse::<TimeFormat>().is_err(), "{format}");
+        }
+    }
+}
