@@ -10,6 +10,7 @@
 # shellcheck source=deploy/test/bars.sh
 . "$ROOT/deploy/test/bars.sh"
 
+need curl
 { [[ -r /proc/self/stat ]] && command -v flock && command -v setsid; } >/dev/null ||
     skip "background agents need Linux with flock and setsid"
 dir=$(mktemp -d)
@@ -31,6 +32,15 @@ start_all() {
     done
 }
 stop() { "$stop" "$@" 2>"$dir/stop" || fail "stop $*: $(<"$dir/stop")"; }
+
+# Slots that the agents hold, one line each, and whether those are all.
+held() {
+    local url
+    for url in $(sed -n 's/^url=//p' "$dir"/run/*.info); do
+        curl -fsS -m 5 "$url/metrics" | sed -n 's/^technical_partitions_owned //p'
+    done
+}
+all_held() { (($(held | paste -sd+) == 256)); }
 
 names=(one two three)
 start_all "${names[@]}"
@@ -57,6 +67,8 @@ for name in "${names[@]}"; do
     bars_still_flow "$name was there again"
 done
 say "each stopped and started again, one at a time, while bars flow"
+# the killed agent's symbols were without a holder for some seconds; their first signals are still to come
+until_true 10 all_held || fail "symbols have no holder: $(held)"
 bars_rest
 stop --all
 for name in "${names[@]}"; do

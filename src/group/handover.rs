@@ -19,11 +19,14 @@
 
 mod action;
 mod rules;
+mod vacancy;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 pub use action::{Action, MemberView, Phase, Timing};
+
+use vacancy::Vacancies;
 
 use super::message::{MemberId, PROTOCOL, Presence};
 use super::slots::{Slot, SlotSet};
@@ -69,8 +72,8 @@ pub struct Handover {
     offered: BTreeMap<MemberId, (SlotSet, Duration)>,
     accepted: HashMap<Slot, Duration>,
     unclaimed: HashMap<Slot, Duration>,
-    /// Slots of members that died.
-    forfeit: SlotSet,
+    /// When slots that nobody claims may be taken.
+    vacancies: Vacancies,
     linked: bool,
     unlinked_at: Duration,
     announced: Duration,
@@ -121,7 +124,7 @@ impl Handover {
             offered: BTreeMap::new(),
             accepted: HashMap::new(),
             unclaimed: HashMap::new(),
-            forfeit: SlotSet::EMPTY,
+            vacancies: Vacancies::new(timing.silence),
             linked: true,
             unlinked_at: now,
             announced: now,
@@ -199,6 +202,7 @@ impl Handover {
             },
             hello,
             protocol: PROTOCOL,
+            vacant: self.vacancies.said(self.vacant(), self.proven),
         }
     }
 
@@ -238,7 +242,7 @@ impl Handover {
         }
         let asks = now.saturating_sub(self.announced) >= self.timing.heartbeat / 10;
         let silent = |peer: &Peer| now.saturating_sub(peer.heard) > silence;
-        if asks && self.peers.values().any(silent) {
+        if asks && (self.peers.values().any(silent) || self.is_due(now)) {
             self.announce(now, self.phase == Phase::Starting);
         }
         if now.saturating_sub(self.announced) >= self.timing.heartbeat {
@@ -259,6 +263,7 @@ impl Handover {
             self.restart(now);
         } else {
             self.echoed = now;
+            self.vacancies.was_deaf(now);
             for peer in self.peers.values_mut() {
                 peer.heard = now;
             }
@@ -292,7 +297,8 @@ impl Handover {
                 heard: now,
                 since,
             };
-            self.forfeit = self.forfeit.difference(presence.claims);
+            self.vacancies.claimed(presence.claims, now);
+            self.vacancies.told(now, &presence.vacant);
             self.peers.insert(presence.id.clone(), peer);
         }
         if presence.hello {
@@ -324,7 +330,7 @@ impl Handover {
         if slots.is_empty() {
             return;
         }
-        self.holds = self.holds.difference(slots);
+        self.give_up(now, slots);
         self.seq += 1;
         self.actions.push(Action::Release {
             to: from.clone(),
@@ -355,7 +361,7 @@ impl Handover {
         }
         let mine = slots.difference(self.holds);
         self.holds = self.holds.union(mine);
-        self.forfeit = self.forfeit.difference(slots);
+        self.vacancies.claimed(slots, now);
         for slot in slots.iter() {
             self.accepted.remove(&slot);
             self.unclaimed.remove(&slot);
@@ -442,6 +448,7 @@ impl Handover {
         }
         if self.phase == Phase::Starting && seq >= self.started_seq && self.settling.is_none() {
             self.settling = Some(now);
+            self.vacancies.listen(now);
         }
         self.evaluate(now);
     }
@@ -468,10 +475,10 @@ impl Handover {
     /// Whatever was held may be another's by now.
     fn restart(&mut self, now: Duration) {
         if self.phase == Phase::Leaving {
-            self.drop_slots(self.holds);
+            self.drop_slots(now, self.holds);
             return;
         }
-        self.drop_slots(self.holds);
+        self.drop_slots(now, self.holds);
         self.phase = Phase::Starting;
         self.peers.clear();
         self.warm = SlotSet::EMPTY;
@@ -481,24 +488,36 @@ impl Handover {
         self.offered.clear();
         self.accepted.clear();
         self.unclaimed.clear();
-        self.forfeit = SlotSet::EMPTY;
+        self.vacancies.forget();
         self.actions.push(Action::Restart);
         self.settling = None;
         self.announce(now, true);
         self.started_seq = self.seq;
     }
 
-    fn drop_slots(&mut self, slots: SlotSet) {
+    fn give_up(&mut self, now: Duration, slots: SlotSet) {
+        self.holds = self.holds.difference(slots);
+        self.vacancies.claimed(slots, now);
+    }
+
+    fn drop_slots(&mut self, now: Duration, slots: SlotSet) {
         if !slots.is_empty() {
-            self.holds = self.holds.difference(slots);
+            self.give_up(now, slots);
             self.actions.push(Action::Drop { slots });
         }
     }
 
+    /// Slots that no living member is known to hold.
+    fn vacant(&self) -> SlotSet {
+        let alive =
+            |peer: &&Peer| self.proven.saturating_sub(peer.heard) * 5 <= self.timing.heartbeat * 6;
+        let claims = self.peers.values().filter(alive).map(|peer| peer.claims);
+        let claimed = claims.fold(self.holds, SlotSet::union);
+        SlotSet::ALL.difference(claimed)
+    }
+
     fn bury(&mut self, id: &MemberId) {
-        if let Some(peer) = self.peers.remove(id) {
-            self.forfeit = self.forfeit.union(peer.claims);
-        }
+        self.peers.remove(id);
         self.offered.remove(id);
         if self.sync.as_ref().is_some_and(|sync| sync.from == *id) {
             self.sync = None;
@@ -506,6 +525,8 @@ impl Handover {
     }
 }
 
+#[cfg(test)]
+mod kill_tests;
 #[cfg(test)]
 mod start_tests;
 #[cfg(test)]

@@ -63,6 +63,18 @@ pub struct Presence {
     /// The newest [`PROTOCOL`] that the member speaks; 0 before it was said.
     #[serde(default)]
     pub protocol: u32,
+    /// Slots that no living member is known to hold; members of former versions say nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vacant: Vec<Vacancy>,
+}
+
+/// Slots without a holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vacancy {
+    /// Which.
+    pub slots: SlotSet,
+    /// For how long nobody has been heard to hold them.
+    pub silent: Duration,
 }
 
 /// The protocol of this version. 1 counts the state that it copies ([`Direct::CopyRequest`]); 0 sends
@@ -187,4 +199,35 @@ pub struct Position {
     pub timestamp: Timestamp,
     /// Corrections of that bar.
     pub revision: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMER: &str = r#"{"id":"a","name":"a","seq":3,"phase":"active","claims":
+        "0000000000000000000000000000000000000000000000000000000000000001","fingerprint":7,
+        "age":{"secs":5,"nanos":0},"hello":false,"protocol":1}"#;
+
+    #[test]
+    fn a_presence_of_a_former_version_says_nothing_about_vacant_slots() {
+        let presence: Presence = serde_json::from_str(FORMER).unwrap();
+        assert_eq!(presence.vacant, []);
+        let written = serde_json::to_string(&presence).unwrap();
+        assert!(!written.contains("vacant"), "{written}");
+    }
+
+    #[test]
+    fn vacant_slots_are_read_as_they_were_written() {
+        let mut presence: Presence = serde_json::from_str(FORMER).unwrap();
+        presence.vacant.push(Vacancy {
+            slots: presence.claims,
+            silent: Duration::from_millis(1_500),
+        });
+        let written = serde_json::to_string(&presence).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Presence>(&written).unwrap(),
+            presence
+        );
+    }
 }

@@ -22,7 +22,7 @@ mod slots;
 pub use census::{Announcement, Census, Home, Way};
 pub use handover::{Action, Handover, MemberView, Phase, Timing};
 pub use lease::{LeaseRecord, Leases, MemberRecord, Step, Table};
-pub use message::{Direct, MemberId, PROTOCOL, Position, Presence, letter_mark};
+pub use message::{Direct, MemberId, PROTOCOL, Position, Presence, Vacancy, letter_mark};
 pub use roster::Roster;
 pub use seal::{Counters, Forgery, Keyring, Place, Purpose, Signed};
 pub use slots::{SLOTS, Slot, SlotSet, rendezvous};

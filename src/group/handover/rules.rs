@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Action, Handover, Peer, Phase, RETRY_HEARTBEATS, Sync};
 use crate::group::message::MemberId;
-use crate::group::slots::{SlotSet, rendezvous};
+use crate::group::slots::{Slot, SlotSet, rendezvous};
 
 impl Handover {
     pub(super) fn evaluate(&mut self, now: Duration) {
@@ -178,9 +178,11 @@ impl Handover {
     }
 
     /// What a member claims when it is first heard may be out of date: one that comes back from
-    /// a freeze or a cut finds that out within moments, and gives its claims up itself.
+    /// a freeze or a cut finds that out within moments, and gives its claims up itself. And the
+    /// words of one that is dead may come late, all at once: one that lives speaks again.
     pub(super) fn believes(&self, peer: &Peer, now: Duration) -> bool {
-        now.saturating_sub(peer.since) * 2 > self.timing.silence
+        let spoke_again = peer.heard.saturating_sub(peer.since) * 2 > self.timing.heartbeat;
+        spoke_again && now.saturating_sub(peer.since) * 2 > self.timing.silence
     }
 
     /// Of two that hold a slot, the one it falls to keeps it.
@@ -194,24 +196,27 @@ impl Handover {
             .iter()
             .filter(|slot| rendezvous(*slot, &members) != Some(&self.me))
             .collect();
-        self.drop_slots(lost);
+        self.drop_slots(now, lost);
     }
 
-    /// Takes slots that nobody holds and that fall to this member.
+    /// Takes slots that nobody holds and that fall to this member. One that is still starting gets
+    /// its share by a hand-over when it serves, for it may stop before.
     pub(super) fn take_unclaimed(&mut self, now: Duration) {
-        let members = self.members_in(&[Phase::Active, Phase::Syncing, Phase::Starting], true);
-        let free = SlotSet::ALL
-            .difference(self.claimed())
-            .difference(self.holds);
+        let members = self.members_in(&[Phase::Active], true);
+        // others may not have heard yet that this member serves
+        let known = now.saturating_sub(self.activated) >= self.timing.orphan;
+        let free = self.free();
         self.unclaimed.retain(|slot, _| free.contains(*slot));
         let mut taken = SlotSet::EMPTY;
         for slot in free.iter() {
             let since = *self.unclaimed.entry(slot).or_insert(now);
-            // one that has not listened for long does not know everyone who may hold it
-            let waited =
-                now.saturating_sub(since) >= self.timing.orphan && self.knows_everyone(now);
-            let granted = self.accepted.contains_key(&slot);
-            let nobodys = self.forfeit.contains(slot) || (waited && !granted);
+            let waited = now.saturating_sub(since) >= self.timing.orphan;
+            let nobodys = if self.is_vacant(slot) {
+                known || waited
+            } else {
+                // one that has not listened for long does not know everyone who may hold it
+                waited && self.knows_everyone(now) && !self.accepted.contains_key(&slot)
+            };
             if nobodys && rendezvous(slot, &members) == Some(&self.me) {
                 taken.insert(slot);
             }
@@ -223,10 +228,27 @@ impl Handover {
             self.unclaimed.remove(&slot);
             self.accepted.remove(&slot);
         }
-        self.forfeit = self.forfeit.difference(taken);
         self.holds = self.holds.union(taken);
         self.actions.push(Action::Take { slots: taken });
         self.announce(now, false);
+    }
+
+    /// Slots that nobody claims.
+    fn free(&self) -> SlotSet {
+        let claimed = self.claimed().union(self.holds);
+        SlotSet::ALL.difference(claimed)
+    }
+
+    /// Whether the last holder of `slot` has been silent for so long that it is dead.
+    fn is_vacant(&self, slot: Slot) -> bool {
+        let due = self.vacancies.due(slot);
+        due.is_some_and(|due| self.proven > due)
+    }
+
+    /// Whether slots that nobody claims would be vacant, if this member had heard itself just now.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        let due = |slot| self.vacancies.due(slot).is_some_and(|due| now > due);
+        self.phase == Phase::Active && self.free().iter().any(due)
     }
 
     pub(super) fn knows_everyone(&self, now: Duration) -> bool {

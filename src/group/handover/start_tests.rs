@@ -21,6 +21,7 @@ fn a_member_that_starts_before_a_dead_one_is_missed_copies_all_state() {
         age: Duration::from_secs(60),
         hello: false,
         protocol: PROTOCOL,
+        vacant: Vec::new(),
     };
     let requested = |handover: &mut Handover| {
         let mut actions = handover.take_actions().into_iter();
@@ -53,6 +54,7 @@ fn serving(id: &MemberId, age: u64, protocol: u32) -> Presence {
         age: Duration::from_secs(age),
         hello: false,
         protocol,
+        vacant: Vec::new(),
     }
 }
 

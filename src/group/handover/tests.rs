@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::group::random::Random;
 
-type Millis = u64;
+pub(super) type Millis = u64;
 
 #[derive(Debug, Clone)]
 enum Item {
@@ -20,15 +20,17 @@ enum Item {
     Synced(MemberId, SlotSet, HashMap<Slot, u64>),
 }
 
-struct Node {
+pub(super) struct Node {
     id: MemberId,
-    handover: Handover,
+    pub handover: Handover,
     inbox: VecDeque<(Millis, Item)>,
     /// When the newest message from and to the node has passed: both directions keep order.
     sent_at: Millis,
     due_at: Millis,
     frozen_until: Millis,
     cut_until: Millis,
+    /// Where the node's clock began: every process counts from its own start.
+    born: Millis,
     ready: bool,
     backlog: Vec<(Slot, u64)>,
     positions: HashMap<Slot, u64>,
@@ -36,10 +38,10 @@ struct Node {
     ticked: Millis,
 }
 
-struct World {
-    random: Random,
-    now: Millis,
-    nodes: Vec<Node>,
+pub(super) struct World {
+    pub random: Random,
+    pub now: Millis,
+    pub nodes: Vec<Node>,
     /// What is on its way to the broker.
     wire: BTreeMap<(Millis, u64), (Option<MemberId>, Item)>,
     sequence: u64,
@@ -67,14 +69,14 @@ impl World {
         }
     }
 
-    fn note(&mut self, line: impl FnOnce(&Self) -> String) {
+    pub fn note(&mut self, line: impl FnOnce(&Self) -> String) {
         if let Some(mut trace) = self.trace.take() {
             trace.push(format!("{} {}", self.now, line(self)));
             self.trace = Some(trace);
         }
     }
 
-    fn join(&mut self) {
+    pub fn join(&mut self) {
         self.born += 1;
         let id = MemberId::new(format!("node-{}-{}", self.born, self.random.below(1000)));
         let handover = Handover::new(
@@ -82,7 +84,7 @@ impl World {
             id.to_string(),
             7,
             Timing::default(),
-            Duration::from_millis(self.now),
+            Duration::ZERO,
         );
         self.nodes.push(Node {
             id,
@@ -92,6 +94,7 @@ impl World {
             due_at: self.now,
             frozen_until: 0,
             cut_until: 0,
+            born: self.now,
             ready: false,
             backlog: Vec::new(),
             positions: HashMap::new(),
@@ -100,6 +103,12 @@ impl World {
         });
         let last = self.nodes.len() - 1;
         self.act(last);
+    }
+
+    pub fn leave(&mut self, at: usize) {
+        let now = self.time_of(at);
+        self.nodes[at].handover.leave(now);
+        self.act(at);
     }
 
     fn send(&mut self, from: usize, to: Option<MemberId>, item: Item) {
@@ -137,7 +146,7 @@ impl World {
             .insert((self.now, self.sequence), (None, Item::Bar(slot, number)));
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         self.now += 1;
         self.route();
         for at in 0..self.nodes.len() {
@@ -166,14 +175,18 @@ impl World {
     fn tick(&mut self, at: usize) {
         if self.now - self.nodes[at].ticked >= 20 {
             self.nodes[at].ticked = self.now;
-            let now = Duration::from_millis(self.now);
+            let now = self.time_of(at);
             self.nodes[at].handover.tick(now);
             self.act(at);
         }
     }
 
+    fn time_of(&self, at: usize) -> Duration {
+        Duration::from_millis(self.now - self.nodes[at].born)
+    }
+
     fn handle(&mut self, at: usize, item: Item) {
-        let now = Duration::from_millis(self.now);
+        let now = self.time_of(at);
         match item {
             Item::Bar(slot, number) if !self.nodes[at].ready => {
                 self.nodes[at].backlog.push((slot, number));
@@ -284,7 +297,7 @@ impl World {
         }
     }
 
-    fn serving(&self) -> usize {
+    pub fn serving(&self) -> usize {
         let active = |n: &&Node| n.handover.phase() == Phase::Active;
         self.nodes.iter().filter(active).count()
     }
@@ -304,7 +317,7 @@ impl World {
         self.nodes.iter().filter(holds).count()
     }
 
-    fn run(&mut self, millis: Millis) {
+    pub fn run(&mut self, millis: Millis) {
         for _ in 0..millis {
             self.step();
             self.reap();
@@ -315,7 +328,7 @@ impl World {
     }
 
     /// Bars sent in a span of time and how often each was published.
-    fn counts(&self, from: Millis, to: Millis) -> impl Iterator<Item = (Slot, u64, u32)> + '_ {
+    pub fn counts(&self, from: Millis, to: Millis) -> impl Iterator<Item = (Slot, u64, u32)> + '_ {
         self.sent
             .iter()
             .filter(move |(_, at)| (from..to).contains(*at))
@@ -325,7 +338,7 @@ impl World {
 
 /// Runs a scenario for some seeds (`SEEDS` says how many), and a failing one again with its
 /// story told.
-fn simulate(scenario: fn(&mut World) -> Result<(), String>) {
+pub(super) fn simulate(scenario: fn(&mut World) -> Result<(), String>) {
     let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok());
     for seed in 0..seeds.unwrap_or(20) {
         if let Err(what) = scenario(&mut World::new(seed)) {
@@ -341,7 +354,7 @@ fn simulate(scenario: fn(&mut World) -> Result<(), String>) {
     }
 }
 
-fn check(
+pub(super) fn check(
     times: u32,
     allowed: std::ops::RangeInclusive<u32>,
     slot: Slot,
@@ -372,9 +385,7 @@ fn members_that_join_and_leave_publish_every_bar_exactly_once() {
                 }
             } else {
                 let at = usize::try_from(world.random.below(world.nodes.len() as u64)).unwrap();
-                let now = Duration::from_millis(world.now);
-                world.nodes[at].handover.leave(now);
-                world.act(at);
+                world.leave(at);
             }
         }
         world.run(2000);
