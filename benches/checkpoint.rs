@@ -12,7 +12,7 @@ use technical_analysis_agent::engine::{AnalysisConfig, Engine, SeriesSnapshot};
 use technical_analysis_agent::indicators::{catalogue, parse};
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
-use technical_analysis_agent::wire::{DecodeLimits, Decoder};
+use technical_analysis_agent::wire::{Decoder, InputRules};
 
 /// Series of a partition, and bars of a series.
 const SERIES: usize = 300;
@@ -169,10 +169,7 @@ fn synthetic() -> Vec<Vec<Bar>> {
         timeframe: Timeframe::MINUTE,
         end: NOW,
     };
-    let decoder = Decoder::new(DecodeLimits {
-        max_payload_bytes: 262_144,
-        default_timeframe: Timeframe::MINUTE,
-    });
+    let decoder = Decoder::new(InputRules::new(262_144, Timeframe::MINUTE));
     let mut series = vec![Vec::new(); SERIES];
     for (number, bar) in walk.bars().expect("bars after 1970").enumerate() {
         decoder.decode(&bar.payload, &Ok(Default::default()), NOW, |element, _| {

@@ -11,7 +11,7 @@ use technical_analysis_agent::indicators::parse;
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
-use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
+use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
 
 const TYPICAL: &str = "atr(14),adx(14),stoch(14,3,3),supertrend(10,3),obv";
 const NOW: Timestamp = Timestamp::from_nanos(1_769_869_860_000_000_000);
@@ -20,10 +20,7 @@ const SYMBOL: &str = "SYN1";
 const WALK: u32 = 4_096;
 
 const fn decoder() -> Decoder {
-    Decoder::new(DecodeLimits {
-        max_payload_bytes: 262_144,
-        default_timeframe: Timeframe::MINUTE,
-    })
+    Decoder::new(InputRules::new(262_144, Timeframe::MINUTE))
 }
 
 fn payloads() -> Vec<Vec<u8>> {

@@ -8,7 +8,7 @@ use technical_analysis_agent::engine::{Alert, AlertSet, Momentum, Readings, Sign
 use technical_analysis_agent::market::{Symbol, Timeframe, Timestamp};
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
 use technical_analysis_agent::wire::{
-    DecodeLimits, Decoder, Encoder, SubjectParts, SubjectPattern, SubjectRefusal,
+    Decoder, Encoder, InputRules, SubjectParts, SubjectPattern, SubjectRefusal,
 };
 
 const NATIVE: &str = r#"{"symbol":"BTCUSDT","timeframe":"1m","timestamp":"2026-01-31T14:30:00Z","open":67123.45,"high":67180.02,"low":67101.9,"close":67155.31,"volume":12.84513}"#;
@@ -56,10 +56,7 @@ fn signal() -> Signal {
 }
 
 fn decode(c: &mut Criterion) {
-    let decoder = Decoder::new(DecodeLimits {
-        max_payload_bytes: 262_144,
-        default_timeframe: Timeframe::MINUTE,
-    });
+    let decoder = Decoder::new(InputRules::new(262_144, Timeframe::MINUTE));
     let pattern: SubjectPattern = "raw.market_data.price.>".parse().expect("a pattern");
     let silent: Result<SubjectParts<'_>, SubjectRefusal> = Ok(SubjectParts::default());
     let array = format!("[{}]", vec![NATIVE; 100].join(","));

@@ -118,7 +118,7 @@ impl InputArgs {
             from: self.from.as_ref().map(|time| time.in_zone(zone)),
             to: self.to.as_ref().map(|time| time.in_zone(zone)),
             default_zone,
-            default_timeframe: config.default_timeframe,
+            default_timeframe: config.input.default_timeframe,
         }
     }
 }

@@ -9,7 +9,7 @@ use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
 use technical_analysis_agent::indicators::{catalogue, parse};
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 use technical_analysis_agent::tools::synthetic::Synthetic;
-use technical_analysis_agent::wire::{DecodeLimits, Decoder, Encoder, SubjectPattern};
+use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_769_869_860_000_000_000);
 const WINDOW: usize = 200;
@@ -30,10 +30,7 @@ fn payloads() -> Vec<Vec<u8>> {
 }
 
 const fn decoder() -> Decoder {
-    Decoder::new(DecodeLimits {
-        max_payload_bytes: 262_144,
-        default_timeframe: Timeframe::MINUTE,
-    })
+    Decoder::new(InputRules::new(262_144, Timeframe::MINUTE))
 }
 
 fn bars() -> Vec<Bar> {

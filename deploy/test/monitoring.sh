@@ -79,7 +79,7 @@ say "$(tail -n 1 verdict); no alert is on"
 python3 - "$nats_port" <<'END'
 import socket, sys
 port = int(sys.argv[1])
-payload = b'{"symbol":"IBM","timeframe":"1d","timestamp":"2013-03-04T00:00:00Z","price":-1}'
+payload = b'{"symbol":"IBM","timeframe":"1d","timestamp":"2013-03-04T00:00:00Z","open":1,"high":1,"low":-1,"close":1}'
 with socket.create_connection(("127.0.0.1", port)) as broker:
     broker.sendall(b'CONNECT {"verbose":false}\r\nPUB raw.market_data.price.IBM.1d %d\r\n%s\r\nPING\r\n'
                    % (len(payload), payload))

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use technical_analysis_agent::market::{Symbol, Timeframe, Timestamp};
 use technical_analysis_agent::wire::{
-    DecodeLimits, Decoder, SubjectParts, SubjectPattern, encode_bar,
+    InputRules, Decoder, SubjectParts, SubjectPattern, encode_bar,
 };
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
@@ -18,10 +18,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let pattern: SubjectPattern = "in.>".parse().expect("a pattern");
     let subject = pattern.parts(subject.unwrap_or("in"));
-    let decoder = Decoder::new(DecodeLimits {
-        max_payload_bytes: 65_536,
-        default_timeframe: Timeframe::MINUTE,
-    });
+    let decoder = Decoder::new(InputRules::new(65_536, Timeframe::MINUTE));
     let mut elements = 0;
     decoder.decode(payload, &subject, NOW, |element, _| {
         elements += 1;

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use technical_analysis_agent::cli::Format;
 use technical_analysis_agent::market::{Timeframe, Timestamp};
 use technical_analysis_agent::tools::bars_file::{BarsFile, LineError, Preset, ReadOptions};
-use technical_analysis_agent::wire::{DecodeLimits, Decoder, SubjectParts};
+use technical_analysis_agent::wire::{InputRules, Decoder, SubjectParts};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 
@@ -39,10 +39,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(file) = BarsFile::from_reader(input, format, options) else {
         return;
     };
-    let decoder = Decoder::new(DecodeLimits {
-        max_payload_bytes: 65_536,
-        default_timeframe: Timeframe::MINUTE,
-    });
+    let decoder = Decoder::new(InputRules::new(65_536, Timeframe::MINUTE));
     // packed text has more lines than its bytes tell
     let packed = text.starts_with(&[0x1f, 0x8b]) || text.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
     let lines = text.iter().filter(|byte| **byte == b'\n' || **byte == b'\r').count() + 1;

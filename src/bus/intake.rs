@@ -26,8 +26,8 @@ use crate::ops::metrics::{LocalMetrics, Metrics};
 use crate::version::VERSION;
 use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
 use crate::wire::{
-    DecodeLimits, Decoder, ELEMENTS_MAX, Encoder, Reason, Refusal, SubjectParts, SubjectPattern,
-    SubjectRefusal, SubjectTemplate,
+    Decoder, ELEMENTS_MAX, Encoder, Reason, Refusal, SubjectParts, SubjectPattern, SubjectRefusal,
+    SubjectTemplate,
 };
 
 use letters::{LETTERS_BYTES, LetterBudget};
@@ -146,11 +146,7 @@ impl Intake {
             last_processed: None,
             max_message: usize::MAX,
             catalogue: Catalogue::default(),
-            decoder: Decoder::new(DecodeLimits {
-                max_payload_bytes: config.max_payload_bytes,
-                default_timeframe: config.default_timeframe,
-            })
-            .with_final_rule(config.final_rule),
+            decoder: Decoder::new(config.input.clone()),
             encoder: Encoder::new(),
             headers: SignalHeaders::new(&config.agent_name, &config.group, VERSION),
             dead_letters: DeadLetters::new(&config.agent_name),
@@ -216,7 +212,7 @@ impl Intake {
                 Some(refusal) => Err(refusal),
                 None => pattern.parts(arrival.subject),
             };
-            let decoder = self.decoder;
+            let decoder = self.decoder.clone();
             self.budget = LetterBudget::default();
             decoder.decode(
                 arrival.payload,
@@ -542,10 +538,7 @@ fn observe(local: &mut LocalMetrics, signal: &Signal, now: Timestamp) {
     for alert in signal.alerts.iter() {
         local.alerts[alert as usize].inc();
     }
-    let closed = signal
-        .timestamp
-        .nanos()
-        .saturating_add(signal.timeframe.nanos());
+    let closed = signal.timeframe.end_of(signal.timestamp).nanos();
     let age = Duration::from_nanos(now.nanos().saturating_sub(closed).max(0).unsigned_abs());
     local.bar_age_seconds.observe(age.as_secs_f64());
     tracing::debug!(

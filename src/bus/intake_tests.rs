@@ -93,7 +93,7 @@ impl Rig {
 
 fn bar(minute: u64, close: f64) -> String {
     let timestamp = 1_704_067_200 + 60 * minute;
-    format!(r#"{{"symbol":"A","timestamp":{timestamp},"price":{close}}}"#)
+    format!(r#"{{"s":"A","t":{timestamp},"o":{close},"h":{close},"l":{close},"c":{close}}}"#)
 }
 
 #[test]

@@ -16,12 +16,10 @@ impl Config {
             subjects,
             publish_subject,
             dead_letter_subject,
-            default_timeframe,
-            final_rule,
+            input,
             analysis,
             max_series,
             series_idle,
-            max_payload_bytes,
             group,
             agent_name: _,
             group_secrets: _,
@@ -40,7 +38,7 @@ impl Config {
         // Debug prints every field, doubles in full
         let text = format!(
             "{FULL} {group:?} {subjects:?} {publish_subject:?} {dead_letter_subject:?} \
-             {default_timeframe:?} {final_rule:?} {max_series} {series_idle:?} {max_payload_bytes} {:x}",
+             {input:?} {max_series} {series_idle:?} {:x}",
             analysis.fingerprint()
         );
         xxh3_64(text.as_bytes())
@@ -93,6 +91,10 @@ mod tests {
             of(&[("TECHNICAL_DEAD_LETTER_SUBJECT", "letters")]),
             of(&[("TECHNICAL_DEFAULT_TIMEFRAME", "5m")]),
             of(&[("TECHNICAL_FINAL", "next")]),
+            of(&[("TECHNICAL_TIMEZONE", "America/New_York")]),
+            of(&[("TECHNICAL_TIMESTAMP", "close")]),
+            of(&[("TECHNICAL_GRID", "accept")]),
+            of(&[("TECHNICAL_PRICES", "any")]),
             of(&[("TECHNICAL_MAX_SERIES", "9")]),
             of(&[("TECHNICAL_MAX_PAYLOAD_BYTES", "9999")]),
             of(&[("TECHNICAL_SERIES_IDLE_SECS", "86400")]),

@@ -297,20 +297,49 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        title: "Analysis",
+        title: "Input",
         keys: &[
             set(
                 "TECHNICAL_DEFAULT_TIMEFRAME",
                 "1m",
                 "5m",
-                "for input that names none",
+                "for bars that name none",
             ),
             set(
                 "TECHNICAL_FINAL",
                 "flag",
                 "next",
-                "when a bar is complete: flag, by its own flag (without one it is); next, when the next of its series comes",
+                "when a bar is complete: `flag`, by its own flag (without one it is), or `next`, when the next of its series comes",
             ),
+            set(
+                "TECHNICAL_TIMEZONE",
+                "UTC",
+                "America/New_York",
+                "the clocks that times without an offset are read by: a name of the IANA",
+            ),
+            set(
+                "TECHNICAL_TIMESTAMP",
+                "open",
+                "close",
+                "what `timestamp` says of a bar: its `open` or its `close` time",
+            ),
+            set(
+                "TECHNICAL_GRID",
+                "refuse",
+                "accept",
+                "`refuse` bars whose time is not on the grid of their timeframe, or `accept` them",
+            ),
+            set(
+                "TECHNICAL_PRICES",
+                "positive",
+                "any",
+                "`positive` prices only, or `any`: zero and below as well, as of spreads, rates and power",
+            ),
+        ],
+    },
+    Section {
+        title: "Analysis",
+        keys: &[
             set(
                 "TECHNICAL_DATA_WINDOW_SIZE",
                 "200",

@@ -10,6 +10,7 @@ mod dot_env;
 mod durable;
 mod environment;
 mod fingerprint;
+mod input;
 pub mod keys;
 mod log_filter;
 mod nats;
@@ -37,8 +38,7 @@ pub use show::Setting;
 pub use violation::{ConfigError, Given, Violation};
 
 use crate::engine::AnalysisConfig;
-use crate::market::Timeframe;
-use crate::wire::{FinalRule, SubjectPattern, SubjectTemplate};
+use crate::wire::{InputRules, SubjectPattern, SubjectTemplate};
 
 use check::{Check, count, field, name, one_of, seconds, whole_seconds};
 use raw::Raw;
@@ -74,18 +74,14 @@ pub struct Config {
     pub forming_subject: SubjectTemplate,
     /// Where refused input goes.
     pub dead_letter_subject: String,
-    /// For input that names none.
-    pub default_timeframe: Timeframe,
-    /// When a bar is complete.
-    pub final_rule: FinalRule,
+    /// How input is read.
+    pub input: InputRules,
     /// What is computed.
     pub analysis: AnalysisConfig,
     /// Series kept at most.
     pub max_series: usize,
     /// A series silent for this long is forgotten; without it never.
     pub series_idle: Option<Duration>,
-    /// Larger input is refused.
-    pub max_payload_bytes: usize,
     /// Streams, retention and leases.
     pub durable: DurableConfig,
     /// Every variable with its effective value and where it came from, secrets masked.
@@ -202,14 +198,10 @@ impl Config {
             &field!(raw.technical_series_idle_secs),
             whole_seconds(0..=31_536_000),
         );
-        let default_timeframe: Timeframe =
-            check.read(&field!(raw.technical_default_timeframe), |text| {
-                text.parse()
-                    .map_err(|error: crate::market::InvalidTimeframe| error.to_string())
-            });
+        let input = input::read(raw, check);
         // where it is left to its default, bars name their own
         let named = check.is_set("TECHNICAL_DEFAULT_TIMEFRAME");
-        let bar = u128::from(default_timeframe.nanos().unsigned_abs());
+        let bar = u128::from(input.default_timeframe.nanos().unsigned_abs());
         check.require(
             !named || idle.is_zero() || idle.as_nanos() >= bar,
             &["TECHNICAL_SERIES_IDLE_SECS", "TECHNICAL_DEFAULT_TIMEFRAME"],
@@ -229,16 +221,11 @@ impl Config {
             publish_subject: subjects.publish,
             forming_subject: subjects.forming,
             dead_letter_subject: subjects.dead_letter,
-            default_timeframe,
-            final_rule: check.read(&field!(raw.technical_final), one_of(FINAL_RULES)),
+            input,
             durable: durable::read(raw, check, analysis.window),
             analysis,
             max_series: check.read(&field!(raw.technical_max_series), count(1..=10_000_000)),
             series_idle: (!idle.is_zero()).then_some(idle),
-            max_payload_bytes: check.read(
-                &field!(raw.technical_max_payload_bytes),
-                count(1_024..=67_108_864),
-            ),
             settings: Vec::new(),
             warnings: Vec::new(),
             texts: BTreeMap::new(),
@@ -263,8 +250,6 @@ const DELIVERIES: &[(&str, Delivery)] = &[
     ("core", Delivery::Core),
     ("durable", Delivery::Durable),
 ];
-
-const FINAL_RULES: &[(&str, FinalRule)] = &[("flag", FinalRule::Flag), ("next", FinalRule::Next)];
 
 fn http_addr(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {

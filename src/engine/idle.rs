@@ -51,7 +51,7 @@ impl Engine {
             return false;
         };
         let gap = event.bar.timestamp.nanos().saturating_sub(newest.nanos());
-        gap > after.max(event.timeframe.nanos())
+        gap > after.max(event.timeframe.longest_nanos())
     }
 
     /// Notes how far the bars have come.
@@ -78,7 +78,7 @@ impl Engine {
             };
             let until = at
                 .nanos()
-                .saturating_add(after.max(series.key().timeframe.nanos()));
+                .saturating_add(after.max(series.key().timeframe.longest_nanos()));
             if newest > until {
                 silent.push(id);
             } else {
@@ -102,7 +102,7 @@ impl Engine {
     /// A series begins with a bar at `at`, which may be earlier than those of the others.
     pub(super) fn note_begin(&mut self, event: &BarEvent<'_>) {
         if let Some(after) = self.idle.after {
-            let after = after.max(event.timeframe.nanos());
+            let after = after.max(event.timeframe.longest_nanos());
             let until = event.bar.timestamp.nanos().saturating_add(after);
             self.idle.none_before = self.idle.none_before.min(until);
         }

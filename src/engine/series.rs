@@ -241,8 +241,7 @@ impl Series {
     pub(super) fn missing_before(&self, at: Timestamp) -> u64 {
         match self.ring.newest() {
             Some(newest) if newest.timestamp < at => {
-                let apart = at.nanos().abs_diff(newest.timestamp.nanos());
-                (apart / self.key.timeframe.nanos().unsigned_abs()).saturating_sub(1)
+                self.key.timeframe.bars_between(newest.timestamp, at)
             }
             _ => 0,
         }

@@ -7,12 +7,15 @@ mod event;
 mod symbol;
 mod timeframe;
 mod timestamp;
+mod zone;
 
 pub use bar::Bar;
 pub use event::{BarEvent, Finality};
 pub use symbol::{InvalidSymbol, Symbol};
 pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub(crate) use zone::Unplaced;
+pub use zone::{InvalidZone, Zone};
 
 use std::fmt;
 

@@ -112,7 +112,7 @@ impl Timestamp {
     }
 
     /// `2026-01-31T14:30:00Z` and nothing else, as most sources write it.
-    fn from_plain_rfc3339(text: &str) -> Option<Self> {
+    pub(crate) fn from_plain_rfc3339(text: &str) -> Option<Self> {
         let text: &[u8; 20] = text.as_bytes().try_into().ok()?;
         let signs = [
             (4, b'-'),
@@ -148,6 +148,24 @@ impl Timestamp {
         // what is rare or wrong (leap days, leap seconds) is left to the calendar library
         let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
         whole.then(|| Self(seconds * NANOS_PER_SECOND))
+    }
+
+    /// The same day and time `months` later, by the calendar in UTC; the last day of the month
+    /// where it has no such day. `None` beyond the years that there are.
+    pub(crate) fn months_away(self, months: i64) -> Option<Self> {
+        let day = NANOS_PER_SECOND * 86_400;
+        let (year, month, of_month) = civil(self.0.div_euclid(day));
+        let month = year * 12 + month - 1 + months;
+        let first = days(month.div_euclid(12), month.rem_euclid(12) + 1, 1);
+        let next = days(
+            (month + 1).div_euclid(12),
+            (month + 1).rem_euclid(12) + 1,
+            1,
+        );
+        (first + of_month.min(next - first) - 1)
+            .checked_mul(day)?
+            .checked_add(self.0.rem_euclid(day))
+            .map(Self)
     }
 
     /// For `serialize_with`: the text of [`Display`](fmt::Display) instead of nanoseconds.
@@ -270,6 +288,21 @@ mod tests {
             let nanos = if whole { nanos - nanos % NANOS_PER_SECOND } else { nanos };
             let at = Timestamp::from_nanos(nanos);
             prop_assert_eq!(written(at), at.to_string());
+        }
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        for (from, months, expected) in [
+            ("2024-01-31T12:00:00Z", 1, Some("2024-02-29T12:00:00Z")),
+            ("2023-12-01T00:00:00Z", 1, Some("2024-01-01T00:00:00Z")),
+            ("2024-01-01T00:00:00.5Z", -1, Some("2023-12-01T00:00:00.5Z")),
+            ("1969-12-15T00:00:00Z", 1, Some("1970-01-15T00:00:00Z")),
+            ("2262-04-01T00:00:00Z", 1, None),
+        ] {
+            let moved = from.parse::<Timestamp>().unwrap().months_away(months);
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(moved, expected, "{from}");
         }
     }
 

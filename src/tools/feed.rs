@@ -113,7 +113,7 @@ pub async fn feed(
     args: &FeedArgs,
     now: Timestamp,
 ) -> anyhow::Result<FeedReport> {
-    let target = Target::new(&config.subjects, config.default_timeframe);
+    let target = Target::new(&config.subjects, config.input.default_timeframe);
     let (items, total) = source::open(args, config, now)?;
     let progress = progress_bar(total);
     let api = &config.nats.jetstream;

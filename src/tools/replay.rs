@@ -19,7 +19,7 @@ use crate::engine::{Effect, Engine};
 use crate::error::Error;
 use crate::market::BarEvent;
 use crate::ops::logs::complain;
-use crate::wire::{DecodeLimits, Decoder, SubjectParts, encode_signal};
+use crate::wire::{Decoder, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
 pub use summary::Summary;
@@ -66,11 +66,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
     let mut replay = Replay {
         engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
             .forgetting(config.series_idle),
-        decoder: Decoder::new(DecodeLimits {
-            max_payload_bytes: config.max_payload_bytes,
-            default_timeframe: config.default_timeframe,
-        })
-        .with_final_rule(config.final_rule),
+        decoder: Decoder::new(config.input.clone()),
         line: Vec::new(),
         out,
         strict: args.strict,
@@ -135,7 +131,7 @@ impl<W: Write> Replay<'_, W> {
     }
 
     fn line(&mut self, path: &Path, number: u64, payload: &[u8]) -> Result<(), Error> {
-        let (decoder, now) = (self.decoder, clock::now());
+        let (decoder, now) = (self.decoder.clone(), clock::now());
         let silent = Ok(SubjectParts::default());
         let mut outcome = Ok(());
         decoder.decode(payload, &silent, now, |element, _| {

@@ -49,8 +49,7 @@ impl Synthetic {
     /// # Errors
     /// When the first would open before 1970.
     pub fn bars(self) -> Result<impl Iterator<Item = SyntheticBar>, TooManyBars> {
-        let length = self.timeframe.nanos();
-        let first = self.first_open().ok_or(TooManyBars {
+        let first = self.first_period().ok_or(TooManyBars {
             bars: self.bars,
             timeframe: self.timeframe,
         })?;
@@ -58,7 +57,7 @@ impl Synthetic {
             .map(|number| Walk::new(self.seed, number))
             .collect();
         Ok((0..i64::from(self.bars)).flat_map(move |at| {
-            let open_time = Timestamp::from_nanos(first + at * length);
+            let open_time = self.open(first + at);
             let stamp = open_time.to_string();
             let row: Vec<SyntheticBar> = walks
                 .iter_mut()
@@ -68,16 +67,31 @@ impl Synthetic {
         }))
     }
 
-    /// When the first bar opens, so that the last closes by `end` on the timeframe's grid.
-    fn first_open(self) -> Option<i64> {
+    /// The first period, so that the last bar closes by `end` on the timeframe's grid.
+    fn first_period(self) -> Option<i64> {
         let length = self.timeframe.nanos();
+        let mut periods = (self.end.nanos() - self.open(0).nanos()).div_euclid(length);
+        // months are not of one length
+        while self.open(periods) > self.end {
+            periods -= 1;
+        }
+        while self.open(periods + 1) <= self.end {
+            periods += 1;
+        }
+        let first = periods - i64::from(self.bars);
+        (first >= 0).then_some(first)
+    }
+
+    /// When a period begins, counted from 1970.
+    fn open(self, period: i64) -> Timestamp {
+        const END: Timestamp = Timestamp::from_nanos(i64::MAX);
+        let epoch = Timestamp::from_nanos(0);
         let origin = match self.timeframe.unit() {
+            TimeframeUnit::Month => return epoch.months_away(period).unwrap_or(END),
             TimeframeUnit::Week => MONDAY,
             _ => 0,
         };
-        let periods = (self.end.nanos() - origin).div_euclid(length);
-        let first = periods - i64::from(self.bars);
-        (first >= 0).then(|| origin + first * length)
+        Timestamp::from_nanos(origin + period * self.timeframe.nanos())
     }
 }
 

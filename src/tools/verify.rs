@@ -140,11 +140,9 @@ async fn work(source: &Source, task: &Task<'_>) -> Result<VerifyReport, VerifyEr
 fn analysed_as(config: &Config, former: &Config) -> Config {
     let mut config = config.clone();
     config.analysis = former.analysis.clone();
-    config.default_timeframe = former.default_timeframe;
-    config.final_rule = former.final_rule;
+    config.input = former.input.clone();
     config.max_series = former.max_series;
     config.series_idle = former.series_idle;
-    config.max_payload_bytes = former.max_payload_bytes;
     config
 }
 

@@ -1,4 +1,4 @@
-//! The fields of a market-data object: their names, and reading them out of JSON.
+//! The fields of a market-data object, read out of JSON.
 //!
 //! Reading is syntax only. It settles which of several spellings of a field counts (the
 //! native name before the aliases, an earlier alias before a later one, the last of equal
@@ -10,101 +10,19 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub(super) use super::names::{Field, Marks};
+use super::names::{GRANULARITY, Key, MAX_NAMES, PRICE, STARTS, VOLUME_OF, W, currency};
 use super::scan;
 
-/// What a market-data object may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Field {
-    Symbol,
-    Timeframe,
-    Timestamp,
-    Open,
-    High,
-    Low,
-    Close,
-    Volume,
-    Final,
-    Source,
-}
-
-/// The rank of `price` among the names of [`Field::Close`]: alone, it makes a quote.
-const PRICE: u8 = 3;
-
-/// More than any field has names.
-const MAX_NAMES: usize = 5;
-
-impl Field {
-    pub(super) const ALL: [Self; 10] = [
-        Self::Symbol,
-        Self::Timeframe,
-        Self::Timestamp,
-        Self::Open,
-        Self::High,
-        Self::Low,
-        Self::Close,
-        Self::Volume,
-        Self::Final,
-        Self::Source,
-    ];
-
-    /// Its names, the native one first, then the aliases in their order of precedence.
-    pub(super) const fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Symbol => &["symbol", "s", "S", "sym", "ticker"],
-            Self::Timeframe => &["timeframe", "tf", "interval", "i"],
-            Self::Timestamp => &["timestamp", "t", "ts", "time"],
-            Self::Open => &["open", "open_price", "o"],
-            Self::High => &["high", "high_price", "h"],
-            Self::Low => &["low", "low_price", "l"],
-            Self::Close => &["close", "close_price", "c", "price"],
-            Self::Volume => &["volume", "v", "vol"],
-            Self::Final => &["final", "x", "closed"],
-            Self::Source => &["source"],
-        }
-    }
-
-    /// The field of a key and the key's rank among its names. The same as a search through
-    /// [`Self::names`], as a decision tree: this runs for every key of every message.
-    const fn of(key: &str) -> Option<(Self, u8)> {
-        Some(match key.as_bytes() {
-            b"symbol" => (Self::Symbol, 0),
-            b"s" => (Self::Symbol, 1),
-            b"S" => (Self::Symbol, 2),
-            b"sym" => (Self::Symbol, 3),
-            b"ticker" => (Self::Symbol, 4),
-            b"timeframe" => (Self::Timeframe, 0),
-            b"tf" => (Self::Timeframe, 1),
-            b"interval" => (Self::Timeframe, 2),
-            b"i" => (Self::Timeframe, 3),
-            b"timestamp" => (Self::Timestamp, 0),
-            b"t" => (Self::Timestamp, 1),
-            b"ts" => (Self::Timestamp, 2),
-            b"time" => (Self::Timestamp, 3),
-            b"open" => (Self::Open, 0),
-            b"open_price" => (Self::Open, 1),
-            b"o" => (Self::Open, 2),
-            b"high" => (Self::High, 0),
-            b"high_price" => (Self::High, 1),
-            b"h" => (Self::High, 2),
-            b"low" => (Self::Low, 0),
-            b"low_price" => (Self::Low, 1),
-            b"l" => (Self::Low, 2),
-            b"close" => (Self::Close, 0),
-            b"close_price" => (Self::Close, 1),
-            b"c" => (Self::Close, 2),
-            b"price" => (Self::Close, PRICE),
-            b"volume" => (Self::Volume, 0),
-            b"v" => (Self::Volume, 1),
-            b"vol" => (Self::Volume, 2),
-            b"final" => (Self::Final, 0),
-            b"x" => (Self::Final, 1),
-            b"closed" => (Self::Final, 2),
-            b"source" => (Self::Source, 0),
-            _ => return None,
-        })
-    }
-}
+/// The fields of a bar that is written as a row, in order.
+const ROW: [Field; 6] = [
+    Field::Timestamp,
+    Field::Open,
+    Field::High,
+    Field::Low,
+    Field::Close,
+    Field::Volume,
+];
 
 /// A field's value as JSON has it, borrowed where the JSON holds it verbatim.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,46 +45,31 @@ pub(super) enum Scalar<'a> {
 /// One field of one object: which of its names counted, and the value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slot<'a> {
-    field: Field,
     rank: u8,
     pub(super) value: Scalar<'a>,
-}
-
-impl Slot<'_> {
-    /// The key as the sender wrote it.
-    pub(super) fn name(&self) -> &'static str {
-        let names = self.field.names();
-        names
-            .get(usize::from(self.rank))
-            .copied()
-            .unwrap_or(names[0])
-    }
 }
 
 /// All fields of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fields<'a> {
     slots: [Slot<'a>; Field::ALL.len()],
+    marks: Marks,
+    text: &'a str,
 }
 
 impl<'a> Fields<'a> {
-    const NONE: Self = Self {
-        slots: {
-            let mut slots = [const {
+    const fn none(text: &'a str) -> Self {
+        Self {
+            slots: [const {
                 Slot {
-                    field: Field::Symbol,
                     rank: u8::MAX,
                     value: Scalar::Absent,
                 }
-            }; Field::ALL.len()];
-            let mut at = 0;
-            while at < slots.len() {
-                slots[at].field = Field::ALL[at];
-                at += 1;
-            }
-            slots
-        },
-    };
+            }; Field::ALL.len()],
+            marks: Marks::NONE,
+            text,
+        }
+    }
 
     /// Reads an object. `text` begins with `{`, white space aside.
     ///
@@ -175,7 +78,7 @@ impl<'a> Fields<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         match Self::everyday(text) {
             Some(fields) => Ok(fields),
-            None => serde_json::from_str(text).map(|Careful(fields)| fields),
+            None => Self::careful(text),
         }
     }
 
@@ -183,21 +86,55 @@ impl<'a> Fields<'a> {
     /// alias that should count when a name before it is taken back by a later `null`: all else
     /// is left to [`Careful`].
     fn everyday(text: &'a str) -> Option<Self> {
-        let mut fields = Self::NONE;
+        let mut fields = Self::none(text);
         let mut overruled = false;
-        scan::entries(text, |key, value| {
-            let Some((field, rank)) = Field::of(key) else {
-                return;
-            };
-            let slot = &mut fields.slots[field as usize];
-            if value == Scalar::Absent {
-                overruled |= slot.rank == rank;
-            } else if rank <= slot.rank {
-                slot.rank = rank;
-                slot.value = value;
+        scan::entries(text, |key, value| match Key::of(key) {
+            None => {}
+            Some(Key::Mark(mark)) if value != Scalar::Absent => fields.marks.add(mark),
+            Some(Key::Mark(_)) => {}
+            Some(Key::Of(field, rank)) => {
+                let slot = &mut fields.slots[field as usize];
+                if value == Scalar::Absent {
+                    overruled |= slot.rank == rank;
+                } else if rank <= slot.rank && (!is_w(field, rank) || is_bool(&value)) {
+                    slot.rank = rank;
+                    slot.value = value;
+                }
             }
         })?;
         (!overruled).then_some(fields)
+    }
+
+    fn careful(text: &'a str) -> Result<Self, serde_json::Error> {
+        let Careful { spellings, marks } = serde_json::from_str(text)?;
+        let mut fields = Self::none(text);
+        fields.marks = marks;
+        for (slot, spellings) in fields.slots.iter_mut().zip(spellings) {
+            for (rank, raw) in (0..).zip(spellings) {
+                if let Some(raw) = raw {
+                    slot.rank = rank;
+                    slot.value = scalar(raw.get());
+                    break;
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The fields of a row that is `text`: time, open, high, low, close and volume.
+    pub(super) fn row(text: &'a str, values: &[&'a str]) -> Self {
+        let mut fields = Self::none(text);
+        for (field, value) in ROW.iter().zip(values) {
+            fields.slots[*field as usize] = Slot {
+                rank: if *field == Field::Timestamp {
+                    STARTS
+                } else {
+                    0
+                },
+                value: scalar(value),
+            };
+        }
+        fields
     }
 
     pub(super) fn slot(&self, field: Field) -> &Slot<'a> {
@@ -213,17 +150,150 @@ impl<'a> Fields<'a> {
         self.slot(field).value != Scalar::Absent
     }
 
-    /// Whether it gives a `price` and nothing else of a bar's prices.
-    pub(super) fn is_quote(&self) -> bool {
-        self.slot(Field::Close).rank == PRICE
-            && !self.has(Field::Open)
-            && !self.has(Field::High)
-            && !self.has(Field::Low)
+    /// Which other kinds of message it has names of.
+    pub(super) const fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// Whether it gives a price and nothing else of a bar's prices.
+    pub(super) fn is_trade(&self) -> bool {
+        let close = self.slot(Field::Close);
+        let priced = match close.value {
+            Scalar::Absent => self.marks.has(Marks::TRADE),
+            _ => close.rank == PRICE,
+        };
+        priced && !self.has(Field::Open) && !self.has(Field::High) && !self.has(Field::Low)
+    }
+
+    /// Whether the time is under a name of the bar's start.
+    pub(super) fn has_start(&self) -> bool {
+        self.slot(Field::Timestamp).rank < STARTS
+    }
+
+    /// Whether a number in [`Field::Timeframe`] counts seconds.
+    pub(super) fn counts_seconds(&self) -> bool {
+        self.slot(Field::Timeframe).rank == GRANULARITY
+    }
+
+    /// The volume under the name of the currency that `symbol` begins with, or else under the
+    /// first of such names, where there is no other.
+    pub(super) fn settle_volume(&mut self, symbol: &str) {
+        if self.slot(Field::Volume).rank != VOLUME_OF {
+            return;
+        }
+        let entries = self.entries();
+        let mut named = entries
+            .iter()
+            .filter(|(key, raw)| raw.get() != "null" && currency(key).is_some());
+        let of_symbol = named.clone().find(|(key, _)| {
+            let code = currency(key).unwrap_or_default();
+            symbol
+                .get(..code.len())
+                .is_some_and(|base| base.eq_ignore_ascii_case(code))
+        });
+        if let Some((_, raw)) = of_symbol.or_else(|| named.next()) {
+            self.slots[Field::Volume as usize].value = scalar(raw.get());
+        }
+    }
+
+    /// The key of a field as the sender wrote it.
+    pub(super) fn name(&self, field: Field) -> Cow<'a, str> {
+        let rank = self.slot(field).rank;
+        let written = self.last_key(Key::Of(field, rank));
+        written.unwrap_or_else(|| {
+            let names = field.names();
+            Cow::Borrowed(names.get(usize::from(rank)).copied().unwrap_or(names[0]))
+        })
+    }
+
+    /// A key that says what kind of message it is, as the sender wrote it.
+    pub(super) fn mark_name(&self, mark: Marks) -> Cow<'a, str> {
+        self.last_key(Key::Mark(mark)).unwrap_or_default()
+    }
+
+    fn last_key(&self, wanted: Key) -> Option<Cow<'a, str>> {
+        self.entries()
+            .into_iter()
+            .filter(|(key, raw)| Key::of(key) == Some(wanted) && raw.get() != "null")
+            .map(|(key, _)| key)
+            .next_back()
+    }
+
+    /// Every entry of the object, for what is needed seldom enough to read it again.
+    fn entries(&self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+        serde_json::from_str(self.text)
+            .map(|Entries(entries)| entries)
+            .unwrap_or_default()
     }
 }
 
-/// Fields read in two passes: first every spelling's value as raw JSON, then those that count.
-struct Careful<'a>(Fields<'a>);
+const fn is_w(field: Field, rank: u8) -> bool {
+    matches!(field, Field::Final) && rank == W
+}
+
+const fn is_bool(value: &Scalar<'_>) -> bool {
+    matches!(value, Scalar::Bool(_))
+}
+
+/// The entries of an object, in order.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(Written(key)) = map.next_key()? {
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A key as it is written, borrowed where it has no escapes.
+struct Written<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Written<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Written<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Written<'de>, E> {
+                Ok(Written(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Written<'de>, E> {
+                Ok(Written(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_identifier(Text)
+    }
+}
+
+/// Every spelling's value as raw JSON, of which those that count are read in a second pass.
+struct Careful<'a> {
+    spellings: [[Option<&'a RawValue>; MAX_NAMES]; Field::ALL.len()],
+    marks: Marks,
+}
 
 impl<'de> Deserialize<'de> for Careful<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -237,25 +307,27 @@ impl<'de> Deserialize<'de> for Careful<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Careful<'de>, A::Error> {
-                let mut spellings = [[None::<&'de RawValue>; MAX_NAMES]; Field::ALL.len()];
-                while let Some(Key(key)) = map.next_key()? {
+                let mut careful = Careful {
+                    spellings: [[None; MAX_NAMES]; Field::ALL.len()],
+                    marks: Marks::NONE,
+                };
+                while let Some(Known(key)) = map.next_key()? {
                     let raw = map.next_value::<&'de RawValue>()?;
-                    if let Some((field, rank)) = key {
-                        let value = (raw.get() != "null").then_some(raw);
-                        spellings[field as usize][usize::from(rank)] = value;
-                    }
-                }
-                let mut fields = Fields::NONE;
-                for (slot, spellings) in fields.slots.iter_mut().zip(spellings) {
-                    for (rank, raw) in (0..).zip(spellings) {
-                        if let Some(raw) = raw {
-                            slot.rank = rank;
-                            slot.value = scalar(raw.get());
-                            break;
+                    let value = (raw.get() != "null").then_some(raw);
+                    match key {
+                        None => {}
+                        Some(Key::Mark(mark)) if value.is_some() => careful.marks.add(mark),
+                        Some(Key::Mark(_)) => {}
+                        Some(Key::Of(field, rank)) => {
+                            let other =
+                                value.is_some_and(|raw| !matches!(raw.get(), "true" | "false"));
+                            if !is_w(field, rank) || !other {
+                                careful.spellings[field as usize][usize::from(rank)] = value;
+                            }
                         }
                     }
                 }
-                Ok(Careful(fields))
+                Ok(careful)
             }
         }
 
@@ -275,21 +347,21 @@ fn scalar(json: &str) -> Scalar<'_> {
 }
 
 /// A key, if it is one of ours.
-struct Key(Option<(Field, u8)>);
+struct Known(Option<Key>);
 
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for Known {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name;
 
         impl Visitor<'_> for Name {
-            type Value = Key;
+            type Value = Known;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(Key(Field::of(key)))
+            fn visit_str<E>(self, key: &str) -> Result<Known, E> {
+                Ok(Known(Key::of(key)))
             }
         }
 
@@ -353,134 +425,4 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use proptest::prelude::*;
-
-    fn value(json: &str, field: Field) -> Scalar<'_> {
-        Fields::read(json).unwrap().take(field)
-    }
-
-    #[test]
-    fn the_decision_tree_knows_every_name_and_no_other() {
-        for field in Field::ALL {
-            assert!(field.names().len() <= MAX_NAMES);
-            for (rank, name) in (0..).zip(field.names()) {
-                assert_eq!(Field::of(name), Some((field, rank)), "{name}");
-            }
-        }
-        assert_eq!(Field::Close.names()[usize::from(PRICE)], "price");
-        for name in ["", "T", "Symbol", "open ", "closing", "sources"] {
-            assert_eq!(Field::of(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn of_several_spellings_the_first_name_counts_and_of_equal_keys_the_last() {
-        for (json, expected) in [
-            (r#"{"c":1,"close":2,"price":3}"#, Scalar::Int(2)),
-            (r#"{"price":3,"c":1}"#, Scalar::Int(1)),
-            (r#"{"close":1,"close":2}"#, Scalar::Int(2)),
-            (r#"{"close":null,"c":7}"#, Scalar::Int(7)),
-            (r#"{"close":5,"close":null}"#, Scalar::Absent),
-            (r#"{"close":5,"c":7,"close":null}"#, Scalar::Int(7)),
-            (r#"{"c":7,"close":5,"close":null}"#, Scalar::Int(7)),
-            (r#"{"close":5,"c":7,"c":null}"#, Scalar::Int(5)),
-            (r#"{"close":1e400,"close":5}"#, Scalar::Int(5)),
-            (r#"{"close":1e400,"c":5}"#, Scalar::HugeNumber("1e400")),
-            (r#"{"\u0063lose":4}"#, Scalar::Int(4)),
-        ] {
-            assert_eq!(value(json, Field::Close), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn values_keep_their_json_type() {
-        for (json, expected) in [
-            ("null", Scalar::Absent),
-            ("true", Scalar::Bool(true)),
-            ("18446744073709551615", Scalar::Int(u64::MAX)),
-            ("18446744073709551616", Scalar::Number(2f64.powi(64))),
-            ("-3", Scalar::Number(-3.0)),
-            ("0.1", Scalar::Number(0.1)),
-            (r#""x\n""#, Scalar::Text("x\n".into())),
-            ("[[1e999]]", Scalar::Nested),
-            (r#"{"a":{}}"#, Scalar::Nested),
-            (r#""\ud800""#, Scalar::BrokenText(r#""\ud800""#)),
-            ("-1e400", Scalar::HugeNumber("-1e400")),
-        ] {
-            let object = format!(r#"{{"open":{json}}}"#);
-            assert_eq!(value(&object, Field::Open), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_json_is_an_error() {
-        for json in [r#"{"a":1"#, "{} {}", r#"{"open":01}"#, r#"{"\ud800":1}"#] {
-            assert!(Fields::read(json).is_err(), "{json}");
-        }
-    }
-
-    #[test]
-    fn the_everyday_object_is_read_in_one_pass() {
-        for json in [
-            r#"{"symbol":"BTCUSDT","timeframe":"1m","timestamp":"2026-01-31T14:30:00Z","open":67123.45,"high":67180.02,"low":67101.9,"close":67155.31,"volume":12.84513}"#,
-            r#" { "s" : "é/€" , "t":1769869800000, "o":"67.1","c":0.1, "x":true, "v":null,"n":0 } "#,
-        ] {
-            assert!(Fields::everyday(json).is_some(), "{json}");
-        }
-    }
-
-    fn any_value() -> impl Strategy<Value = String> {
-        prop_oneof![
-            proptest::sample::select(vec![
-                "null", "true", "false", "[1]", "{}", "", "-1.5", "nul"
-            ])
-            .prop_map(str::to_owned),
-            "[0-9]{1,21}",
-            "[0-9]{1,12}\\.[0-9]{0,12}([eE][+-]?[0-9]{1,3})?",
-            "\"[a-z0-9/é\\\\\"\u{1}\u{7f} ]{0,4}\"",
-        ]
-    }
-
-    proptest! {
-        /// What is read in one pass is JSON, and says the same.
-        #[test]
-        fn both_ways_of_reading_agree(
-            entries in proptest::collection::vec(
-                (
-                    proptest::sample::select(
-                        vec!["close", "c", "price", "s", "sym", "x", "other", "\\u0063", "a\"b"]),
-                    any_value(),
-                ),
-                0..6,
-            ),
-            space in "[ \t\n\r]{0,2}",
-            (at, other) in (any::<proptest::sample::Index>(), "[ -~]?"),
-        ) {
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|(key, value)| format!("{space}\"{key}\"{space}:{space}{value}{space}"))
-                .collect();
-            let whole = format!("{space}{{{}}}{space}", entries.join(","));
-            let mut damaged: Vec<char> = whole.chars().collect();
-            let at = at.index(damaged.len());
-            damaged.splice(at..=at, other.chars());
-            for json in [whole, damaged.into_iter().collect()] {
-                if let Some(fields) = Fields::everyday(&json) {
-                    let careful = serde_json::from_str(&json).map(|Careful(fields)| fields);
-                    prop_assert_eq!(Ok(fields), careful.map_err(|e| e.to_string()), "{}", json);
-                }
-            }
-        }
-
-        /// The standard library reads numbers by another algorithm.
-        #[test]
-        fn a_number_is_the_nearest_double(number in "(0|[1-9][0-9]{0,9})\\.[0-9]{1,14}") {
-            let json = format!("{{\"open\":{number}}}");
-            let expected = Scalar::Number(number.parse().unwrap());
-            prop_assert_eq!(value(&json, Field::Open), expected);
-        }
-    }
-}
+mod tests;

@@ -5,15 +5,20 @@
 mod decode;
 mod encode;
 mod fields;
+mod grid;
 pub mod headers;
+mod names;
 mod reason;
+mod rules;
 mod scan;
 pub mod schema;
 mod subject;
+mod time;
 
-pub use decode::{DecodeLimits, Decoder, ELEMENTS_MAX, FinalRule, Refusal};
+pub use decode::{Decoder, ELEMENTS_MAX, Refusal};
 pub use encode::{Encoder, encode_bar, encode_signal};
 pub use reason::Reason;
+pub use rules::{FinalRule, GridRule, InputRules, PriceRule, Stamp};
 pub use subject::{
     InvalidSubject, SubjectParts, SubjectPattern, SubjectRefusal, SubjectTemplate, token,
 };

@@ -16,11 +16,11 @@ pub enum Reason {
     MissingField,
     /// A text or number that no double can stand for.
     BadNumber,
-    /// A price that is not finite or not above zero.
+    /// A price that is not finite, or not above zero where it has to be.
     BadPrice,
     /// High below open or close, or low above them.
     BadRange,
-    /// A volume that is not finite or below zero.
+    /// A volume that is not finite or below zero, other than -1, which is none.
     BadVolume,
     /// A timestamp that cannot be read.
     BadTimestamp,
@@ -42,11 +42,17 @@ pub enum Reason {
     Poison,
     /// Elements of an array beyond those that are taken from one message.
     TooManyElements,
+    /// A price without the others of a bar.
+    Trade,
+    /// A time at which no bar of its timeframe begins.
+    Misaligned,
+    /// A message of another kind, such as the quote of a day.
+    UnknownShape,
 }
 
 impl Reason {
     /// Every reason; `reason as usize` is its index.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::TooLarge,
         Self::NotJson,
         Self::WrongType,
@@ -65,6 +71,9 @@ impl Reason {
         Self::Empty,
         Self::Poison,
         Self::TooManyElements,
+        Self::Trade,
+        Self::Misaligned,
+        Self::UnknownShape,
     ];
 
     /// Its name in headers, metrics and logs.
@@ -89,6 +98,9 @@ impl Reason {
             Self::Empty => "empty",
             Self::Poison => "poison",
             Self::TooManyElements => "too_many_elements",
+            Self::Trade => "trade",
+            Self::Misaligned => "misaligned",
+            Self::UnknownShape => "unknown_shape",
         }
     }
 }

@@ -393,7 +393,7 @@ mod tests {
             ("p.%éa", Reason::BadSymbol),
             (long.as_str(), Reason::BadSymbol),
             ("p.A.1m.B", Reason::BadSymbol),
-            ("p.A.1M", Reason::BadTimeframe),
+            ("p.A.1y", Reason::BadTimeframe),
             ("p.BRK.B", Reason::BadTimeframe),
         ] {
             let refusal = pattern("p.>").parts(subject).unwrap_err();

@@ -42,8 +42,16 @@ fn refusals() -> Vec<(&'static str, String, &'static str)> {
         (BARE, with("open", json!(-3)), "bad_price"),
         (BARE, with("high", json!(9)), "bad_range"),
         (BARE, with("low", json!(11)), "bad_range"),
-        (BARE, with("volume", json!(-1)), "bad_volume"),
+        (BARE, with("volume", json!(-2)), "bad_volume"),
         (BARE, with("timestamp", json!("yesterday")), "bad_timestamp"),
+        (BARE, with("timestamp", json!(45_293)), "bad_timestamp"),
+        (BARE, with("timestamp", json!(1_704_067_217)), "misaligned"),
+        (BARE, with("previousClose", json!(9)), "unknown_shape"),
+        (
+            BARE,
+            json!({"symbol": "A", "timestamp": 1_704_067_217, "price": 10, "qty": 1}).to_string(),
+            "trade",
+        ),
         (
             BARE,
             with("timestamp", json!("2200-01-01T00:00:00Z")),
@@ -271,7 +279,7 @@ async fn members_that_join_and_leave_write_each_dead_letter_once_between_them() 
                 // a negative volume, each of another kind, over symbols of many slots
                 let n = refused.fetch_add(1, Ordering::Relaxed);
                 let mut bar = flat(&format!("S{}", n % 97), 0, 10.0);
-                bar["volume"] = json!(-1.0 - f64::from(u32::try_from(n).unwrap()));
+                bar["volume"] = json!(-2.0 - f64::from(u32::try_from(n).unwrap()));
                 send(&client, &bar).await;
             }
         }

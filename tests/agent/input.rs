@@ -215,7 +215,7 @@ async fn the_elements_of_an_array_stand_alone() {
     let signals = collect_signals(&client, "insight.technical.>").await;
     let letters = collect_signals(&client, "dead.technical").await;
     let bad = [
-        r#"{"symbol":"A","timestamp":1704067260,"price":-1}"#,
+        r#"{"symbol":"A","timestamp":1704067260,"open":1,"high":1,"low":-1,"close":1}"#,
         "7",
         r#"{"symbol":"A","timestamp":1704067200}"#,
     ];

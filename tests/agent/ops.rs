@@ -57,6 +57,9 @@ const METRICS: &[&str] = &[
     "process_start_time_seconds",
     "technical_bars_rejected_total{reason=\"too_many_series\"}",
     "technical_bars_rejected_total{reason=\"too_many_elements\"}",
+    "technical_bars_rejected_total{reason=\"trade\"}",
+    "technical_bars_rejected_total{reason=\"misaligned\"}",
+    "technical_bars_rejected_total{reason=\"unknown_shape\"}",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -145,11 +145,16 @@ async fn the_subjects_are_those_of_the_configuration_with_symbols_escaped() {
     let _agent = crate::ready_agent(&server, "one", &further);
     let client = client(&server).await;
     let all = collect_signals(&client, "out.>").await;
-    let quote = |symbol: &str| format!(r#"{{"s":"{symbol}","t":1704067200,"price":"12.50"}}"#);
-    publish(&client, "md.bars.BRK%2EB", r#"{"t":1704067200,"price":7}"#).await;
-    publish(&client, "md.bars.BTC%2FUSDT.1h", &quote("BTC/USDT")).await;
-    publish(&client, "other", &quote("A")).await;
-    publish(&client, "raw.market_data.price", &quote("B")).await;
+    let bar = |symbol: &str| {
+        format!(
+            r#"{{"s":"{symbol}","t":1704067200,"o":"12.50","h":"12.50","l":"12.50","price":"12.50"}}"#
+        )
+    };
+    let nameless = r#"{"t":1704067200,"o":7,"h":7,"l":7,"c":7}"#;
+    publish(&client, "md.bars.BRK%2EB", nameless).await;
+    publish(&client, "md.bars.BTC%2FUSDT.1h", &bar("BTC/USDT")).await;
+    publish(&client, "other", &bar("A")).await;
+    publish(&client, "raw.market_data.price", &bar("B")).await;
     let came = settled(&all, 3).await;
     let told: BTreeSet<(String, String)> = came
         .iter()

@@ -35,14 +35,14 @@ fn without_any_setting_the_defaults_of_the_contract_hold() {
         "insight.technical.{symbol}.{timeframe}"
     );
     assert_eq!(config.dead_letter_subject, "dead.technical");
-    assert_eq!(config.default_timeframe.to_string(), "1m");
+    assert_eq!(config.input.default_timeframe.to_string(), "1m");
     assert_eq!(
         config.analysis,
         technical_analysis_agent::engine::AnalysisConfig::default()
     );
     assert_eq!(config.max_series, 100_000);
     assert_eq!(config.series_idle, None);
-    assert_eq!(config.max_payload_bytes, 262_144);
+    assert_eq!(config.input.max_payload_bytes, 262_144);
     assert_eq!(config.durable.partitions, 32);
     assert_eq!(config.durable.bars_per_series, None);
     assert_eq!(

@@ -181,8 +181,24 @@ const REFUSED: &[(Variables, &[&str])] = &[
         &["TECHNICAL_PUBLISH_SUBJECT", "{symbol} and {timeframe}"],
     ),
     (
-        &[("TECHNICAL_DEFAULT_TIMEFRAME", "2d")],
-        &["TECHNICAL_DEFAULT_TIMEFRAME=2d", "1h…12h"],
+        &[("TECHNICAL_DEFAULT_TIMEFRAME", "2y")],
+        &["TECHNICAL_DEFAULT_TIMEFRAME=2y", "1d, 2d, 3d"],
+    ),
+    (
+        &[("TECHNICAL_TIMEZONE", "Mars/Olympus")],
+        &["TECHNICAL_TIMEZONE=Mars/Olympus", "America/New_York"],
+    ),
+    (
+        &[("TECHNICAL_TIMESTAMP", "end")],
+        &["TECHNICAL_TIMESTAMP=end", "open, close"],
+    ),
+    (
+        &[("TECHNICAL_GRID", "off")],
+        &["TECHNICAL_GRID=off", "refuse, accept"],
+    ),
+    (
+        &[("TECHNICAL_PRICES", "negative")],
+        &["TECHNICAL_PRICES=negative", "positive, any"],
     ),
     (
         &[("TECHNICAL_RSI_PERIOD", "1")],

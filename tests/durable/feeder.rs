@@ -53,7 +53,7 @@ pub fn bar(symbol: usize, n: u64) -> serde_json::Value {
     let wave = ((n * 37 + symbol as u64 * 11) % 101) as f64 / 10.0;
     let close = 100.0 + wave;
     json!({
-        "symbol": format!("S{symbol}"), "timeframe": "1m", "timestamp": 1_700_000_000 + 60 * n,
+        "symbol": format!("S{symbol}"), "timeframe": "1m", "timestamp": 1_699_999_800 + 60 * n,
         "open": close - 0.5, "high": close + 1.25, "low": close - 1.5, "close": close,
         "volume": 10 + n % 7,
     })

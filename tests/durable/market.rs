@@ -44,7 +44,7 @@ fn of(symbol: usize, value: &Value, expect: Option<&'static str>) -> Message {
 fn slower(symbol: usize, n: u64) -> Value {
     let mut bar = bar(symbol, n);
     bar["timeframe"] = json!("5m");
-    bar["timestamp"] = json!(1_700_000_000 + 300 * n);
+    bar["timestamp"] = json!(1_699_999_800 + 300 * n);
     bar
 }
 

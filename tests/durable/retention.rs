@@ -257,7 +257,7 @@ async fn losses_while_signals_cannot_be_stored(partitions: &str) -> (u64, u64) {
     store_all(&js, 0..1, at..at + 5).await;
     let due = at as usize + 5 - 4;
     let start = Instant::now();
-    let newest = 1_700_000_000 + 60 * (at + 4);
+    let newest = 1_699_999_800 + 60 * (at + 4);
     while running
         .metrics()
         .sum("technical_last_bar_timestamp_seconds") as u64

@@ -16,7 +16,7 @@ fn bar(symbol: &str, n: u64) -> String {
     #[allow(clippy::cast_precision_loss)]
     let close = 100.0 + (n % 7) as f64;
     json!({
-        "symbol": symbol, "timeframe": "1m", "timestamp": 1_700_000_000 + 60 * n,
+        "symbol": symbol, "timeframe": "1m", "timestamp": 1_699_999_800 + 60 * n,
         "open": close, "high": close + 1.0, "low": close - 1.0, "close": close, "volume": 10,
     })
     .to_string()

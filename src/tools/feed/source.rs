@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::market::Timestamp;
 use crate::tools::bars_file::{BAD_LINE, BarsFile, Line, LineError, ReadOptions};
 use crate::tools::synthetic::Synthetic;
-use crate::wire::{DecodeLimits, Decoder, Reason, SubjectParts};
+use crate::wire::{Decoder, Reason, SubjectParts};
 
 use super::address::Address;
 
@@ -45,7 +45,10 @@ pub(super) fn open(
             symbols: args.symbols,
             bars: args.bars,
             seed: args.seed,
-            timeframe: args.input.timeframe.unwrap_or(config.default_timeframe),
+            timeframe: args
+                .input
+                .timeframe
+                .unwrap_or(config.input.default_timeframe),
             end: now,
         };
         let timeframe = Some(synthetic.timeframe.to_string());
@@ -127,10 +130,7 @@ struct MessageReader {
 
 impl MessageReader {
     fn new(config: &Config, options: ReadOptions, now: Timestamp) -> Self {
-        let decoder = Decoder::new(DecodeLimits {
-            max_payload_bytes: config.max_payload_bytes,
-            default_timeframe: config.default_timeframe,
-        });
+        let decoder = Decoder::new(config.input.clone());
         Self {
             decoder,
             options,
@@ -201,12 +201,10 @@ impl MessageReader {
 mod tests {
     use super::*;
     use crate::market::Timeframe;
+    use crate::wire::InputRules;
 
     fn from_line(path: &str, line: Result<Line, LineError>) -> Vec<anyhow::Result<Item>> {
-        let decoder = Decoder::new(DecodeLimits {
-            max_payload_bytes: 1_000,
-            default_timeframe: Timeframe::MINUTE,
-        });
+        let decoder = Decoder::new(InputRules::new(1_000, Timeframe::MINUTE));
         let now = Timestamp::from_nanos(1_800_000_000_000_000_000);
         let reader = MessageReader {
             decoder,

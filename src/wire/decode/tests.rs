@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::market::{Finality, Timeframe};
 use crate::wire::encode_bar;
+use crate::wire::rules::{FinalRule, PriceRule, Stamp};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 const SILENT: Result<SubjectParts<'static>, SubjectRefusal> = Ok(SubjectParts {
@@ -12,11 +14,8 @@ const SILENT: Result<SubjectParts<'static>, SubjectRefusal> = Ok(SubjectParts {
     timeframe: None,
 });
 
-fn decoder() -> Decoder {
-    Decoder::new(DecodeLimits {
-        max_payload_bytes: 4_096,
-        default_timeframe: Timeframe::MINUTE,
-    })
+fn rules() -> InputRules {
+    InputRules::new(4_096, Timeframe::MINUTE)
 }
 
 type Decoded<'a> = Vec<Result<BarEvent<'a>, Refusal<'a>>>;
@@ -25,9 +24,26 @@ fn decode_under<'a>(
     payload: &'a [u8],
     subject: &'a Result<SubjectParts<'a>, SubjectRefusal>,
 ) -> Decoded<'a> {
+    decode_by(rules(), payload, subject)
+}
+
+fn decode_by<'a>(
+    rules: InputRules,
+    payload: &'a [u8],
+    subject: &'a Result<SubjectParts<'a>, SubjectRefusal>,
+) -> Decoded<'a> {
     let mut all = Vec::new();
-    decoder().decode(payload, subject, NOW, |element, _| all.push(element));
+    Decoder::new(rules).decode(payload, subject, NOW, |element, _| all.push(element));
     all
+}
+
+/// The one bar of a payload, by rules that `change` makes of the usual ones.
+fn one_by(change: impl Fn(&mut InputRules), payload: &str) -> Result<BarEvent<'_>, Refusal<'_>> {
+    let mut rules = rules();
+    change(&mut rules);
+    let mut all = decode_by(rules, payload.as_bytes(), &SILENT);
+    assert_eq!(all.len(), 1, "{payload}");
+    all.remove(0)
 }
 
 fn decode(payload: &str) -> Decoded<'_> {
@@ -48,7 +64,7 @@ fn reason(payload: &str) -> Reason {
 }
 
 fn full() -> Value {
-    json!({"symbol": "BTCUSDT", "timeframe": "5m", "timestamp": 1_700_000_000, "open": 10.5,
+    json!({"symbol": "BTCUSDT", "timeframe": "5m", "timestamp": 1_700_000_100, "open": 10.5,
            "high": 12, "low": 9.25, "close": 11, "volume": 100.5, "final": true, "source": "x"})
 }
 
@@ -73,7 +89,7 @@ fn a_full_bar_comes_out_as_sent() {
     assert_eq!(event.symbol, "BTCUSDT");
     assert!(matches!(event.symbol, Cow::Borrowed(_)));
     assert_eq!(event.timeframe.to_string(), "5m");
-    assert_eq!(event.bar.timestamp.nanos(), 1_700_000_000_000_000_000);
+    assert_eq!(event.bar.timestamp.nanos(), 1_700_000_100_000_000_000);
     let bar = event.bar;
     assert_eq!(
         [bar.open, bar.high, bar.low, bar.close, bar.volume],
@@ -104,25 +120,28 @@ fn a_bar_is_complete_by_its_flag_or_with_the_next_one() {
     ] {
         let text = with("final", flag);
         for (rule, expected) in [(FinalRule::Flag, by_flag), (FinalRule::Next, by_next)] {
-            let mut found = None;
-            let decoder = decoder().with_final_rule(rule);
-            decoder.decode(text.as_bytes(), &SILENT, NOW, |element, _| {
-                found = Some(element.unwrap().finality);
-            });
-            assert_eq!(found, Some(expected), "{flag} {rule:?}");
+            let event = one_by(|rules| rules.final_rule = rule, &text).unwrap();
+            assert_eq!(event.finality, expected, "{flag} {rule:?}");
         }
     }
 }
 
 #[test]
-fn a_lone_price_is_a_quote_and_a_lone_close_is_not() {
-    let quote = one(r#"{"symbol":"A","timestamp":1700000000,"price":"5.5"}"#).unwrap();
-    let bar = quote.bar;
-    assert_eq!([bar.open, bar.high, bar.low, bar.close], [5.5; 4]);
+fn a_lone_price_is_a_trade_and_a_lone_close_is_a_bar_with_holes() {
     for text in [
-        r#"{"symbol":"A","timestamp":1700000000,"close":5}"#,
-        r#"{"symbol":"A","timestamp":1700000000,"c":5,"price":5}"#,
-        r#"{"symbol":"A","timestamp":1700000000,"price":5,"open":5}"#,
+        r#"{"symbol":"A","timestamp":1700000100,"price":"5.5"}"#,
+        r#"{"symbol":"A","timestamp":1700000100,"price":5.5,"qty":1,"side":"buy"}"#,
+        r#"{"symbol":"A","timestamp":1700000101,"Price":5.5,"amount":2}"#,
+        r#"{"symbol":"A","timestamp":1700000100,"p":5.5,"size":1}"#,
+        r#"{"s":"A","p":5.5,"q":1}"#,
+        r#"{"price":5.5}"#,
+    ] {
+        assert_eq!(reason(text), Reason::Trade, "{text}");
+    }
+    for text in [
+        r#"{"symbol":"A","timestamp":1700000100,"close":5}"#,
+        r#"{"symbol":"A","timestamp":1700000100,"c":5,"price":5}"#,
+        r#"{"symbol":"A","timestamp":1700000100,"price":5,"open":5}"#,
     ] {
         let refusal = one(text).unwrap_err();
         assert_eq!(refusal.reason, Reason::MissingField);
@@ -132,6 +151,247 @@ fn a_lone_price_is_a_quote_and_a_lone_close_is_not() {
             refusal.detail
         );
     }
+    // beside the other three it is the close
+    let text = r#"{"symbol":"A","timestamp":1700000100,"price":5,"open":5,"high":6,"low":4}"#;
+    assert_eq!(one(text).unwrap().bar.close.to_bits(), 5_f64.to_bits());
+}
+
+/// A bar of A in short names, with further entries.
+fn short(time: &str, more: &str) -> String {
+    format!(r#"{{"s":"A","t":{time},"o":10,"h":12,"l":9,"c":11{more}}}"#)
+}
+
+#[test]
+fn the_quote_of_a_day_is_no_bar() {
+    for more in [
+        r#","pc":9.5"#,
+        r#","pc":9.5,"tf":"1m""#,
+        r#","pc":9.5,"tf":"1d""#,
+        r#","previousClose":9.5,"change":1.5,"change_p":12.5,"tf":"1h""#,
+        r#","dp":1.2,"d":0.1"#,
+        r#","change":1.5"#,
+        r#","percent_change":"1.5""#,
+        r#","bid":10.9,"ask":11.1"#,
+    ] {
+        let text = short("1700000100", more);
+        assert_eq!(reason(&text), Reason::UnknownShape, "{text}");
+    }
+    for more in [
+        "",
+        r#","pc":null"#,
+        r#","change":1.5,"tf":"1m""#,
+        r#","vw":10.5,"n":5"#,
+    ] {
+        let text = short("1700000100", more);
+        assert!(one(&text).is_ok(), "{text}");
+    }
+    // end-of-day bars may name the close before
+    let text = short("\"2024-01-02\"", r#","pre_close":9.5,"tf":"1d""#);
+    assert!(one(&text).is_ok());
+    let text = short("\"2024-01-02\"", r#","pre_close":9.5"#);
+    assert_eq!(reason(&text), Reason::UnknownShape);
+    let new_york = |rules: &mut InputRules| rules.zone = "America/New_York".parse().unwrap();
+    let text = short("1704171600", r#","pre_close":9.5,"tf":"1d""#);
+    assert!(one_by(new_york, &text).is_ok());
+    assert_eq!(reason(&text), Reason::UnknownShape);
+}
+
+#[test]
+fn the_detail_of_a_quote_and_of_a_trade_names_the_key() {
+    let text = short("1700000100", r#","previousClose":9.5"#);
+    let detail = one(&text).unwrap_err().detail;
+    assert!(detail.contains("`previousClose`"), "{detail}");
+    let text = r#"{"symbol":"A","timestamp":1700000100,"Price":5.5}"#;
+    let detail = one(text).unwrap_err().detail;
+    assert!(detail.contains("`Price`"), "{detail}");
+}
+
+#[test]
+fn keys_are_known_in_every_usual_spelling() {
+    let text = r#"{"Symbol":"A","TimeFrame":"5Min","Open Time":1700000100000,"OPEN":"10","High":12,
+                   "low_Price":9,"closePrice":11,"Vol.":5,"isClosed":false}"#;
+    let event = one(text).unwrap();
+    assert_eq!(event.timeframe.to_string(), "5m");
+    assert_eq!(event.bar.volume.to_bits(), 5_f64.to_bits());
+    assert_eq!(event.finality, Finality::Forming);
+    // a letter in another case is another name
+    let text = r#"{"s":"A","t":1700000100,"O":10,"H":12,"L":9,"C":11}"#;
+    assert_eq!(reason(text), Reason::MissingField);
+}
+
+#[test]
+fn a_bars_start_is_its_time_whatever_its_timestamp_says() {
+    for start in [
+        "start",
+        "interval_begin",
+        "window_start",
+        "openTime",
+        "startedAt",
+        "begin",
+    ] {
+        let text = format!(
+            r#"{{"symbol":"A","timestamp":"2023-10-04T16:25:17.019Z","open":1,"high":1,"low":1,"close":1,
+                "{start}":"2023-10-04T16:25:00Z"}}"#
+        );
+        for stamp in [Stamp::Open, Stamp::Close] {
+            let event = one_by(|rules| rules.stamp = stamp, &text).unwrap();
+            assert_eq!(event.bar.timestamp.to_string(), "2023-10-04T16:25:00Z");
+        }
+    }
+}
+
+#[test]
+fn a_close_time_is_turned_into_an_open_time() {
+    let close = |rules: &mut InputRules| rules.stamp = Stamp::Close;
+    for (timeframe, time, expected) in [
+        ("5m", "1700000100", "2023-11-14T22:10:00Z"),
+        ("5m", "1700000099999", "2023-11-14T22:10:00Z"),
+        ("1h", "\"2024-01-02T10:00:00Z\"", "2024-01-02T09:00:00Z"),
+        ("1M", "\"2024-03-01\"", "2024-02-01T00:00:00Z"),
+    ] {
+        let text = short(time, &format!(r#","tf":"{timeframe}""#));
+        let event = one_by(close, &text).unwrap();
+        assert_eq!(event.bar.timestamp.to_string(), expected, "{text}");
+    }
+    let text = short("1700000100017", r#","tf":"5m""#);
+    assert_eq!(one_by(close, &text).unwrap_err().reason, Reason::Misaligned);
+}
+
+#[test]
+fn times_without_an_offset_are_read_in_the_zone() {
+    let new_york = |rules: &mut InputRules| rules.zone = "America/New_York".parse().unwrap();
+    for (time, utc, there) in [
+        (
+            "\"2024-01-15T14:30:00\"",
+            "2024-01-15T14:30:00Z",
+            "2024-01-15T19:30:00Z",
+        ),
+        ("20240115", "2024-01-15T00:00:00Z", "2024-01-15T05:00:00Z"),
+        (
+            "202401151430",
+            "2024-01-15T14:30:00Z",
+            "2024-01-15T19:30:00Z",
+        ),
+        (
+            "\"2024-01-15T14:30:00+01:00\"",
+            "2024-01-15T13:30:00Z",
+            "2024-01-15T13:30:00Z",
+        ),
+    ] {
+        let text = short(time, "");
+        assert_eq!(one(&text).unwrap().bar.timestamp.to_string(), utc);
+        let event = one_by(new_york, &text).unwrap();
+        assert_eq!(event.bar.timestamp.to_string(), there);
+    }
+}
+
+#[test]
+fn a_timeframe_may_be_a_number_of_minutes() {
+    for (json, expected) in [
+        ("60", "1h"),
+        ("\"60\"", "1h"),
+        ("5", "5m"),
+        ("5.0", "5m"),
+        ("\"PT5M\"", "5m"),
+        ("\"1wk\"", "1w"),
+        ("1440", "1d"),
+    ] {
+        let text = with("timeframe", json);
+        let event = one_by(|rules| rules.grid = GridRule::Accept, &text).unwrap();
+        assert_eq!(event.timeframe.to_string(), expected, "{json}");
+    }
+    let text = short("1700006400", r#","granularity":3600"#);
+    assert_eq!(one(&text).unwrap().timeframe.to_string(), "1h");
+}
+
+#[test]
+fn times_off_the_grid_are_refused_unless_they_are_accepted() {
+    let text = short("1700000117", "");
+    let refusal = one(&text).unwrap_err();
+    assert_eq!(refusal.reason, Reason::Misaligned);
+    assert!(refusal.detail.contains("last trade"), "{}", refusal.detail);
+    assert!(one_by(|rules| rules.grid = GridRule::Accept, &text).is_ok());
+}
+
+#[test]
+fn prices_of_zero_and_below_are_taken_where_they_are_allowed() {
+    let text = r#"{"s":"CL","t":1700000100,"o":1,"h":2,"l":-40.32,"c":-37.63}"#;
+    let refusal = one(text).unwrap_err();
+    assert_eq!(refusal.reason, Reason::BadPrice);
+    assert!(
+        refusal.detail.contains("TECHNICAL_PRICES=any"),
+        "{}",
+        refusal.detail
+    );
+    let any = |rules: &mut InputRules| rules.prices = PriceRule::Any;
+    let bar = one_by(any, text).unwrap().bar;
+    assert_eq!([bar.low, bar.close], [-40.32, -37.63]);
+    let text = r#"{"s":"CL","t":1700000100,"o":0,"h":0,"l":-0.0,"c":0}"#;
+    assert_eq!(one_by(any, text).unwrap().bar.low.to_bits(), 0);
+    for price in ["\"NaN\"", "\"inf\"", "9223372036854775807"] {
+        let refusal = format!(r#"{{"s":"CL","t":1700000100,"o":1,"h":1,"l":1,"c":{price}}}"#);
+        assert_eq!(one_by(any, &refusal).unwrap_err().reason, Reason::BadPrice);
+    }
+}
+
+#[test]
+fn a_volume_of_minus_one_is_none() {
+    for json in ["-1", "-1.0", "\"-1\""] {
+        assert_eq!(one(&with("volume", json)).unwrap().bar.volume.to_bits(), 0);
+    }
+}
+
+#[test]
+fn one_element_that_is_no_json_leaves_the_others() {
+    let good = full().to_string();
+    let nan = with("volume", "NaN");
+    let text = format!("[{good}, {nan} ,NaN, {good}]");
+    let all = decode(&text);
+    assert_eq!(all.len(), 4);
+    assert!(all[0].is_ok() && all[3].is_ok());
+    for (refused, payload) in [(&all[1], nan.as_str()), (&all[2], "NaN")] {
+        let refusal = refused.as_ref().unwrap_err();
+        assert_eq!(refusal.reason, Reason::NotJson);
+        assert_eq!(refusal.payload, payload.as_bytes());
+    }
+    assert!(
+        all[1].as_ref().unwrap_err().detail.contains("`NaN`"),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn a_row_of_numbers_that_begins_with_an_epoch_in_milliseconds_is_one_bar() {
+    let subject = Ok(SubjectParts {
+        symbol: Some(Cow::Borrowed("BTC/USDT")),
+        timeframe: Some("5m".parse().unwrap()),
+    });
+    for text in [
+        "[1700000100000,10,12,9,11,5]",
+        r#"[1700000100000,"10","12","9","11","5",1700000399999,"55",3,"2","20","0"]"#,
+    ] {
+        let all = decode_under(text.as_bytes(), &subject);
+        assert_eq!(all.len(), 1, "{text}");
+        let event = all[0].as_ref().unwrap();
+        let bar = event.bar;
+        assert_eq!(event.symbol, "BTC/USDT");
+        assert_eq!(bar.timestamp.to_string(), "2023-11-14T22:15:00Z");
+        assert_eq!(
+            [bar.open, bar.high, bar.low, bar.close, bar.volume],
+            [10.0, 12.0, 9.0, 11.0, 5.0]
+        );
+    }
+    let text = "[1700000100000,10,12,9,NaN,5]";
+    let all = decode_under(text.as_bytes(), &subject);
+    assert_eq!(all.len(), 1);
+    let refusal = all[0].as_ref().unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.payload),
+        (Reason::BadNumber, text.as_bytes())
+    );
+    // without a symbol it is none
+    assert_eq!(reason("[1700000100000,10,12,9,11,5]"), Reason::MissingField);
+    assert_eq!(decode("[10,12,9,11,5,1]").len(), 6);
 }
 
 #[test]
@@ -169,6 +429,9 @@ fn each_fault_has_its_reason() {
         ("high", "\"Infinity\"", Reason::BadPrice),
         ("low", "\"-inf\"", Reason::BadPrice),
         ("low", "1e-400", Reason::BadPrice),
+        ("close", "9223372036854775807", Reason::BadPrice),
+        ("close", "\"9223372036854775807\"", Reason::BadPrice),
+        ("close", "9223372036.854775807", Reason::BadPrice),
         ("close", "\"abc\"", Reason::BadNumber),
         ("close", "\"\"", Reason::BadNumber),
         ("close", "\"1,5\"", Reason::BadNumber),
@@ -181,14 +444,18 @@ fn each_fault_has_its_reason() {
         ("close", "true", Reason::WrongType),
         ("close", "[11]", Reason::WrongType),
         ("close", "{}", Reason::WrongType),
-        ("volume", "-1", Reason::BadVolume),
+        ("volume", "-2", Reason::BadVolume),
+        ("volume", "-0.5", Reason::BadVolume),
         ("volume", "\"NaN\"", Reason::BadVolume),
         ("volume", "\"inf\"", Reason::BadVolume),
         ("volume", "[]", Reason::WrongType),
         ("high", "10.9", Reason::BadRange),
         ("high", "9.5", Reason::BadRange),
         ("low", "10.6", Reason::BadRange),
-        ("timestamp", "\"2026-01-31T14:30:00\"", Reason::BadTimestamp),
+        ("timestamp", "0", Reason::BadTimestamp),
+        ("timestamp", "45293", Reason::BadTimestamp),
+        ("timestamp", "1700000101", Reason::Misaligned),
+        ("timestamp", "1700000160", Reason::Misaligned),
         ("timestamp", "\"soon\"", Reason::BadTimestamp),
         ("timestamp", "-5", Reason::BadTimestamp),
         ("timestamp", "-0.5", Reason::BadTimestamp),
@@ -203,9 +470,15 @@ fn each_fault_has_its_reason() {
         ("symbol", "\"\\ud83d\"", Reason::BadSymbol),
         ("symbol", "5", Reason::WrongType),
         ("symbol", "[]", Reason::WrongType),
-        ("timeframe", "\"2d\"", Reason::BadTimeframe),
+        ("timeframe", "\"2y\"", Reason::BadTimeframe),
         ("timeframe", "\"\\ud800\"", Reason::BadTimeframe),
-        ("timeframe", "60", Reason::WrongType),
+        ("timeframe", "0", Reason::BadTimeframe),
+        ("timeframe", "1441", Reason::BadTimeframe),
+        ("timeframe", "2.5", Reason::BadTimeframe),
+        ("timeframe", "-5", Reason::BadTimeframe),
+        ("timeframe", "1e400", Reason::BadTimeframe),
+        ("timeframe", "true", Reason::WrongType),
+        ("timeframe", "[]", Reason::WrongType),
         ("final", "2", Reason::WrongType),
         ("final", "\"yes\"", Reason::WrongType),
         ("source", "1", Reason::WrongType),
@@ -249,7 +522,8 @@ fn every_form_of_a_timestamp_is_understood() {
         ("\"1969-12-31T23:59:59Z\"", -1_000_000_000),
     ] {
         let text = with("timestamp", json);
-        assert_eq!(one(&text).unwrap().bar.timestamp.nanos(), nanos, "{json}");
+        let event = one_by(|rules| rules.grid = GridRule::Accept, &text).unwrap();
+        assert_eq!(event.bar.timestamp.nanos(), nanos, "{json}");
     }
 }
 
@@ -262,6 +536,9 @@ fn finality_may_be_said_in_several_ways() {
         ("0", false),
         ("\"true\"", true),
         ("\"false\"", false),
+        ("\"False\"", false),
+        ("\"1\"", true),
+        ("\"0\"", false),
     ] {
         assert_eq!(
             one(&with("final", json)).unwrap().finality.is_final(),
@@ -286,6 +563,7 @@ fn what_is_no_object_is_refused_by_its_kind() {
         "nul",
         "{\"a\":}",
         "[{},]",
+        "[{}",
         "\u{feff}{}",
     ] {
         assert_eq!(reason(text), Reason::NotJson, "{text}");
@@ -343,7 +621,7 @@ fn subject_and_payload_complete_each_other_and_must_agree() {
             timeframe: Some(timeframe.parse().unwrap()),
         })
     };
-    let anonymous = r#"{"t":1700000000,"price":5}"#;
+    let anonymous = r#"{"t":1700000100,"o":5,"h":5,"l":5,"c":5}"#;
     let subject = said("BRK.B", "1h");
     let event = decode_under(anonymous.as_bytes(), &subject)
         .remove(0)
@@ -397,7 +675,7 @@ fn a_refused_subject_refuses_the_whole_message_once() {
 
 #[test]
 fn details_name_the_key_as_sent_and_show_the_value_cut() {
-    let text = r#"{"s":"A","t":1700000000,"o":1,"h":1,"l":1,"close_price":"abc"}"#;
+    let text = r#"{"s":"A","t":1700000100,"o":1,"h":1,"l":1,"close_price":"abc"}"#;
     assert_eq!(
         one(text).unwrap_err().detail,
         "`close_price` is \"abc\"; write a decimal number"
@@ -421,19 +699,21 @@ prop_compose! {
         mut prices in [price(), price(), price(), price()],
         volume in prop_oneof![Just(0.0), price()],
         swap in any::<bool>(),
-        nanos in i64::MIN..NOW.nanos(),
+        minutes in 0..NOW.nanos() / 60_000_000_000,
         symbol in "[^\\p{Cc}]{1,16}",
-        timeframe in proptest::sample::select(vec!["1s", "1m", "30m", "4h", "1d", "1w"]),
+        timeframe in proptest::sample::select(vec!["1s", "1m", "5m", "30m", "4h", "1d", "1w", "1M"]),
         is_final in any::<bool>(),
         source in proptest::option::of(any::<String>()),
     ) -> BarEvent<'static> {
         prices.sort_by(f64::total_cmp);
         let [low, a, b, high] = prices;
         let (open, close) = if swap { (a, b) } else { (b, a) };
+        let minutes = minutes - minutes % 15;
+        let timestamp = Timestamp::from_nanos(minutes * 60_000_000_000);
         BarEvent {
             symbol: symbol.into(),
             timeframe: timeframe.parse().unwrap(),
-            bar: Bar { timestamp: Timestamp::from_nanos(nanos), open, high, low, close, volume },
+            bar: Bar { timestamp, open, high, low, close, volume },
             finality: if is_final { Finality::Final } else { Finality::Forming },
             source: source.map(Cow::Owned),
         }
@@ -487,7 +767,7 @@ proptest! {
         let native: serde_json::Map<String, Value> = serde_json::from_slice(&bytes).unwrap();
         let mut renamed = serde_json::Map::new();
         for (field, pick) in Field::ALL.into_iter().zip(pick) {
-            if let Some(value) = native.get(field.names()[0]) {
+            if let Some(value) = native.get(field.native()) {
                 let value = match value {
                     Value::Number(n) if quoted => Value::String(n.to_string()),
                     other => other.clone(),
@@ -503,10 +783,7 @@ proptest! {
 /// Elements of a long array beyond those that are taken from one message.
 #[test]
 fn what_is_beyond_the_elements_that_are_taken_is_refused_as_one() {
-    let decoder = Decoder::new(DecodeLimits {
-        max_payload_bytes: 1 << 20,
-        default_timeframe: Timeframe::MINUTE,
-    });
+    let decoder = Decoder::new(InputRules::new(1 << 20, Timeframe::MINUTE));
     let array = |elements: usize| format!(" [{}\n]\n", vec!["1 "; elements].join(", "));
     let decoded = |payload: &str| {
         let mut refused = Vec::new();

@@ -1,0 +1,353 @@
+//! The values of a bar's fields, or why they are none.
+
+use std::borrow::Cow;
+
+use super::{Fault, cut};
+use crate::market::{Finality, Symbol, Timeframe, Timestamp, Zone};
+use crate::wire::fields::{Field, Fields, Marks, Scalar};
+use crate::wire::rules::{FinalRule, InputRules, PriceRule, Stamp};
+use crate::wire::subject::SubjectParts;
+use crate::wire::{Reason, grid, time};
+
+/// How far ahead of now a bar may open: clocks differ, and daily bars of the far east open early.
+const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
+
+/// 2^63 - 1, by which an undefined price is written where prices are integers of 1e-9: as it
+/// stands, and as it comes out of the conversion.
+const UNDEFINED: [f64; 2] = [9_223_372_036_854_775_807.0, 9_223_372_036.854_776];
+
+/// What some sources write where there is no volume.
+const NO_VOLUME: f64 = -1.0;
+
+/// A value as a detail shows it.
+fn shown<'a>(value: &'a Scalar<'_>) -> Cow<'a, str> {
+    match value {
+        Scalar::Absent => Cow::Borrowed("null"),
+        Scalar::Bool(value) => Cow::Owned(value.to_string()),
+        Scalar::Int(value) => Cow::Owned(value.to_string()),
+        Scalar::Number(value) => Cow::Owned(format!("{value:?}")),
+        Scalar::Text(text) => Cow::Owned(format!("\"{}\"", cut(text))),
+        Scalar::Nested => Cow::Borrowed("an array or object"),
+        Scalar::HugeNumber(json) | Scalar::BrokenText(json) => cut(json),
+    }
+}
+
+/// `field` is so, but should be otherwise.
+fn fault(reason: Reason, fields: &Fields<'_>, field: Field, wanted: &str) -> Fault {
+    let value = shown(&fields.slot(field).value);
+    let detail = format!("`{}` is {value}; {wanted}", fields.name(field));
+    Fault::new(reason, detail)
+}
+
+/// What is missing to make a bar of it, if anything is.
+pub(super) fn missing(fields: &Fields<'_>, has_symbol: bool) -> Option<Fault> {
+    let needed = [
+        (Field::Timestamp, "`timestamp`"),
+        (Field::Open, "`open`"),
+        (Field::High, "`high`"),
+        (Field::Low, "`low`"),
+        (Field::Close, "`close`"),
+    ];
+    if has_symbol && needed.iter().all(|(field, _)| fields.has(*field)) {
+        return None;
+    }
+    let mut names = Vec::new();
+    if !has_symbol {
+        names.push("`symbol`");
+    }
+    let absent = needed.iter().filter(|(field, _)| !fields.has(*field));
+    names.extend(absent.map(|(_, name)| *name));
+    let detail = format!(
+        "missing {}; a bar has symbol (here or in the subject), timestamp, open, high, low and close",
+        names.join(", ")
+    );
+    Some(Fault::new(Reason::MissingField, detail))
+}
+
+/// Why an object with a price and nothing else of a bar's prices is refused.
+pub(super) fn trade(fields: &Fields<'_>) -> Option<Fault> {
+    if !fields.is_trade() {
+        return None;
+    }
+    let name = if fields.has(Field::Close) {
+        fields.name(Field::Close)
+    } else {
+        fields.mark_name(Marks::TRADE)
+    };
+    let detail = format!(
+        "`{name}` without open, high, low and close is a trade or a quote, and a bar of it would be wrong; \
+         send bars: open, high, low, close and volume over a timeframe"
+    );
+    Some(Fault::new(Reason::Trade, detail))
+}
+
+/// Why an object with four prices is refused as the quote of a day, whose prices are the day's so
+/// far. A bar of a day or longer that begins at midnight may well name the close before it.
+pub(super) fn day_quote(
+    fields: &Fields<'_>,
+    named: Option<Timeframe>,
+    at: Timestamp,
+    zone: &Zone,
+) -> Option<Fault> {
+    let marks = fields.marks();
+    if !marks.has(Marks::DAY) && (named.is_some() || !marks.has(Marks::CHANGE)) {
+        return None;
+    }
+    let daily = named.is_some_and(|timeframe| timeframe >= Timeframe::DAY);
+    if daily && (Zone::UTC.is_midnight(at) || zone.is_midnight(at)) {
+        return None;
+    }
+    let mark = if marks.has(Marks::DAY) {
+        Marks::DAY
+    } else {
+        Marks::CHANGE
+    };
+    let name = fields.mark_name(mark);
+    let detail = format!(
+        "`{name}` beside four prices is what the quote of a day has, whose open, high and low are the day's; \
+         send bars, without `{name}`; of daily bars name the timeframe (1d) and send midnight as their time"
+    );
+    Some(Fault::new(Reason::UnknownShape, detail))
+}
+
+pub(super) fn symbol<'a>(
+    fields: &mut Fields<'a>,
+    parts: &'a SubjectParts<'a>,
+) -> Result<Option<Cow<'a, str>>, Fault> {
+    let slot = fields.slot(Field::Symbol);
+    match &slot.value {
+        Scalar::Absent => return Ok(parts.borrowed()),
+        Scalar::Text(text) => {
+            Symbol::check(text).map_err(|error| {
+                let detail = format!("`{}`: {error}", fields.name(Field::Symbol));
+                Fault::new(Reason::BadSymbol, detail)
+            })?;
+            if let Some(said) = parts.symbol.as_deref()
+                && said != text
+            {
+                let detail = format!(
+                    "`{}` is \"{text}\" but the subject says \"{said}\"; send the bar under its own symbol",
+                    fields.name(Field::Symbol)
+                );
+                return Err(Fault::new(Reason::Mismatch, detail));
+            }
+        }
+        Scalar::BrokenText(_) => {
+            return Err(fault(
+                Reason::BadSymbol,
+                fields,
+                Field::Symbol,
+                "its escapes stand for no character",
+            ));
+        }
+        _ => {
+            return Err(fault(
+                Reason::WrongType,
+                fields,
+                Field::Symbol,
+                "a symbol is a string",
+            ));
+        }
+    }
+    match fields.take(Field::Symbol) {
+        Scalar::Text(text) => Ok(Some(text)),
+        _ => Ok(None),
+    }
+}
+
+pub(super) fn timeframe(
+    fields: &Fields<'_>,
+    parts: &SubjectParts<'_>,
+) -> Result<Option<Timeframe>, Fault> {
+    let slot = fields.slot(Field::Timeframe);
+    let timeframe: Timeframe = match &slot.value {
+        Scalar::Absent => return Ok(parts.timeframe),
+        Scalar::Text(text) => text.parse().map_err(|error| {
+            let detail = format!("`{}`: {error}", fields.name(Field::Timeframe));
+            Fault::new(Reason::BadTimeframe, detail)
+        })?,
+        Scalar::Int(_) | Scalar::Number(_) => counted(fields)?,
+        Scalar::BrokenText(_) | Scalar::HugeNumber(_) => {
+            let wanted = "use one such as \"1m\"";
+            return Err(fault(
+                Reason::BadTimeframe,
+                fields,
+                Field::Timeframe,
+                wanted,
+            ));
+        }
+        Scalar::Bool(_) | Scalar::Nested => {
+            let wanted = "a timeframe is a string such as \"1m\", or a number of minutes";
+            return Err(fault(Reason::WrongType, fields, Field::Timeframe, wanted));
+        }
+    };
+    match parts.timeframe {
+        Some(said) if said != timeframe => {
+            let detail = format!(
+                "`{}` is \"{timeframe}\" but the subject says \"{said}\"; send the bar under its own timeframe",
+                fields.name(Field::Timeframe)
+            );
+            Err(Fault::new(Reason::Mismatch, detail))
+        }
+        _ => Ok(Some(timeframe)),
+    }
+}
+
+/// A timeframe that is a number of minutes, or of seconds under a name that counts those.
+fn counted(fields: &Fields<'_>) -> Result<Timeframe, Fault> {
+    let count = match fields.slot(Field::Timeframe).value {
+        Scalar::Int(count) => Some(count),
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // whole and in range
+        Scalar::Number(count) if (0.0..1e9).contains(&count) && count.fract() == 0.0 => {
+            Some(count as u64)
+        }
+        _ => None,
+    };
+    let (unit, read) = if fields.counts_seconds() {
+        ("seconds", count.and_then(Timeframe::from_seconds))
+    } else {
+        ("minutes", count.and_then(Timeframe::from_minutes))
+    };
+    read.ok_or_else(|| {
+        let wanted =
+            format!("no timeframe has so many {unit}; use one such as \"5m\", \"4h\" or \"1d\"");
+        fault(Reason::BadTimeframe, fields, Field::Timeframe, &wanted)
+    })
+}
+
+/// The open time of a bar.
+pub(super) fn timestamp(
+    fields: &Fields<'_>,
+    rules: &InputRules,
+    timeframe: Timeframe,
+    now: Timestamp,
+) -> Result<Timestamp, Fault> {
+    let field = Field::Timestamp;
+    let read = match &fields.slot(field).value {
+        Scalar::Int(number) => time::of_number(*number, &rules.zone),
+        Scalar::Number(number) => time::of_float(*number, &rules.zone),
+        Scalar::Text(text) => time::of_text(text, &rules.zone),
+        Scalar::HugeNumber(_) => {
+            return Err(fault(
+                Reason::BadNumber,
+                fields,
+                field,
+                "no epoch is that large",
+            ));
+        }
+        Scalar::BrokenText(_) => {
+            let wanted = "use RFC 3339 or an epoch";
+            return Err(fault(Reason::BadTimestamp, fields, field, wanted));
+        }
+        Scalar::Absent | Scalar::Bool(_) | Scalar::Nested => {
+            let wanted = "a timestamp is RFC 3339 text or an epoch number";
+            return Err(fault(Reason::WrongType, fields, field, wanted));
+        }
+    };
+    let mut timestamp = read.map_err(|error| {
+        let detail = format!("`{}`: {error}", fields.name(field));
+        Fault::new(Reason::BadTimestamp, detail)
+    })?;
+    if rules.stamp == Stamp::Close && !fields.has_start() {
+        timestamp = timeframe.open_of(grid::end(timestamp, timeframe));
+    }
+    if timestamp.nanos() > now.nanos().saturating_add(AHEAD_NANOS) {
+        let wanted =
+            format!("that is {timestamp}, more than 24 h ahead of {now}; check unit and clock");
+        return Err(fault(Reason::Future, fields, field, &wanted));
+    }
+    Ok(timestamp)
+}
+
+/// A number as JSON number or decimal text. Not finite only where the text says so by name.
+fn number(fields: &Fields<'_>, field: Field) -> Result<f64, Fault> {
+    let bad = |wanted| Err(fault(Reason::BadNumber, fields, field, wanted));
+    match &fields.slot(field).value {
+        #[allow(clippy::cast_precision_loss)] // to the nearest double, as any number is read
+        Scalar::Int(value) => Ok(*value as f64),
+        Scalar::Number(value) => Ok(*value),
+        Scalar::Text(text) => match text.parse::<f64>() {
+            Ok(value) if value.is_finite() || !text.bytes().any(|b| b.is_ascii_digit()) => {
+                Ok(value)
+            }
+            Ok(_) => bad("no double is that large"),
+            Err(_) => bad("write a decimal number"),
+        },
+        Scalar::HugeNumber(json) if !json.bytes().any(|b| b.is_ascii_digit()) => {
+            bad("it is no number; leave it out, or write null")
+        }
+        Scalar::HugeNumber(_) => bad("no double is that large"),
+        Scalar::BrokenText(_) => bad("write a decimal number"),
+        Scalar::Absent | Scalar::Bool(_) | Scalar::Nested => {
+            let wanted = "it must be a number, or a decimal number in a string";
+            Err(fault(Reason::WrongType, fields, field, wanted))
+        }
+    }
+}
+
+pub(super) fn price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Result<f64, Fault> {
+    let price = number(fields, field)?;
+    let bad = |wanted| Err(fault(Reason::BadPrice, fields, field, wanted));
+    if UNDEFINED.contains(&price) {
+        return bad("that is 2^63 - 1, which stands for an undefined price; leave the bar out");
+    }
+    if !price.is_finite() {
+        return bad("a price is a finite number");
+    }
+    match rule {
+        PriceRule::Positive if price <= 0.0 => bad(
+            "a price is above zero; where prices may be zero or below (spreads, rates, power), set TECHNICAL_PRICES=any",
+        ),
+        // -0.0 is the same price and must not make a correction of a duplicate
+        _ => Ok(price + 0.0),
+    }
+}
+
+/// A volume, of which -1 says that there is none.
+pub(super) fn volume(fields: &Fields<'_>) -> Result<f64, Fault> {
+    let field = Field::Volume;
+    if !fields.has(field) {
+        return Ok(0.0);
+    }
+    let volume = number(fields, field)?;
+    #[allow(clippy::float_cmp)] // just this value
+    if volume == 0.0 || volume == NO_VOLUME {
+        Ok(0.0) // -0.0 is the same volume and must not make a correction of a duplicate
+    } else if volume.is_finite() && volume > 0.0 {
+        Ok(volume)
+    } else {
+        let wanted = "a volume is finite and not below zero; where there is none, leave it out";
+        Err(fault(Reason::BadVolume, fields, field, wanted))
+    }
+}
+
+/// When a bar is complete, by its flag and the rule for bars without one.
+pub(super) fn finality(fields: &Fields<'_>, rule: FinalRule) -> Result<Finality, Fault> {
+    let flag = match &fields.slot(Field::Final).value {
+        Scalar::Absent => None,
+        Scalar::Bool(true) | Scalar::Int(1) => Some(true),
+        Scalar::Bool(false) | Scalar::Int(0) => Some(false),
+        Scalar::Text(text) if text == "1" || text.eq_ignore_ascii_case("true") => Some(true),
+        Scalar::Text(text) if text == "0" || text.eq_ignore_ascii_case("false") => Some(false),
+        _ => {
+            let wanted = "it must be true or false";
+            return Err(fault(Reason::WrongType, fields, Field::Final, wanted));
+        }
+    };
+    Ok(match (flag, rule) {
+        (Some(true), _) | (None, FinalRule::Flag) => Finality::Final,
+        (Some(false), FinalRule::Flag) => Finality::Forming,
+        (Some(false) | None, FinalRule::Next) => Finality::UntilNext,
+    })
+}
+
+pub(super) fn source<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+    match fields.take(Field::Source) {
+        Scalar::Absent => Ok(None),
+        Scalar::Text(text) => Ok(Some(text)),
+        other => {
+            let detail = format!("`source` is {}; it must be a string", shown(&other));
+            Err(Fault::new(Reason::WrongType, detail))
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How input is read, as configured.
+
+use crate::market::{Timeframe, Zone};
+
+/// What [`super::Decoder`] has to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct InputRules {
+    /// Larger payloads are refused.
+    pub max_payload_bytes: usize,
+    /// The timeframe of bars that name none.
+    pub default_timeframe: Timeframe,
+    /// The clocks that times without an offset are read by.
+    pub zone: Zone,
+    /// What `timestamp` says of a bar.
+    pub stamp: Stamp,
+    /// Whether the time of a bar must be on its grid.
+    pub grid: GridRule,
+    /// Which prices there may be.
+    pub prices: PriceRule,
+    /// When a bar is complete.
+    pub final_rule: FinalRule,
+}
+
+/// When a bar is complete whose source says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalRule {
+    /// By its own flag; without one it is.
+    Flag,
+    /// When the next of its series comes, or by a flag that says so.
+    Next,
+}
+
+/// The end of a bar that its timestamp names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// Its open time.
+    Open,
+    /// Its close time.
+    Close,
+}
+
+/// What becomes of a bar whose time is not on the grid of its timeframe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GridRule {
+    /// It is refused.
+    Refuse,
+    /// It is taken.
+    Accept,
+}
+
+/// Which prices there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceRule {
+    /// Above zero.
+    Positive,
+    /// Any finite number: spreads, rates, power, oil.
+    Any,
+}
+
+impl InputRules {
+    /// The rules of a configuration that sets nothing but these.
+    #[must_use]
+    pub const fn new(max_payload_bytes: usize, default_timeframe: Timeframe) -> Self {
+        Self {
+            max_payload_bytes,
+            default_timeframe,
+            zone: Zone::UTC,
+            stamp: Stamp::Open,
+            grid: GridRule::Refuse,
+            prices: PriceRule::Positive,
+            final_rule: FinalRule::Flag,
+        }
+    }
+}
