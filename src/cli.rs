@@ -15,12 +15,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::bus::permissions::Role;
 use crate::config::{self, Config};
 use crate::error::Exit;
-use crate::market::{Symbol, Timeframe, Timestamp};
-use crate::tools::bars_file::{Preset, ReadOptions, TimeFormat, Zone, time_of_text};
+use crate::market::{Symbol, Timeframe, Timestamp, Zone};
+use crate::tools::bars_file::{Preset, ReadOptions, TimeFormat};
 use crate::tools::health::Question;
 use crate::tools::redrive::Moment;
 use crate::version;
-use crate::wire::{Reason, SubjectPattern};
+use crate::wire::{Reason, SubjectPattern, time_of_text};
 
 /// Turns market data on NATS into technical-analysis signals.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Publish bars to NATS as a market-data source would
     Feed(FeedArgs),
+    /// Say how messages are read, from a file or from a live subject, and what the agent does with them
+    Explain(ExplainArgs),
     /// Put dead letters back where they came from, after what refused them is mended
     Redrive(RedriveArgs),
     /// Prove on the stored bars and signals that every promise of durable delivery was kept
@@ -86,7 +88,7 @@ pub struct InputArgs {
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<TimeFormat>,
     /// Zone of times without an offset, as America/New_York; without it that of the preset or of the
-    /// header, else UTC
+    /// header, else TECHNICAL_TIMEZONE
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<Zone>,
     /// What separates the cells of a table; without it one of , ; tab | is found
@@ -105,7 +107,7 @@ impl InputArgs {
     /// The options for the files of this command under `config`.
     #[must_use]
     pub fn options(&self, config: &Config) -> ReadOptions {
-        let default_zone = Zone::UTC;
+        let default_zone = config.input.zone.clone();
         let zone = self.timezone.as_ref().unwrap_or(&default_zone);
         ReadOptions {
             symbol: self.symbol.clone(),
@@ -201,6 +203,37 @@ pub struct FeedArgs {
     )]
     pub rate: f64,
     /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "For each message: the dialect that reads it, the name that each field was found \
+    under, the bar in plain units and UTC, and what an agent without any series would do with it; or \
+    why it is refused, with the nearest form that would be taken. Exit code 0, or 65 when nothing was \
+    understood."
+)]
+pub struct ExplainArgs {
+    /// A file of messages, or of bars as `replay` reads them; `-` is standard input. Without it,
+    /// --subject is listened to
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The subject of the messages in FILE; without FILE, listen to it on the server (wildcards are
+    /// allowed)
+    #[arg(long, value_name = "S")]
+    pub subject: Option<SubjectPattern>,
+    /// Live: at most so many messages
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub count: u64,
+    /// Live: wait at most so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = patience)]
+    pub timeout: Duration,
+    /// How files are read.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// One JSON object a line
     #[arg(long)]
     pub json: bool,
 }

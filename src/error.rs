@@ -19,7 +19,7 @@ pub enum Exit {
     /// Bad command line.
     Usage = 64,
     /// `replay`: nothing could be taken, or with `--strict` a line is bad. `feed`, `redrive`: not
-    /// everything went. `verify`: a promise is broken.
+    /// everything went. `explain`: nothing was understood. `verify`: a promise is broken.
     Data = 65,
     /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`;
     /// `verify` found no streams.
@@ -41,7 +41,8 @@ impl Exit {
         (
             Self::Data,
             "replay: nothing in the input could be taken, or with --strict a line is bad; feed, \
-             redrive: not everything was published; verify: a promise is broken",
+             redrive: not everything was published; explain: nothing was understood; verify: a promise is \
+             broken",
         ),
         (
             Self::Unreachable,

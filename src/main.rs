@@ -1,6 +1,7 @@
 //! From the command line to a command, and from its end to an exit code.
 
 use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use anyhow::Context as _;
 use technical_analysis_agent::app::{self, Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
-    self, Command, ConfigArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs, VerifyArgs,
+    self, Command, ConfigArgs, ExplainArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
+    VerifyArgs,
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
 use technical_analysis_agent::error::{Error, Exit};
 use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream, complain};
+use technical_analysis_agent::tools::explain::{Explained, Explainer};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::redrive::redrive;
 use technical_analysis_agent::tools::verify::{MOST, Task, verify};
@@ -46,6 +49,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Run => run_agent(),
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
+        Command::Explain(args) => explain_messages(args),
         Command::Redrive(args) => redrive_letters(args),
         Command::Verify(args) => verify_streams(args),
         Command::Health(args) => health(args),
@@ -163,6 +167,37 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     } else {
         Exit::Data
     })
+}
+
+fn explain_messages(args: &ExplainArgs) -> Result<Exit, Error> {
+    let mut config = Config::load(&ProcessEnvironment)?;
+    let mut out = io::stdout().lock();
+    let subject = args.subject.as_ref().filter(|_| args.file.is_none());
+    let Some(subject) = subject else {
+        let mut explainer = Explainer::new(&config, args, &mut out);
+        let path = args.file.as_deref().unwrap_or(Path::new("-"));
+        explainer.file(path, args)?;
+        return Ok(explained(explainer.count()));
+    };
+    config.nats.connect_timeout.get_or_insert(VERIFY_CONNECT);
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    runtime()?.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
+        let mut explainer = Explainer::new(&config, args, &mut out);
+        explainer
+            .live(&client, subject.as_str(), args.count, args.timeout)
+            .await?;
+        Ok(explained(explainer.count()))
+    })
+}
+
+const fn explained(count: Explained) -> Exit {
+    if count.understood > 0 {
+        Exit::Done
+    } else {
+        Exit::Data
+    }
 }
 
 fn health(args: &HealthArgs) -> Result<Exit, Error> {

@@ -381,8 +381,11 @@ fn polygon() {
 fn databento() {
     for preset in [&["--preset", "databento"][..], &[]] {
         let output = replay(&[&["databento.csv"][..], preset].concat(), &[]);
+        // the undefined price is no price
+        let refused = "line 4: bad_price";
+        assert!(said(&output).contains(refused), "{}", said(&output));
         assert_eq!(
-            bars(&output)[..2],
+            bars(&output),
             [
                 "ESH1 1m 2020-12-28T13:00:00Z 372025 372050 372025 372050 57",
                 "ESH1 1m 2020-12-28T13:01:00Z 372050 372150 372050 372150 23",
@@ -714,6 +717,16 @@ fn a_days_bar_at_new_york_midnight_is_one_day_over_the_change_of_clocks() {
     ];
     let expected = times.map(|time| format!("X 1d {time} 1 2 1 2 0"));
     assert_eq!(bars(&output), expected, "{}", said(&output));
+    let signals = std::str::from_utf8(&output.stdout).unwrap();
+    let gaps: Vec<u64> = signals
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["gap_bars"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(gaps, [0, 0, 2, 0]);
 }
 
 #[test]

@@ -4,10 +4,8 @@
 //! stand in the file. Whether a message is a good bar is for [`crate::wire`] to say.
 
 mod input;
-mod instant;
 mod json;
 mod table;
-mod zone;
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,14 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::Format;
-use crate::market::{Timeframe, Timestamp};
+use crate::market::{Timeframe, Timestamp, Zone};
 
 use input::{Content, Opened};
-pub use instant::of_text as time_of_text;
 use json::Json;
 use table::Table;
 pub use table::{InvalidTimeFormat, Preset, TimeFormat};
-pub use zone::{InvalidZone, Zone};
 
 /// The names of a symbol and of a timeframe in JSON, the native one first.
 const SYMBOL: &[&str] = &["symbol", "s", "sym", "ticker"];
@@ -218,6 +214,15 @@ impl BarsFile {
     #[must_use]
     pub const fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// The fields of a message with the names of the columns that they are read from, for a table.
+    #[must_use]
+    pub fn columns(&self) -> Option<Vec<(&'static str, String)>> {
+        match &self.lines {
+            Lines::Json(_) => None,
+            Lines::Table(table) => Some(table.columns()),
+        }
     }
 
     /// What a user should know of how the file is read; each is told once, some only at the end.

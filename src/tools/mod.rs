@@ -1,7 +1,8 @@
-//! Commands beside the agent: reading and making bars, feeding them to NATS, putting dead letters back,
+//! Commands beside the agent: reading and making bars, feeding them to NATS, explaining messages, putting dead letters back,
 //! verifying what the streams hold, asking for health.
 
 pub mod bars_file;
+pub mod explain;
 pub mod feed;
 pub mod health;
 mod pace;

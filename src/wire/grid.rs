@@ -25,7 +25,7 @@ const fn step(timeframe: Timeframe) -> i64 {
 }
 
 /// Whether a bar may begin at `at`.
-pub(super) const fn is_on(at: Timestamp, timeframe: Timeframe) -> bool {
+pub(crate) const fn is_on(at: Timestamp, timeframe: Timeframe) -> bool {
     at.nanos() % step(timeframe) == 0
 }
 

@@ -17,8 +17,10 @@ mod time;
 
 pub use decode::{Decoder, ELEMENTS_MAX, Refusal};
 pub use encode::{Encoder, encode_bar, encode_signal};
+pub(crate) use grid::is_on as is_on_grid;
 pub use reason::Reason;
 pub use rules::{FinalRule, GridRule, InputRules, PriceRule, Stamp};
 pub use subject::{
     InvalidSubject, SubjectParts, SubjectPattern, SubjectRefusal, SubjectTemplate, token,
 };
+pub(crate) use time::of_text as time_of_text;

@@ -60,7 +60,7 @@ pub(super) fn of_float(number: f64, zone: &Zone) -> Result<Timestamp, String> {
 
 /// The time of a text: RFC 3339, a number as above, or a date with or without a time of day in
 /// `zone`.
-pub(super) fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, String> {
+pub(crate) fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, String> {
     if let Some(at) = Timestamp::from_plain_rfc3339(text) {
         return Ok(at);
     }

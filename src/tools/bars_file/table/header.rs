@@ -1,6 +1,6 @@
 //! The names of columns, and what each stands for.
 
-use super::super::zone::Zone;
+use crate::market::Zone;
 
 /// What a column of a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -369,6 +369,40 @@ impl Header {
     }
 }
 
+impl Columns {
+    /// The fields of a message with the names of their columns.
+    pub fn named(&self, header: &Header) -> Vec<(&'static str, String)> {
+        let name = |at: usize| match &header.symbols {
+            Some(symbols) if !symbols[at].is_empty() => {
+                format!("{} {}", header.names[at], symbols[at])
+            }
+            _ => header.names[at].clone(),
+        };
+        let time = match self.clock {
+            Some(clock) => format!("{} and {}", name(self.time), name(clock)),
+            None => name(self.time),
+        };
+        let mut named = vec![("timestamp", time)];
+        if let [set] = self.sets.as_slice() {
+            let volume = match (set.volume, set.ticks) {
+                (Some(volume), Some(ticks)) => Some(format!("{} or {}", name(volume), name(ticks))),
+                (volume, ticks) => volume.or(ticks).map(name),
+            };
+            named.extend(set.prices().map(|(field, at)| (field, name(at))));
+            named.extend(volume.map(|volume| ("volume", volume)));
+        }
+        for (field, at) in [
+            ("symbol", self.symbol),
+            ("timeframe", self.timeframe.or(self.record_type)),
+            ("final", self.is_final),
+            ("source", self.source),
+        ] {
+            named.extend(at.map(|at| (field, name(at))));
+        }
+        named
+    }
+}
+
 /// Fills in what the rows tell of columns without a known name: the time, and four prices in the
 /// usual order.
 fn guess(names: &mut [&str], rows: &[Vec<String>]) {

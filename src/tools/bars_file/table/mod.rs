@@ -64,6 +64,8 @@ pub(super) struct Table {
     sorted: Option<Sorted>,
     ended: bool,
     notes: Vec<String>,
+    /// The names of the columns that are read.
+    named: Vec<(&'static str, String)>,
 }
 
 /// How a row becomes messages.
@@ -171,6 +173,7 @@ impl Table {
         );
         let mut reading = Reading::new(header, delimiter, options, &texts, &mut notes)?;
         let steps = reading.look(&texts, &mut notes)?;
+        let named = reading.columns.named(header);
         let sequence = steps.sequence();
         let mut table = Self {
             rows,
@@ -180,6 +183,7 @@ impl Table {
             sorted: None,
             ended,
             notes,
+            named,
         };
         match sequence {
             Sequence::OldestFirst => {}
@@ -195,6 +199,11 @@ impl Table {
             )),
         }
         Ok(table)
+    }
+
+    /// The fields of a message with the columns that they are read from.
+    pub fn columns(&self) -> Vec<(&'static str, String)> {
+        self.named.clone()
     }
 
     /// What there is to say so far.

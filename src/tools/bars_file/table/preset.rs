@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::super::zone::Zone;
+use crate::market::Zone;
 
 /// A vendor or program whose files are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,9 +5,8 @@ use std::str::FromStr;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime;
 
-use super::super::instant::of_text as time_of_text;
-use super::super::zone::{Unplaced, Zone};
-use crate::market::Timestamp;
+use crate::market::{Timestamp, Unplaced, Zone};
+use crate::wire::time_of_text;
 
 /// `--time-format`: how times are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,11 +150,7 @@ impl TimeReader {
                 detail
             }
         })?;
-        let form = if is_digits(text, at) {
-            Form::Naive
-        } else {
-            Form::Point
-        };
+        let form = Form::Point;
         Ok(Read { at, form })
     }
 
@@ -222,7 +217,12 @@ impl TimeReader {
 
     /// A date and a time of day in the forms that [`time_of_text`] does not know.
     fn date_and_time(&self, text: &str) -> Result<Option<(DateTime, Offset)>, String> {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
         let spaced = match text.split_once('T') {
+            // no epoch of so many digits that begins with a year is between 1980 and 2500
+            None if digits && matches!(text.len(), 12 | 14) && is_near(&text[..4]) => {
+                format!("{} {}", &text[..8], &text[8..])
+            }
             Some((date, time))
                 if date.ends_with(|c: char| c.is_ascii_digit())
                     && time.starts_with(|c: char| c.is_ascii_digit()) =>
@@ -390,14 +390,6 @@ fn place(text: &str, time: DateTime, zone: &Zone) -> Result<Timestamp, String> {
         ),
         Unplaced::OutOfRange => format!("`{text}` is outside the years 1678 to 2261"),
     })
-}
-
-/// Whether a text that is a time is a date and a time of day written as one number.
-fn is_digits(text: &str, at: Timestamp) -> bool {
-    let number = matches!(text.len(), 12 | 14)
-        .then(|| text.parse().ok())
-        .flatten();
-    number.is_some_and(|number| Timestamp::from_epoch(number) != at)
 }
 
 fn words(text: &str) -> Vec<&str> {

@@ -1,0 +1,332 @@
+//! `explain`: how messages are read, and why.
+//!
+//! The decoder and the engine of the agent are asked, nothing else: what is said here is what the
+//! agent does with the same messages, beginning without any series.
+
+mod report;
+mod trace;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::Client;
+use futures_util::StreamExt as _;
+
+use super::bars_file::{BarsFile, LineError, ReadOptions};
+use crate::cli::ExplainArgs;
+use crate::clock;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::market::{BarEvent, Timestamp};
+use crate::ops::logs::complain;
+use crate::wire::{Decoder, Refusal, SubjectParts, SubjectPattern, SubjectRefusal};
+
+use report::{BarEntry, Entry, accepted, does, shown};
+use trace::Facts;
+
+/// Elements of one message whose fields are traced.
+const TRACED: usize = 64;
+
+/// The name of the shape that is read without a dialect.
+const GENERIC: &str = "generic";
+
+/// What a run of `explain` found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// Messages.
+    pub messages: u64,
+    /// Elements that were understood.
+    pub understood: u64,
+    /// Elements that were refused, and lines that are no message.
+    pub refused: u64,
+}
+
+/// Explains messages one after another.
+pub struct Explainer<'a, W: Write> {
+    config: &'a Config,
+    decoder: Decoder,
+    engine: Engine,
+    options: ReadOptions,
+    json: bool,
+    out: &'a mut W,
+    count: Explained,
+}
+
+impl<'a, W: Write> Explainer<'a, W> {
+    /// Writes to `out` what `args` asks for.
+    #[must_use]
+    pub fn new(config: &'a Config, args: &ExplainArgs, out: &'a mut W) -> Self {
+        Self {
+            config,
+            decoder: Decoder::new(config.input.clone()),
+            engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
+            options: args.input.options(config),
+            json: args.json,
+            out,
+            count: Explained::default(),
+        }
+    }
+
+    /// What was found so far.
+    pub const fn count(&self) -> Explained {
+        self.count
+    }
+
+    /// Explains the messages of a file, as if each came on `subject`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the output not be written.
+    pub fn file(&mut self, path: &Path, args: &ExplainArgs) -> Result<(), Error> {
+        let mut file = BarsFile::open(path, args.input.format, self.options.clone())
+            .map_err(|error| Error::Data(error.to_string()))?;
+        let columns = file.columns();
+        loop {
+            let line = file.next();
+            for note in file.notes() {
+                complain(format_args!("{}: {note}", path.display()));
+            }
+            match line {
+                None => return Ok(()),
+                Some(Ok(line)) => {
+                    let subject = args.subject.as_ref().map(SubjectPattern::as_str);
+                    let number = Some(line.number);
+                    self.message(&line.payload, subject, number, columns.as_deref())?;
+                }
+                Some(Err(LineError::Bad {
+                    number,
+                    name,
+                    reason,
+                })) => {
+                    self.count.messages += 1;
+                    self.count.refused += 1;
+                    self.write(&Entry {
+                        message: self.count.messages,
+                        line: Some(number),
+                        subject: None,
+                        element: 1,
+                        dialect: GENERIC,
+                        because: None,
+                        kind: "refused",
+                        bar: None,
+                        reason: Some(name),
+                        detail: Some(reason),
+                        accepted: None,
+                        does: "never sees it: the row makes no message".to_owned(),
+                        shown: String::new(),
+                    })?;
+                }
+                Some(Err(error @ LineError::Read { .. })) => {
+                    return Err(Error::Data(format!("{}: {error}", path.display())));
+                }
+            }
+        }
+    }
+
+    /// Explains the next messages of `subject`, at most so many within so long.
+    ///
+    /// # Errors
+    /// When the subject cannot be subscribed to, or the output not be written.
+    pub async fn live(
+        &mut self,
+        client: &Client,
+        subject: &str,
+        most: u64,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        let mut messages = client
+            .subscribe(subject.to_owned())
+            .await
+            .with_context(|| format!("cannot subscribe to {subject}"))?;
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.count.messages < most {
+            let next = tokio::time::timeout_at(deadline, messages.next()).await;
+            let Ok(Some(message)) = next else {
+                complain(format_args!(
+                    "{} of {most} messages came on {subject} within {} s",
+                    self.count.messages,
+                    limit.as_secs_f64()
+                ));
+                break;
+            };
+            self.message(&message.payload, Some(&message.subject), None, None)?;
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        payload: &[u8],
+        subject: Option<&str>,
+        line: Option<u64>,
+        columns: Option<&[(&'static str, String)]>,
+    ) -> Result<(), Error> {
+        self.count.messages += 1;
+        let parts = self.parts(subject);
+        let now = clock::now();
+        let decoder = self.decoder.clone();
+        let elements = read(&decoder, payload, &parts, now);
+        let spans: Vec<(usize, usize)> = elements.iter().map(|(_, bytes)| *bytes).collect();
+        for (at, (element, (start, end))) in elements.into_iter().enumerate() {
+            let mut entry = Entry {
+                message: self.count.messages,
+                line,
+                subject: subject.map(str::to_owned),
+                element: at + 1,
+                dialect: GENERIC,
+                because: None,
+                kind: "refused",
+                bar: None,
+                reason: None,
+                detail: None,
+                accepted: None,
+                does: String::new(),
+                shown: shown(&payload[start..end]),
+            };
+            match element {
+                Ok(event) if !self.options.covers(event.bar.timestamp) => continue,
+                Ok(event) => {
+                    self.count.understood += 1;
+                    let facts = Facts::of(&event);
+                    let mut fields = match std::str::from_utf8(payload) {
+                        Ok(text) if at < TRACED => trace::sources(
+                            text,
+                            at,
+                            |place| {
+                                let inside =
+                                    |(from, to): &(usize, usize)| (*from..*to).contains(&place);
+                                spans.iter().enumerate().any(|(other, span)| {
+                                    other != at && inside(span) && !inside(&(start, end))
+                                })
+                            },
+                            |bytes| {
+                                let read = read(&decoder, bytes, &parts, now);
+                                let facts = |element: &Result<BarEvent<'_>, _>| {
+                                    element.as_ref().ok().map(Facts::of)
+                                };
+                                read.iter().map(|(element, _)| facts(element)).collect()
+                            },
+                        ),
+                        _ => Default::default(),
+                    };
+                    self.complete(&mut fields, &parts, columns);
+                    entry.because = Some(because(&fields));
+                    entry.kind = "bar";
+                    entry.does = self.take(&event, now);
+                    entry.bar = Some(BarEntry::new(facts, fields));
+                }
+                Err(refusal) => {
+                    self.count.refused += refusal.elements as u64;
+                    entry.reason = Some(refusal.reason.name());
+                    entry.detail = Some(refusal.detail.clone().into_owned());
+                    entry.accepted = Some(accepted(&refusal, self.config.input.default_timeframe));
+                    entry.does = format!(
+                        "refuses it: a dead letter on {}",
+                        self.config.dead_letter_subject
+                    );
+                }
+            }
+            self.write(&entry)?;
+        }
+        Ok(())
+    }
+
+    /// What the subject of a message says, by the first of the configured patterns that it matches.
+    fn parts<'s>(&self, subject: Option<&'s str>) -> Result<SubjectParts<'s>, SubjectRefusal> {
+        let Some(subject) = subject else {
+            return Ok(SubjectParts::default());
+        };
+        let mut patterns = self.config.subjects.iter();
+        match patterns.find(|pattern| pattern.matches(subject)) {
+            Some(pattern) => pattern.parts(subject),
+            None => Ok(SubjectParts::default()),
+        }
+    }
+
+    /// Names the sources that are not in the message: the subject, the settings, the columns.
+    fn complete(
+        &self,
+        fields: &mut std::collections::BTreeMap<&'static str, String>,
+        parts: &Result<SubjectParts<'_>, SubjectRefusal>,
+        columns: Option<&[(&'static str, String)]>,
+    ) {
+        if let Some(columns) = columns {
+            for (field, column) in columns {
+                fields.insert(field, format!("column `{column}`"));
+            }
+            return;
+        }
+        let Ok(parts) = parts else {
+            return;
+        };
+        if !fields.contains_key("symbol") && parts.symbol.is_some() {
+            fields.insert("symbol", "the subject".to_owned());
+        }
+        if !fields.contains_key("timeframe") {
+            let source = if parts.timeframe.is_some() {
+                "the subject"
+            } else {
+                "TECHNICAL_DEFAULT_TIMEFRAME, as nothing names it"
+            };
+            fields.insert("timeframe", source.to_owned());
+        }
+    }
+
+    /// Takes a bar into the engine, as the agent would.
+    fn take(&mut self, event: &BarEvent<'_>, now: Timestamp) -> String {
+        let closed = self.engine.closed_by(event);
+        let mut told = String::new();
+        if let Some(closed) = closed {
+            self.engine.on_bar(&closed, now);
+            "completes the bar before it, ".clone_into(&mut told);
+        }
+        let outcome = self.engine.on_bar(event, now);
+        told + &does(outcome.effect, outcome.begun, outcome.signal.is_some())
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), Error> {
+        let text = if self.json {
+            serde_json::to_string(entry).context("cannot write the answer")?
+        } else {
+            entry.to_string()
+        };
+        match writeln!(self.out, "{text}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error)
+                    .context("cannot write to standard output")
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The elements of a message with the places of their bytes.
+fn read<'p>(
+    decoder: &Decoder,
+    payload: &'p [u8],
+    parts: &'p Result<SubjectParts<'p>, SubjectRefusal>,
+    now: Timestamp,
+) -> Vec<(Result<BarEvent<'p>, Refusal<'p>>, (usize, usize))> {
+    let mut elements = Vec::new();
+    decoder.decode(payload, parts, now, |element, bytes| {
+        let start = (bytes.as_ptr() as usize).saturating_sub(payload.as_ptr() as usize);
+        let end = (start + bytes.len()).min(payload.len());
+        elements.push((element, (start.min(end), end)));
+    });
+    elements
+}
+
+/// How a message in the generic shape is known.
+fn because(fields: &std::collections::BTreeMap<&'static str, String>) -> String {
+    let names: Vec<Cow<'_, str>> = ["timestamp", "open", "high", "low", "close"]
+        .iter()
+        .filter_map(|field| fields.get(field))
+        .map(|name| Cow::Borrowed(name.as_str()))
+        .collect();
+    format!("it has the fields of a bar ({})", names.join(", "))
+}

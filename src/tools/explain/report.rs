@@ -1,0 +1,372 @@
+//! What is said of one element of a message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::trace::Facts;
+use crate::engine::Effect;
+use crate::market::{Finality, Timeframe, Timestamp};
+use crate::wire::{Reason, Refusal, is_on_grid};
+
+/// Bytes of a message that are shown.
+const SHOWN: usize = 120;
+
+/// An element of a message: a bar, or something else.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// The message, counted from 1.
+    pub message: u64,
+    /// Its line in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Its subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The element, counted from 1.
+    pub element: usize,
+    /// The dialect that read it.
+    pub dialect: &'static str,
+    /// How the dialect is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// `bar`, `ignored` or `refused`.
+    pub kind: &'static str,
+    /// The bar.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub bar: Option<BarEntry>,
+    /// Why it is refused, or what it is instead of a bar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What is wrong and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The nearest form that would be taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// What the agent would do with it.
+    pub does: String,
+    /// The beginning of its bytes.
+    #[serde(skip)]
+    pub shown: String,
+}
+
+/// A bar in plain units and UTC.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BarEntry {
+    /// The instrument.
+    pub symbol: String,
+    /// The bar length.
+    pub timeframe: Timeframe,
+    /// When it opened.
+    #[serde(serialize_with = "rfc3339")]
+    pub timestamp: Timestamp,
+    /// First price.
+    pub open: f64,
+    /// Highest price.
+    pub high: f64,
+    /// Lowest price.
+    pub low: f64,
+    /// Last price.
+    pub close: f64,
+    /// Traded volume.
+    pub volume: f64,
+    /// Whether it is complete.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// Whether it revises one that was sent before.
+    pub revises: bool,
+    /// Whether its time is one at which a bar of its timeframe may begin.
+    pub on_grid: bool,
+    /// Who sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The name that each field was found under.
+    pub fields: BTreeMap<&'static str, String>,
+    /// When it is complete, in words.
+    #[serde(skip)]
+    pub completeness: &'static str,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form that `serialize_with` asks for
+fn rfc3339<S: serde::Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    time.serialize_rfc3339(to)
+}
+
+impl BarEntry {
+    pub(super) fn new(facts: Facts, fields: BTreeMap<&'static str, String>) -> Self {
+        let [open, high, low, close] = facts.prices;
+        Self {
+            symbol: facts.symbol,
+            timeframe: facts.timeframe,
+            timestamp: facts.timestamp,
+            open,
+            high,
+            low,
+            close,
+            volume: facts.volume,
+            is_final: facts.finality.is_final(),
+            on_grid: is_on_grid(facts.timestamp, facts.timeframe),
+            revises: facts.finality == Finality::Revised,
+            source: facts.source,
+            fields,
+            completeness: match facts.finality {
+                Finality::Final => "complete",
+                Finality::Revised => "complete, and revises one that was sent before",
+                Finality::History => "complete, one of a snapshot",
+                Finality::Forming => "forming, until one comes that is marked as complete",
+                Finality::UntilNext => "forming, until the next one comes",
+            },
+        }
+    }
+}
+
+/// What the agent does with a bar that had this effect on its series.
+pub(super) fn does(effect: Effect, begun: bool, signal: bool) -> String {
+    let told = match effect {
+        Effect::Appended if begun => "begins its series with it",
+        Effect::Appended => "appends it to its series",
+        Effect::Corrected => "replaces the bar of the same time",
+        Effect::Duplicate => "ignores it, as the series has the same bar already",
+        Effect::Forming => {
+            "computes a provisional signal and keeps nothing, until the bar is complete"
+        }
+        Effect::Refused(refusal) => return format!("refuses it: {refusal}"),
+    };
+    let signal = if signal {
+        ", and publishes a signal"
+    } else {
+        ""
+    };
+    format!("{told}{signal}")
+}
+
+/// The form that would be taken in place of a refused element, with what can be kept of it.
+pub(super) fn accepted(refusal: &Refusal<'_>, timeframe: Timeframe) -> String {
+    let given: BTreeMap<String, Value> =
+        serde_json::from_slice(refusal.payload).unwrap_or_default();
+    let blamed = |name: &str| refusal.detail.contains(&format!("`{name}`"));
+    let keep = |names: &[&str], is: fn(&Value) -> bool, otherwise: Value| {
+        let known = given.iter().find(|(key, value)| {
+            let named = names.iter().any(|name| name.eq_ignore_ascii_case(key));
+            named && is(value) && !blamed(key)
+        });
+        known.map_or(otherwise, |(_, value)| value.clone())
+    };
+    let number = |value: &Value| {
+        let text = value
+            .as_str()
+            .map(str::to_owned)
+            .unwrap_or_else(|| value.to_string());
+        text.parse::<f64>()
+            .is_ok_and(|number| number.is_finite() && number > 0.0)
+    };
+    let time = |value: &Value| value.is_string() || value.is_number();
+    let symbol = refusal
+        .symbol
+        .as_deref()
+        .filter(|_| refusal.reason != Reason::BadSymbol);
+    let example = |text: &str| Value::from(text);
+    let mut form = serde_json::Map::new();
+    form.insert("symbol".to_owned(), example(symbol.unwrap_or("AAPL")));
+    let named = keep(
+        &["timeframe", "tf", "interval", "i"],
+        Value::is_string,
+        example(&timeframe.to_string()),
+    );
+    form.insert("timeframe".to_owned(), named);
+    let spoiled = matches!(refusal.reason, Reason::BadTimestamp | Reason::Future);
+    let stamp = example("2026-01-31T14:30:00Z");
+    let stamp = if spoiled {
+        stamp
+    } else {
+        keep(&["timestamp", "start", "t", "ts", "time"], time, stamp)
+    };
+    form.insert("timestamp".to_owned(), stamp);
+    for (name, price) in prices(refusal.reason, |names| keep(names, number, Value::Null)) {
+        form.insert(name.to_owned(), price);
+    }
+    let volume = keep(&["volume", "vol", "v"], number, Value::from(1_000));
+    form.insert("volume".to_owned(), volume);
+    let order = [
+        "symbol",
+        "timeframe",
+        "timestamp",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+    ];
+    let fields = order.map(|name| format!("\"{name}\":{}", form[name]));
+    format!("{{{}}}", fields.join(","))
+}
+
+/// Four prices of which the second is the highest and the third the lowest: those that are given,
+/// where they are good.
+fn prices(reason: Reason, given: impl Fn(&[&str]) -> Value) -> [(&'static str, Value); 4] {
+    let names = [
+        ["open", "open_price", "o"],
+        ["high", "high_price", "h"],
+        ["low", "low_price", "l"],
+        ["close", "close_price", "c"],
+    ];
+    let mut prices = names.map(|names| (names[0], given(&names)));
+    let value =
+        |price: &Value| -> Option<f64> { price.as_f64().or_else(|| price.as_str()?.parse().ok()) };
+    let known: Vec<Value> = prices
+        .iter()
+        .map(|(_, price)| price.clone())
+        .filter(|price| !price.is_null())
+        .collect();
+    let by = |a: &&Value, b: &&Value| {
+        value(a)
+            .partial_cmp(&value(b))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    };
+    let (highest, lowest) = (known.iter().max_by(by), known.iter().min_by(by));
+    for (name, price) in &mut prices {
+        if price.is_null() {
+            let near = if *name == "low" { lowest } else { highest };
+            *price = near.cloned().unwrap_or(Value::Null);
+        }
+    }
+    let [open, high, low, close] = prices.each_ref().map(|(_, price)| value(price));
+    let fits = high >= open && high >= close && low <= open && low <= close && low.is_some();
+    if fits && reason != Reason::BadRange {
+        return prices;
+    }
+    [
+        ("open", 10.0),
+        ("high", 12.0),
+        ("low", 9.0),
+        ("close", 11.0),
+    ]
+    .map(|(name, price)| (name, Value::from(price)))
+}
+
+/// The beginning of a message.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {}", self.message)?;
+        if let Some(line) = self.line {
+            write!(f, " (line {line})")?;
+        }
+        if let Some(subject) = &self.subject {
+            write!(f, " on {subject}")?;
+        }
+        writeln!(f, ", element {}: {}", self.element, self.shown)?;
+        write!(f, "  dialect    {}", self.dialect)?;
+        match &self.because {
+            Some(because) => writeln!(f, ": {because}")?,
+            None => writeln!(f)?,
+        }
+        if let Some(bar) = &self.bar {
+            bar.fmt(f)?;
+        }
+        if let Some(reason) = self.reason {
+            writeln!(f, "  {:<10} {reason}", self.kind)?;
+        }
+        if let Some(detail) = &self.detail {
+            writeln!(f, "  because    {detail}")?;
+        }
+        writeln!(f, "  the agent  {}", self.does)?;
+        if let Some(accepted) = &self.accepted {
+            writeln!(f, "  would take {accepted}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BarEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = [
+            ("symbol", self.symbol.clone()),
+            ("timeframe", self.timeframe.to_string()),
+            ("timestamp", self.timestamp.to_string()),
+            ("open", self.open.to_string()),
+            ("high", self.high.to_string()),
+            ("low", self.low.to_string()),
+            ("close", self.close.to_string()),
+            ("volume", self.volume.to_string()),
+            ("final", self.completeness.to_owned()),
+        ];
+        for (name, value) in values {
+            match self.fields.get(name) {
+                Some(found) => writeln!(f, "  {name:<10} {value:<24} from {found}")?,
+                None => writeln!(f, "  {name:<10} {value}")?,
+            }
+        }
+        let grid = if self.on_grid { "on" } else { "not on" };
+        writeln!(f, "  {:<10} {grid} that of {}", "grid", self.timeframe)?;
+        if let Some(source) = &self.source {
+            writeln!(f, "  {:<10} {source}", "source")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accepted_form_keeps_what_is_good() {
+        let refusal = |payload: &'static str, reason, detail: &'static str| Refusal {
+            reason,
+            detail: detail.into(),
+            payload: payload.as_bytes(),
+            elements: 1,
+            symbol: Some("BTC".into()),
+        };
+        let form = |refusal: Refusal<'static>| accepted(&refusal, Timeframe::MINUTE);
+        assert_eq!(
+            form(refusal(
+                r#"{"s":"BTC","t":1704067200,"o":5,"h":6,"l":5,"c":-1}"#,
+                Reason::BadPrice,
+                "`c` is -1"
+            )),
+            r#"{"symbol":"BTC","timeframe":"1m","timestamp":1704067200,"open":5,"high":6,"low":5,"close":6,"volume":1000}"#
+        );
+        assert_eq!(
+            form(refusal("nonsense", Reason::NotJson, "no JSON")),
+            r#"{"symbol":"BTC","timeframe":"1m","timestamp":"2026-01-31T14:30:00Z","open":10.0,"high":12.0,"low":9.0,"close":11.0,"volume":1000}"#
+        );
+        let late = refusal(
+            r#"{"t":"x","tf":"5m","o":1}"#,
+            Reason::BadTimestamp,
+            "`t`: `x` is no timestamp",
+        );
+        assert!(
+            form(late).contains(r#""timeframe":"5m","timestamp":"2026-01-31T14:30:00Z","open":1,"#)
+        );
+    }
+
+    #[test]
+    fn what_the_agent_does_is_said_in_words() {
+        assert_eq!(
+            does(Effect::Appended, true, false),
+            "begins its series with it"
+        );
+        assert_eq!(
+            does(Effect::Appended, false, true),
+            "appends it to its series, and publishes a signal"
+        );
+        let newest = Timestamp::from_nanos(0);
+        let late = Effect::Refused(crate::engine::Refusal::Late { newest });
+        assert!(does(late, false, false).starts_with("refuses it: bar is earlier"));
+        assert_eq!(shown(b"{\n  \"a\":  1 }"), "{ \"a\": 1 }");
+        assert_eq!(shown("é".repeat(500).as_bytes()).chars().count(), SHOWN + 1);
+    }
+}

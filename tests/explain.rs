@@ -1,0 +1,275 @@
+//! `explain` as a user meets it: messages from files, from standard input and from a live subject.
+
+mod common;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use common::{NatsServer, publish};
+
+fn command(arguments: &[&str], variables: &[(&str, &str)], dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"));
+    command
+        .arg("explain")
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn explain(text: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command(arguments, variables, dir.path()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+/// The entries of `explain --json`, with the exit code.
+fn entries(
+    text: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, Vec<Value>) {
+    let output = explain(text, &[&["--json"][..], arguments].concat(), variables);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let entries = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    (output.status.code(), entries.collect())
+}
+
+#[test]
+fn a_bar_is_told_field_by_field_with_the_name_it_was_found_under() {
+    let bar = r#"{"s":"BTC/USD","tf":"5m","t":1704067200000,"o":"42000.5","h":42100,"l":41950,"c":42050,"v":1.5,"n":3}"#;
+    let (code, found) = entries(bar, &["-"], &[]);
+    assert_eq!((code, found.len()), (Some(0), 1));
+    let entry = &found[0];
+    let expected: [(&str, Value); 14] = [
+        ("on_grid", true.into()),
+        ("kind", "bar".into()),
+        ("symbol", "BTC/USD".into()),
+        ("timeframe", "5m".into()),
+        ("timestamp", "2024-01-01T00:00:00Z".into()),
+        ("open", 42_000.5.into()),
+        ("high", 42_100.0.into()),
+        ("low", 41_950.0.into()),
+        ("close", 42_050.0.into()),
+        ("volume", 1.5.into()),
+        ("final", true.into()),
+        ("revises", false.into()),
+        ("line", 1.into()),
+        ("dialect", "generic".into()),
+    ];
+    for (name, expected) in expected {
+        assert_eq!(entry[name], expected, "{name}: {entry}");
+    }
+    let fields = serde_json::json!({
+        "symbol": "s", "timeframe": "tf", "timestamp": "t", "open": "o", "high": "h", "low": "l",
+        "close": "c", "volume": "v",
+    });
+    assert_eq!(entry["fields"], fields);
+    assert_eq!(entry["does"], "begins its series with it");
+    assert_eq!(entry.get("reason"), None);
+
+    let output = explain(bar, &[], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in [
+        "message 1 (line 1), element 1",
+        "timestamp  2024-01-01T00:00:00Z",
+        "from t\n",
+        "complete",
+        "the agent  begins its series",
+    ] {
+        assert!(text.contains(words), "`{words}` is missing in {text}");
+    }
+}
+
+#[test]
+fn what_the_agent_does_follows_from_the_messages_before() {
+    let bar = |minute: u32, close: f64, more: &str| {
+        let time = 1_704_067_200 + 60 * minute;
+        format!(
+            r#"{{"symbol":"A","timeframe":"1m","timestamp":{time},"open":1,"high":3,"low":1,"close":{close}{more}}}"#
+        )
+    };
+    let messages = [
+        bar(0, 1.0, ""),
+        bar(1, 1.0, ""),
+        bar(1, 1.0, ""),
+        bar(1, 2.0, ""),
+        bar(2, 2.0, r#","final":false"#),
+        bar(0, 1.0, ""),
+    ];
+    let (code, found) = entries(
+        &messages.join("\n"),
+        &[],
+        &[("TECHNICAL_MIN_BARS_REQUIRED", "2")],
+    );
+    assert_eq!(code, Some(0));
+    let does: Vec<&str> = found
+        .iter()
+        .map(|entry| entry["does"].as_str().unwrap())
+        .collect();
+    assert_eq!(does[0], "begins its series with it");
+    assert_eq!(does[1], "appends it to its series, and publishes a signal");
+    assert!(does[2].starts_with("ignores it"), "{does:?}");
+    assert_eq!(
+        does[3],
+        "replaces the bar of the same time, and publishes a signal"
+    );
+    assert!(
+        does[4].starts_with("computes a provisional signal"),
+        "{does:?}"
+    );
+    assert!(
+        does[5].starts_with("refuses it: bar is earlier"),
+        "{does:?}"
+    );
+    assert_eq!(found[4]["final"], false);
+    assert_eq!(found[4]["fields"]["final"], "final");
+}
+
+#[test]
+fn a_refusal_names_its_reason_and_the_nearest_form_that_is_taken() {
+    let bad = r#"{"symbol":"A","timeframe":"1m","timestamp":1704067200,"open":1,"high":2,"low":1,"close":-2}"#;
+    let (code, found) = entries(&format!("{bad}\nnonsense\n"), &[], &[]);
+    assert_eq!((code, found.len()), (Some(65), 2));
+    assert_eq!(found[0]["kind"], "refused");
+    assert_eq!(found[0]["reason"], "bad_price");
+    assert_eq!(found[0]["dialect"], "generic");
+    assert!(
+        found[0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`close` is -2")
+    );
+    assert!(
+        found[0]["does"]
+            .as_str()
+            .unwrap()
+            .contains("dead.technical")
+    );
+    assert_eq!(found[1]["reason"], "not_json");
+    // what is offered is taken
+    for entry in &found {
+        let accepted = entry["accepted"].as_str().unwrap();
+        let (code, again) = entries(accepted, &[], &[]);
+        assert_eq!(
+            (code, &again[0]["kind"]),
+            (Some(0), &"bar".into()),
+            "{accepted}"
+        );
+    }
+    let (code, found) = entries("", &[], &[]);
+    assert_eq!((code, found.len()), (Some(65), 0));
+}
+
+#[test]
+fn the_subject_and_the_settings_are_named_where_the_message_is_silent() {
+    let bar = r#"{"t":1704067200,"o":1,"h":2,"l":1,"c":2}"#;
+    let (code, found) = entries(
+        bar,
+        &["-", "--subject", "raw.market_data.price.BRK%2EB.1d"],
+        &[],
+    );
+    assert_eq!(code, Some(0), "{found:?}");
+    assert_eq!(found[0]["symbol"], "BRK.B");
+    assert_eq!(found[0]["timeframe"], "1d");
+    assert_eq!(found[0]["fields"]["symbol"], "the subject");
+    assert_eq!(found[0]["fields"]["timeframe"], "the subject");
+    let named = bar.replace('{', r#"{"s":"A","#);
+    let (_, found) = entries(&named, &["-"], &[("TECHNICAL_DEFAULT_TIMEFRAME", "1h")]);
+    assert_eq!(found[0]["timeframe"], "1h");
+    let source = found[0]["fields"]["timeframe"].as_str().unwrap();
+    assert!(
+        source.starts_with("TECHNICAL_DEFAULT_TIMEFRAME"),
+        "{source}"
+    );
+    let (code, found) = entries(&named, &["-", "--subject", "raw.market_data.price.B"], &[]);
+    assert_eq!(code, Some(65));
+    assert_eq!(found[0]["reason"], "mismatch");
+}
+
+#[test]
+fn a_table_is_told_by_its_columns() {
+    let table = "Date;Eröffnung;Hoch;Tief;Schlusskurs;Volumen\n02.01.2024;1,5;2,5;1;2;7\n03.01.2024;2;2,5;x;2;7\n";
+    let output = explain(table, &["--symbol", "X", "--json"], &[]);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(found[0]["timestamp"], "2024-01-02T00:00:00Z");
+    assert_eq!(found[0]["fields"]["open"], "column `Eröffnung`");
+    assert_eq!(found[0]["fields"]["timestamp"], "column `Date`");
+    assert_eq!(found[1]["line"], 3);
+    assert_eq!(found[1]["reason"], "bad_number");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("decimal comma") && said.contains("the timeframe is 1d"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_next_messages_of_a_live_subject_are_explained() {
+    let server = NatsServer::plain();
+    let url = server.url();
+    let client = async_nats::connect(&url).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [("NATS_URL", url.as_str())];
+    let arguments = [
+        "--subject",
+        "raw.>",
+        "--count",
+        "2",
+        "--timeout",
+        "60",
+        "--json",
+    ];
+    let mut child = command(&arguments, &variables, dir.path()).spawn().unwrap();
+    // it is there once it has taken its two messages
+    let bar = r#"{"t":1704067200,"o":1,"h":2,"l":1,"c":2}"#;
+    let mut sent = 0;
+    loop {
+        publish(&client, "raw.market_data.price.A.1d", bar).await;
+        sent += 1;
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        assert!(sent < 600, "nothing was explained");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0]["subject"], "raw.market_data.price.A.1d");
+    assert_eq!(found[0]["symbol"], "A");
+    assert_eq!(found[0]["timeframe"], "1d");
+
+    // nobody sends: it ends, and says so
+    let arguments = ["--subject", "silent.>", "--timeout", "0.2"];
+    let child = command(&arguments, &variables, dir.path()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("0 of 10 messages")
+    );
+}
