@@ -194,6 +194,7 @@ fn state(series: &[Vec<Bar>], indicators: &str) -> Vec<SeriesSnapshot> {
                 timeframe: Timeframe::MINUTE,
                 bar: *bar,
                 finality: Finality::Final,
+                adjusted: false,
                 source: None,
             };
             now += 12_345_678;

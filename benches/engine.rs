@@ -79,6 +79,7 @@ fn event(symbol: &str, bar: Bar, is_final: bool) -> BarEvent<'_> {
         } else {
             Finality::Forming
         },
+        adjusted: false,
         source: Some(Cow::Borrowed("synthetic")),
     }
 }

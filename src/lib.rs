@@ -29,7 +29,7 @@
 //!     open: 10.0, high: 12.0, low: 9.0, close: 11.0, volume: 500.0,
 //! };
 //! let event = BarEvent {
-//!     symbol: "AAPL".into(), timeframe: Timeframe::DAY, bar, finality: Finality::Final, source: None,
+//!     symbol: "AAPL".into(), timeframe: Timeframe::DAY, bar, finality: Finality::Final, adjusted: false, source: None,
 //! };
 //! let outcome = engine.on_bar(&event, Timestamp::from_epoch(1_700_086_400));
 //! assert_eq!(outcome.signal.unwrap().close, 11.0);

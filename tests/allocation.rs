@@ -53,6 +53,7 @@ fn event(bar: Bar, is_final: bool) -> BarEvent<'static> {
         } else {
             Finality::Forming
         },
+        adjusted: false,
         source: Some(Cow::Borrowed("synthetic")),
     }
 }

@@ -51,6 +51,7 @@ fn add(engine: &mut Engine, symbol: &str, timeframe: Timeframe, minute: u32, pri
             volume: f64::from(minute),
         },
         finality: Finality::Final,
+        adjusted: false,
         source: None,
     };
     let _ = engine.on_bar(&event, timestamp);

@@ -337,6 +337,9 @@ impl Intake {
             Effect::Appended | Effect::Forming => {}
         }
         self.local.bars_received.inc();
+        if event.adjusted {
+            self.local.bars_adjusted.inc();
+        }
         let opened = event.bar.timestamp.nanos().div_euclid(1_000_000_000);
         self.newest = self.newest.max(opened);
         self.last_processed = Some(envelope.arrival.now);

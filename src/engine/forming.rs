@@ -93,6 +93,7 @@ impl Engine {
             timeframe: event.timeframe,
             bar: held.bar,
             finality: Finality::Final,
+            adjusted: false,
             source: held
                 .source
                 .as_deref()

@@ -31,6 +31,7 @@ fn bar(symbol: &'static str, n: i64, close: f64) -> BarEvent<'static> {
             volume: 100.0,
         },
         finality: Finality::Final,
+        adjusted: false,
         source: None,
     }
 }

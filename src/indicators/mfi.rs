@@ -32,7 +32,8 @@ pub const TRADINGVIEW: Entry = Entry::new(
 ///
 /// First value at bar `n`. Windowed. Prices equal to 1e-14 count for neither; no flow at all
 /// gives 0. Source: TA-Lib `MFI` (0.8). TradingView's `ta.mfi` starts at bar `n − 1`, with
-/// bar 0 in both sums, calls prices equal to 1e-10 and says 100 when nothing fell.
+/// bar 0 in both sums, calls prices equal to 1e-10 and says 100 when nothing fell. None where a
+/// typical price is not above zero.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Mfi {
     period: usize,
@@ -67,7 +68,7 @@ impl Next<Bars<'_>> for Mfi {
         let n = self.period;
         let (bars, mut rose, mut fell) = match bars.tail(n + 1) {
             Some(bars) => (bars, 0.0, 0.0),
-            None if self.tradingview && bars.len() == n => {
+            None if self.tradingview && bars.len() == n && bars.typical(0) > 0.0 => {
                 let flow = bars.typical(0) * bars.volume[0];
                 (bars, flow, flow)
             }
@@ -76,6 +77,9 @@ impl Next<Bars<'_>> for Mfi {
         let mut before = bars.typical(0);
         for i in 1..bars.len() {
             let price = bars.typical(i);
+            if price <= 0.0 {
+                return None;
+            }
             let change = price - before;
             let equal = if self.tradingview {
                 1e-10

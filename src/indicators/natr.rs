@@ -17,7 +17,7 @@ pub const TALIB: Entry = Entry::new(
 )
 .fading(|p| 15 * p.bars(0));
 
-/// `100 · ATR / close`, in percent.
+/// `100 · ATR / close`, in percent; none where the close is not above zero.
 ///
 /// Seed and first value as [`Atr`]: bar `n`. Source: TA-Lib `NATR`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -41,7 +41,8 @@ impl Next<Bars<'_>> for Natr {
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
         let atr = self.atr.next(bars)?;
-        Some(atr / bars.bar().close * 100.0)
+        let close = bars.bar().close;
+        (close > 0.0).then(|| atr / close * 100.0)
     }
 }
 

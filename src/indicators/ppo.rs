@@ -19,7 +19,7 @@ pub const TALIB: Entry = Entry::new(
 .fading(|p| 11 * p.bars(1))
 .checked(fast_before_slow);
 
-/// `100 · (EMA(fast) − EMA(slow)) / EMA(slow)` of the close, in percent.
+/// `100 · (EMA(fast) − EMA(slow)) / EMA(slow)` of the close, in percent; none where the slow one is not above zero.
 ///
 /// Each average is seeded with the mean of its own first closes; first value at bar `slow − 1`. Source: TA-Lib `PPO` with EMAs,
 /// its default since 0.8.
@@ -48,7 +48,7 @@ impl Next<Bars<'_>> for Ppo {
         let close = bars.bar().close;
         let (fast, slow) = (self.fast.push(close), self.slow.push(close));
         let (fast, slow) = fast.zip(slow)?;
-        Some(100.0 * ((fast - slow) / slow))
+        (slow > 0.0).then(|| 100.0 * ((fast - slow) / slow))
     }
 }
 

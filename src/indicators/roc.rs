@@ -16,7 +16,7 @@ pub const TALIB: Entry = Entry::new(
     |p| Roc::new(p.bars(0)).into(),
 );
 
-/// `100 · (close / close₋ₙ − 1)`, in percent.
+/// `100 · (close / close₋ₙ − 1)`, in percent; none where the earlier close is not above zero.
 ///
 /// First value at bar `n`. Windowed. Source: TA-Lib `ROC`, TradingView `ta.roc`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -37,8 +37,8 @@ impl Next<Bars<'_>> for Roc {
 
     #[inline]
     fn next(&mut self, bars: Bars<'_>) -> Self::Output {
-        last(bars.close, self.period + 1)
-            .map(|closes| 100.0 * (closes[self.period] / closes[0] - 1.0))
+        let closes = last(bars.close, self.period + 1)?;
+        (closes[0] > 0.0).then(|| 100.0 * (closes[self.period] / closes[0] - 1.0))
     }
 }
 

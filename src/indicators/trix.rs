@@ -18,7 +18,8 @@ pub const TALIB: Entry = Entry::new(
 )
 .fading(|p| 14 * p.bars(0));
 
-/// `100 · (E₃ / E₃₋₁ − 1)` with `E₃` the EMA of the EMA of the EMA, in percent.
+/// `100 · (E₃ / E₃₋₁ − 1)` with `E₃` the EMA of the EMA of the EMA, in percent;
+/// none where the one before is not above zero.
 ///
 /// Each average is seeded with the mean of its own first `n` inputs; first value at bar
 /// `3·(n − 1) + 1`. Source: TA-Lib `TRIX`.
@@ -53,7 +54,7 @@ impl Next<Bars<'_>> for Trix {
         let second = self.second.push(first)?;
         let third = self.third.push(second)?;
         let before = self.before.replace(third)?;
-        Some((third / before - 1.0) * 100.0)
+        (before > 0.0).then(|| (third / before - 1.0) * 100.0)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct BarEvent<'a> {
     pub bar: Bar,
     /// Whether the bar is complete.
     pub finality: Finality,
+    /// Whether its high or low was widened to a price that lies outside by no more than rounding.
+    pub adjusted: bool,
     /// Who sent it, carried through to the signal.
     pub source: Option<Cow<'a, str>>,
 }

@@ -239,18 +239,7 @@ impl Decoder {
         let open = values::price(fields, Field::Open, rules.prices)?;
         let high = values::price(fields, Field::High, rules.prices)?;
         let low = values::price(fields, Field::Low, rules.prices)?;
-        if high < open.max(close) {
-            let detail = format!(
-                "`high` is {high}, below `open` {open} or `close` {close}; it must be the highest"
-            );
-            return Err(Fault::new(Reason::BadRange, detail));
-        }
-        if low > open.min(close) {
-            let detail = format!(
-                "`low` is {low}, above `open` {open} or `close` {close}; it must be the lowest"
-            );
-            return Err(Fault::new(Reason::BadRange, detail));
-        }
+        let (high, low, adjusted) = values::range(open, high, low, close)?;
         fields.settle_volume(symbol);
         let bar = Bar {
             timestamp,
@@ -265,6 +254,7 @@ impl Decoder {
             timeframe,
             bar,
             finality: values::finality(fields, rules.final_rule)?,
+            adjusted,
             source: values::source(fields)?,
         })
     }

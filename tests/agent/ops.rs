@@ -21,6 +21,7 @@ const METRICS: &[&str] = &[
     "technical_bars_rejected_total{reason=\"late\"}",
     "technical_bars_rejected_total{reason=\"poison\"}",
     "technical_bars_duplicate_total",
+    "technical_bars_adjusted_total",
     "technical_bars_corrected_total",
     "technical_bar_gaps_total",
     "technical_signals_published_total",

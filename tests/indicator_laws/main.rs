@@ -45,6 +45,42 @@ fn the_first_value_is_at_the_bar_that_the_catalogue_says() {
     }
 }
 
+/// Prices of zero and below are prices where they are allowed. An indicator that has no value for
+/// them says so, and has one again when they are over.
+#[test]
+fn prices_of_any_sign_give_finite_values_or_none() {
+    for (seed, by) in [(3, 100.0), (5, 99.5), (7, 150.0)] {
+        let series = Series::walk(seed, 3_000).lowered(400, by);
+        let low = &series.closes()[..400];
+        assert!(low.iter().any(|close| *close <= 0.0));
+        for spec in specs() {
+            let (mut instance, mut out) = (spec.build(), outputs(&spec));
+            for last in 0..series.len() {
+                instance.update(series.window(last, spec.look_back()), &mut out);
+                assert!(
+                    out.iter().all(|x| !x.is_infinite()),
+                    "{spec:?} at bar {last}: {out:?}"
+                );
+            }
+            assert!(out.iter().any(|x| x.is_finite()), "{spec:?}: {out:?}");
+        }
+    }
+}
+
+/// Where what an indicator divides by is not above zero, it has no value.
+#[test]
+fn what_divides_by_a_price_has_no_value_for_one_that_is_not_above_zero() {
+    let series = Series::walk(3, 300).lowered(300, 150.0);
+    for name in ["natr", "roc", "ppo", "trix", "mfi", "mfi@tv"] {
+        let spec = parse(name).unwrap().remove(0);
+        let (mut instance, mut out) = (spec.build(), outputs(&spec));
+        for last in 0..series.len() {
+            instance.update(series.window(last, spec.look_back()), &mut out);
+            assert!(out.iter().all(|x| x.is_nan()), "{name}: {out:?}");
+        }
+    }
+}
+
 /// The look-back is what an indicator may be shown: more must not change a bit.
 #[test]
 fn the_look_back_is_all_that_is_read() {

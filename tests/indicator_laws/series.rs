@@ -98,6 +98,26 @@ impl Series {
         }
     }
 
+    /// The same bars, the first `bars` of them with prices that are lower by `by`.
+    pub fn lowered(mut self, bars: usize, by: f64) -> Self {
+        let cent = |x: f64| (x * 100.0).round() / 100.0;
+        for column in [
+            &mut self.open,
+            &mut self.high,
+            &mut self.low,
+            &mut self.close,
+        ] {
+            for price in &mut column[..bars] {
+                *price = cent(*price - by);
+            }
+        }
+        self
+    }
+
+    pub fn closes(&self) -> &[f64] {
+        &self.close
+    }
+
     pub fn len(&self) -> usize {
         self.close.len()
     }

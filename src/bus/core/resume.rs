@@ -102,6 +102,7 @@ mod tests {
                 volume: 0.0,
             },
             finality: Finality::Final,
+            adjusted: false,
             source: None,
         }
     }

@@ -20,6 +20,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_bars_owned_total", "counter"),
     ("technical_bars_rejected_total", "counter"),
     ("technical_bars_duplicate_total", "counter"),
+    ("technical_bars_adjusted_total", "counter"),
     ("technical_bars_corrected_total", "counter"),
     ("technical_bar_gaps_total", "counter"),
     ("technical_signals_published_total", "counter"),

@@ -335,6 +335,45 @@ fn prices_of_zero_and_below_are_taken_where_they_are_allowed() {
 }
 
 #[test]
+fn a_close_outside_by_rounding_widens_high_or_low_and_one_further_out_does_not() {
+    let bar = |high: f64, low: f64| {
+        format!(r#"{{"s":"A","t":1700000100,"o":10,"h":{high:?},"l":{low:?},"c":10}}"#)
+    };
+    let below = |ulps: u64| f64::from_bits(10_f64.to_bits() - ulps);
+    let above = |ulps: u64| f64::from_bits(10_f64.to_bits() + ulps);
+    for (high, low, expected) in [
+        (10.0, 10.0, Some(false)),
+        (below(1), 9.0, Some(true)),
+        (below(4), 9.0, Some(true)),
+        (below(5), 9.0, None),
+        (11.0, above(1), Some(true)),
+        (11.0, above(4), Some(true)),
+        (11.0, above(5), None),
+        (below(1), above(1), Some(true)),
+        (9.99, 9.0, None),
+    ] {
+        let text = bar(high, low);
+        match (one(&text), expected) {
+            (Ok(event), Some(adjusted)) => {
+                assert_eq!(event.adjusted, adjusted, "{text}");
+                assert_eq!(event.bar.high.to_bits(), high.max(10.0).to_bits(), "{text}");
+                assert_eq!(event.bar.low.to_bits(), low.min(10.0).to_bits(), "{text}");
+            }
+            (Err(refusal), None) => assert_eq!(refusal.reason, Reason::BadRange, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    let any = |rules: &mut InputRules| rules.prices = PriceRule::Any;
+    let text = format!(
+        r#"{{"s":"A","t":1700000100,"o":-10,"h":{:?},"l":-11,"c":-10}}"#,
+        -above(1)
+    );
+    let event = one_by(any, &text).unwrap();
+    assert!(event.adjusted);
+    assert_eq!(event.bar.high.to_bits(), (-10_f64).to_bits());
+}
+
+#[test]
 fn a_volume_of_minus_one_is_none() {
     for json in ["-1", "-1.0", "\"-1\""] {
         assert_eq!(one(&with("volume", json)).unwrap().bar.volume.to_bits(), 0);
@@ -715,6 +754,7 @@ prop_compose! {
             timeframe: timeframe.parse().unwrap(),
             bar: Bar { timestamp, open, high, low, close, volume },
             finality: if is_final { Finality::Final } else { Finality::Forming },
+            adjusted: false,
             source: source.map(Cow::Owned),
         }
     }

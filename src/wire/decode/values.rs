@@ -16,6 +16,10 @@ const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
 /// stands, and as it comes out of the conversion.
 const UNDEFINED: [f64; 2] = [9_223_372_036_854_775_807.0, 9_223_372_036.854_776];
 
+/// Doubles that an open or close may lie outside of high and low: prices that are multiplied by the
+/// factors of splits and dividends are rounded one by one.
+const ROUNDING: u64 = 4;
+
 /// What some sources write where there is no volume.
 const NO_VOLUME: f64 = -1.0;
 
@@ -301,6 +305,37 @@ pub(super) fn price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Resul
         // -0.0 is the same price and must not make a correction of a duplicate
         _ => Ok(price + 0.0),
     }
+}
+
+/// The high and low of a bar, and whether one was widened to an open or close that lies outside by
+/// no more than the rounding of adjusted prices.
+pub(super) fn range(open: f64, high: f64, low: f64, close: f64) -> Result<(f64, f64, bool), Fault> {
+    let (top, bottom) = (open.max(close), open.min(close));
+    if high < top && !is_rounding(high, top) {
+        let detail = format!(
+            "`high` is {high}, below `open` {open} or `close` {close}; it must be the highest"
+        );
+        return Err(Fault::new(Reason::BadRange, detail));
+    }
+    if low > bottom && !is_rounding(low, bottom) {
+        let detail = format!(
+            "`low` is {low}, above `open` {open} or `close` {close}; it must be the lowest"
+        );
+        return Err(Fault::new(Reason::BadRange, detail));
+    }
+    let adjusted = high < top || low > bottom;
+    Ok((high.max(top), low.min(bottom), adjusted))
+}
+
+/// Whether two prices are at most [`ROUNDING`] doubles apart.
+#[cold]
+fn is_rounding(a: f64, b: f64) -> bool {
+    // in the order of the numbers they stand for
+    let place = |price: f64| {
+        let bits = price.to_bits().cast_signed();
+        if bits < 0 { i64::MIN - bits } else { bits }
+    };
+    place(a).abs_diff(place(b)) <= ROUNDING
 }
 
 /// A volume, of which -1 says that there is none.

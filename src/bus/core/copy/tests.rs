@@ -29,6 +29,7 @@ fn filled(symbols: usize) -> Engine {
                     volume: 5.0,
                 },
                 finality: Finality::Final,
+                adjusted: false,
                 source: None,
             };
             let _ = engine.on_bar(&event, Timestamp::from_nanos(0));
@@ -118,6 +119,7 @@ fn forming_bars_arrive_with_their_series() {
             volume: 1.0,
         },
         finality: Finality::UntilNext,
+        adjusted: false,
         source: Some("x".into()),
     };
     let mut symbols: Vec<&'static str> = from

@@ -16,6 +16,7 @@ fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
             volume: 100.0,
         },
         finality: Finality::Final,
+        adjusted: false,
         source: None,
     }
 }
