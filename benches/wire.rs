@@ -13,6 +13,7 @@ use technical_analysis_agent::wire::{
 
 const NATIVE: &str = r#"{"symbol":"BTCUSDT","timeframe":"1m","timestamp":"2026-01-31T14:30:00Z","open":67123.45,"high":67180.02,"low":67101.9,"close":67155.31,"volume":12.84513}"#;
 const EPOCH: &str = r#"{"s":"BTCUSDT","i":"1m","t":1769869800000,"o":"67123.45","h":"67180.02","l":"67101.90","c":"67155.31","v":"12.84513","x":true}"#;
+const BINANCE: &str = r#"{"e":"kline","E":1769869860012,"s":"BTCUSDT","k":{"t":1769869800000,"T":1769869859999,"s":"BTCUSDT","i":"1m","f":100,"L":200,"o":"67123.45","c":"67155.31","h":"67180.02","l":"67101.90","v":"12.84513","n":100,"x":true,"q":"862544.1","V":"6.2","Q":"416310.5","B":"0"}}"#;
 const NOW: Timestamp = Timestamp::from_nanos(1_769_869_860_000_000_000);
 
 fn signal() -> Signal {
@@ -64,6 +65,7 @@ fn decode(c: &mut Criterion) {
     for (name, payload, bars) in [
         ("native", NATIVE, 1),
         ("exchange", EPOCH, 1),
+        ("binance", BINANCE, 1),
         ("array_of_100", &array, 100),
     ] {
         group.throughput(Throughput::Elements(bars));

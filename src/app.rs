@@ -35,7 +35,7 @@ use crate::ops::notify::Notifier;
 use crate::ops::query::Queries;
 use crate::ops::watchdog;
 use crate::version::{GIT, RUSTC, VERSION};
-use crate::wire::Reason;
+use crate::wire::{Ignored, Reason};
 
 use reload::Reload;
 pub use signals::ignore_early;
@@ -46,6 +46,16 @@ const REASONS: [&str; Reason::ALL.len()] = {
     let mut at = 0;
     while at < names.len() {
         names[at] = Reason::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const IGNORED: [&str; Ignored::ALL.len()] = {
+    let mut names = [""; Ignored::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Ignored::ALL[at].name();
         at += 1;
     }
     names
@@ -96,7 +106,7 @@ pub fn metrics() -> Arc<Metrics> {
         git: GIT,
         rustc: RUSTC,
     };
-    Arc::new(Metrics::new(&REASONS, &ALERTS, build))
+    Arc::new(Metrics::new(&REASONS, &ALERTS, &IGNORED, build))
 }
 
 impl Application {

@@ -1,14 +1,49 @@
-//! Any message under any subject: every element is answered, every bar that comes out is
-//! valid and survives being written and read again.
+//! Any message under any subject, by every dialect: every element is answered, every bar that
+//! comes out is valid and survives being written and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use technical_analysis_agent::market::{Symbol, Timeframe, Timestamp};
+use technical_analysis_agent::market::{BarEvent, Finality, Symbol, Timeframe, Timestamp};
 use technical_analysis_agent::wire::{
-    InputRules, Decoder, SubjectParts, SubjectPattern, encode_bar,
+    Content, Decoder, DialectRule, InputRules, SubjectParts, SubjectPattern, encode_bar,
 };
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
+const MAX_BYTES: usize = 65_536;
+
+fn decoder(dialect: DialectRule) -> Decoder {
+    Decoder::new(InputRules {
+        dialect,
+        ..InputRules::new(MAX_BYTES, Timeframe::MINUTE)
+    })
+}
+
+fn check(event: &BarEvent<'_>) {
+    let bar = event.bar;
+    assert!(Symbol::check(&event.symbol).is_ok());
+    assert!(bar.low > 0.0 && bar.low <= bar.open.min(bar.close));
+    assert!(bar.high.is_finite() && bar.high >= bar.open.max(bar.close));
+    assert!(bar.volume.is_finite() && bar.volume.is_sign_positive());
+
+    let mut bytes = Vec::new();
+    encode_bar(event, &mut bytes);
+    if bytes.len() > MAX_BYTES {
+        return;
+    }
+    // written down, a bar is complete or it is not
+    let expected = BarEvent {
+        finality: if event.finality.is_final() {
+            Finality::Final
+        } else {
+            Finality::Forming
+        },
+        ..event.clone()
+    };
+    let silent = Ok(SubjectParts::default());
+    decoder(DialectRule::Auto).decode(&bytes, &silent, NOW, |again, _| {
+        assert_eq!(again.as_ref(), Ok(&expected));
+    });
+}
 
 fuzz_target!(|data: &[u8]| {
     // an optional first line is the subject
@@ -18,26 +53,15 @@ fuzz_target!(|data: &[u8]| {
     };
     let pattern: SubjectPattern = "in.>".parse().expect("a pattern");
     let subject = pattern.parts(subject.unwrap_or("in"));
-    let decoder = Decoder::new(InputRules::new(65_536, Timeframe::MINUTE));
-    let mut elements = 0;
-    decoder.decode(payload, &subject, NOW, |element, _| {
-        elements += 1;
-        let Ok(event) = element else { return };
-        let bar = event.bar;
-        assert!(Symbol::check(&event.symbol).is_ok());
-        assert!(bar.low > 0.0 && bar.low <= bar.open.min(bar.close));
-        assert!(bar.high.is_finite() && bar.high >= bar.open.max(bar.close));
-        assert!(bar.volume.is_finite() && bar.volume.is_sign_positive());
-
-        let mut bytes = Vec::new();
-        encode_bar(&event, &mut bytes);
-        if bytes.len() > 65_536 {
-            return;
-        }
-        let silent = Ok(SubjectParts::default());
-        decoder.decode(&bytes, &silent, NOW, |again, _| {
-            assert_eq!(again.as_ref(), Ok(&event));
+    for name in DialectRule::names() {
+        let dialect = DialectRule::named(name).expect("a name of the list");
+        let mut elements = 0;
+        decoder(dialect).decode_all(payload, &subject, NOW, |element| {
+            elements += 1;
+            if let Content::Bar(event) = &element.content {
+                check(event);
+            }
         });
-    });
-    assert!(elements > 0);
+        assert!(elements > 0, "{name}");
+    }
 });

@@ -26,8 +26,8 @@ use crate::ops::metrics::{LocalMetrics, Metrics};
 use crate::version::VERSION;
 use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
 use crate::wire::{
-    Decoder, ELEMENTS_MAX, Encoder, Reason, Refusal, SubjectParts, SubjectPattern, SubjectRefusal,
-    SubjectTemplate,
+    Content, Decoder, ELEMENTS_MAX, Encoder, Ignored, Reason, Refusal, SubjectParts,
+    SubjectPattern, SubjectRefusal, SubjectTemplate,
 };
 
 use letters::{LETTERS_BYTES, LetterBudget};
@@ -214,13 +214,14 @@ impl Intake {
             };
             let decoder = self.decoder.clone();
             self.budget = LetterBudget::default();
-            decoder.decode(
+            decoder.decode_all(
                 arrival.payload,
                 &parts,
                 arrival.now,
-                |element, bytes| match element {
-                    Ok(event) => self.bars(&event, bytes, &envelope),
-                    Err(refusal) => self.refuse(&refusal, &envelope),
+                |element| match element.content {
+                    Content::Bar(event) => self.bars(&event, element.bytes, &envelope),
+                    Content::Ignored(kind) => self.ignore(kind),
+                    Content::Refused(refusal) => self.refuse(&refusal, &envelope),
                 },
             );
             self.close_letters(&parts, &envelope);
@@ -395,6 +396,13 @@ impl Intake {
                 revision: signal.revision,
                 signal: outgoing,
             });
+        }
+    }
+
+    /// Counts something that is understood and needs nothing to be done.
+    fn ignore(&self, kind: Ignored) {
+        if let Some(counter) = self.local.messages_ignored.get(kind as usize) {
+            counter.inc();
         }
     }
 

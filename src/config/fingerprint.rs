@@ -91,6 +91,8 @@ mod tests {
             of(&[("TECHNICAL_DEAD_LETTER_SUBJECT", "letters")]),
             of(&[("TECHNICAL_DEFAULT_TIMEFRAME", "5m")]),
             of(&[("TECHNICAL_FINAL", "next")]),
+            of(&[("TECHNICAL_DIALECT", "generic")]),
+            of(&[("TECHNICAL_DIALECT", "kraken")]),
             of(&[("TECHNICAL_TIMEZONE", "America/New_York")]),
             of(&[("TECHNICAL_TIMESTAMP", "close")]),
             of(&[("TECHNICAL_GRID", "accept")]),

@@ -1,7 +1,7 @@
 //! How market data is read.
 
 use crate::market::{InvalidTimeframe, InvalidZone};
-use crate::wire::{FinalRule, GridRule, InputRules, PriceRule, Stamp};
+use crate::wire::{DialectRule, FinalRule, GridRule, InputRules, PriceRule, Stamp};
 
 use super::check::{Check, count, field, one_of};
 use super::raw::Raw;
@@ -23,6 +23,12 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>) -> InputRules {
         grid: check.read(&field!(raw.technical_grid), one_of(GRIDS)),
         prices: check.read(&field!(raw.technical_prices), one_of(PRICES)),
         final_rule: check.read(&field!(raw.technical_final), one_of(FINAL_RULES)),
+        dialect: check.read(&field!(raw.technical_dialect), |text| {
+            DialectRule::named(&text.to_ascii_lowercase()).ok_or_else(|| {
+                let names: Vec<&str> = DialectRule::names().collect();
+                format!("must be one of {}", names.join(", "))
+            })
+        }),
     }
 }
 

@@ -335,6 +335,12 @@ pub const SECTIONS: &[Section] = &[
                 "any",
                 "`positive` prices only, or `any`: zero and below as well, as of spreads, rates and power",
             ),
+            set(
+                "TECHNICAL_DIALECT",
+                "auto",
+                "binance",
+                "the shape of messages: `auto` tells vendors apart, `generic` is that of this agent, or one vendor by name",
+            ),
         ],
     },
     Section {

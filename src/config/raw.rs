@@ -40,6 +40,7 @@ pub(super) struct Raw {
     pub technical_timestamp: Option<String>,
     pub technical_grid: Option<String>,
     pub technical_prices: Option<String>,
+    pub technical_dialect: Option<String>,
     pub technical_data_window_size: Option<String>,
     pub technical_min_bars_required: Option<String>,
     pub technical_publish_frequency: Option<String>,

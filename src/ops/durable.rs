@@ -197,7 +197,7 @@ pub(crate) mod tests {
             git: "abc",
             rustc: "1.95.0",
         };
-        let metrics = Metrics::new(&[], &[], build);
+        let metrics = Metrics::new(&[], &[], &[], build);
         metrics.commits.begin();
         for (messages, ms) in [(20, 3), (10, 5)] {
             metrics.commits.stored(Commit {
@@ -236,7 +236,7 @@ pub(crate) mod tests {
             git: "",
             rustc: "",
         };
-        let metrics = Metrics::new(&[], &[], build);
+        let metrics = Metrics::new(&[], &[], &[], build);
         assert_eq!(DurableStatus::of(&metrics), None);
         metrics.commits.begin();
         let commits = DurableStatus::of(&metrics).unwrap().commits;

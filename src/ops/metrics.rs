@@ -65,8 +65,10 @@ pub struct Metrics {
     process: ProcessMetrics,
     alert_names: &'static [&'static str],
     reason_names: &'static [&'static str],
+    ignored_names: &'static [&'static str],
 
     pub messages_received: IntCounter,
+    pub messages_ignored: IntCounterVec,
     pub bars_received: IntCounter,
     pub bars_owned: IntCounter,
     pub bars_rejected: IntCounterVec,
@@ -118,13 +120,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at 0. `reasons` and `alerts` are the label values of
-    /// `bars_rejected_total` and `alerts_total`.
+    /// All metrics at 0. `reasons`, `alerts` and `ignored` are the label values of
+    /// `bars_rejected_total`, `alerts_total` and `messages_ignored_total`.
     #[must_use]
     #[rustfmt::skip] // one metric per line reads as the table it is
     pub fn new(
         reasons: &'static [&'static str],
         alerts: &'static [&'static str],
+        ignored: &'static [&'static str],
         build: Build<'_>,
     ) -> Self {
         let registry = Registry::new();
@@ -133,6 +136,7 @@ impl Metrics {
         build_info.with_label_values(&[build.version, build.git, build.rustc]).set(1);
         Self {
             messages_received: counter(r, "messages_received_total", "NATS messages received with market data."),
+            messages_ignored: labelled_counter(r, "messages_ignored_total", "Messages of vendors, or elements of them, that are understood and need nothing to be done, by kind.", "kind", ignored),
             bars_received: counter(r, "bars_received_total", "Valid bars taken into the engine, owned or not."),
             bars_owned: counter(r, "bars_owned_total", "Bars taken into the engine whose signals this process publishes."),
             bars_rejected: labelled_counter(r, "bars_rejected_total", "Input refused, by reason.", "reason", reasons),
@@ -179,6 +183,7 @@ impl Metrics {
             process: ProcessMetrics::new(r),
             alert_names: alerts,
             reason_names: reasons,
+            ignored_names: ignored,
             registry,
         }
     }
@@ -193,6 +198,11 @@ impl Metrics {
     pub fn local(&self) -> LocalMetrics {
         LocalMetrics {
             messages_received: self.messages_received.local(),
+            messages_ignored: self
+                .ignored_names
+                .iter()
+                .map(|kind| self.messages_ignored.with_label_values(&[kind]).local())
+                .collect(),
             bars_received: self.bars_received.local(),
             bars_owned: self.bars_owned.local(),
             bars_rejected: self
@@ -240,6 +250,8 @@ impl Metrics {
 #[allow(missing_docs)] // as in [`Metrics`]
 pub struct LocalMetrics {
     pub messages_received: LocalIntCounter,
+    /// In the order of the kinds handed to [`Metrics::new`].
+    pub messages_ignored: Vec<LocalIntCounter>,
     pub bars_received: LocalIntCounter,
     pub bars_owned: LocalIntCounter,
     /// In the order of the reasons handed to [`Metrics::new`].
@@ -271,6 +283,9 @@ impl LocalMetrics {
         ] {
             counter.flush();
         }
+        self.messages_ignored
+            .iter()
+            .for_each(LocalIntCounter::flush);
         self.bars_rejected.iter().for_each(LocalIntCounter::flush);
         self.alerts.iter().for_each(LocalIntCounter::flush);
         self.signal_latency_seconds.flush();

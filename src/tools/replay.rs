@@ -19,7 +19,7 @@ use crate::engine::{Effect, Engine};
 use crate::error::Error;
 use crate::market::BarEvent;
 use crate::ops::logs::complain;
-use crate::wire::{Decoder, SubjectParts, encode_signal};
+use crate::wire::{Content, Decoder, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
 pub use summary::Summary;
@@ -134,11 +134,15 @@ impl<W: Write> Replay<'_, W> {
         let (decoder, now) = (self.decoder.clone(), clock::now());
         let silent = Ok(SubjectParts::default());
         let mut outcome = Ok(());
-        decoder.decode(payload, &silent, now, |element, _| {
+        decoder.decode_all(payload, &silent, now, |element| {
             if outcome.is_ok() {
-                outcome = match element {
-                    Ok(event) => self.bars(path, number, &event),
-                    Err(refusal) => {
+                outcome = match element.content {
+                    Content::Bar(event) => self.bars(path, number, &event),
+                    Content::Ignored(kind) => {
+                        self.summary.ignore(kind.name());
+                        Ok(())
+                    }
+                    Content::Refused(refusal) => {
                         let elements = refusal.elements as u64;
                         self.summary.refuse(refusal.reason.name(), elements);
                         let reason = format!("{}: {}", refusal.reason.name(), refusal.detail);

@@ -6,15 +6,18 @@
 //! no unescaping is decoded without allocating.
 
 mod array;
+mod envelope;
 mod values;
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::fields::{Field, Fields};
+use super::dialects::{DialectRule, GENERIC, Ignored};
+use super::fields::{Field, Fields, Marks};
 use super::rules::{GridRule, InputRules};
 use super::subject::{SubjectParts, SubjectRefusal};
+use super::tape::Tape;
 use super::{Reason, grid};
 use crate::market::{Bar, BarEvent, Timestamp};
 use array::Array;
@@ -39,6 +42,28 @@ pub struct Refusal<'a> {
     pub elements: usize,
     /// The symbol, where it could be read.
     pub symbol: Option<Cow<'a, str>>,
+}
+
+/// One element of a message, and what it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Element<'a> {
+    /// The dialect that read it, or `generic`.
+    pub dialect: &'static str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// What is in it.
+    pub content: Content<'a>,
+}
+
+/// What is in an element of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content<'a> {
+    /// A bar.
+    Bar(BarEvent<'a>),
+    /// Something that is understood and needs nothing to be done.
+    Ignored(Ignored),
+    /// Something that is not taken in.
+    Refused(Refusal<'a>),
 }
 
 /// A fault on its way to becoming a [`Refusal`].
@@ -79,8 +104,7 @@ impl Decoder {
         Self { rules }
     }
 
-    /// Hands every element of `payload` to `each`, in order: a bar, or why it is refused, with
-    /// the element's own bytes.
+    /// Hands every bar and every refusal in `payload` to `each`, in order, with their own bytes.
     /// `subject` is what the message's subject said, `now` the time to judge the future by.
     pub fn decode<'a>(
         &self,
@@ -89,19 +113,40 @@ impl Decoder {
         now: Timestamp,
         mut each: impl FnMut(Result<BarEvent<'a>, Refusal<'a>>, &'a [u8]),
     ) {
+        self.decode_all(payload, subject, now, |element| match element.content {
+            Content::Bar(event) => each(Ok(event), element.bytes),
+            Content::Refused(refusal) => each(Err(refusal), element.bytes),
+            Content::Ignored(_) => {}
+        });
+    }
+
+    /// Hands every element of `payload` to `each`, in order: at least one.
+    /// `subject` is what the message's subject said, `now` the time to judge the future by.
+    pub fn decode_all<'a>(
+        &self,
+        payload: &'a [u8],
+        subject: &'a Result<SubjectParts<'a>, SubjectRefusal>,
+        now: Timestamp,
+        mut each: impl FnMut(Element<'a>),
+    ) {
+        let generic = |bytes, content| Element {
+            dialect: GENERIC,
+            bytes,
+            content,
+        };
         match self.elements(payload, subject) {
-            Ok(Elements::One(text, parts)) => {
-                each(self.element(text, parts, now), text.as_bytes());
+            Ok(Elements::One(text, parts)) => self.element(text, parts, now, &mut each),
+            Ok(Elements::Rows(text, tape, parts)) => {
+                // it was recognised before
+                self.vendor(text, &tape, parts, now, &mut each);
             }
             Ok(Elements::Row(text, Array { texts, .. }, parts)) => {
-                each(
-                    self.read(Fields::row(text, &texts), text, parts, now),
-                    text.as_bytes(),
-                );
+                let read = self.read(Fields::row(text, &texts), text, parts, now);
+                each(generic(text.as_bytes(), Content::of(read)));
             }
             Ok(Elements::Many(Array { texts, rest }, parts)) => {
                 for text in texts {
-                    each(self.element(text, parts, now), text.as_bytes());
+                    self.element(text, parts, now, &mut each);
                 }
                 if let Some((rest, elements)) = rest {
                     let detail = format!(
@@ -109,18 +154,17 @@ impl Decoder {
                     );
                     let fault = Fault::new(Reason::TooManyElements, detail);
                     let refusal = fault.refusal(rest.as_bytes(), parts.borrowed());
-                    each(
-                        Err(Refusal {
-                            elements,
-                            ..refusal
-                        }),
-                        rest.as_bytes(),
-                    );
+                    let refusal = Refusal {
+                        elements,
+                        ..refusal
+                    };
+                    each(generic(rest.as_bytes(), Content::Refused(refusal)));
                 }
             }
             Err(fault) => {
                 let symbol = subject.as_ref().ok().and_then(SubjectParts::borrowed);
-                each(Err(fault.refusal(payload, symbol)), payload);
+                let refusal = fault.refusal(payload, symbol);
+                each(generic(payload, Content::Refused(refusal)));
             }
         }
     }
@@ -148,6 +192,17 @@ impl Decoder {
         match first_byte(text) {
             Some(b'{') => Ok(Elements::One(text, parts)),
             Some(b'[') => {
+                // an array of objects is a message for each of them
+                let second = text
+                    .bytes()
+                    .filter(|byte| !byte.is_ascii_whitespace())
+                    .nth(1);
+                if second != Some(b'{')
+                    && let Some(tape) = Tape::read(text)
+                    && self.recognise(tape.root()).is_some()
+                {
+                    return Ok(Elements::Rows(text, tape, parts));
+                }
                 let array = Array::read(text).map_err(not_json)?;
                 if array.texts.is_empty() {
                     let detail = "the array is empty; send at least one bar, or nothing";
@@ -174,20 +229,66 @@ impl Decoder {
         text: &'a str,
         parts: &'a SubjectParts<'a>,
         now: Timestamp,
-    ) -> Result<BarEvent<'a>, Refusal<'a>> {
+        each: &mut impl FnMut(Element<'a>),
+    ) {
+        let mut generic = |read| {
+            each(Element {
+                dialect: GENERIC,
+                bytes: text.as_bytes(),
+                content: Content::of(read),
+            });
+        };
+        let refuse = |fault: Fault| Err(fault.refusal(text.as_bytes(), parts.borrowed()));
         if first_byte(text) != Some(b'{') {
-            let fault = match serde_json::from_str::<&RawValue>(text) {
+            generic(refuse(match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) => no_object(text),
                 Err(error) => not_json_element(text, error),
-            };
-            return Err(fault.refusal(text.as_bytes(), parts.borrowed()));
+            }));
+            return;
         }
-        match Fields::read(text) {
-            Ok(fields) => self.read(fields, text, parts, now),
+        let rule = self.rules.dialect;
+        let plain = match rule {
+            DialectRule::Only(_) => None,
+            DialectRule::Auto | DialectRule::Generic => Fields::everyday(text),
+        };
+        if let Some(fields) = plain
+            && (!fields.marks().has(Marks::VENDOR) || matches!(rule, DialectRule::Generic))
+        {
+            generic(self.read(fields, text, parts, now));
+            return;
+        }
+        let tape = Tape::read(text);
+        if let Some(tape) = &tape
+            && self.vendor(text, tape, parts, now, each)
+        {
+            return;
+        }
+        let fields = match Fields::read(text) {
+            Ok(fields) => fields,
             Err(error) => {
-                let fault = not_json_element(text, error);
-                Err(fault.refusal(text.as_bytes(), parts.borrowed()))
+                let refused = refuse(not_json_element(text, error));
+                each(Element {
+                    dialect: GENERIC,
+                    bytes: text.as_bytes(),
+                    content: Content::of(refused),
+                });
+                return;
             }
+        };
+        match (tape, rule) {
+            (Some(tape), DialectRule::Only(_)) => each(self.unknown(text, &tape, parts)),
+            (Some(tape), DialectRule::Auto)
+                if !fields.has_prices()
+                    && !fields.is_trade()
+                    && (fields.marks().has(Marks::VENDOR) || tape.is_nested()) =>
+            {
+                each(self.unknown(text, &tape, parts));
+            }
+            _ => each(Element {
+                dialect: GENERIC,
+                bytes: text.as_bytes(),
+                content: Content::of(self.read(fields, text, parts, now)),
+            }),
         }
     }
 
@@ -264,6 +365,8 @@ impl Decoder {
 enum Elements<'a> {
     /// An object.
     One(&'a str, &'a SubjectParts<'a>),
+    /// An array that a dialect knows.
+    Rows(&'a str, Tape<'a>, &'a SubjectParts<'a>),
     /// An array that is one bar.
     Row(&'a str, Array<'a>, &'a SubjectParts<'a>),
     /// Each element by itself.

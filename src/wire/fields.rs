@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::dialects::{Candle, Completion};
 pub(super) use super::names::{Field, Marks};
 use super::names::{GRANULARITY, Key, MAX_NAMES, PRICE, STARTS, VOLUME_OF, W, currency};
 use super::scan;
@@ -85,12 +86,15 @@ impl<'a> Fields<'a> {
     /// Fields read in one pass. It knows the JSON that [`scan`] knows, and it has forgotten the
     /// alias that should count when a name before it is taken back by a later `null`: all else
     /// is left to [`Careful`].
-    fn everyday(text: &'a str) -> Option<Self> {
+    pub(super) fn everyday(text: &'a str) -> Option<Self> {
         let mut fields = Self::none(text);
         let mut overruled = false;
         scan::entries(text, |key, value| match Key::of(key) {
             None => {}
-            Some(Key::Mark(mark)) if value != Scalar::Absent => fields.marks.add(mark),
+            // the answer of a vendor may say nothing but `null`
+            Some(Key::Mark(mark)) if value != Scalar::Absent || mark == Marks::VENDOR => {
+                fields.marks.add(mark);
+            }
             Some(Key::Mark(_)) => {}
             Some(Key::Of(field, rank)) => {
                 let slot = &mut fields.slots[field as usize];
@@ -135,6 +139,37 @@ impl<'a> Fields<'a> {
             };
         }
         fields
+    }
+
+    /// The fields of a bar that a dialect has found.
+    pub(super) fn of_candle(candle: Candle<'a>) -> Self {
+        let mut fields = Self::none(candle.text);
+        let flag = match candle.completion {
+            Completion::Is(_) => Scalar::Absent,
+            Completion::Flag(flag) => flag,
+        };
+        for (field, value) in [
+            (Field::Symbol, candle.symbol),
+            (Field::Timeframe, candle.timeframe),
+            (Field::Timestamp, candle.start),
+            (Field::Open, candle.open),
+            (Field::High, candle.high),
+            (Field::Low, candle.low),
+            (Field::Close, candle.close),
+            (Field::Volume, candle.volume),
+            (Field::Final, flag),
+        ] {
+            // the first of a field's names, of which that of the time is one of the bar's start
+            fields.slots[field as usize] = Slot { rank: 0, value };
+        }
+        fields
+    }
+
+    /// Whether it has any of a bar's four prices.
+    pub(super) fn has_prices(&self) -> bool {
+        [Field::Open, Field::High, Field::Low, Field::Close]
+            .into_iter()
+            .any(|field| self.has(field))
     }
 
     pub(super) fn slot(&self, field: Field) -> &Slot<'a> {
@@ -316,7 +351,9 @@ impl<'de> Deserialize<'de> for Careful<'de> {
                     let value = (raw.get() != "null").then_some(raw);
                     match key {
                         None => {}
-                        Some(Key::Mark(mark)) if value.is_some() => careful.marks.add(mark),
+                        Some(Key::Mark(mark)) if value.is_some() || mark == Marks::VENDOR => {
+                            careful.marks.add(mark);
+                        }
                         Some(Key::Mark(_)) => {}
                         Some(Key::Of(field, rank)) => {
                             let other =
@@ -336,7 +373,7 @@ impl<'de> Deserialize<'de> for Careful<'de> {
 }
 
 /// The value of a piece of valid JSON.
-fn scalar(json: &str) -> Scalar<'_> {
+pub(super) fn scalar(json: &str) -> Scalar<'_> {
     serde_json::from_str(json).unwrap_or_else(|_| {
         if json.starts_with('"') {
             Scalar::BrokenText(json)

@@ -3,6 +3,7 @@
 //! Must not know: the broker beyond the type of its headers, the engine beyond its signal.
 
 mod decode;
+pub mod dialects;
 mod encode;
 mod fields;
 mod grid;
@@ -13,9 +14,11 @@ mod rules;
 mod scan;
 pub mod schema;
 mod subject;
+mod tape;
 mod time;
 
-pub use decode::{Decoder, ELEMENTS_MAX, Refusal};
+pub use decode::{Content, Decoder, ELEMENTS_MAX, Element, Refusal};
+pub use dialects::{DialectRule, Ignored};
 pub use encode::{Encoder, encode_bar, encode_signal};
 pub(crate) use grid::is_on as is_on_grid;
 pub use reason::Reason;

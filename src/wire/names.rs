@@ -1,5 +1,7 @@
 //! The names of a market-data object's fields, in every spelling that is understood.
 
+use super::dialects::is_mark;
+
 /// What a market-data object may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -140,6 +142,8 @@ impl Marks {
     pub(super) const CHANGE: Self = Self(2);
     /// A trade has it.
     pub(super) const TRADE: Self = Self(4);
+    /// A message of a vendor has it, of whatever kind.
+    pub(super) const VENDOR: Self = Self(8);
 
     pub(super) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -154,8 +158,14 @@ impl Key {
     /// What `key` is, if it is anything: this runs for every key of every message.
     pub(super) fn of(key: &str) -> Option<Self> {
         let exact = Self::folded(key.as_bytes());
-        if exact.is_some() || key.len() < 2 {
+        if exact.is_some() {
             return exact;
+        }
+        if is_mark(key) {
+            return Some(Self::Mark(Marks::VENDOR));
+        }
+        if key.len() < 2 {
+            return None;
         }
         Self::spelt(key)
     }
@@ -313,7 +323,7 @@ mod tests {
         }
         for name in [
             "",
-            "T",
+            "U",
             "O",
             "C",
             "V",

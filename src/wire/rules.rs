@@ -1,5 +1,6 @@
 //! How input is read, as configured.
 
+use super::dialects::DialectRule;
 use crate::market::{Timeframe, Zone};
 
 /// What [`super::Decoder`] has to know of the configuration.
@@ -19,6 +20,8 @@ pub struct InputRules {
     pub prices: PriceRule,
     /// When a bar is complete.
     pub final_rule: FinalRule,
+    /// Which dialects messages are read by.
+    pub dialect: DialectRule,
 }
 
 /// When a bar is complete whose source says nothing else.
@@ -69,6 +72,7 @@ impl InputRules {
             grid: GridRule::Refuse,
             prices: PriceRule::Positive,
             final_rule: FinalRule::Flag,
+            dialect: DialectRule::Auto,
         }
     }
 }

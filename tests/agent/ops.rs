@@ -16,6 +16,8 @@ const METRICS: &[&str] = &[
     "technical_commit_seconds_count",
     "technical_commits_refused_total{reason=\"fenced\"}",
     "technical_messages_received_total",
+    "technical_messages_ignored_total{kind=\"heartbeat\"}",
+    "technical_messages_ignored_total{kind=\"order_book\"}",
     "technical_bars_received_total",
     "technical_bars_owned_total",
     "technical_bars_rejected_total{reason=\"late\"}",

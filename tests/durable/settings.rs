@@ -100,6 +100,8 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     ),
     ("TECHNICAL_MAX_PAYLOAD_BYTES", "1024", Works),
     ("TECHNICAL_DEFAULT_TIMEFRAME", "5m", Works),
+    // the test's bars are in the generic shape
+    ("TECHNICAL_DIALECT", "generic", Works),
     // the newest bar of each series waits for the next one
     ("TECHNICAL_FINAL", "next", Fewer),
     ("TECHNICAL_DATA_WINDOW_SIZE", "61", Works),

@@ -60,7 +60,7 @@ impl Endpoint {
             rustc: "r",
         };
         let state = OpsState {
-            metrics: Arc::new(Metrics::new(&["late"], &["spike"], build)),
+            metrics: Arc::new(Metrics::new(&["late"], &["spike"], &[], build)),
             health: health.clone(),
             queries,
             admin: asked.clone(),
@@ -408,6 +408,7 @@ async fn a_worker_that_is_gone_is_503() {
         metrics: Arc::new(Metrics::new(
             &[],
             &[],
+            &[],
             Build {
                 version: "1",
                 git: "g",
@@ -439,6 +440,7 @@ async fn a_client_that_sends_half_a_head_holds_nobody_up() {
     let address = bound.address();
     let state = OpsState {
         metrics: Arc::new(Metrics::new(
+            &[],
             &[],
             &[],
             Build {

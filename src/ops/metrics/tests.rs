@@ -10,12 +10,13 @@ fn metrics() -> Metrics {
         git: "abc",
         rustc: "1.95.0",
     };
-    Metrics::new(REASONS, ALERTS, build)
+    Metrics::new(REASONS, ALERTS, &["heartbeat"], build)
 }
 
 /// Those that users may rely on, written out.
 const CONTRACT: &[(&str, &str)] = &[
     ("technical_messages_received_total", "counter"),
+    ("technical_messages_ignored_total", "counter"),
     ("technical_bars_received_total", "counter"),
     ("technical_bars_owned_total", "counter"),
     ("technical_bars_rejected_total", "counter"),
@@ -86,6 +87,7 @@ fn every_series_is_there_at_zero_before_anything_happened() {
     for line in [
         "technical_bars_rejected_total{reason=\"late\"} 0",
         "technical_bars_rejected_total{reason=\"too_large\"} 0",
+        "technical_messages_ignored_total{kind=\"heartbeat\"} 0",
         "technical_alerts_total{alert=\"rsi_overbought\"} 0",
         "technical_alerts_total{alert=\"volume_spike\"} 0",
         "technical_partition_moves_total{direction=\"acquired\"} 0",
@@ -109,6 +111,7 @@ fn the_only_labels_are_bounded_ones() {
         "reason",
         "alert",
         "direction",
+        "kind",
         "version",
         "git",
         "rustc",

@@ -22,6 +22,8 @@ pub struct Summary {
     pub duplicates: u64,
     /// Lines and elements that were not taken, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Messages that are understood and are no bars, by kind.
+    pub ignored: BTreeMap<&'static str, u64>,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
@@ -50,6 +52,10 @@ impl Summary {
 
     pub(super) fn refuse(&mut self, reason: &'static str, elements: u64) {
         *self.refused.entry(reason).or_default() += elements;
+    }
+
+    pub(super) fn ignore(&mut self, kind: &'static str) {
+        *self.ignored.entry(kind).or_default() += 1;
     }
 
     /// Finds out why there is no signal, if there is none.
@@ -118,6 +124,9 @@ impl fmt::Display for Summary {
             self.forming,
             Refused(&self.refused)
         )?;
+        if !self.ignored.is_empty() {
+            write!(f, ", {}", Counts("ignored", &self.ignored))?;
+        }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;
         }
@@ -133,13 +142,23 @@ pub(in crate::tools) struct Refused<'a>(pub &'a BTreeMap<&'static str, u64>);
 
 impl fmt::Display for Refused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} refused", self.0.values().sum::<u64>())?;
+        Counts("refused", self.0).fmt(f)
+    }
+}
+
+/// A sum, and what it is made of.
+struct Counts<'a>(&'static str, &'a BTreeMap<&'static str, u64>);
+
+impl fmt::Display for Counts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(what, counts) = self;
+        write!(f, "{} {what}", counts.values().sum::<u64>())?;
         let mut before = " (";
-        for (reason, count) in self.0 {
-            write!(f, "{before}{reason} {count}")?;
+        for (name, count) in *counts {
+            write!(f, "{before}{name} {count}")?;
             before = ", ";
         }
-        f.write_str(if self.0.is_empty() { "" } else { ")" })
+        f.write_str(if counts.is_empty() { "" } else { ")" })
     }
 }
 
@@ -172,6 +191,14 @@ mod tests {
             "6 bars, 0 signals, 1 corrections, 1 duplicates, 1 forming, \
              4 refused (bad_price 2, late 1, too_many_series 1)\n\
              first 1970-01-01T00:01:00Z, last 1970-01-01T00:04:00Z"
+        );
+        for kind in ["quote", "heartbeat", "quote"] {
+            summary.ignore(kind);
+        }
+        let text = summary.to_string();
+        assert!(
+            text.contains("too_many_series 1), 3 ignored (heartbeat 1, quote 2)\n"),
+            "{text}"
         );
     }
 }

@@ -1,0 +1,214 @@
+//! Messages of vendors: which dialect knows one, and the bars, trades and other things in it.
+
+use super::{Content, Decoder, ELEMENTS_MAX, Element, Fault, Refusal};
+use crate::market::{BarEvent, Finality, Timestamp};
+use crate::wire::Reason;
+use crate::wire::dialects::{
+    Candle, Completion, Dialect, DialectRule, GENERIC, REGISTRY, Reading, unknown,
+};
+use crate::wire::fields::{Fields, Scalar};
+use crate::wire::subject::SubjectParts;
+use crate::wire::tape::{Node, Tape};
+
+/// A message that a dialect has read.
+pub(super) struct Recognised<'a> {
+    dialect: &'static Dialect,
+    reading: Reading<'a>,
+}
+
+impl Decoder {
+    /// The dialect that knows a message, and its reading.
+    pub(super) fn recognise<'a>(&self, message: Node<'_, 'a>) -> Option<Recognised<'a>> {
+        let read = |dialect: &'static Dialect| {
+            let reading = dialect.read(message)?;
+            Some(Recognised { dialect, reading })
+        };
+        match self.rules.dialect {
+            DialectRule::Auto => REGISTRY
+                .into_iter()
+                .filter(|dialect| dialect.is_certain(message))
+                .find_map(read),
+            DialectRule::Generic => None,
+            DialectRule::Only(dialect) => read(dialect),
+        }
+    }
+
+    /// Hands what is in a message of a dialect to `each`; false when no dialect knows it.
+    pub(super) fn vendor<'a>(
+        &self,
+        text: &'a str,
+        tape: &Tape<'a>,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+        each: &mut impl FnMut(Element<'a>),
+    ) -> bool {
+        let Some(Recognised { dialect, reading }) = self.recognise(tape.root()) else {
+            return false;
+        };
+        let whole = |content| Element {
+            dialect: dialect.name,
+            bytes: text.as_bytes(),
+            content,
+        };
+        let refuse = |reason, detail: String| {
+            let fault = Fault::new(reason, detail);
+            fault.refusal(text.as_bytes(), parts.borrowed())
+        };
+        match reading {
+            Reading::Bar(candle) => each(self.candle(dialect, candle, parts, now)),
+            Reading::Bars(candles) => self.candles(dialect, candles, text, parts, now, each),
+            Reading::Ignored(kind) => each(whole(Content::Ignored(kind))),
+            Reading::Trades(trades) => {
+                let detail = format!(
+                    "{trades} trades of {}: bars are not built from trades; send the bars of the vendor instead",
+                    dialect.name
+                );
+                let refusal = Refusal {
+                    elements: trades.max(1),
+                    ..refuse(Reason::Trade, detail)
+                };
+                each(whole(Content::Refused(refusal)));
+            }
+            Reading::Refused(reason, detail) => {
+                each(whole(Content::Refused(refuse(reason, detail))));
+            }
+        }
+        true
+    }
+
+    fn candles<'a>(
+        &self,
+        dialect: &'static Dialect,
+        mut candles: Vec<Candle<'a>>,
+        text: &'a str,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+        each: &mut impl FnMut(Element<'a>),
+    ) {
+        if candles.is_empty() {
+            let detail = format!(
+                "the message of {} has no bar; send at least one",
+                dialect.name
+            );
+            let fault = Fault::new(Reason::Empty, detail);
+            let refusal = fault.refusal(text.as_bytes(), parts.borrowed());
+            each(Element {
+                dialect: dialect.name,
+                bytes: text.as_bytes(),
+                content: Content::Refused(refusal),
+            });
+            return;
+        }
+        // the newest are kept: bars that are older than what is kept of a series are late
+        let excess = candles.len().saturating_sub(ELEMENTS_MAX);
+        let beyond: Vec<Candle<'a>> = candles.drain(..excess).collect();
+        for candle in candles {
+            each(self.candle(dialect, candle, parts, now));
+        }
+        if excess > 0 {
+            let detail = format!(
+                "{excess} bars are left, for {ELEMENTS_MAX} are taken from one message; send fewer bars per message"
+            );
+            let fault = Fault::new(Reason::TooManyElements, detail);
+            let bytes = spanned(text, &beyond).as_bytes();
+            let refusal = fault.refusal(bytes, parts.borrowed());
+            each(Element {
+                dialect: dialect.name,
+                bytes,
+                content: Content::Refused(Refusal {
+                    elements: excess,
+                    ..refusal
+                }),
+            });
+        }
+    }
+
+    fn candle<'a>(
+        &self,
+        dialect: &'static Dialect,
+        candle: Candle<'a>,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+    ) -> Element<'a> {
+        let text = candle.text;
+        let completion = candle.completion.clone();
+        let read = match &candle.zone {
+            None => self.read(Fields::of_candle(candle), text, parts, now),
+            Some(zone) => match self.by_clocks_of(zone) {
+                Ok(decoder) => decoder.read(Fields::of_candle(candle), text, parts, now),
+                Err(fault) => Err(fault.refusal(text.as_bytes(), parts.borrowed())),
+            },
+        };
+        let content = match read {
+            Ok(mut event) => {
+                event.finality = match (completion, event.finality.is_final()) {
+                    (Completion::Is(finality), _) => finality,
+                    (Completion::Flag(Scalar::Absent), _) => Finality::UntilNext,
+                    (Completion::Flag(_), true) => Finality::Final,
+                    (Completion::Flag(_), false) => Finality::Forming,
+                };
+                Content::Bar(event)
+            }
+            Err(refusal) => Content::Refused(refusal),
+        };
+        Element {
+            dialect: dialect.name,
+            bytes: text.as_bytes(),
+            content,
+        }
+    }
+
+    /// This decoder, with the clocks that a message names.
+    fn by_clocks_of(&self, zone: &str) -> Result<Self, Fault> {
+        let zone = zone.parse().map_err(|error| {
+            let detail = format!("the message names its time zone, but {error}");
+            Fault::new(Reason::BadTimestamp, detail)
+        })?;
+        let mut decoder = self.clone();
+        decoder.rules.zone = zone;
+        Ok(decoder)
+    }
+
+    /// The refusal of a message that no dialect knows and that has nothing of a bar.
+    pub(super) fn unknown<'a>(
+        &self,
+        text: &'a str,
+        tape: &Tape<'a>,
+        parts: &'a SubjectParts<'a>,
+    ) -> Element<'a> {
+        let only = match self.rules.dialect {
+            DialectRule::Only(dialect) => Some(dialect),
+            DialectRule::Auto | DialectRule::Generic => None,
+        };
+        let fault = Fault::new(Reason::UnknownShape, unknown(tape.root(), only));
+        Element {
+            dialect: only.map_or(GENERIC, |dialect| dialect.name),
+            bytes: text.as_bytes(),
+            content: Content::Refused(fault.refusal(text.as_bytes(), parts.borrowed())),
+        }
+    }
+}
+
+/// The part of `text` from the first of these candles to the last.
+fn spanned<'a>(text: &'a str, candles: &[Candle<'a>]) -> &'a str {
+    let place = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+    let from = candles.iter().map(|candle| place(candle.text)).min();
+    let to = candles
+        .iter()
+        .map(|candle| place(candle.text) + candle.text.len())
+        .max();
+    match (from, to) {
+        (Some(from), Some(to)) => &text[from..to],
+        _ => text,
+    }
+}
+
+impl<'a> Content<'a> {
+    /// A bar or a refusal, as it was read.
+    pub(super) fn of(read: Result<BarEvent<'a>, Refusal<'a>>) -> Self {
+        match read {
+            Ok(event) => Self::Bar(event),
+            Err(refusal) => Self::Refused(refusal),
+        }
+    }
+}

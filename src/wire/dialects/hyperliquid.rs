@@ -1,0 +1,61 @@
+//! Hyperliquid.
+
+use super::super::tape::Node;
+use super::candle::in_order;
+use super::{Candle, Dialect, Ignored, Notes, Reading};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    name: "hyperliquid",
+    certain: |_| true,
+    read,
+    shape: &[
+        ("channel", "candle"),
+        ("data.t", ""),
+        ("data.s", ""),
+        ("data.i", ""),
+        ("data.o", ""),
+    ],
+    notes: Notes {
+        bars: "`{\"channel\":\"candle\",\"data\":{t,T,s,i,o,c,h,l,v,n}}`",
+        time: "`t`, in ms",
+        complete: "the next one comes: there is no flag",
+        other: "`trades` is trades",
+        source: "https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions",
+    },
+};
+
+fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
+    let channel = message.str_of("channel")?;
+    let ignored = |kind| Some(Reading::Ignored(kind));
+    if channel == "pong" {
+        return ignored(Ignored::Heartbeat);
+    }
+    // messages of other vendors with a channel have these beside it
+    if ["event", "events", "type"]
+        .iter()
+        .any(|key| message.get(key).is_some())
+    {
+        return None;
+    }
+    let data = message.get("data")?;
+    match channel {
+        "candle" if data.is_array() => Some(in_order(data.items().map(candle).collect())),
+        "candle" => Some(Reading::Bar(candle(data))),
+        "trades" => Some(Reading::Trades(data.items().count())),
+        "l2Book" => ignored(Ignored::OrderBook),
+        "bbo" | "allMids" => ignored(Ignored::Quote),
+        "subscriptionResponse" => ignored(Ignored::Acknowledgement),
+        "error" => ignored(Ignored::Error),
+        "activeAssetCtx" | "activeSpotAssetCtx" | "activeAssetData" | "notification"
+        | "webData2" | "orderUpdates" | "userEvents" | "user" | "userFills" | "userFundings" => {
+            ignored(Ignored::Other)
+        }
+        _ => None,
+    }
+}
+
+fn candle<'a>(data: Node<'_, 'a>) -> Candle<'a> {
+    Candle::of(data, ["t", "o", "h", "l", "c", "v"])
+        .with_symbol(data.field("s"))
+        .with_timeframe(data.field("i"))
+}
