@@ -84,6 +84,8 @@ pub struct Handover {
     /// When the newest presence that has come back was said: all that the others said before
     /// has been heard.
     proven: Duration,
+    /// True if the network knows of no member that serves: nobody has to be waited for.
+    alone: bool,
     /// The first presence of the current start, and when one since came back.
     started_seq: u64,
     settling: Option<Duration>,
@@ -131,6 +133,7 @@ impl Handover {
             echoed: now,
             said: VecDeque::new(),
             proven: now,
+            alone: false,
             started_seq: 1,
             settling: None,
             activated: now,
@@ -301,10 +304,23 @@ impl Handover {
             self.vacancies.told(now, &presence.vacant);
             self.peers.insert(presence.id.clone(), peer);
         }
-        if presence.hello {
+        if presence.phase == Phase::Gone && self.phase == Phase::Starting {
+            // it may have been the last one that served
+            self.announce(now, true);
+        } else if presence.hello {
             self.announce(now, false);
         }
         self.evaluate(now);
+    }
+
+    /// The network knows of no member that serves, as far as it was asked since this one said
+    /// hello. One that starts and has not been told so waits for as long as it takes to call a
+    /// member dead: whoever serves may only be slow to answer.
+    pub fn on_nobody(&mut self, now: Duration) {
+        if self.phase == Phase::Starting {
+            self.alone = true;
+            self.evaluate(now);
+        }
     }
 
     /// `from` wants to hand `slots` over to this member.
@@ -490,6 +506,7 @@ impl Handover {
         self.unclaimed.clear();
         self.vacancies.forget();
         self.actions.push(Action::Restart);
+        self.alone = false;
         self.settling = None;
         self.announce(now, true);
         self.started_seq = self.seq;

@@ -67,6 +67,34 @@ pub async fn assert_exact(flow: Flow, signals: &Collected) -> Vec<Received> {
     came
 }
 
+/// A member that is busy, or whose machine is, answers late. One that starts must not take its place
+/// meanwhile: both would publish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_starts_waits_for_a_member_that_is_slow_to_answer() {
+    let server = NatsServer::plain();
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let mut first = member(&server, "first");
+    first.wait_ready();
+    let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
+    flow.wait_more(500).await;
+
+    first.freeze();
+    let mut later = member(&server, "later");
+    later.wait_log("subscribed to market data");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(later.get("/readyz").status, 503);
+    first.thaw();
+    later.wait_ready();
+    flow.wait_more(1_000).await;
+    wait_shared(&[&first, &later]).await;
+
+    let sent = flow.stop().await;
+    let came = settled(&signals, sent.len()).await;
+    assert_nothing_twice(&came);
+    assert_eq!(publishers(&came).len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_that_start_together_publish_every_signal_once_between_them() {
     let server = NatsServer::plain();

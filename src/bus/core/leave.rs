@@ -10,8 +10,7 @@ impl Worker {
     /// Ends work at once, because durable members publish the same signals: what is not published
     /// yet is left to them.
     pub(super) async fn give_way(mut self) -> Setup {
-        let farewell = self.members.handover.farewell();
-        self.members.announce(&farewell).await;
+        self.farewell().await;
         let metrics = &self.setup.metrics;
         for gauge in [
             &metrics.partitions_owned,
@@ -21,6 +20,13 @@ impl Worker {
             gauge.set(0);
         }
         self.setup
+    }
+
+    /// Says the last presence. One that starts asks again who serves when it hears it.
+    async fn farewell(&mut self) {
+        self.roll_call.serve(false).await;
+        let farewell = self.members.handover.farewell();
+        self.members.announce(&farewell).await;
     }
 
     /// Finishes what was received, and ends the connection when all of it is confirmed.
@@ -45,8 +51,7 @@ impl Worker {
                 self.work_off().await;
                 self.progress.beat();
             }
-            let farewell = self.members.handover.farewell();
-            self.members.announce(&farewell).await;
+            self.farewell().await;
             self.setup.deliveries.leave().await;
             Ok(())
         };

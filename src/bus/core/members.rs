@@ -34,6 +34,8 @@ const WRITTEN_MAX: usize = 100_000;
 #[derive(Debug, Clone)]
 pub(super) struct GroupSubjects {
     pub presence: Subject,
+    /// Members that serve are subscribed to it.
+    pub serving: Subject,
     direct: String,
 }
 
@@ -42,6 +44,7 @@ impl GroupSubjects {
         let base = format!("agents.technical.group.{}", token(group));
         Self {
             presence: format!("{base}.presence").into(),
+            serving: format!("{base}.serving").into(),
             direct: format!("{base}.to"),
         }
     }

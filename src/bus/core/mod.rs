@@ -16,6 +16,7 @@ mod members;
 mod protocol;
 mod queue;
 mod resume;
+mod roll_call;
 mod upkeep;
 
 use std::pin::pin;
@@ -45,6 +46,7 @@ pub(in crate::bus) use resume::Resume;
 use feeds::Feeds;
 use members::{GroupSubjects, Members};
 use queue::Queue;
+use roll_call::RollCall;
 
 /// Messages worked off before what they gave is published, when no more wait.
 const BATCH: usize = 256;
@@ -90,6 +92,7 @@ struct Worker {
     feeds: Feeds,
     presences: Subscriber,
     direct: Subscriber,
+    roll_call: RollCall,
     /// Messages received and not yet worked off. Until the member is active they are held back.
     pending: Queue,
     /// Messages dropped since that was last said.
@@ -160,6 +163,7 @@ impl Worker {
         intake_health.up("subscribed");
         membership.down("looking for the other members of the group");
 
+        let roll_call = RollCall::new(client.clone(), subjects.serving.clone());
         let timing = Timing {
             settle: SETTLE + 3 * round_trip_time,
             ..Timing::default()
@@ -180,6 +184,7 @@ impl Worker {
             feeds: Feeds(feeds),
             presences,
             direct,
+            roll_call,
             pending: Queue::new(QUEUE_BYTES),
             dropped: Throttle::new(SAY_EVERY),
             failures: Throttle::new(SAY_EVERY),
@@ -236,6 +241,7 @@ impl Worker {
                 Some(message) = self.feeds.next() => self.hold(message),
                 Some(message) = self.presences.next() => self.on_presence(&message),
                 Some(message) = self.direct.next() => self.on_direct(vec![message]).await,
+                nobody = self.roll_call.answered() => self.called(nobody),
                 Some(query) = self.setup.queries.recv() => self.answer(query),
                 _ = ticker.tick() => {}
                 changed = link.changed() => {
@@ -258,6 +264,8 @@ impl Worker {
     async fn turn(&mut self) {
         sabotage::in_worker();
         self.hear();
+        let nobody = self.roll_call.is_nobody_there();
+        self.called(nobody);
         let mut direct = Vec::new();
         while let Some(Some(message)) = unconstrained(self.direct.next()).now_or_never() {
             direct.push(message);

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::copy::CopyFault;
 use super::members::{PRESENCE, Taken, said_to};
 use super::{TICK, Worker};
-use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
+use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet, Timing};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
 impl Worker {
@@ -47,6 +47,14 @@ impl Worker {
                 self.members.handover.on_presence(now, &presence);
             }
             Err(error) => tracing::debug!(%error, "presence cannot be read"),
+        }
+    }
+
+    /// Takes in an answer to the roll call: true if nobody serves.
+    pub(super) fn called(&mut self, nobody: bool) {
+        if nobody {
+            let now = self.started.elapsed();
+            self.members.handover.on_nobody(now);
         }
     }
 
@@ -162,7 +170,12 @@ impl Worker {
         match action {
             Action::Announce { hello } => {
                 let presence = self.members.handover.presence(hello);
+                // before it is said, so that one that starts hears of it by one way or the other
+                self.roll_call.serve(presence.phase.answers()).await;
                 self.members.announce(&presence).await;
+                if hello && presence.phase == Phase::Starting {
+                    self.roll_call.ask(Timing::default().silence);
+                }
             }
             Action::RequestSync {
                 from,
@@ -190,6 +203,7 @@ impl Worker {
             Action::Restart => {
                 tracing::warn!("was cut off from the group for too long; joining it anew");
                 self.active = false;
+                self.roll_call.forget();
                 self.members.restart(&mut self.intake);
             }
         }

@@ -12,7 +12,13 @@ impl Handover {
         match self.phase {
             Phase::Starting => {
                 let heard_for = self.settling.map(|since| now.saturating_sub(since));
-                if heard_for.is_some_and(|time| time >= self.timing.settle) {
+                let known = self.alone || self.knows_one_that_serves();
+                let enough = if known {
+                    self.timing.settle
+                } else {
+                    self.timing.silence
+                };
+                if heard_for.is_some_and(|time| time >= enough) {
                     self.settle(now);
                 }
             }
@@ -33,6 +39,10 @@ impl Handover {
             }
             Phase::Gone => {}
         }
+    }
+
+    fn knows_one_that_serves(&self) -> bool {
+        self.peers.values().any(|peer| peer.phase.answers())
     }
 
     /// Those whose state can be copied.

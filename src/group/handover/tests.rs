@@ -18,6 +18,9 @@ enum Item {
     Grant(MemberId, u64, SlotSet, HashMap<Slot, u64>),
     Request(MemberId, SlotSet),
     Synced(MemberId, SlotSet, HashMap<Slot, u64>),
+    /// Asks the broker who serves.
+    Ask(MemberId),
+    Nobody,
 }
 
 pub(super) struct Node {
@@ -125,6 +128,15 @@ impl World {
                 break;
             }
             let (to, item) = entry.remove();
+            let (to, item) = match item {
+                // a connection that is frozen or cut is there all the same
+                Item::Ask(from) if self.nodes.iter().any(|n| n.handover.phase().answers()) => {
+                    self.note(|_| format!("{from:?} is not told that it is alone"));
+                    continue;
+                }
+                Item::Ask(from) => (Some(from), Item::Nobody),
+                item => (to, item),
+            };
             for node in &mut self.nodes {
                 if to.as_ref().is_none_or(|to| *to == node.id) {
                     let delay = self.random.below(4);
@@ -213,6 +225,8 @@ impl World {
                 let positions = self.nodes[at].positions.clone();
                 self.send(at, Some(from), Item::Synced(me, slots, positions));
             }
+            Item::Nobody => self.nodes[at].handover.on_nobody(now),
+            Item::Ask(_) => unreachable!("the broker answers"),
             Item::Synced(from, slots, positions) => {
                 for (slot, number) in positions.into_iter().filter(|(s, _)| slots.contains(*s)) {
                     self.nodes[at].positions.insert(slot, number);
@@ -249,7 +263,11 @@ impl World {
             match action {
                 Action::Announce { hello } => {
                     let presence = self.nodes[at].handover.presence(hello);
+                    let starts = presence.phase == Phase::Starting;
                     self.send(at, None, Item::Presence(presence));
+                    if hello && starts {
+                        self.send(at, None, Item::Ask(me));
+                    }
                 }
                 Action::RequestSync { from, slots, .. } => {
                     self.send(at, Some(from), Item::Request(me, slots));
@@ -414,7 +432,7 @@ fn faults_double_nothing_and_everything_is_published_once_they_are_over() {
             let length = world.random.below(8000);
             let until = world.now + length;
             let what = world.random.below(4);
-            // one that starts while nobody can answer it takes itself for the only one, so one
+            // bars that waited while nobody served are published by whoever serves next, so one
             // member stays whole
             if !world.answering(at) {
                 continue;
@@ -442,6 +460,32 @@ fn faults_double_nothing_and_everything_is_published_once_they_are_over() {
             check(times, 0..=1, slot, number)?;
         }
         for (slot, number, times) in world.counts(healed, healed + 2_500) {
+            check(times, 1..=1, slot, number)?;
+        }
+        Ok(())
+    });
+}
+
+/// Members that are busy answer late. One that starts meanwhile waits, and takes nobody's place.
+#[test]
+fn one_that_starts_while_all_are_slow_to_answer_loses_and_doubles_nothing() {
+    simulate(|world| {
+        for _ in 0..=world.random.below(3) {
+            world.join();
+        }
+        let before = 2_000 + world.random.below(2_000);
+        world.run(before);
+        let begin = world.now - 500;
+        for at in 0..world.nodes.len() {
+            world.nodes[at].frozen_until = world.now + 100 + world.random.below(1_300);
+        }
+        for _ in 0..=world.random.below(2) {
+            let pause = world.random.below(60);
+            world.run(pause);
+            world.join();
+        }
+        world.run(5_000);
+        for (slot, number, times) in world.counts(begin, world.now - 500) {
             check(times, 1..=1, slot, number)?;
         }
         Ok(())
@@ -479,6 +523,7 @@ fn an_echo_that_waited_through_a_freeze_does_not_hide_it() {
         handover.on_presence(now, &presence);
     };
     echo(&mut handover, at(1));
+    handover.on_nobody(at(2));
     handover.tick(at(100));
     assert_eq!(handover.phase(), Phase::Active);
     echo(&mut handover, at(101));
