@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use crate::bus::durable::commit::{self, Stored, Wanted};
+use crate::bus::durable::commit::{self, CommitError, Refusal, Stored, Wanted};
 use crate::bus::durable::markers::Found;
 use crate::bus::durable::{Common, limits, markers, streams};
 
@@ -81,6 +81,10 @@ pub(super) async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: imp
         // a forged marker may have purged that of another owner
         Ok(Found { marker: None, top }) if own != 0 || top != expected => Attempt::Hidden,
         Ok(Found { top, .. }) if top != expected => Attempt::Overlaid(top),
+        // it is known why, and another look would say the same
+        Ok(_) | Err(_) if matches!(error, CommitError::Refused(Refusal::NoRoom(_))) => {
+            Attempt::Failed(error.to_string())
+        }
         Ok(_) | Err(_) => {
             // what is denied is not answered, or leaves a gap in the batch
             let denied = streams::denied(&common.link, &common.config);

@@ -1,0 +1,132 @@
+//! The commit marker of a partition: its content, and the outputs that stand behind one that begins
+//! a batch.
+//!
+//! The payload is JSON, `{"version":2,"origin":…,"seq":…,"part":…,"owner":…,…}`. A reader passes over
+//! fields that it does not know, so agents of before read markers of now.
+
+use std::collections::BTreeSet;
+
+use async_nats::header::{HeaderName, HeaderValue};
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use serde::{Deserialize, Serialize};
+
+use super::MOST;
+use crate::bus::durable::Common;
+use crate::bus::durable::partition::Outputs;
+use crate::wire::headers::INPUT_SEQ;
+
+pub(in crate::bus::durable) static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+pub(in crate::bus::durable) static BATCH_SEQUENCE: HeaderName =
+    HeaderName::from_static("Nats-Batch-Sequence");
+
+/// How far a partition's bars are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::bus::durable) struct Position {
+    /// Which stream the sequence is of.
+    pub origin: String,
+    /// The last message of which everything is published.
+    pub seq: u64,
+    /// How much of the message after it is published: a message of many bars may need more than
+    /// one batch.
+    pub part: usize,
+}
+
+/// The format of markers that this version writes. It reads the first as well, which has neither
+/// `version` nor `outputs` nor `after`.
+pub(in crate::bus::durable) const MARKER_VERSION: u32 = 2;
+
+const fn first_version() -> u32 {
+    1
+}
+
+/// The content of a marker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::bus::durable) struct Marker {
+    #[serde(default = "first_version")]
+    pub version: u32,
+    #[serde(flatten)]
+    pub position: Position,
+    /// The run of the process that wrote it.
+    pub owner: String,
+    /// Messages that were refused unread because they made the engine panic: state that is
+    /// computed anew must pass over them too, whether or not they would do so again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub poison: BTreeSet<u64>,
+    /// At the beginning of a batch. In the first format: the number of outputs after the position
+    /// that were stored before it. Now always 0, as the position is exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<usize>,
+    /// The fingerprint of everything that decides about outputs; none while outputs of several
+    /// configurations are stored after the position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
+    /// Outputs after the position that are stored before this marker stand after this sequence of
+    /// the stream of signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+impl Marker {
+    /// The outputs that its writer computed, for a reader whose own have this fingerprint.
+    pub fn outputs_seen_by(&self, own: &str) -> Outputs {
+        match self.outputs.as_deref() {
+            // the first format does not tell: a count has to do
+            _ if self.version < 2 => Outputs::Same,
+            Some(theirs) if theirs == own => Outputs::Same,
+            Some(_) => Outputs::Other,
+            None => Outputs::Mixed,
+        }
+    }
+}
+
+/// A marker as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::bus::durable) struct Stored {
+    pub marker: Marker,
+    /// Its sequence in the stream of signals.
+    pub revision: u64,
+}
+
+/// The outputs of its batch that stand behind the marker `revision`, which is not its last: for
+/// each the message that gave it. Reports each answer to `progress`.
+pub(in crate::bus::durable) async fn left_behind(
+    common: &Common,
+    revision: u64,
+    progress: impl Fn(),
+) -> Result<Vec<u64>, String> {
+    let stream = common
+        .js
+        .get_stream_no_info(&common.streams.signals)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut batch = None;
+    let mut behind = Vec::new();
+    for at in 0..=MOST as u64 {
+        let asked = stream.get_raw_message(revision + at);
+        let found = common.link.unless_lost(asked).await;
+        let message = match found.ok_or("the connection was lost meanwhile")? {
+            Ok(message) => message,
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                return Ok(behind);
+            }
+            Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
+        };
+        progress();
+        let of = message.headers.get(BATCH_ID.clone()).cloned();
+        if at == 0 {
+            batch = of;
+        } else if of.is_none() || of != batch {
+            return Ok(behind);
+        } else {
+            let seq = message.headers.get(INPUT_SEQ).map(HeaderValue::as_str);
+            let seq = seq.and_then(|seq| seq.parse().ok()).ok_or_else(|| {
+                format!(
+                    "message {} of the stream of signals stands behind a marker and names no bar",
+                    revision + at
+                )
+            })?;
+            behind.push(seq);
+        }
+    }
+    Ok(behind)
+}
