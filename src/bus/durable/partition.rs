@@ -17,6 +17,7 @@
 //! The task follows its [`State`]; others see its [`Phase`]. It hears commands wherever it waits:
 //! outputs that cannot be stored make it [`Phase::Blocked`] and not deaf.
 
+mod answers;
 mod attempt;
 mod checkpointer;
 mod committer;
@@ -39,12 +40,12 @@ use async_nats::Subject;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::Common;
 use super::already::Already;
 use super::checkpoint::Snapshot;
 use super::commit::{Position, Stored};
 use super::losses::{Account, Watcher};
 use super::streams::{Unit, marker_subject};
-use super::{Common, answers};
 use crate::bus::intake::{Intake, Outgoing};
 use crate::bus::link::LinkState;
 use crate::ops::query::Query;

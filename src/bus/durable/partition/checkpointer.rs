@@ -127,13 +127,13 @@ impl Checkpointer {
         match &outcome {
             Ok(()) => {
                 self.common.metrics.checkpoints.inc();
-                self.common.saves.over(self.unit);
+                self.common.checkpoint_health.over(self.unit);
                 self.pause = self.taken.elapsed() * SHARE;
             }
             Err(reason) => {
                 self.common.metrics.checkpoints_failed.inc();
-                self.common.saves.failed(self.unit, reason);
-                self.common.doubt();
+                self.common.checkpoint_health.failed(self.unit, reason);
+                self.common.suspect_streams();
                 self.note_change();
                 // it is as old as it was before the attempt
                 if since > 0 {
@@ -155,6 +155,6 @@ impl Checkpointer {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.common.saves.over(self.unit);
+        self.common.checkpoint_health.over(self.unit);
     }
 }

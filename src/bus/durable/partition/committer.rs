@@ -178,7 +178,7 @@ impl Partition {
                 }
             };
             self.common.metrics.publish_errors.inc();
-            self.common.doubt();
+            self.common.suspect_streams();
             let failing = failing.get_or_insert_with(|| self.common.circuit.fail());
             failing.again(&reason);
             if self.gauges.phase() != Phase::Blocked {

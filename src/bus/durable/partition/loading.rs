@@ -63,7 +63,7 @@ pub(super) async fn load(
     let valid = valid.filter(|stored| {
         let ours = stored.marker.position.origin == place.origin;
         if !ours {
-            common.made_anew(&place.stream);
+            common.bars_recreated(&place.stream);
         }
         ours
     });
@@ -198,7 +198,7 @@ pub(super) async fn restore(
         match decode(common, place, intake, saved).await {
             Ok(seq) => return Ok(seq),
             Err(Unusable::Origin) => {
-                common.made_anew(&place.stream);
+                common.bars_recreated(&place.stream);
                 return Ok(0);
             }
             // it may have been replaced while it was read

@@ -96,7 +96,7 @@ impl Partition {
             if attempt >= OPENS {
                 return Err(Exit::Failed(reason));
             }
-            self.common.doubt();
+            self.common.suspect_streams();
             attempt += 1;
             let pause = sleep(backoff(attempt).min(Duration::from_millis(500)));
             if self.until_stopped(pause).await?.is_none() {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::feed::Feed;
-use super::streams::marker_subject;
-use super::{Common, Coordinator, Done, markers};
+use super::{Coordinator, Done};
+use crate::bus::durable::feed::Feed;
+use crate::bus::durable::streams::marker_subject;
+use crate::bus::durable::{Common, markers};
 
 /// In leases: how long a partition may have no owner before every member says so.
 const PATIENCE: u32 = 2;

@@ -55,7 +55,7 @@ impl Coordinator {
                         .collect();
                     tracing::info!(members = names.len(), ?names, "the group has changed");
                 }
-                let again = self.changes.settle(now, &table);
+                let again = self.awaited_writes.settle(now, &table);
                 self.read_again = again.map(|wait| Instant::now() + wait);
                 self.table = table;
                 // others must count on this member before it counts on itself
@@ -69,7 +69,7 @@ impl Coordinator {
             Done::Read(Err(error)) => {
                 self.reading = false;
                 if error == ReadError::Missing {
-                    self.common.doubt();
+                    self.common.suspect_streams();
                 }
                 tracing::debug!(%error, "the table of members cannot be read");
                 self.unread = Some(Trouble::again(self.unread.take(), error.to_string()));
@@ -78,7 +78,7 @@ impl Coordinator {
             Done::Announced(outcome) => {
                 self.announcing = false;
                 if let Err(error) = outcome {
-                    self.common.doubt();
+                    self.common.suspect_streams();
                     tracing::debug!(error, "the member's record cannot be renewed");
                     let soon = Instant::now().checked_sub(self.common.config.durable.lease / 4);
                     self.announced_at = soon.or(self.announced_at);

@@ -19,9 +19,9 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::changes::Change;
-use super::layout::key;
+use super::awaited_writes::Change;
 use super::trusted::{Looked, Record, Row, Trusted};
+use crate::bus::durable::layout::key;
 use crate::bus::guard::Guard;
 use crate::config::{Config, JetStreamApi};
 use crate::group::{LeaseRecord, MemberId, MemberRecord, Place, Purpose, Table};

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::partition::{self, Command, Exit, Gauges};
 use super::{Coordinator, Kept, Running};
 use crate::bus::backoff::backoff;
+use crate::bus::durable::partition::{self, Command, Exit, Gauges};
 
 /// A message that makes the agent panic this often is refused.
 const TRIES: u32 = 2;
@@ -185,7 +185,7 @@ impl Coordinator {
                 Duration::from_millis(500)
             }
             Exit::Failed(reason) => {
-                self.common.doubt();
+                self.common.suspect_streams();
                 // what holds up one may hold up all of them
                 let first = self.failures.is_empty();
                 let failure = self.failures.entry(unit).or_default();

@@ -37,13 +37,13 @@ enum Key {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct AwaitedWrites {
     awaited: HashMap<Key, (Change, Duration)>,
     /// Looks in a row that did not show all of it.
     looks: u32,
 }
 
-impl Changes {
+impl AwaitedWrites {
     /// Takes `change` down at `now`, if `table` does not show it; whether that is so.
     pub fn note(&mut self, now: Duration, change: Change, table: &Table) -> bool {
         if change.is_in(table) {
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_change_that_a_look_misses_is_looked_for_until_one_shows_it() {
-        let mut changes = Changes::default();
+        let mut changes = AwaitedWrites::default();
         let before = leases(&[(3, 7), (4, 9)]);
         let released = Change::Lease { unit: 3, from: 7 };
         assert!(changes.note(at(0), released, &before));
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_not_looked_for_for_ever() {
-        let mut changes = Changes::default();
+        let mut changes = AwaitedWrites::default();
         let table = leases(&[(3, 7)]);
         // a lease that is not there yet, with a revision that nobody will ever write
         assert!(changes.note(at(0), Change::Lease { unit: 5, from: 0 }, &table));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_known_already_sets_nothing_off() {
-        let mut changes = Changes::default();
+        let mut changes = AwaitedWrites::default();
         let mut table = leases(&[(3, 7)]);
         assert!(!changes.note(at(0), Change::Lease { unit: 3, from: 6 }, &table));
         let member = |leaving| Change::Member {
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn of_two_changes_of_the_same_the_later_counts() {
-        let mut changes = Changes::default();
+        let mut changes = AwaitedWrites::default();
         let mut table = leases(&[(3, 7)]);
         changes.note(at(0), Change::Lease { unit: 3, from: 7 }, &table);
         changes.note(at(1), Change::Lease { unit: 3, from: 8 }, &table);

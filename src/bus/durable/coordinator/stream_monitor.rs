@@ -8,8 +8,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::streams::{self, Rest, SetupError};
 use super::{Coordinator, Done};
+use crate::bus::durable::streams::{self, Rest, SetupError};
 use crate::ops::metrics::Metrics;
 
 /// Between two looks while nothing is wrong.
@@ -21,14 +21,14 @@ const LOOKS: u32 = 2;
 
 /// What is known of the streams that work rests on.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct StreamMonitor {
     looking: bool,
     looked_at: Instant,
     missed: u32,
     lost: Option<String>,
 }
 
-impl Default for Standing {
+impl Default for StreamMonitor {
     fn default() -> Self {
         Self {
             looking: false,
@@ -39,7 +39,7 @@ impl Default for Standing {
     }
 }
 
-impl Standing {
+impl StreamMonitor {
     /// What a look has shown at `connected`.
     fn note(&mut self, looked: Result<Option<String>, SetupError>, connected: bool) {
         self.looking = false;
@@ -67,26 +67,26 @@ impl Standing {
 
 impl Coordinator {
     /// What work rests on and is not there any more.
-    pub(super) fn lost(&self) -> Option<&str> {
-        self.standing.lost.as_deref()
+    pub(in crate::bus::durable) fn lost(&self) -> Option<&str> {
+        self.stream_monitor.lost.as_deref()
     }
 
     /// Ends work here, because another member works in a way that does not go with it.
     pub(super) fn give_way(&mut self, reason: String) {
-        self.standing.lost = Some(reason);
+        self.stream_monitor.lost = Some(reason);
     }
 
     /// Looks at the streams when it is time to, or something has failed.
     pub(super) fn look_at_streams(&mut self) {
-        let since = self.standing.looked_at.elapsed();
-        let doubt = self.standing.missed > 0 || self.common.doubt.load(Ordering::Relaxed);
+        let since = self.stream_monitor.looked_at.elapsed();
+        let doubt = self.stream_monitor.missed > 0 || self.common.doubt.load(Ordering::Relaxed);
         let due = if doubt { SOON } else { LOOK };
-        if self.standing.looking || since < due || !self.common.link.is_connected() {
+        if self.stream_monitor.looking || since < due || !self.common.link.is_connected() {
             return;
         }
         self.common.doubt.store(false, Ordering::Relaxed);
-        self.standing.looking = true;
-        self.standing.looked_at = Instant::now();
+        self.stream_monitor.looking = true;
+        self.stream_monitor.looked_at = Instant::now();
         let (js, rests) = (self.common.js.clone(), self.common.streams.rests.clone());
         let api = self.common.config.nats.jetstream.clone();
         self.begun.spawn(async move {
@@ -96,12 +96,17 @@ impl Coordinator {
     }
 
     pub(super) fn on_looked(&mut self, looked: Result<Option<String>, SetupError>) {
-        self.standing.note(looked, self.common.link.is_connected());
+        self.stream_monitor
+            .note(looked, self.common.link.is_connected());
     }
 }
 
 /// Says what was removed since `before` and is there anew, and what that means.
-pub(super) fn tell(before: &[Rest], now: &[Rest], metrics: &Metrics) {
+pub(in crate::bus::durable) fn report_lost_streams(
+    before: &[Rest],
+    now: &[Rest],
+    metrics: &Metrics,
+) {
     for rest in now {
         let made_anew = |old: &&Rest| old.name == rest.name && old.origin != rest.origin;
         if before.iter().find(made_anew).is_some() {
@@ -125,32 +130,32 @@ mod tests {
 
     #[test]
     fn only_what_two_looks_in_a_row_miss_is_lost() {
-        let mut standing = Standing::default();
-        standing.note(gone(), true);
-        standing.note(Ok(None), true);
-        standing.note(gone(), true);
-        assert_eq!(standing.lost, None);
+        let mut monitor = StreamMonitor::default();
+        monitor.note(gone(), true);
+        monitor.note(Ok(None), true);
+        monitor.note(gone(), true);
+        assert_eq!(monitor.lost, None);
         // no answer says nothing
-        standing.note(Err(SetupError::Unavailable("busy".to_owned())), true);
-        standing.note(gone(), true);
-        assert!(standing.lost.unwrap().contains("S is not there"));
+        monitor.note(Err(SetupError::Unavailable("busy".to_owned())), true);
+        monitor.note(gone(), true);
+        assert!(monitor.lost.unwrap().contains("S is not there"));
     }
 
     #[test]
     fn what_is_heard_while_the_connection_breaks_does_not_count() {
-        let mut standing = Standing::default();
+        let mut monitor = StreamMonitor::default();
         for _ in 0..5 {
-            standing.note(gone(), false);
+            monitor.note(gone(), false);
         }
-        assert_eq!(standing.lost, None);
+        assert_eq!(monitor.lost, None);
     }
 
     #[test]
     fn a_server_without_jetstream_holds_nothing() {
-        let mut standing = Standing::default();
+        let mut monitor = StreamMonitor::default();
         for _ in 0..2 {
-            standing.note(Err(SetupError::NoJetStream("nobody".to_owned())), true);
+            monitor.note(Err(SetupError::NoJetStream("nobody".to_owned())), true);
         }
-        assert!(standing.lost.is_some());
+        assert!(monitor.lost.is_some());
     }
 }

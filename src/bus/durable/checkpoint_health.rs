@@ -1,7 +1,7 @@
-//! Whether checkpoints can be written, as all partitions of a process have it.
+//! The health of checkpoints, for all partitions of a process.
 //!
-//! Nothing is lost while they cannot: a restart computes more from the bars that are retained. So
-//! it is told once, counted, and does not make the agent unready.
+//! Nothing is lost while they cannot be written: a restart computes more from the bars that are
+//! retained. So it is logged once, counted, and does not make the agent unready.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::ops::health::{Component, Health};
 
 #[derive(Debug)]
-pub(super) struct Saves {
+pub(super) struct CheckpointHealth {
     /// Partitions whose last checkpoint could not be written.
     failing: Mutex<BTreeSet<u32>>,
     component: Component,
 }
 
-impl Saves {
+impl CheckpointHealth {
     pub fn new(health: &Health) -> Self {
         let component = health.component("checkpoints", false);
         component.up("");
@@ -66,17 +66,17 @@ mod tests {
     #[test]
     fn health_is_degraded_for_as_long_as_one_partition_fails() {
         let health = Health::new();
-        let saves = Saves::new(&health);
+        let checkpoints = CheckpointHealth::new(&health);
         let detail = || health.report().components[0].detail.clone();
-        saves.failed(3, "full");
-        saves.failed(4, "full");
+        checkpoints.failed(3, "full");
+        checkpoints.failed(4, "full");
         assert_eq!(
             detail(),
             "checkpoints of 2 partitions cannot be written: full"
         );
-        saves.over(3);
+        checkpoints.over(3);
         assert!(!detail().is_empty());
-        saves.over(4);
+        checkpoints.over(4);
         assert_eq!(detail(), "");
     }
 }

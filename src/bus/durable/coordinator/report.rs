@@ -4,8 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::partition::Gauges;
-use super::{Coordinator, Failure, Running, STALL, Trouble, streams};
+use super::{Coordinator, Failure, Running, STALL, Trouble};
+use crate::bus::durable::partition::Gauges;
+use crate::bus::durable::streams;
 
 impl Coordinator {
     pub(super) fn tick(&mut self) {
