@@ -192,9 +192,9 @@ impl Writer {
                     let _ = answer.send(Ok(revision));
                 }
             }
-            // one of them has lost its partition, or has a message that the server does not take:
-            // each by itself, then
-            Err(CommitError::Refused(refusal)) if together.len() > 1 && refusal.is_about_one() => {
+            // one of them has lost its partition, has a message that the server does not take, or
+            // needs more room than there is: each by itself, then
+            Err(CommitError::Refused(_)) if together.len() > 1 => {
                 for (wanted, answer) in together {
                     let outcome = self.write(&[&wanted]).await;
                     let _ = answer.send(outcome.map(|revisions| revisions[0]));

@@ -47,9 +47,9 @@ pub(super) struct Common {
     pub(super) circuit: Arc<Circuit>,
     pub(super) uploads: Semaphore,
     /// Whether something has failed that a stream that is gone would explain.
-    pub(super) doubt: AtomicBool,
-    /// Whether it was told that the stream of bars is another than that of the last commits.
-    pub(super) told_anew: AtomicBool,
+    pub(super) streams_suspected: AtomicBool,
+    /// True once it was logged that the stream of bars was recreated.
+    pub(super) warned_recreated: AtomicBool,
     pub(super) checkpoint_health: CheckpointHealth,
     pub(super) losses: Losses,
     pub(super) started: Instant,
@@ -87,8 +87,8 @@ impl Common {
             marked: Mutex::default(),
             circuit: Arc::default(),
             uploads: Semaphore::new(UPLOADS),
-            doubt: AtomicBool::new(false),
-            told_anew: AtomicBool::new(false),
+            streams_suspected: AtomicBool::new(false),
+            warned_recreated: AtomicBool::new(false),
             checkpoint_health: CheckpointHealth::new(&setup.health),
             losses: Losses::new(&setup.health),
             started,
@@ -103,18 +103,18 @@ impl Common {
         !self.link.is_connected() || self.stop.borrow().is_some_and(late)
     }
 
-    /// Something has failed that a stream that is gone would explain.
+    /// Something has failed, as it would if a stream were gone.
     pub(super) fn suspect_streams(&self) {
-        self.doubt.store(true, Ordering::Relaxed);
+        self.streams_suspected.store(true, Ordering::Relaxed);
     }
 
-    /// What was committed or saved is about a stream of bars that is not there any more.
+    /// The marker or the checkpoint is about a stream of bars that was recreated since.
     pub(super) fn bars_recreated(&self, stream: &str) {
-        if !self.told_anew.swap(true, Ordering::Relaxed) {
+        if !self.warned_recreated.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 stream,
-                "the stream of bars was made anew since the last commit; it is read from its \
-                 beginning, and state begins anew with it"
+                "the stream of bars was recreated since the last commit; it is read from its \
+                 beginning, and state starts from nothing"
             );
         }
     }

@@ -1,10 +1,10 @@
 //! Durable delivery over `JetStream`: nothing lost, nothing twice.
 //!
 //! Bars are stored in a stream whose subjects are divided into partitions; the members of a group
-//! divide the partitions among themselves by leases ([`crate::group::Leases`]). Each [`partition`] is
+//! divide the partitions among themselves by leases ([`crate::group::Leases`]). Each `partition` is
 //! a task that reads its bars in order and stores their outputs together with how far it has read
-//! ([`commit`]). The next owner of a partition starts from its checkpoint and its marker. The
-//! [`coordinator`] keeps the lease and the tasks; it decides nothing about what is stored.
+//! (`commit`). The next owner of a partition starts from its checkpoint and its marker. The
+//! `coordinator` keeps the lease and the tasks; it decides nothing about what is stored.
 //!
 //! This module is the order of things: find the streams, work until told to stop or the streams are
 //! gone, close.

@@ -25,14 +25,6 @@ pub(in crate::bus::durable) enum Refusal {
     Other(String),
 }
 
-impl Refusal {
-    /// Returns whether it concerns one of the partitions in a batch, so that the others can do
-    /// without it. Room is missing for all of them.
-    pub const fn is_about_one(&self) -> bool {
-        !matches!(self, Self::NoRoom(_))
-    }
-}
-
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
         let reason = error.to_string();
@@ -98,7 +90,6 @@ mod tests {
             let refusal = answer(code, "maximum bytes exceeded").unwrap_err();
             assert!(matches!(refusal, Refusal::NoRoom(_)), "{code}");
             assert!(refusal.to_string().contains("maximum bytes exceeded"));
-            assert!(!refusal.is_about_one());
         }
         let kinds = [
             (10054, Refusal::TooLarge as fn(String) -> Refusal),
@@ -109,7 +100,6 @@ mod tests {
         for (code, kind) in kinds {
             let refusal = answer(code, "no").unwrap_err();
             assert_eq!(refusal, kind(refusal.to_string()), "{code}");
-            assert!(refusal.is_about_one());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A stream that is gone shows in many ways, or in none: feeds end, commits are not answered,
 //! checkpoints fail, or bars of one shape of subject just do not come. So whatever fails only
-//! raises a doubt, and the streams themselves are looked at; that is done from time to time
+//! raises a suspicion, and the streams themselves are looked at; that is done from time to time
 //! anyway. Two looks have to say the same before everything is given up and found or made anew.
 
 use std::sync::atomic::Ordering;
@@ -79,12 +79,15 @@ impl Coordinator {
     /// Looks at the streams when it is time to, or something has failed.
     pub(super) fn look_at_streams(&mut self) {
         let since = self.stream_monitor.looked_at.elapsed();
-        let doubt = self.stream_monitor.missed > 0 || self.common.doubt.load(Ordering::Relaxed);
-        let due = if doubt { SOON } else { LOOK };
+        let suspected =
+            self.stream_monitor.missed > 0 || self.common.streams_suspected.load(Ordering::Relaxed);
+        let due = if suspected { SOON } else { LOOK };
         if self.stream_monitor.looking || since < due || !self.common.link.is_connected() {
             return;
         }
-        self.common.doubt.store(false, Ordering::Relaxed);
+        self.common
+            .streams_suspected
+            .store(false, Ordering::Relaxed);
         self.stream_monitor.looking = true;
         self.stream_monitor.looked_at = Instant::now();
         let (js, rests) = (self.common.js.clone(), self.common.streams.rests.clone());

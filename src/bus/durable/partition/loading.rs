@@ -1,7 +1,7 @@
 //! A partition before its first bar: its marker, its checkpoint and, where no count tells which
 //! outputs are stored, those outputs.
 //!
-//! Nothing is computed here that could be lost, so whoever is told to stop meanwhile just stops.
+//! Nothing is computed here that could be lost, so a command to stop ends it at once.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Its heartbeats come, so the client sees no fault. What there is to read only the server knows:
 //! after a silence it is asked how far the consumer is. Two answers in a row that say that there
-//! are messages, with none delivered between them, and the feed is opened anew.
+//! are messages, with none delivered between them, and the consumer is recreated.
 
 use std::time::{Duration, Instant};
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_that_is_gone_is_made_anew_and_no_answer_says_nothing() {
+    fn a_consumer_that_is_gone_is_recreated_and_no_answer_says_nothing() {
         let mut watch = Watch::new(0);
         assert!(watch.judge(ConsumerInfo::Gone, 0).is_some());
         for _ in 0..5 {
