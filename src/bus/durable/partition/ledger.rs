@@ -262,6 +262,7 @@ impl Ledger {
     pub fn begins_at(&mut self, first: u64) {
         if self.already_stored > 0 && first > self.replay_until + 1 {
             self.already_stored = 0;
+            self.stored.part = 0;
         }
     }
 

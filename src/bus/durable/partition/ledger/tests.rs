@@ -583,6 +583,7 @@ fn a_part_of_a_message_that_left_the_stream_is_not_one_of_the_next() {
     ledger.begins_at(11);
     assert!(!ledger.has_caught_up(), "the message is still there");
     ledger.begins_at(12);
+    assert_eq!(ledger.stored_to(), Point::after(10));
     assert_eq!(fresh(&mut ledger, 13, 2), [0, 1]);
 }
 
