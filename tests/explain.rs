@@ -273,3 +273,58 @@ async fn the_next_messages_of_a_live_subject_are_explained() {
             .contains("0 of 10 messages")
     );
 }
+
+#[test]
+fn messages_of_vendors_are_told_with_their_dialect() {
+    let lines = [
+        r#"{"channel":"ohlc","type":"update","data":[{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"volume":30927.5,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,"timestamp":"2023-10-04T16:30:00.000000Z"}]}"#,
+        r#"{"channel":"heartbeat"}"#,
+        r#"{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}"#,
+        r#"{"T":"u","S":"SPY","o":388.985,"h":389.14,"l":388.975,"c":389.12,"v":49400,"t":"2021-02-22T19:15:00Z"}"#,
+        r#"{"channel":"ohlcv","data":[{"interval_begin":"x"}]}"#,
+    ];
+    let (code, found) = entries(&lines.join("\n"), &["-"], &[]);
+    assert_eq!((code, found.len()), (Some(0), 5));
+    let told = |at: usize, names: &[&str]| {
+        let entry: &Value = &found[at];
+        names
+            .iter()
+            .map(|name| entry[*name].to_string().replace('"', ""))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        told(
+            0,
+            &[
+                "dialect",
+                "kind",
+                "symbol",
+                "timeframe",
+                "timestamp",
+                "final",
+                "revises"
+            ]
+        ),
+        "kraken bar MATIC/USD 5m 2023-10-04T16:25:00Z false false"
+    );
+    assert_eq!(found[0]["fields"]["timestamp"], "data[0].interval_begin");
+    assert_eq!(
+        told(1, &["dialect", "kind", "reason"]),
+        "kraken ignored heartbeat"
+    );
+    assert_eq!(
+        told(2, &["dialect", "kind", "reason"]),
+        "binance refused trade"
+    );
+    assert_eq!(
+        told(3, &["dialect", "kind", "final", "revises"]),
+        "alpaca bar true true"
+    );
+    assert_eq!(
+        told(4, &["dialect", "kind", "reason"]),
+        "generic refused unknown_shape"
+    );
+    let because = found[0]["because"].as_str().unwrap();
+    assert!(because.contains("`channel`: ohlc"), "{because}");
+}

@@ -24,16 +24,14 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
-use crate::wire::{Decoder, Refusal, SubjectParts, SubjectPattern, SubjectRefusal};
+use crate::wire::dialects::{GENERIC, signs_of};
+use crate::wire::{Content, Decoder, SubjectParts, SubjectPattern, SubjectRefusal};
 
 use report::{BarEntry, Entry, accepted, does, shown};
 use trace::Facts;
 
 /// Elements of one message whose fields are traced.
 const TRACED: usize = 64;
-
-/// The name of the shape that is read without a dialect.
-const GENERIC: &str = "generic";
 
 /// What a run of `explain` found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -170,15 +168,20 @@ impl<'a, W: Write> Explainer<'a, W> {
         let now = clock::now();
         let decoder = self.decoder.clone();
         let elements = read(&decoder, payload, &parts, now);
-        let spans: Vec<(usize, usize)> = elements.iter().map(|(_, bytes)| *bytes).collect();
-        for (at, (element, (start, end))) in elements.into_iter().enumerate() {
+        let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();
+        for (at, read_element) in elements.into_iter().enumerate() {
+            let ReadElement {
+                dialect,
+                content,
+                span: (start, end),
+            } = read_element;
             let mut entry = Entry {
                 message: self.count.messages,
                 line,
                 subject: subject.map(str::to_owned),
                 element: at + 1,
-                dialect: GENERIC,
-                because: None,
+                dialect,
+                because: signs_of(dialect),
                 kind: "refused",
                 bar: None,
                 reason: None,
@@ -187,9 +190,15 @@ impl<'a, W: Write> Explainer<'a, W> {
                 does: String::new(),
                 shown: shown(&payload[start..end]),
             };
-            match element {
-                Ok(event) if !self.options.covers(event.bar.timestamp) => continue,
-                Ok(event) => {
+            match content {
+                Content::Bar(event) if !self.options.covers(event.bar.timestamp) => continue,
+                Content::Ignored(kind) => {
+                    self.count.understood += 1;
+                    entry.kind = "ignored";
+                    entry.reason = Some(kind.name());
+                    entry.does = "understands it and does nothing but count it".to_owned();
+                }
+                Content::Bar(event) => {
                     self.count.understood += 1;
                     let facts = Facts::of(&event);
                     let mut fields = match std::str::from_utf8(payload) {
@@ -205,21 +214,24 @@ impl<'a, W: Write> Explainer<'a, W> {
                             },
                             |bytes| {
                                 let read = read(&decoder, bytes, &parts, now);
-                                let facts = |element: &Result<BarEvent<'_>, _>| {
-                                    element.as_ref().ok().map(Facts::of)
+                                let facts = |element: &ReadElement<'_>| match &element.content {
+                                    Content::Bar(event) => Some(Facts::of(event)),
+                                    Content::Ignored(_) | Content::Refused(_) => None,
                                 };
-                                read.iter().map(|(element, _)| facts(element)).collect()
+                                read.iter().map(facts).collect()
                             },
                         ),
                         _ => Default::default(),
                     };
                     self.complete(&mut fields, &parts, columns);
-                    entry.because = Some(because(&fields));
+                    if dialect == GENERIC {
+                        entry.because = Some(because(&fields));
+                    }
                     entry.kind = "bar";
                     entry.does = self.take(&event, now);
                     entry.bar = Some(BarEntry::new(facts, fields));
                 }
-                Err(refusal) => {
+                Content::Refused(refusal) => {
                     self.count.refused += refusal.elements as u64;
                     entry.reason = Some(refusal.reason.name());
                     entry.detail = Some(refusal.detail.clone().into_owned());
@@ -305,18 +317,29 @@ impl<'a, W: Write> Explainer<'a, W> {
     }
 }
 
-/// The elements of a message with the places of their bytes.
+/// An element of a message, and the place of its bytes.
+struct ReadElement<'p> {
+    dialect: &'static str,
+    content: Content<'p>,
+    span: (usize, usize),
+}
+
 fn read<'p>(
     decoder: &Decoder,
     payload: &'p [u8],
     parts: &'p Result<SubjectParts<'p>, SubjectRefusal>,
     now: Timestamp,
-) -> Vec<(Result<BarEvent<'p>, Refusal<'p>>, (usize, usize))> {
+) -> Vec<ReadElement<'p>> {
     let mut elements = Vec::new();
-    decoder.decode(payload, parts, now, |element, bytes| {
+    decoder.decode_all(payload, parts, now, |element| {
+        let bytes = element.bytes;
         let start = (bytes.as_ptr() as usize).saturating_sub(payload.as_ptr() as usize);
         let end = (start + bytes.len()).min(payload.len());
-        elements.push((element, (start.min(end), end)));
+        elements.push(ReadElement {
+            dialect: element.dialect,
+            content: element.content,
+            span: (start.min(end), end),
+        });
     });
     elements
 }

@@ -131,7 +131,7 @@ impl Decoder {
         now: Timestamp,
     ) -> Element<'a> {
         let text = candle.text;
-        let completion = candle.completion.clone();
+        let (completion, widened) = (candle.completion.clone(), candle.widened);
         let read = match &candle.zone {
             None => self.read(Fields::of_candle(candle), text, parts, now),
             Some(zone) => match self.by_clocks_of(zone) {
@@ -141,6 +141,7 @@ impl Decoder {
         };
         let content = match read {
             Ok(mut event) => {
+                event.adjusted |= widened;
                 event.finality = match (completion, event.finality.is_final()) {
                     (Completion::Is(finality), _) => finality,
                     (Completion::Flag(Scalar::Absent), _) => Finality::UntilNext,

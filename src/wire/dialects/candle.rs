@@ -37,6 +37,8 @@ pub(in crate::wire) struct Candle<'a> {
     pub completion: Completion<'a>,
     /// The zone of the clocks that `start` is read by, where the message names one.
     pub zone: Option<Cow<'a, str>>,
+    /// Whether high or low was widened to the open.
+    pub widened: bool,
 }
 
 impl<'a> Candle<'a> {
@@ -66,6 +68,7 @@ impl<'a> Candle<'a> {
             volume,
             completion: Completion::Is(Finality::UntilNext),
             zone: None,
+            widened: false,
         }
     }
 
@@ -96,6 +99,7 @@ impl<'a> Candle<'a> {
         if let (Some(open), Some(high), Some(low)) =
             (number(&self.open), number(&self.high), number(&self.low))
         {
+            self.widened = open > high || open < low;
             if open > high {
                 self.high = self.open.clone();
             }

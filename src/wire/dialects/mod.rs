@@ -203,6 +203,27 @@ impl Dialect {
     }
 }
 
+/// What the dialect of this name is known by, in words; nothing for the generic shape.
+#[must_use]
+pub fn signs_of(name: &str) -> Option<String> {
+    let dialect = REGISTRY.iter().find(|dialect| dialect.name == name)?;
+    let keys: Vec<String> = dialect
+        .shape
+        .iter()
+        .map(|(path, text)| match *text {
+            "" => format!("`{path}`"),
+            text => format!("`{path}`: {text}"),
+        })
+        .collect();
+    if keys.is_empty() {
+        return Some(format!("it is of the form {}", dialect.notes.bars));
+    }
+    Some(format!(
+        "it has the shape of this vendor, whose bars have {}",
+        keys.join(", ")
+    ))
+}
+
 /// Whether a flat object with this key may be a message of a dialect. One without such a key is
 /// in the generic shape, whatever else it has: this runs for every key that is no field's.
 pub(super) const fn is_mark(key: &str) -> bool {

@@ -186,6 +186,24 @@ fn a_message_of_one_vendor_is_refused_where_another_is_asked_for() {
 }
 
 #[test]
+fn a_bar_that_is_widened_to_its_open_counts_as_adjusted() {
+    let bin = |open: u32| {
+        let message = format!(
+            r#"{{"table":"tradeBin5m","data":[{{"timestamp":"2024-01-02T00:05:00.000Z","symbol":"X","open":{open},"high":104,"low":100,"close":102,"volume":1}}]}}"#
+        );
+        let subject = Ok(SubjectParts::default());
+        let rules = InputRules::new(4_096, Timeframe::MINUTE);
+        let mut adjusted = None;
+        Decoder::new(rules).decode(message.as_bytes(), &subject, NOW, |bar, _| {
+            adjusted = Some(bar.unwrap().adjusted);
+        });
+        adjusted.unwrap()
+    };
+    assert!(bin(105) && bin(95));
+    assert!(!bin(101));
+}
+
+#[test]
 fn names_are_unique_and_every_rule_has_one() {
     let names: BTreeSet<&str> = DialectRule::names().collect();
     assert_eq!(names.len(), REGISTRY.len() + 2);
