@@ -275,16 +275,16 @@ async fn losses_while_signals_cannot_be_stored(partitions: &str) -> (u64, u64) {
 async fn a_partition_with_a_stream_to_itself_counts_each_bar_dropped_while_it_waits() {
     let (counted, without_signal) = losses_while_signals_cannot_be_stored("1").await;
     assert!(without_signal > 100, "{without_signal}");
-    // 208 were counted once where 168 were lost, on a busy machine; why is not known
-    assert!(counted >= without_signal, "{counted} of {without_signal}");
+    assert_eq!(counted, without_signal);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_of_a_shared_stream_counts_bars_dropped_while_it_waits() {
     let (counted, without_signal) = losses_while_signals_cannot_be_stored("8").await;
-    // bars that come and go between two looks at a shared stream cannot be counted; how many do
-    // depends on the machine
-    assert!(counted > 0, "none of {without_signal}");
+    assert!(
+        counted > without_signal / 2,
+        "{counted} of {without_signal}"
+    );
     assert!(counted <= without_signal, "{counted} of {without_signal}");
 }
 

@@ -135,8 +135,10 @@ impl Feed {
         Look {
             arrived: self.pending,
             present: self.pending,
+            held: self.pending,
             first: self.state.first,
             last: self.state.last,
+            gap: None,
         }
     }
 

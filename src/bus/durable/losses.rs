@@ -246,7 +246,7 @@ impl Account {
     fn sent(&self, consumer: &str, sent: Sent) {
         let mut state = lock(&self.state);
         if state.reader.consumer == consumer {
-            state.reader.sent = Some(sent);
+            state.reader.sent = Some(sent.after(state.reader.sent));
         }
     }
 

@@ -5,7 +5,7 @@
 //! came and went, the count is a lower bound.
 //!
 //! - A partition that has a stream to itself owns every sequence: each one that is passed over
-//!   was lost.
+//!   was lost. So reading counts exactly, and what a look counts before ([`Gap`]) is taken off.
 //! - In a shared stream the sequences between two bars of a partition may be those of others. So
 //!   the stream is asked from time to time how many bars it holds for the partition
 //!   ([`Look`]), and each delivery says how many come after it. All of them have to be read; the
@@ -21,11 +21,36 @@ pub(in crate::bus::durable) struct Look {
     /// Bars of the partition after [`Mark::position`] that can still be read, also those that were
     /// delivered and wait in the client; counted after `arrived`.
     pub present: u64,
+    /// Those of them that the stream holds.
+    pub held: u64,
     /// The first sequence that the stream holds, or the next one if it is empty.
     pub first: u64,
     /// Its last sequence; read after `present`, but before it if the partition has the stream to
     /// itself.
     pub last: u64,
+    /// What is still to be delivered, if the partition has the stream to itself.
+    pub gap: Option<Gap>,
+}
+
+/// The sequences of a stream with one partition that were stored and not delivered. Of those, more
+/// than `held` cannot come any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bus::durable) struct Gap {
+    /// Everything up to here was delivered, or is gone.
+    pub after: u64,
+    /// The last sequence of the stream.
+    pub through: u64,
+    /// Bars after `after` that the stream holds. Counted after `through` was read, so they may
+    /// include bars beyond it.
+    pub held: u64,
+}
+
+impl Gap {
+    /// Bars after `position` that are gone, at least.
+    pub fn gone(&self, position: u64) -> u64 {
+        let stored = self.through.saturating_sub(self.after.max(position));
+        stored.saturating_sub(self.held)
+    }
 }
 
 /// The state of the ledger when a look began.
@@ -36,12 +61,16 @@ pub(in crate::bus::durable) struct Mark {
     pub waiting: u64,
     read: u64,
     found: u64,
+    ahead: u64,
 }
 
 impl Mark {
     /// Returns whether a look with these counts would find a loss.
-    pub fn misses(&self, arrived: u64, present: u64) -> bool {
-        self.waiting + arrived > present
+    pub fn misses(&self, arrived: u64, present: u64, gap: Option<Gap>) -> bool {
+        match gap {
+            Some(gap) => gap.gone(self.position) > self.ahead,
+            None => self.waiting + arrived > present,
+        }
     }
 }
 
@@ -141,6 +170,7 @@ impl Ledger {
             waiting: self.waiting,
             read: self.read,
             found: self.found,
+            ahead: self.ahead,
         }
     }
 
@@ -190,37 +220,45 @@ impl Ledger {
             // reading is ahead of the look
             return None;
         }
-        // everything that waited then was read meanwhile, and accounted for
-        let overtaken = read > 0 && self.position > mark.through;
-        let gone = look.first.saturating_sub(1);
+        if !self.whole && read > 0 && self.position > mark.through {
+            // everything that waited then was read meanwhile, and accounted for; of what was there
+            // during the look, some may be gone that reading has passed
+            return None;
+        }
         // what reading has found to be gone meanwhile may be missing from the look or not
         let found = if self.whole {
             self.found - mark.found
         } else {
             0
         };
-        let (after, mut bars, mut guessed) = (self.position, 0, false);
-        if !overtaken {
-            let mut expected = mark.waiting + look.arrived;
-            if read == 0 {
-                expected = expected.max(self.pending);
-            }
-            bars = expected.saturating_sub(look.present + found);
-            // bars waited, others wait now, and the stream dropped all that it held between
-            guessed = bars == 0
-                && read == 0
-                && !self.whole
-                && self.pending > 0
-                && look.arrived > 0
-                && gone > mark.through;
-            bars += u64::from(guessed);
-        }
+        let (after, bars) = (self.position, self.shortfall(mark, look, read));
+        // bars waited, others wait now, and the stream dropped all that it held between
+        let replaced = bars == 0
+            && read == 0
+            && !self.whole
+            && self.pending > 0
+            && look.arrived > 0
+            && look.first.saturating_sub(1) > mark.through;
         self.waiting = look.present.saturating_sub(read + found);
         self.pending = self.waiting;
         self.through = look.last.max(self.position);
+        let bars = bars + u64::from(replaced);
         self.ahead += bars;
         self.idle = false;
-        loss(bars, after, look.first.max(after + 1), guessed)
+        loss(bars, after, look.first.max(after + 1), replaced)
+    }
+
+    /// Bars that a look misses, after `read` bars were read since it began.
+    fn shortfall(&self, mark: Mark, look: Look, read: u64) -> u64 {
+        if self.whole {
+            let gone = look.gap.map_or(0, |gap| gap.gone(self.position));
+            return gone.saturating_sub(self.ahead);
+        }
+        let mut expected = mark.waiting + look.arrived;
+        if read == 0 {
+            expected = expected.max(self.pending);
+        }
+        expected.saturating_sub(look.present)
     }
 
     /// The server has nothing more for the partition, of a stream whose last sequence was at least

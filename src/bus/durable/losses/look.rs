@@ -1,6 +1,6 @@
 //! Looking at the stream on behalf of a [`Ledger`](super::ledger::Ledger).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info;
@@ -9,22 +9,44 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Account;
-use super::ledger::{Look, Mark};
+use super::ledger::{Gap, Look, Mark};
 use crate::bus::durable::Common;
 use crate::bus::durable::feed::{self, Feed};
 use crate::bus::durable::streams::Unit;
 
+/// A consumer that has delivered nothing for so long, and is not there any more, was removed because
+/// nobody read from it.
+const STILL: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(3);
 /// Servers of a cluster have told each other by then.
 const AGREED: Duration = Duration::from_millis(300);
 
 /// How far the server has delivered to the consumer that bars are read from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
     /// Deliveries.
     count: u64,
     /// The last sequence delivered.
     seq: u64,
+    /// When the server said so first, and last.
+    since: Instant,
+    at: Instant,
+}
+
+impl Sent {
+    /// This answer of the server, after `before`.
+    pub fn after(self, before: Option<Self>) -> Self {
+        let same = before.filter(|before| (before.count, before.seq) == (self.count, self.seq));
+        Self {
+            since: same.map_or(self.since, |before| before.since),
+            ..self
+        }
+    }
+
+    /// Returns whether the server delivered nothing for so long that it removed the consumer since.
+    fn is_final(&self) -> bool {
+        self.at - self.since >= STILL
+    }
 }
 
 /// The consumer that bars are read from.
@@ -56,11 +78,15 @@ pub(super) async fn look(
     } else {
         arrived += Feed::waiting(js, unit, mark.through + 1).await?;
     }
-    let mut present = present(common, unit, account, reader, false).await?;
-    if mark.misses(arrived, present) {
+    // read before, so bars that came meanwhile make no gap
+    let through = state.map(|state| state.last);
+    let mut left = left(common, unit, account, reader, false).await?;
+    let mut gap = through.map(|through| left.gap(through));
+    if mark.misses(arrived, left.present(), gap) {
         sleep(AGREED).await;
-        let again = self::present(common, unit, account, reader, true).await?;
-        present = present.max(again);
+        let again = self::left(common, unit, account, reader, true).await?;
+        gap = through.map(|through| again.gap(through));
+        left = again.max(left);
     }
     let state = match state {
         Some(state) => state,
@@ -68,21 +94,57 @@ pub(super) async fn look(
     };
     Ok(Look {
         arrived,
-        present,
+        present: left.present(),
+        held: left.held,
         first: state.first,
         last: state.last,
+        gap,
     })
 }
 
-/// Bars that can still be read: those delivered and not taken in, and those to be delivered. The
-/// latter are counted again where `doubted` says that the number of the server may be wrong.
-async fn present(
+/// Bars that can still be read.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    /// Bars that were delivered and not taken in.
+    delivered: u64,
+    /// The last sequence delivered.
+    after: u64,
+    /// Bars to be delivered.
+    held: u64,
+}
+
+impl Left {
+    fn present(self) -> u64 {
+        self.delivered + self.held
+    }
+
+    fn gap(self, through: u64) -> Gap {
+        Gap {
+            after: self.after,
+            through,
+            held: self.held,
+        }
+    }
+
+    /// The one with more bars.
+    fn max(self, other: Self) -> Self {
+        if other.present() > self.present() {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// Asks what can still be read. What is to be delivered is counted again where `doubted` says that
+/// the number of the server may be wrong.
+async fn left(
     common: &Common,
     unit: &Unit,
     account: &Account,
     reader: &Reader,
     doubted: bool,
-) -> Result<u64, String> {
+) -> Result<Left, String> {
     let api = &common.config.nats.jetstream;
     let subject = api.subject(&format!(
         "CONSUMER.INFO.{}.{}",
@@ -97,23 +159,31 @@ async fn present(
         serde_json::from_slice(&answer.payload).map_err(|error| error.to_string())?;
     let (sent, pending) = match answer {
         Response::Ok(info) => {
+            let now = Instant::now();
             let sent = Sent {
                 count: info.delivered.consumer_sequence,
                 seq: info.delivered.stream_sequence,
+                since: now,
+                at: now,
             };
             account.sent(&reader.consumer, sent);
             (sent, (!doubted).then_some(info.num_pending))
         }
         // nobody reads from it for long, and the server has removed it
         Response::Err { error } if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
-            let sent = reader.sent.ok_or("how far the consumer was is not known")?;
+            let sent = reader.sent.filter(Sent::is_final);
+            let sent = sent.ok_or("how far the consumer was is not known")?;
             (sent, None)
         }
         Response::Err { error } => return Err(error.to_string()),
     };
-    let pending = match pending {
+    let held = match pending {
         Some(pending) => pending,
         None => Feed::waiting(&common.js, unit, sent.seq + 1).await?,
     };
-    Ok(sent.count.saturating_sub(reader.taken) + pending)
+    Ok(Left {
+        delivered: sent.count.saturating_sub(reader.taken),
+        after: sent.seq,
+        held,
+    })
 }

@@ -64,9 +64,10 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
             let look = look::look(common, place, account, mark, &reader);
             match common.link.unless_lost(look).await {
                 Some(Ok(look)) => {
-                    // a stream that is renewed as fast as that may lose bars between two looks
-                    turnover = look.arrived > look.present / 4;
-                    apply(common, unit, gauges, account, (mark, reader, look));
+                    // a stream that is renewed as fast as that, or that drops bars already, may
+                    // lose more between two looks than can be counted
+                    turnover = look.arrived > look.held / 4;
+                    turnover |= apply(common, unit, gauges, account, (mark, reader, look));
                 }
                 Some(Err(reason)) => tracing::debug!(unit, reason, "lag is not known"),
                 None => {}
@@ -81,21 +82,22 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
     }
 }
 
+/// Returns whether bars were lost.
 fn apply(
     common: &Common,
     unit: u32,
     gauges: &Gauges,
     account: &Account,
     (mark, reader, look): (super::Mark, super::Reader, super::ledger::Look),
-) {
+) -> bool {
     let mut state = lock(&account.state);
     // counts of a consumer that is read from no more say nothing
     if state.reader.consumer != reader.consumer {
-        return;
+        return false;
     }
     let silent = state.reader.taken == reader.taken;
     let Some(ledger) = &mut state.ledger else {
-        return;
+        return false;
     };
     let loss = ledger.looked(mark, look);
     let behind = ledger.behind();
@@ -106,4 +108,5 @@ fn apply(
     if let Some(loss) = loss {
         common.lost(unit, loss);
     }
+    loss.is_some()
 }

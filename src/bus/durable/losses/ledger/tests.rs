@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -13,8 +13,24 @@ fn look(arrived: u64, present: u64, first: u64, last: u64) -> Look {
     Look {
         arrived,
         present,
+        held: present,
         first,
         last,
+        gap: None,
+    }
+}
+
+/// A look at a stream with one partition: everything up to `after` was delivered, and the stream
+/// holds `held` bars of those up to `through`.
+fn whole_look(present: u64, first: u64, (after, through, held): (u64, u64, u64)) -> Look {
+    Look {
+        gap: Some(Gap {
+            after,
+            through,
+            held,
+        }),
+        held,
+        ..look(0, present, first, through)
     }
 }
 
@@ -38,12 +54,12 @@ fn a_partition_with_a_stream_to_itself_misses_every_sequence_that_is_passed_over
     );
     let mark = ledger.mark();
     // 19 is with the client already
-    assert_eq!(
-        bars(ledger.looked(mark, look(15, 4, 31, 33))),
-        11,
-        "20 to 30"
-    );
+    let lost = ledger.looked(mark, whole_look(4, 31, (19, 33, 3)));
+    assert_eq!(bars(lost), 11, "20 to 30");
     assert_eq!(ledger.behind(), 15);
+    let mark = ledger.mark();
+    let lost = ledger.looked(mark, whole_look(4, 31, (19, 33, 3)));
+    assert_eq!(bars(lost), 0, "they are counted already");
     assert_eq!(ledger.read(19, 14), None);
     assert_eq!(ledger.read(31, 2), None, "they are counted already");
     assert_eq!(ledger.behind(), 2);
@@ -152,6 +168,40 @@ fn a_look_that_reading_overtakes_counts_nothing_twice() {
     assert_eq!(ledger.read(21, 0), None);
 }
 
+#[test]
+fn bars_that_come_during_a_look_are_not_missed_by_the_next_one() {
+    let (mut ledger, _) = Ledger::new(true, 10, 0, 11, 0);
+    // the stream ended at 15, and three more bars came before its bars were counted
+    let mark = ledger.mark();
+    let first = Look {
+        arrived: 5,
+        ..whole_look(8, 11, (10, 15, 8))
+    };
+    assert_eq!(ledger.looked(mark, first), None);
+    let mark = ledger.mark();
+    let second = Look {
+        arrived: 3,
+        ..whole_look(8, 11, (10, 18, 8))
+    };
+    assert_eq!(ledger.looked(mark, second), None);
+    for seq in 11..=18 {
+        assert_eq!(ledger.read(seq, 18 - seq), None);
+    }
+    assert_eq!(ledger.behind(), 0);
+}
+
+#[test]
+fn a_look_that_reading_has_overtaken_leaves_nothing_behind() {
+    let mut ledger = empty(false);
+    let mark = ledger.mark();
+    ledger.looked(mark, look(4, 4, 1, 18));
+    // a look sees six bars, five of which are gone before reading comes to the last
+    let mark = ledger.mark();
+    assert_eq!(bars(ledger.read(19, 0)), 4);
+    assert_eq!(ledger.looked(mark, look(1, 6, 19, 20)), None);
+    assert_eq!(ledger.behind(), 0);
+}
+
 /// An event of a stream of two partitions.
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -159,10 +209,13 @@ enum Event {
     Stored(bool),
     /// The bar at this place of those that are there is dropped; 0 is the oldest.
     Dropped(u8),
-    /// The next of our bars is read.
+    /// The server delivers the next of our bars to the client, where it waits.
+    Delivered,
+    /// The next of our bars is read, and delivered before if it was not.
     Read,
-    /// The stream is asked, and bars are read before the answer is heard.
-    Look(u8),
+    /// The stream is asked. Between two answers of the server so many bars are stored and the
+    /// oldest dropped, and some are read before all answers are heard.
+    Look { stored: u8, dropped: u8, reads: u8 },
     /// The server says twice that we have read everything, if that is so.
     Drained,
 }
@@ -171,8 +224,10 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         5 => any::<bool>().prop_map(Event::Stored),
         3 => any::<u8>().prop_map(Event::Dropped),
+        2 => Just(Event::Delivered),
         4 => Just(Event::Read),
-        2 => (0..4_u8).prop_map(Event::Look),
+        3 => (0..4_u8, 0..6_u8, 0..4_u8)
+            .prop_map(|(stored, dropped, reads)| Event::Look { stored, dropped, reads }),
         1 => Just(Event::Drained),
     ]
 }
@@ -182,7 +237,9 @@ struct Model {
     /// The messages of the stream: true for ours.
     stream: BTreeMap<u64, bool>,
     last: u64,
-    read_to: u64,
+    /// Delivered bars that were not read, and how far delivery is.
+    client: VecDeque<(u64, u64)>,
+    sent: u64,
     lost: u64,
     counted: u64,
     guessed: u64,
@@ -196,7 +253,8 @@ impl Model {
             ledger: empty(whole),
             stream: BTreeMap::new(),
             last: 0,
-            read_to: 0,
+            client: VecDeque::new(),
+            sent: 0,
             lost: 0,
             counted: 0,
             guessed: 0,
@@ -214,14 +272,37 @@ impl Model {
         first.map_or(self.last + 1, |(seq, _)| *seq)
     }
 
-    fn read(&mut self) {
-        let mut after = self.stream.range(self.read_to + 1..);
+    fn deliver(&mut self) {
+        let mut after = self.stream.range(self.sent + 1..);
         let next = after.find(|(_, ours)| **ours).map(|(seq, _)| *seq);
         if let Some(seq) = next {
-            self.read_to = seq;
-            let pending = self.ours_after(seq);
+            self.sent = seq;
+            self.client.push_back((seq, self.ours_after(seq)));
+        }
+    }
+
+    fn read(&mut self) {
+        if self.client.is_empty() {
+            self.deliver();
+        }
+        if let Some((seq, pending)) = self.client.pop_front() {
             let loss = self.ledger.read(seq, pending);
             self.count(loss);
+        }
+    }
+
+    fn store(&mut self, ours: bool) {
+        self.last += 1;
+        self.stream.insert(self.last, ours);
+    }
+
+    /// Bars are stored and dropped while the stream is asked.
+    fn go_on(&mut self, stored: u8, dropped: u8) {
+        for _ in 0..stored {
+            self.store(true);
+        }
+        for _ in 0..dropped {
+            self.drop_at(0);
         }
     }
 
@@ -242,7 +323,7 @@ impl Model {
             return;
         };
         let ours = self.stream.remove(&seq) == Some(true);
-        if ours && seq > self.read_to {
+        if ours && seq > self.sent {
             self.lost += 1;
             self.unseen += u64::from(seq > self.ledger.mark().through);
         }
@@ -250,31 +331,16 @@ impl Model {
 
     fn apply(&mut self, event: Event, whole: bool) {
         match event {
-            Event::Stored(ours) => {
-                self.last += 1;
-                self.stream.insert(self.last, ours || whole);
-            }
+            Event::Stored(ours) => self.store(ours || whole),
             Event::Dropped(place) => self.drop_at(usize::from(place)),
+            Event::Delivered => self.deliver(),
             Event::Read => self.read(),
-            Event::Look(reads) => {
-                let mark = self.ledger.mark();
-                let look = Look {
-                    arrived: if whole {
-                        self.last - mark.through
-                    } else {
-                        self.ours_after(mark.through)
-                    },
-                    present: self.ours_after(mark.position),
-                    first: self.first(),
-                    last: self.last,
-                };
-                for _ in 0..reads {
-                    self.read();
-                }
-                let loss = self.ledger.looked(mark, look);
-                self.count(loss);
-            }
-            Event::Drained if self.ours_after(self.read_to) == 0 => {
+            Event::Look {
+                stored,
+                dropped,
+                reads,
+            } => self.look(whole, (stored, dropped), reads),
+            Event::Drained if self.client.is_empty() && self.ours_after(self.sent) == 0 => {
                 for _ in 0..2 {
                     let loss = self.ledger.drained(self.last);
                     self.count(loss);
@@ -282,6 +348,38 @@ impl Model {
             }
             Event::Drained => {}
         }
+    }
+
+    fn look(&mut self, whole: bool, (stored, dropped): (u8, u8), reads: u8) {
+        let mark = self.ledger.mark();
+        let through = self.last;
+        let arrived = if whole {
+            through - mark.through
+        } else {
+            self.ours_after(mark.through)
+        };
+        self.go_on(stored, dropped);
+        let held = self.ours_after(self.sent);
+        let present = held + self.client.len() as u64;
+        let gap = whole.then_some(Gap {
+            after: self.sent,
+            through,
+            held,
+        });
+        self.go_on(stored, dropped);
+        let look = Look {
+            arrived,
+            present,
+            held,
+            first: self.first(),
+            last: if whole { through } else { self.last },
+            gap,
+        };
+        for _ in 0..reads {
+            self.read();
+        }
+        let loss = self.ledger.looked(mark, look);
+        self.count(loss);
     }
 }
 
@@ -304,15 +402,22 @@ proptest! {
         events in prop::collection::vec(event(), 0..120),
     ) {
         let mut model = Model::new(whole);
-        for event in events {
+        for mut event in events {
+            // what comes to a shared stream during a look may hide what goes
+            if let Event::Look { stored, .. } = &mut event && !whole {
+                *stored = 0;
+            }
             model.apply(event, whole);
         }
         // all is read, to one bar that comes last
         model.apply(Event::Stored(true), whole);
-        while model.ours_after(model.read_to) > 0 {
+        while !model.client.is_empty() || model.ours_after(model.sent) > 0 {
             model.read();
         }
-        let due = if whole { model.lost } else { model.lost - model.unseen };
+        if whole {
+            prop_assert_eq!(model.counted, model.lost);
+        }
+        let due = model.lost - model.unseen;
         prop_assert!(model.counted >= due, "{} of {due}", model.counted);
     }
 }
