@@ -483,6 +483,79 @@ fn tushare() {
     );
 }
 
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet() {
+    let daily = [
+        "AAPL 1d 2024-01-02T00:00:00Z 187.15 188.44 183.89 185.64 82488700",
+        "AAPL 1d 2024-01-03T00:00:00Z 184.22 185.88 183.43 184.25 58414500",
+        "AAPL 1d 2024-01-04T00:00:00Z 182.15 183.09 180.88 181.91 71983600",
+    ];
+    assert_read(
+        &["pandas_daily.parquet", "--symbol", "AAPL"],
+        &["the timeframe is 1d"],
+        &daily,
+    );
+    // the order of its columns, the index last
+    let columns = "open,high,low,close,-,volume,-,time";
+    assert_read(
+        &[
+            "pandas_daily.parquet",
+            "--symbol",
+            "AAPL",
+            "--columns",
+            columns,
+        ],
+        &[],
+        &daily,
+    );
+    assert_answered(&["pandas_daily.parquet"], &["--symbol"]);
+    let output = replay(
+        &[
+            "pandas_daily.parquet",
+            "--symbol",
+            "AAPL",
+            "--timezone",
+            "America/New_York",
+        ],
+        &[],
+    );
+    assert!(
+        bars(&output)[0].contains("2024-01-02T05:00:00Z"),
+        "{}",
+        said(&output)
+    );
+    // newest first, single precision, a null among the prices
+    assert_read(
+        &["arrow_minutes.parquet"],
+        &["the newest row comes first", "1 refused (missing_field 1)"],
+        &[
+            "ES 1m 2024-01-02T14:30:00Z 0.1 0.3 0.1 0.2 9",
+            "ES 1m 2024-01-02T14:32:00Z 1.5 2.5 1 2 7",
+        ],
+    );
+    // as from a pipe
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/files/arrow_minutes.parquet");
+    let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+        .args(["replay", "-"])
+        .env_clear()
+        .env("TECHNICAL_MIN_BARS_REQUIRED", "1")
+        .current_dir(tempfile::tempdir().unwrap().path())
+        .stdin(std::fs::File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(bars(&output).len(), 2, "{}", said(&output));
+    // cut off
+    let bytes = std::fs::read(&path).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cut = dir.path().join("cut.parquet");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    assert_answered(
+        &[cut.to_str().unwrap()],
+        &["the Parquet file cannot be read"],
+    );
+}
+
 #[test]
 fn spreadsheets_and_other_sites() {
     assert_read(

@@ -5,6 +5,8 @@
 
 mod input;
 mod json;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
 mod table;
 
 use std::io::{self, BufReader};
@@ -167,7 +169,7 @@ impl BarsFile {
             error,
         })?;
         let format = format.or_else(|| by_extension(path));
-        Self::of(opened, format, options).map_err(|reason| OpenError::Table {
+        Self::of(opened, Some(path), format, options).map_err(|reason| OpenError::Table {
             path: path.into(),
             reason,
         })
@@ -183,18 +185,28 @@ impl BarsFile {
         options: ReadOptions,
     ) -> Result<Self, String> {
         let opened = input::unpack(input, None).map_err(|error| error.to_string())?;
-        Self::of(opened, format, options)
+        Self::of(opened, None, format, options)
     }
 
-    fn of(opened: Opened, format: Option<Format>, options: ReadOptions) -> Result<Self, String> {
+    fn of(
+        opened: Opened,
+        path: Option<&Path>,
+        format: Option<Format>,
+        options: ReadOptions,
+    ) -> Result<Self, String> {
         let Opened {
             input,
             content,
             read,
             size,
         } = opened;
+        if content == Content::Parquet {
+            let table = parquet(input, path.filter(|_| size.is_some()), options)?;
+            let (lines, size) = (Lines::Table(Box::new(table)), None);
+            return Ok(Self { lines, read, size });
+        }
         let format = format.unwrap_or(match content {
-            Content::Json | Content::Blank => Format::Jsonl,
+            Content::Parquet | Content::Json | Content::Blank => Format::Jsonl,
             Content::Text => Format::Csv,
         });
         let lines = match format {
@@ -243,6 +255,26 @@ impl Iterator for BarsFile {
             Lines::Table(lines) => lines.next(),
         }
     }
+}
+
+/// The table of a Parquet file, which is read in places where it is a file of its own.
+#[cfg(feature = "parquet")]
+fn parquet(
+    input: input::Input,
+    path: Option<&Path>,
+    options: ReadOptions,
+) -> Result<Table, String> {
+    let every = options.columns.is_some();
+    let (rows, names) = match path {
+        Some(path) => parquet_rows::of_file(path, every)?,
+        None => parquet_rows::of_input(input, every)?,
+    };
+    Table::of_rows(rows, names, options)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: input::Input, _: Option<&Path>, _: ReadOptions) -> Result<Table, String> {
+    Err("is a Parquet file, and this program was built without the feature `parquet`; save it as CSV".to_owned())
 }
 
 fn by_extension(path: &Path) -> Option<Format> {

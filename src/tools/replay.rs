@@ -80,11 +80,14 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
         .iter()
         .try_for_each(|path| replay.file(path, args));
     let written = replay.flush();
-    replay.summary.explain_silence(&replay.engine);
+    let failure = read.and(written).err();
+    if failure.is_none() {
+        replay.summary.explain_silence(&replay.engine);
+    }
     Replayed {
         summary: replay.summary,
         cut_short: replay.closed,
-        failure: read.and(written).err(),
+        failure,
     }
 }
 

@@ -15,6 +15,7 @@ const TELLING: usize = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Json,
+    Parquet,
     Text,
     /// Nothing, or only white space.
     Blank,
@@ -51,6 +52,14 @@ pub(super) fn unpack(input: Input, size: Option<u64>) -> io::Result<Opened> {
         read: Arc::clone(&read),
     };
     let (start, input) = peek(Box::new(counted))?;
+    if start.starts_with(b"PAR1") {
+        return Ok(Opened {
+            input,
+            content: Content::Parquet,
+            read,
+            size,
+        });
+    }
     let (start, input) = if start.starts_with(&[0x1f, 0x8b]) {
         peek(Box::new(MultiGzDecoder::new(BufReader::new(input))))?
     } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {

@@ -123,6 +123,15 @@ impl Header {
         Ok(header)
     }
 
+    /// The same with further columns that are not read.
+    pub fn with_width(mut self, width: usize) -> Self {
+        if width > self.names.len() {
+            self.names.resize(width, "-".to_owned());
+            self.roles.resize(width, None);
+        }
+        self
+    }
+
     /// A header of two lines: names of columns, and symbols.
     fn two_level(first: Vec<String>, second: Vec<String>) -> Option<Self> {
         let known = |names: &[String]| {
@@ -644,9 +653,7 @@ impl<'a> Lines<'a> {
                 if !is_row(&cells) {
                     continue;
                 }
-                let mut header = header.clone();
-                header.names.resize(cells.len(), "-".to_owned());
-                header.roles.resize(cells.len(), None);
+                let header = header.clone().with_width(cells.len());
                 return Ok(Layout {
                     delimiter: *delimiter,
                     header,

@@ -129,6 +129,28 @@ impl Table {
         )
     }
 
+    /// A table whose columns are known.
+    #[cfg(feature = "parquet")]
+    pub fn of_rows(
+        rows: impl Rows + 'static,
+        names: Vec<String>,
+        options: ReadOptions,
+    ) -> Result<Self, String> {
+        let shown = names.join(", ");
+        let mut header = Header::new(names);
+        if let Some(columns) = &options.columns {
+            header = Header::of_columns(columns)?.with_width(header.names.len());
+        }
+        if !header.is_complete() {
+            return Err(format!(
+                "the columns {shown} name no time or no close; name all columns of the file in their \
+                 order with --columns: {}",
+                header::NAMES,
+            ));
+        }
+        Self::open(Box::new(rows), &header, b',', options, Vec::new())
+    }
+
     fn open(
         mut rows: Box<dyn Rows>,
         header: &Header,
@@ -296,6 +318,16 @@ impl Table {
             symbol: kept.symbol,
             payload: sorted.bytes[start..start + kept.length as usize].to_vec(),
         }))
+    }
+}
+
+/// Whether a bar may have a column of this name.
+#[cfg(feature = "parquet")]
+pub(super) fn is_column(name: &str) -> bool {
+    let known = |name: &str| header::Role::of(name).is_some() || header::is_nameless(name);
+    match header::two_levels(name) {
+        Some((first, second)) => known(&first) || known(&second),
+        None => known(name),
     }
 }
 
