@@ -17,6 +17,7 @@ mod faults;
 mod feeder;
 mod fleet;
 mod forged;
+mod forming;
 mod full;
 mod ghosts;
 mod history;

@@ -100,6 +100,12 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     ),
     ("TECHNICAL_MAX_PAYLOAD_BYTES", "1024", Works),
     ("TECHNICAL_DEFAULT_TIMEFRAME", "5m", Works),
+    // the test's bars have epochs as times, on their grid, and prices above zero
+    ("TECHNICAL_TIMEZONE", "America/New_York", Works),
+    ("TECHNICAL_GRID", "accept", Works),
+    ("TECHNICAL_PRICES", "any", Works),
+    // bars get other times: it says what the source sends, and is one for the group
+    ("TECHNICAL_TIMESTAMP", "", Own),
     // the test's bars are in the generic shape
     ("TECHNICAL_DIALECT", "generic", Works),
     // the newest bar of each series waits for the next one
