@@ -2,7 +2,7 @@
 //!
 //! A dialect recognises a message by its shape and says what it holds: bars, trades, or something
 //! that is understood and needs nothing to be done. It maps names and units, no more: what the
-//! values of a bar must be is for [`super::decode`] to judge, as with bars of the generic shape.
+//! values of a bar must be is for `wire::decode` to judge, as with bars of the generic shape.
 //!
 //! To add one: a file beside this one, with recorded messages of the vendor as its tests, and a
 //! line in [`REGISTRY`].
