@@ -268,7 +268,7 @@ pub const SECTIONS: &[Section] = &[
                 "TECHNICAL_SUBJECTS",
                 "raw.market_data.price,raw.market_data.price.>",
                 "raw.market_data.price.>",
-                "market-data subjects, comma-separated",
+                "market-data subjects, comma-separated; `{symbol}` and `{timeframe}` say where they stand, else the wildcards are the symbol and then the timeframe",
             ),
             set(
                 "TECHNICAL_PUBLISH_SUBJECT",

@@ -41,8 +41,13 @@ pub enum InvalidSubject {
     #[error("`{0}` must not contain wildcards")]
     WildcardInTarget(String),
     /// A placeholder that is not known.
-    #[error("`{0}` has an unknown placeholder; known are {{symbol}} and {{timeframe}}")]
+    #[error(
+        "`{0}` has an unknown placeholder; known are {{symbol}} and {{timeframe}}, in a subject to read each a whole token"
+    )]
     Placeholder(String),
+    /// Placeholders of a subject that is read.
+    #[error("`{0}` must have {{symbol}} once, and {{timeframe}} once or not at all")]
+    Placeholders(String),
 }
 
 fn check_tokens(text: &str) -> Result<(), InvalidSubject> {
@@ -111,11 +116,27 @@ fn unescape(token: &str) -> Result<Cow<'_, str>, SubjectRefusal> {
     })
 }
 
-/// A subject to subscribe to. Its wildcards stand for the symbol and then the timeframe.
+/// A subject to subscribe to. Its `{symbol}` and `{timeframe}` stand where they stand, and other
+/// wildcards for whatever; without them its wildcards stand for the symbol and then the timeframe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectPattern {
+    /// With a `*` for each placeholder, as NATS takes it.
     text: String,
+    /// With its placeholders.
+    written: String,
+    /// Which tokens the placeholders are, if there are any.
+    named: Option<Named>,
 }
+
+/// The tokens of a pattern that are placeholders, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    symbol: usize,
+    timeframe: Option<usize>,
+}
+
+const SYMBOL: &str = "{symbol}";
+const TIMEFRAME: &str = "{timeframe}";
 
 impl SubjectPattern {
     /// The pattern as NATS takes it.
@@ -124,52 +145,139 @@ impl SubjectPattern {
         &self.text
     }
 
-    /// What `subject`, which this pattern matches, says in place of the wildcards: the symbol,
-    /// then the timeframe. Allocates only to unescape.
+    /// What `subject`, which this pattern matches, says of symbol and timeframe. Allocates only to
+    /// unescape.
     ///
     /// # Errors
     /// When what stands there is no symbol or timeframe, or there is more.
     pub fn parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
-        let mut tokens = subject.split('.');
+        match self.named {
+            Some(named) => Self::named_parts(named, subject),
+            None => self.positional_parts(subject),
+        }
+    }
+
+    fn named_parts(named: Named, subject: &str) -> Result<SubjectParts<'_>, SubjectRefusal> {
         let mut parts = SubjectParts::default();
-        let mut take = |token: &'a str| {
-            if parts.symbol.is_none() {
-                let symbol = unescape(token)?;
-                Symbol::check(&symbol)
-                    .map_err(|error| bad_symbol(format!("in subject `{subject}`: {error}")))?;
-                parts.symbol = Some(symbol);
-            } else if parts.timeframe.is_none() {
+        for (at, token) in subject.split('.').enumerate() {
+            if at == named.symbol {
+                parts.symbol = Some(symbol_of(token, subject)?);
+            } else if Some(at) == named.timeframe {
                 let timeframe = token.parse().map_err(|error| SubjectRefusal {
                     reason: Reason::BadTimeframe,
                     detail: format!("in subject `{subject}`: {error}"),
                 })?;
                 parts.timeframe = Some(timeframe);
-            } else {
-                return Err(bad_symbol(format!(
-                    "subject `{subject}` has more than symbol and timeframe; escape dots in a symbol: BRK.B is BRK%2EB"
-                )));
-            }
-            Ok(())
-        };
-        for pattern in self.text.split('.') {
-            match (pattern, tokens.next()) {
-                (">", Some(first)) => {
-                    take(first)?;
-                    tokens.by_ref().try_for_each(&mut take)?;
-                }
-                ("*", Some(token)) => take(token)?,
-                (_, Some(_)) => {}
-                (_, None) => break,
             }
         }
         Ok(parts)
     }
 
+    /// The symbol and then the timeframe, in place of the wildcards.
+    fn positional_parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
+        let mut tokens = subject.split('.');
+        let mut parts = SubjectParts::default();
+        let mut symbol_token = "";
+        let mut take = |token: &'a str, is_last: bool| {
+            if parts.symbol.is_none() {
+                parts.symbol = Some(symbol_of(token, subject)?);
+                symbol_token = token;
+                return Ok(());
+            }
+            let dotted = || {
+                format!(
+                    "if the symbol is `{symbol_token}.{token}`, escape its dot: {symbol_token}%2E{token}"
+                )
+            };
+            if parts.timeframe.is_some() {
+                return Err(bad_symbol(format!(
+                    "subject `{subject}` has more than symbol and timeframe; escape dots in a symbol: BRK.B is BRK%2EB"
+                )));
+            }
+            match timeframe_of(token) {
+                Some(timeframe) => parts.timeframe = Some(timeframe),
+                None if is_last => {
+                    return Err(SubjectRefusal {
+                        reason: Reason::BadTimeframe,
+                        detail: format!(
+                            "in subject `{subject}`, `{token}` is no timeframe such as 1m, 4h or 1d; {}",
+                            dotted()
+                        ),
+                    });
+                }
+                None => {
+                    return Err(bad_symbol(format!(
+                        "subject `{subject}` has more than symbol and timeframe; {}",
+                        dotted()
+                    )));
+                }
+            }
+            Ok(())
+        };
+        let last = subject.split('.').count() - 1;
+        let mut at = 0;
+        for pattern in self.text.split('.') {
+            match (pattern, tokens.next()) {
+                (">", Some(first)) => {
+                    take(first, at == last)?;
+                    for token in tokens.by_ref() {
+                        at += 1;
+                        take(token, at == last)?;
+                    }
+                }
+                ("*", Some(token)) => take(token, at == last)?,
+                (_, Some(_)) => {}
+                (_, None) => break,
+            }
+            at += 1;
+        }
+        Ok(parts)
+    }
+
+    /// Which token names the symbol, counted from 0.
+    fn symbol_at(&self) -> Option<usize> {
+        match self.named {
+            Some(named) => Some(named.symbol),
+            None => self.text.split('.').position(|t| t == "*" || t == ">"),
+        }
+    }
+
+    /// Which `*` of [`Self::as_str`] names the symbol, counted from 1. `None` where none does.
+    #[must_use]
+    pub fn symbol_wildcard(&self) -> Option<usize> {
+        let at = self.symbol_at()?;
+        let mut tokens = self.text.split('.');
+        let before = tokens.by_ref().take(at).filter(|t| *t == "*").count();
+        (tokens.next() == Some("*")).then_some(before + 1)
+    }
+
     /// The token of `subject`, which this pattern matches, that names the symbol, as it was written.
     #[must_use]
     pub fn symbol_token<'a>(&self, subject: &'a str) -> Option<&'a str> {
-        let at = self.text.split('.').position(|t| t == "*" || t == ">")?;
-        subject.split('.').nth(at)
+        subject.split('.').nth(self.symbol_at()?)
+    }
+
+    /// The subject of a series under this pattern: wildcards that stand for neither its symbol nor
+    /// its timeframe become `other`, and `>` what is left of the two.
+    #[must_use]
+    pub fn subject_of(&self, symbol: &str, timeframe: &str, other: &str) -> String {
+        let symbol = token(symbol).to_string();
+        let timeframe = token(timeframe).to_string();
+        let mut names = [symbol.clone(), timeframe.clone()].into_iter();
+        let mut subject: Vec<String> = Vec::new();
+        for (at, part) in self.text.split('.').enumerate() {
+            match (part, self.named) {
+                ("*", Some(named)) if at == named.symbol => subject.push(symbol.clone()),
+                ("*", Some(named)) if Some(at) == named.timeframe => {
+                    subject.push(timeframe.clone());
+                }
+                ("*" | ">", Some(_)) => subject.push(other.to_owned()),
+                ("*", None) => subject.extend(names.next()),
+                (">", None) => subject.extend(names.by_ref()),
+                (fixed, _) => subject.push(fixed.to_owned()),
+            }
+        }
+        subject.join(".")
     }
 
     /// `subject`, which this pattern matches, with its symbol escaped as [`token`] does it. `None`
@@ -185,7 +293,7 @@ impl SubjectPattern {
         if canonical == written {
             return None;
         }
-        let at = self.text.split('.').position(|t| t == "*" || t == ">")?;
+        let at = self.symbol_at()?;
         let tokens = subject.split('.').enumerate();
         let tokens: Vec<&str> = tokens
             .map(|(n, token)| if n == at { canonical.as_str() } else { token })
@@ -222,28 +330,68 @@ impl SubjectPattern {
     }
 }
 
+/// The symbol that a token of `subject` names.
+fn symbol_of<'a>(token: &'a str, subject: &str) -> Result<Cow<'a, str>, SubjectRefusal> {
+    let symbol = unescape(token)?;
+    Symbol::check(&symbol)
+        .map_err(|error| bad_symbol(format!("in subject `{subject}`: {error}")))?;
+    Ok(symbol)
+}
+
+/// The timeframe of a token that may as well be a part of a symbol with a dot in it, such as
+/// `0700.1` or `BF.D`: a number with its unit.
+fn timeframe_of(token: &str) -> Option<Timeframe> {
+    let digit = token.bytes().any(|b| b.is_ascii_digit());
+    let letter = token.bytes().any(|b| b.is_ascii_alphabetic());
+    token.parse().ok().filter(|_| digit && letter)
+}
+
 impl FromStr for SubjectPattern {
     type Err = InvalidSubject;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check_tokens(text)?;
-        let tokens: Vec<&str> = text.split('.').collect();
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        check_tokens(written)?;
+        let mut symbol = Vec::new();
+        let mut timeframe = Vec::new();
+        let mut tokens: Vec<&str> = written.split('.').collect();
+        for (at, token) in tokens.iter_mut().enumerate() {
+            let places = match *token {
+                SYMBOL => &mut symbol,
+                TIMEFRAME => &mut timeframe,
+                _ if token.contains(['{', '}']) => {
+                    return Err(InvalidSubject::Placeholder(written.to_owned()));
+                }
+                _ => continue,
+            };
+            places.push(at);
+            *token = "*";
+        }
+        let named = match (&symbol[..], &timeframe[..]) {
+            ([], []) => None,
+            ([symbol], [] | [_]) => Some(Named {
+                symbol: *symbol,
+                timeframe: timeframe.first().copied(),
+            }),
+            _ => return Err(InvalidSubject::Placeholders(written.to_owned())),
+        };
         let misplaced = tokens.iter().enumerate().any(|(at, token)| {
             (token.contains('>') && (*token != ">" || at + 1 != tokens.len()))
                 || (token.contains('*') && *token != "*")
         });
         if misplaced {
-            return Err(InvalidSubject::Wildcard(text.to_owned()));
+            return Err(InvalidSubject::Wildcard(written.to_owned()));
         }
         Ok(Self {
-            text: text.to_owned(),
+            text: tokens.join("."),
+            written: written.to_owned(),
+            named,
         })
     }
 }
 
 impl fmt::Display for SubjectPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.written)
     }
 }
 
@@ -278,8 +426,11 @@ impl SubjectTemplate {
                 token.to_owned()
             }
         };
+        let text = self.text.split('.').map(any).collect::<Vec<_>>().join(".");
         SubjectPattern {
-            text: self.text.split('.').map(any).collect::<Vec<_>>().join("."),
+            written: text.clone(),
+            text,
+            named: None,
         }
     }
 }
@@ -363,6 +514,99 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_stand_for_symbol_and_timeframe_wherever_they_stand() {
+        for (text, nats, subject, expected) in [
+            (
+                "md.candles.{timeframe}.{symbol}",
+                "md.candles.*.*",
+                "md.candles.5m.BRK%2EB",
+                some("BRK.B", Some("5m")),
+            ),
+            (
+                "C.{timeframe}.{symbol}.*",
+                "C.*.*.*",
+                "C.60.A.x",
+                some("A", Some("1h")),
+            ),
+            (
+                "market.*.{symbol}.candle",
+                "market.*.*.candle",
+                "market.binance.BTC%2FUSDT.candle",
+                some("BTC/USDT", None),
+            ),
+            (
+                "{symbol}.{timeframe}.>",
+                "*.*.>",
+                "A.D.x.y",
+                some("A", Some("1d")),
+            ),
+        ] {
+            assert_eq!(pattern(text).as_str(), nats);
+            assert_eq!(pattern(text).to_string(), text);
+            assert!(pattern(text).matches(subject));
+            assert_eq!(said(text, subject), expected, "{subject}");
+        }
+        for (text, subject, reason) in [
+            ("C.{timeframe}.{symbol}", "C.x.A", Reason::BadTimeframe),
+            ("C.{timeframe}.{symbol}", "C.1m.A%", Reason::BadSymbol),
+        ] {
+            assert_eq!(pattern(text).parts(subject).unwrap_err().reason, reason);
+        }
+    }
+
+    #[test]
+    fn the_symbol_of_a_pattern_is_one_of_its_wildcards() {
+        for (text, wildcard) in [
+            ("md.{timeframe}.{symbol}", Some(2)),
+            ("md.*.{symbol}.x.{timeframe}", Some(2)),
+            ("{symbol}.>", Some(1)),
+            ("a.*.b.*", Some(1)),
+            ("a.>", None),
+            ("a.b", None),
+        ] {
+            assert_eq!(pattern(text).symbol_wildcard(), wildcard, "{text}");
+        }
+        let by_timeframe = pattern("md.{timeframe}.{symbol}");
+        assert_eq!(by_timeframe.symbol_token("md.1m.A%41PL"), Some("A%41PL"));
+        let canonical = by_timeframe.canonical("md.1m.A%41PL");
+        assert_eq!(canonical.as_deref(), Some("md.1m.AAPL"));
+    }
+
+    #[test]
+    fn the_subject_of_a_series_is_read_back() {
+        for (text, expected) in [
+            ("md.{timeframe}.{symbol}", "md.4h.BRK%2EB"),
+            ("md.*.{symbol}.x", "md.other.BRK%2EB.x"),
+            ("md.{symbol}.>", "md.BRK%2EB.other"),
+            ("md.>", "md.BRK%2EB.4h"),
+            ("md.*", "md.BRK%2EB"),
+            ("md", "md"),
+        ] {
+            let subject = pattern(text).subject_of("BRK.B", "4h", "other");
+            assert_eq!(subject, expected);
+            if text != "md" {
+                assert_eq!(said(text, &subject).0.as_deref(), Some("BRK.B"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_dot_of_a_symbol_that_is_not_escaped_is_told_as_that() {
+        for (subject, reason, hint) in [
+            ("p.BRK.B.1d", Reason::BadSymbol, "BRK%2EB"),
+            ("p.BRK.B", Reason::BadTimeframe, "BRK%2EB"),
+            ("p.BF.D", Reason::BadTimeframe, "BF%2ED"),
+            ("p.0700.1", Reason::BadTimeframe, "0700%2E1"),
+            ("p.600519.SS.1m", Reason::BadSymbol, "600519%2ESS"),
+        ] {
+            let refusal = pattern("p.>").parts(subject).unwrap_err();
+            assert_eq!(refusal.reason, reason, "{subject}");
+            assert!(refusal.detail.contains(hint), "{}", refusal.detail);
+        }
+        assert_eq!(said("p.>", "p.A.1H"), some("A", Some("1h")));
+    }
+
+    #[test]
     fn a_symbol_has_one_canonical_spelling() {
         for (text, subject, expected) in [
             ("p.>", "p.AAPL.1m", None),
@@ -443,7 +687,22 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_or_template_is_refused() {
-        for text in ["", ".", "a..b", "a.", "a b", "a.\tb", "a.>.b", "a.b*", "a>"] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a.",
+            "a b",
+            "a.\tb",
+            "a.>.b",
+            "a.b*",
+            "a>",
+            "a.{x}",
+            "a.x{symbol}",
+            "a.{timeframe}",
+            "a.{symbol}.{symbol}",
+            "a.{symbol}.{timeframe}.{timeframe}",
+        ] {
             assert!(text.parse::<SubjectPattern>().is_err(), "{text:?}");
         }
         for text in ["", "a..b", "a.*", "a.>", "a.{x}", "a.{symbol", "a.}"] {

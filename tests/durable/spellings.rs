@@ -1,12 +1,15 @@
 //! One series under several spellings of its symbol: one history, or refused.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
 use async_nats::jetstream::stream::{Config, SubjectTransform};
 use futures_util::future::join_all;
 use serde_json::json;
 use technical_analysis_agent::bus::durable::partition_of;
 
 use crate::agent;
-use crate::common::NatsServer;
+use crate::common::{NatsServer, PATIENCE};
 use crate::feeder::{connect, store, store_with};
 use crate::history::{contents, settle};
 
@@ -96,6 +99,46 @@ async fn a_symbol_that_only_the_payload_names_is_taken_as_it_stands() {
     settle(&js, 20, 2).await;
     for subject in ["BTC%2FUSDT", "BTC%252FUSDT"] {
         let subject = format!("insight.technical.{subject}.1m");
+        let signals = contents(&js, "TECHNICAL_SIGNALS", &subject).await;
+        assert_eq!(signals.len(), 6, "{subject}");
+    }
+}
+
+/// The bars of a symbol are in one partition, whatever stands before its name in the subject.
+#[tokio::test(flavor = "multi_thread")]
+async fn placeholders_say_which_token_is_the_symbol() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let subjects = [("TECHNICAL_SUBJECTS", "md.*.{timeframe}.{symbol}")];
+    let mut running = agent(&server, &subjects);
+    running.wait_ready();
+    let symbols = ["AAPL", "BTC/USDT", "BRK.B"];
+    for n in 0..10 {
+        for symbol in symbols {
+            let token = symbol.replace('/', "%2F").replace('.', "%2E");
+            let subject = format!("md.{}.1m.{token}", if n % 2 == 0 { "a" } else { "b" });
+            store(&js, &subject, &bar(symbol, n), &format!("{symbol} {n}")).await;
+        }
+    }
+    let start = Instant::now();
+    while contents(&js, "TECHNICAL_SIGNALS", "insight.>").await.len() < 18 {
+        assert!(start.elapsed() < PATIENCE, "{}", running.output());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut places = BTreeMap::new();
+    for message in contents(&js, "TECHNICAL_BARS", "p.>").await {
+        let mut tokens = message.subject.splitn(3, '.');
+        let place = tokens.nth(1).unwrap().to_owned();
+        let symbol = message.subject.rsplit('.').next().unwrap().to_owned();
+        places
+            .entry(symbol)
+            .or_insert_with(BTreeSet::new)
+            .insert(place);
+    }
+    assert_eq!(places.len(), symbols.len());
+    assert!(places.values().all(|of| of.len() == 1), "{places:?}");
+    for token in ["AAPL", "BTC%2FUSDT", "BRK%2EB"] {
+        let subject = format!("insight.technical.{token}.1m");
         let signals = contents(&js, "TECHNICAL_SIGNALS", &subject).await;
         assert_eq!(signals.len(), 6, "{subject}");
     }

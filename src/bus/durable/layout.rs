@@ -15,7 +15,7 @@ const PREFIX: &str = "p.";
 /// One shape of subject with a symbol in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::bus) struct Shape {
-    /// Subjects of this shape; the symbol is the first wildcard.
+    /// Subjects of this shape.
     pub subjects: String,
     /// What they become in the stream of bars.
     pub stored: String,
@@ -38,12 +38,12 @@ impl Layout {
         let mut bare = Vec::new();
         for pattern in patterns {
             let text = pattern.as_str();
-            if text.split('.').any(|token| token == "*") {
-                shapes.push(Shape::new(text.to_owned(), partitions));
+            if let Some(symbol) = pattern.symbol_wildcard() {
+                shapes.push(Shape::new(text.to_owned(), symbol, partitions));
             } else if let Some(prefix) = text.strip_suffix('>') {
                 // those with a timeframe are the many, and go the short way
-                shapes.push(Shape::new(format!("{prefix}*.>"), partitions));
-                shapes.push(Shape::new(format!("{prefix}*"), partitions));
+                shapes.push(Shape::new(format!("{prefix}*.>"), 1, partitions));
+                shapes.push(Shape::new(format!("{prefix}*"), 1, partitions));
             } else {
                 bare.push(text.to_owned());
             }
@@ -73,7 +73,8 @@ impl Layout {
 }
 
 impl Shape {
-    fn new(subjects: String, partitions: u32) -> Self {
+    /// The symbol is the wildcard of the number `symbol`, counted from 1.
+    fn new(subjects: String, symbol: usize, partitions: u32) -> Self {
         let mut wildcards = 0;
         let tokens: Vec<String> = subjects
             .split('.')
@@ -87,7 +88,7 @@ impl Shape {
             })
             .collect();
         let stored = format!(
-            "{PREFIX}{{{{partition({partitions},1)}}}}.{}",
+            "{PREFIX}{{{{partition({partitions},{symbol})}}}}.{}",
             tokens.join(".")
         );
         Self { subjects, stored }
@@ -176,6 +177,27 @@ mod tests {
             "p.{{partition(32,1)}}.{{wildcard(1)}}.bars.{{wildcard(2)}}"
         );
         assert!(layout.bare.is_empty());
+    }
+
+    #[test]
+    fn the_placeholder_of_the_symbol_is_what_is_divided_by() {
+        let layout = layout(&["md.{timeframe}.{symbol}.*", "x.{symbol}.>"]);
+        let stored: Vec<_> = layout.shapes.iter().map(|s| s.stored.as_str()).collect();
+        assert_eq!(
+            stored,
+            [
+                "p.{{partition(32,2)}}.md.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}",
+                "p.{{partition(32,1)}}.x.{{wildcard(1)}}.>",
+            ]
+        );
+        assert!(layout.bare.is_empty());
+        let pattern = layout.pattern("md.1m.A%41PL.x");
+        let refusal = misplaced(pattern, "md.1m.A%41PL.x", 32).unwrap();
+        assert!(
+            refusal.detail.contains("`md.1m.AAPL.x`"),
+            "{}",
+            refusal.detail
+        );
     }
 
     #[test]

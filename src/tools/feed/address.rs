@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::market::Timeframe;
-use crate::wire::{SubjectPattern, token};
+use crate::wire::SubjectPattern;
 
 /// Whose bar it is, as the bar itself says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,13 @@ impl Address {
     }
 }
 
+/// What stands in a subject for a wildcard that is neither the symbol nor the timeframe.
+const OTHER: &str = "feed";
+
 /// The pattern that bars are published under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    pattern: String,
+    pattern: Option<SubjectPattern>,
     default_timeframe: Timeframe,
 }
 
@@ -49,31 +52,22 @@ impl Target {
         let roomy = |pattern: &&SubjectPattern| pattern.as_str().contains(['*', '>']);
         let pattern = patterns.iter().find(roomy).or(patterns.first());
         Self {
-            pattern: pattern.map_or_else(String::new, |pattern| pattern.as_str().to_owned()),
+            pattern: pattern.cloned(),
             default_timeframe,
         }
     }
 
     pub fn pattern(&self) -> &str {
-        &self.pattern
+        self.pattern.as_ref().map_or("", SubjectPattern::as_str)
     }
 
-    /// The wildcards stand for the symbol and then the timeframe; `>` for what is left of both.
+    /// The subject of a bar: its symbol and timeframe where the pattern has them.
     pub fn subject(&self, address: &Address) -> String {
-        let timeframe = match &address.timeframe {
-            Some(timeframe) => token(timeframe).to_string(),
-            None => self.default_timeframe.to_string(),
-        };
-        let mut names = [token(&address.symbol).to_string(), timeframe].into_iter();
-        let mut subject: Vec<String> = Vec::new();
-        for part in self.pattern.split('.') {
-            match part {
-                "*" => subject.extend(names.next()),
-                ">" => subject.extend(names.by_ref()),
-                fixed => subject.push(fixed.to_owned()),
-            }
-        }
-        subject.join(".")
+        let default = self.default_timeframe.to_string();
+        let timeframe = address.timeframe.as_deref().unwrap_or(&default);
+        self.pattern.as_ref().map_or_else(String::new, |pattern| {
+            pattern.subject_of(&address.symbol, timeframe, OTHER)
+        })
     }
 }
 
@@ -102,6 +96,10 @@ mod tests {
         assert_eq!(subject(&["m.*"], Some("1d")), "m.BRK%2EB");
         assert_eq!(subject(&["m.*.>"], Some("1d")), "m.BRK%2EB.1d");
         assert_eq!(subject(&["m.bars"], Some("1d")), "m.bars");
+        assert_eq!(
+            subject(&["m.{timeframe}.{symbol}.*"], Some("1d")),
+            "m.1d.BRK%2EB.feed"
+        );
     }
 
     #[test]
