@@ -9,6 +9,7 @@ mod json;
 mod parquet_rows;
 mod table;
 
+use std::borrow::Cow;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::Format;
 use crate::market::{Timeframe, Timestamp, Zone};
+use crate::wire::SubjectParts;
 
 use input::{Content, Opened};
 use json::Json;
@@ -75,6 +77,24 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
+    /// What is said beside a message: rows of numbers have no place for a symbol and a timeframe,
+    /// and get those of the options.
+    #[must_use]
+    pub fn parts(&self, message: &str) -> SubjectParts<'_> {
+        let mut signs = message.bytes().filter(|byte| !byte.is_ascii_whitespace());
+        let in_array = signs.next() == Some(b'[');
+        let row = signs
+            .next()
+            .is_some_and(|byte| matches!(byte, b'[' | b'-' | b'"' | b'0'..=b'9'));
+        if !in_array || !row {
+            return SubjectParts::default();
+        }
+        SubjectParts {
+            symbol: self.symbol.as_deref().map(Cow::Borrowed),
+            timeframe: self.timeframe,
+        }
+    }
+
     /// Whether a bar that opens at `time` is asked for.
     #[must_use]
     pub fn covers(&self, time: Timestamp) -> bool {

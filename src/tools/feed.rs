@@ -53,6 +53,8 @@ pub struct FeedReport {
     pub skipped: u64,
     /// The same by reason.
     pub reasons: BTreeMap<&'static str, u64>,
+    /// Messages that are understood and hold no bar, by kind: they are not published.
+    pub ignored: BTreeMap<&'static str, u64>,
     /// The earliest open time of a bar that was published, where it can be read.
     #[serde(serialize_with = "rfc3339")]
     pub first: Option<Timestamp>,
@@ -85,6 +87,10 @@ impl fmt::Display for FeedReport {
             self.seconds,
             Refused(&self.reasons)
         )?;
+        if !self.ignored.is_empty() {
+            let ignored: u64 = self.ignored.values().sum();
+            write!(f, ", {ignored} messages without a bar left out")?;
+        }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;
         }
@@ -133,15 +139,19 @@ pub async fn feed(
 
     let start = Instant::now();
     let pace = Pace::new(args.rate, start);
-    let mut reasons = BTreeMap::new();
+    let (mut reasons, mut ignored) = (BTreeMap::new(), BTreeMap::new());
     let (mut first, mut last) = (None::<Timestamp>, None::<Timestamp>);
     while let Some(item) = receive.recv().await {
-        let (subject, payload, time) = match item? {
+        let (subject, payload, times) = match item? {
             Item::Bar {
                 address,
                 payload,
-                time,
-            } => (target.subject(&address), payload, time),
+                times,
+            } => (target.subject(&address), payload, times),
+            Item::Ignored(kind) => {
+                *ignored.entry(kind).or_default() += 1;
+                continue;
+            }
             Item::Note(note) => {
                 progress.suspend(|| complain(note));
                 continue;
@@ -156,9 +166,9 @@ pub async fn feed(
             tokio::time::sleep(wait).await;
         }
         publisher.publish(subject, payload).await?;
-        if let Some(time) = time {
-            first = Some(first.map_or(time, |first| first.min(time)));
-            last = Some(last.map_or(time, |last| last.max(time)));
+        if let Some((begin, end)) = times {
+            first = Some(first.map_or(begin, |first| first.min(begin)));
+            last = Some(last.map_or(end, |last| last.max(end)));
         }
         progress.inc(1);
     }
@@ -172,6 +182,7 @@ pub async fn feed(
         confirmed: publisher.confirmed,
         skipped: reasons.values().sum(),
         reasons,
+        ignored,
         first,
         last,
         seconds: start.elapsed().as_secs_f64(),

@@ -52,7 +52,7 @@ struct Replay<'a, W: Write> {
     line: Vec<u8>,
     out: &'a mut W,
     strict: bool,
-    options: ReadOptions,
+    options: Arc<ReadOptions>,
     summary: Summary,
     progress: ProgressBar,
     /// The reader of the signals has gone.
@@ -70,7 +70,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
         line: Vec::new(),
         out,
         strict: args.strict,
-        options: args.input.options(config),
+        options: Arc::new(args.input.options(config)),
         summary: Summary::default(),
         progress: ProgressBar::hidden(),
         closed: false,
@@ -93,7 +93,7 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
 
 impl<W: Write> Replay<'_, W> {
     fn file(&mut self, path: &Path, args: &ReplayArgs) -> Result<(), Error> {
-        let mut file = BarsFile::open(path, args.input.format, self.options.clone())
+        let mut file = BarsFile::open(path, args.input.format, ReadOptions::clone(&self.options))
             .map_err(|error| Error::Data(error.to_string()))?;
         self.progress = progress_bar(file.size());
         let mut shown = 0;
@@ -135,9 +135,11 @@ impl<W: Write> Replay<'_, W> {
 
     fn line(&mut self, path: &Path, number: u64, payload: &[u8]) -> Result<(), Error> {
         let (decoder, now) = (self.decoder.clone(), clock::now());
-        let silent = Ok(SubjectParts::default());
+        let options = Arc::clone(&self.options);
+        let parts = Ok(std::str::from_utf8(payload)
+            .map_or_else(|_| SubjectParts::default(), |text| options.parts(text)));
         let mut outcome = Ok(());
-        decoder.decode_all(payload, &silent, now, |element| {
+        decoder.decode_all(payload, &parts, now, |element| {
             if outcome.is_ok() {
                 outcome = match element.content {
                     Content::Bar(event) => self.bars(path, number, &event),

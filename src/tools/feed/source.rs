@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::market::Timestamp;
 use crate::tools::bars_file::{BAD_LINE, BarsFile, Line, LineError, ReadOptions};
 use crate::tools::synthetic::Synthetic;
-use crate::wire::{Decoder, Reason, SubjectParts};
+use crate::wire::{Content, Decoder, Reason};
 
 use super::address::Address;
 
@@ -22,9 +22,11 @@ pub(super) enum Item {
     Bar {
         address: Address,
         payload: Vec<u8>,
-        /// When it opened, where the agent would take it.
-        time: Option<Timestamp>,
+        /// When its first and its last bar opened, where the agent would take them.
+        times: Option<(Timestamp, Timestamp)>,
     },
+    /// Something that is understood and no bar, by its kind.
+    Ignored(&'static str),
     /// Something to say of a file.
     Note(String),
     /// Something that cannot be published: the name of its reason, and a text for people.
@@ -59,7 +61,7 @@ pub(super) fn open(
                     timeframe: timeframe.clone(),
                 },
                 payload: bar.payload,
-                time: Some(bar.time),
+                times: Some((bar.time, bar.time)),
             })
         });
         let total = u64::from(args.symbols) * u64::from(args.bars);
@@ -158,7 +160,12 @@ impl MessageReader {
             let reason = Reason::NotJson.name();
             return skipped(reason, format!("line {number}: is not UTF-8"));
         };
-        let bars: Vec<&str> = if text.starts_with('[') {
+        // the objects of an array are messages of their own; rows of numbers are one
+        let objects = text.strip_prefix('[').map(str::trim_start);
+        let objects = objects.is_none_or(|inside| {
+            !inside.starts_with(['[', '-']) && !inside.starts_with(|c: char| c.is_ascii_digit())
+        });
+        let bars: Vec<&str> = if text.starts_with('[') && objects {
             match serde_json::from_str::<Vec<&RawValue>>(text) {
                 Ok(bars) => bars.iter().map(|bar| bar.get()).collect(),
                 Err(error) => {
@@ -169,32 +176,93 @@ impl MessageReader {
         } else {
             vec![text]
         };
-        let item = |bar: &str| {
-            let time = self.time(bar);
-            if time.is_some_and(|time| !self.options.covers(time)) {
-                return Vec::new();
-            }
-            match Address::of(bar) {
+        let item = |bar: &str| match self.found(bar) {
+            Found::Outside => Vec::new(),
+            Found::Ignored(kind) => vec![Ok(Item::Ignored(kind))],
+            Found::Bars { address, times } => vec![Ok(Item::Bar {
+                address,
+                payload: bar.as_bytes().to_vec(),
+                times: Some(times),
+            })],
+            Found::Several(one, other) => skipped(
+                Reason::Mismatch.name(),
+                format!(
+                    "line {number}: one message has bars of `{one}` and `{other}`, and no subject is that of both"
+                ),
+            ),
+            // whether a bar is good is for the agent to say
+            Found::Nothing => match Address::of(bar) {
                 Ok(address) => vec![Ok(Item::Bar {
                     address,
                     payload: bar.as_bytes().to_vec(),
-                    time,
+                    times: None,
                 })],
                 Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
-            }
+            },
         };
         bars.into_iter().flat_map(item).collect()
     }
 
-    fn time(&self, bar: &str) -> Option<Timestamp> {
-        let mut time = None;
-        let silent = Ok(SubjectParts::default());
+    /// The bars of a message, as the agent reads them.
+    fn found(&self, message: &str) -> Found {
+        let parts = Ok(self.options.parts(message));
+        let mut found = Found::Nothing;
         self.decoder
-            .decode(bar.as_bytes(), &silent, self.now, |bar, _| {
-                time = bar.ok().map(|bar| bar.bar.timestamp);
+            .decode_all(message.as_bytes(), &parts, self.now, |element| {
+                let event = match element.content {
+                    Content::Bar(event) => event,
+                    Content::Ignored(kind) => {
+                        if matches!(found, Found::Nothing) {
+                            found = Found::Ignored(kind.name());
+                        }
+                        return;
+                    }
+                    Content::Refused(_) => return,
+                };
+                let time = event.bar.timestamp;
+                match &mut found {
+                    Found::Bars { address, times } if address.symbol == event.symbol => {
+                        *times = (times.0.min(time), times.1.max(time));
+                    }
+                    Found::Bars { address, .. } => {
+                        let other = event.symbol.clone().into_owned();
+                        found = Found::Several(std::mem::take(&mut address.symbol), other);
+                    }
+                    Found::Several(..) => {}
+                    Found::Nothing | Found::Ignored(_) | Found::Outside => {
+                        found = if self.options.covers(time) {
+                            Found::Bars {
+                                address: Address {
+                                    symbol: event.symbol.clone().into_owned(),
+                                    timeframe: Some(event.timeframe.to_string()),
+                                },
+                                times: (time, time),
+                            }
+                        } else {
+                            Found::Outside
+                        };
+                    }
+                }
             });
-        time
+        found
     }
+}
+
+/// What the agent finds in a message.
+enum Found {
+    /// Bars of one symbol, with the times of the first and the last.
+    Bars {
+        address: Address,
+        times: (Timestamp, Timestamp),
+    },
+    /// Bars of these symbols and perhaps others.
+    Several(String, String),
+    /// Bars that are not asked for.
+    Outside,
+    /// Something that is understood and no bar.
+    Ignored(&'static str),
+    /// Nothing that the agent takes.
+    Nothing,
 }
 
 #[cfg(test)]
@@ -228,7 +296,7 @@ mod tests {
                     timeframe: None
                 },
                 payload: br#"{"s":"A","c":1.10}"#.to_vec(),
-                time: None,
+                times: None,
             }
         );
         assert!(
@@ -251,5 +319,73 @@ mod tests {
         let error = std::io::Error::other("gone");
         let items = from_line("x.csv", Err(LineError::Read { number: 9, error }));
         assert!(items[0].is_err());
+    }
+
+    #[test]
+    fn the_messages_of_vendors_go_whole_to_the_subject_of_their_symbol() {
+        let kraken = |symbol: &str| {
+            format!(
+                r#"{{"symbol":"{symbol}","open":2,"high":3,"low":1,"close":2,"volume":9,"interval_begin":"2023-10-04T16:25:00Z","interval":5,"timestamp":"2023-10-04T16:30:00Z"}}"#
+            )
+        };
+        let envelope = |bars: &[String]| {
+            let bars = bars.join(",");
+            format!(r#"{{"channel":"ohlc","type":"update","data":[{bars}]}}"#)
+        };
+        let one = envelope(&[kraken("MATIC/USD")]);
+        let read = |text: &str| -> Vec<Item> {
+            let payload = text.as_bytes().to_vec();
+            let items = from_line("x", Ok(Line { number: 1, payload }));
+            items.into_iter().map(Result::unwrap).collect()
+        };
+        let [
+            Item::Bar {
+                address,
+                payload,
+                times,
+            },
+        ] = &read(&one)[..]
+        else {
+            panic!("no bar")
+        };
+        assert_eq!(address.symbol, "MATIC/USD");
+        assert_eq!(address.timeframe.as_deref(), Some("5m"));
+        assert_eq!(payload, one.as_bytes());
+        assert_eq!(times.unwrap().0.to_string(), "2023-10-04T16:25:00Z");
+        let two = envelope(&[kraken("A"), kraken("B")]);
+        assert!(matches!(
+            &read(&two)[..],
+            [Item::Skipped {
+                reason: "mismatch",
+                ..
+            }]
+        ));
+        let heartbeat = r#"{"channel":"heartbeat"}"#;
+        assert_eq!(read(heartbeat), [Item::Ignored("heartbeat")]);
+    }
+
+    #[test]
+    fn rows_of_numbers_are_one_message_of_the_symbol_that_is_given() {
+        let mut options = ReadOptions::default();
+        let rows = "[[1704067200000,1,2,1,2,7],[1704067260000,1,2,1,2,7]]";
+        assert!(options.parts(rows).symbol.is_none());
+        options.symbol = Some("A/B".to_owned());
+        options.timeframe = Some(Timeframe::MINUTE);
+        assert!(options.parts(r#"{"s":"C"}"#).symbol.is_none());
+        let reader = MessageReader {
+            decoder: Decoder::new(InputRules::new(1_000, Timeframe::DAY)),
+            options,
+            now: Timestamp::from_nanos(1_800_000_000_000_000_000),
+        };
+        let payload = rows.as_bytes().to_vec();
+        let items = reader.items("x".as_ref(), Ok(Line { number: 1, payload }));
+        let [Ok(Item::Bar { address, times, .. })] = &items[..] else {
+            panic!("no bar: {items:?}")
+        };
+        assert_eq!(
+            (address.symbol.as_str(), address.timeframe.as_deref()),
+            ("A/B", Some("1m"))
+        );
+        assert_eq!(times.unwrap().1.to_string(), "2024-01-01T00:01:00Z");
     }
 }
