@@ -200,6 +200,20 @@ fn the_subject_and_the_settings_are_named_where_the_message_is_silent() {
 }
 
 #[test]
+fn rows_of_numbers_have_the_symbol_that_is_given() {
+    let rows = "[[1704067200000,1,2,1,2,7]]";
+    let (code, found) = entries(rows, &["--symbol", "A/B", "--timeframe", "5m"], &[]);
+    assert_eq!(code, Some(0), "{found:?}");
+    assert_eq!(found[0]["symbol"], "A/B");
+    assert_eq!(found[0]["timeframe"], "5m");
+    assert_eq!(found[0]["fields"]["symbol"], "the option");
+    assert_eq!(found[0]["fields"]["timestamp"], "[0][0]");
+    let (code, found) = entries(rows, &[], &[]);
+    assert_eq!(code, Some(65));
+    assert_eq!(found[0]["reason"], "missing_field");
+}
+
+#[test]
 fn a_vendors_message_is_told_with_the_dialect_that_reads_it() {
     let binance = r#"{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1704067260005,"s":"BTCUSDT","k":{"t":1704067200000,"T":1704067259999,"s":"BTCUSDT","i":"1m","f":100,"L":200,"o":"42314.00","c":"42331.90","h":"42335.80","l":"42289.60","v":"289.641","n":3310,"x":true,"q":"12256155.27","V":"175.2","Q":"7414459.85","B":"0"}}}"#;
     let kraken = r#"{"channel":"ohlc","type":"update","data":[{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"vwap":0.5626,"trades":12,"volume":30927.68,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,"timestamp":"2023-10-04T16:30:00.000000Z"}]}"#;

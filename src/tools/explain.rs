@@ -49,7 +49,7 @@ pub struct Explainer<'a, W: Write> {
     config: &'a Config,
     decoder: Decoder,
     engine: Engine,
-    options: ReadOptions,
+    options: Arc<ReadOptions>,
     json: bool,
     out: &'a mut W,
     count: Explained,
@@ -63,7 +63,7 @@ impl<'a, W: Write> Explainer<'a, W> {
             config,
             decoder: Decoder::new(config.input.clone()),
             engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
-            options: args.input.options(config),
+            options: Arc::new(args.input.options(config)),
             json: args.json,
             out,
             count: Explained::default(),
@@ -80,7 +80,7 @@ impl<'a, W: Write> Explainer<'a, W> {
     /// # Errors
     /// When the file cannot be read, or the output not be written.
     pub fn file(&mut self, path: &Path, args: &ExplainArgs) -> Result<(), Error> {
-        let mut file = BarsFile::open(path, args.input.format, self.options.clone())
+        let mut file = BarsFile::open(path, args.input.format, ReadOptions::clone(&self.options))
             .map_err(|error| Error::Data(error.to_string()))?;
         let columns = file.columns();
         loop {
@@ -164,7 +164,13 @@ impl<'a, W: Write> Explainer<'a, W> {
         columns: Option<&[(&'static str, String)]>,
     ) -> Result<(), Error> {
         self.count.messages += 1;
-        let parts = self.parts(subject);
+        let options = Arc::clone(&self.options);
+        let rows = std::str::from_utf8(payload)
+            .map_or_else(|_| SubjectParts::default(), |text| options.parts(text));
+        let parts = match subject {
+            Some(_) => self.parts(subject),
+            None => Ok(rows),
+        };
         let now = clock::now();
         let decoder = self.decoder.clone();
         let elements = read(&decoder, payload, &parts, now);
@@ -223,7 +229,12 @@ impl<'a, W: Write> Explainer<'a, W> {
                         ),
                         _ => Default::default(),
                     };
-                    self.complete(&mut fields, &parts, columns);
+                    let beside = if subject.is_some() {
+                        "the subject"
+                    } else {
+                        "the option"
+                    };
+                    Self::complete(&mut fields, &parts, beside, columns);
                     if dialect == GENERIC {
                         entry.because = Some(because(&fields));
                     }
@@ -261,9 +272,9 @@ impl<'a, W: Write> Explainer<'a, W> {
 
     /// Names the sources that are not in the message: the subject, the settings, the columns.
     fn complete(
-        &self,
         fields: &mut std::collections::BTreeMap<&'static str, String>,
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
+        beside: &str,
         columns: Option<&[(&'static str, String)]>,
     ) {
         if let Some(columns) = columns {
@@ -276,11 +287,11 @@ impl<'a, W: Write> Explainer<'a, W> {
             return;
         };
         if !fields.contains_key("symbol") && parts.symbol.is_some() {
-            fields.insert("symbol", "the subject".to_owned());
+            fields.insert("symbol", beside.to_owned());
         }
         if !fields.contains_key("timeframe") {
             let source = if parts.timeframe.is_some() {
-                "the subject"
+                beside
             } else {
                 "TECHNICAL_DEFAULT_TIMEFRAME, as nothing names it"
             };
