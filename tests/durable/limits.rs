@@ -1,13 +1,14 @@
 //! Limits of servers, accounts and streams: named, waited for, and gone on from once they are
 //! raised.
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::Config;
-use async_nats::jetstream::{self, Context};
 
 use crate::agent;
 use crate::common::{Agent, NatsServer, until};
 use crate::feeder::{connect, feed};
 use crate::history::settle;
+use crate::permissions::connected_as;
 
 const USER: [(&str, &str); 2] = [("NATS_USER", "a"), ("NATS_PASSWORD", "a")];
 
@@ -21,11 +22,7 @@ fn account(store: &tempfile::TempDir, limits: &str) -> String {
 }
 
 async fn source(server: &NatsServer) -> Context {
-    let client = async_nats::ConnectOptions::with_user_and_password("a".into(), "a".into())
-        .connect(server.url())
-        .await
-        .expect("a connection");
-    jetstream::new(client)
+    connected_as(server, "a", "a").await
 }
 
 /// Waits until `/readyz` says no for this reason.

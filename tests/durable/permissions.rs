@@ -1,10 +1,11 @@
 //! A user that may do what `config --permissions` says and no more, and one that lacks some of it.
 
 use std::process::Command;
+use std::time::Instant;
 
 use async_nats::jetstream::{self, Context};
 
-use crate::common::{NatsServer, Options, until};
+use crate::common::{NatsServer, Options, PATIENCE, until};
 use crate::feeder::feed;
 use crate::history::settle;
 use crate::{Agent, agent};
@@ -59,11 +60,21 @@ pub fn trusted(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
 }
 
 pub async fn source(server: &NatsServer) -> Context {
-    let client = async_nats::ConnectOptions::with_user_and_password("source".into(), "s".into())
-        .connect(server.url())
-        .await
-        .expect("a connection");
-    jetstream::new(client)
+    connected_as(server, "source", "s").await
+}
+
+/// The JetStream of a user. The server waits two seconds for a client to say who it is, and on a
+/// busy machine it may take more than one try.
+pub async fn connected_as(server: &NatsServer, user: &str, password: &str) -> Context {
+    let start = Instant::now();
+    loop {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
+        match options.connect(server.url()).await {
+            Ok(client) => return jetstream::new(client),
+            Err(error) => assert!(start.elapsed() < PATIENCE, "no connection: {error}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,7 @@ use crate::common::{Agent, NatsServer, PATIENCE};
 use crate::feeder::{Counts, bar, connect, store, store_round};
 use crate::fleet::CONFIGURATIONS;
 use crate::history::{Due, Stored, contents, count};
+use crate::permissions::connected_as;
 use crate::{ANALYSIS, agent};
 
 const SYMBOLS: usize = 6;
@@ -586,11 +587,7 @@ async fn the_permissions_that_are_printed_for_it_are_enough_and_each_is_needed()
         let all = [("NATS_USER", "all"), ("NATS_PASSWORD", "s")];
         let mut running = agent(&server, &all);
         running.wait_ready();
-        let client = async_nats::ConnectOptions::with_user_and_password("all".into(), "s".into())
-            .connect(server.url())
-            .await
-            .expect("a connection");
-        let js = async_nats::jetstream::new(client);
+        let js = connected_as(&server, "all", "s").await;
         feed(&js, 0, 0..10).await;
         stored(&js, 6).await;
         let verified = run(&server.url(), &["--json"], &user);
