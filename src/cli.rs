@@ -62,7 +62,7 @@ pub struct InputArgs {
     /// gzip or zstd are known by their content
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Whose files they are: reads files without a header, times in the vendor's zone and prices in
+    /// Vendor of the files: reads files without a header, times in the vendor's zone and prices in
     /// the vendor's unit
     #[arg(long, value_enum, hide_possible_values = false)]
     pub preset: Option<Preset>,
@@ -83,7 +83,7 @@ pub struct InputArgs {
         allow_hyphen_values = true
     )]
     pub columns: Option<Vec<String>>,
-    /// How times in a table are written: s, ms, us, ns (an epoch), excel (a day number), or a pattern
+    /// Form of the times in a table: s, ms, us, ns (an epoch), excel (a day number), or a pattern
     /// such as %d/%m/%Y %H:%M
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<TimeFormat>,
@@ -91,7 +91,7 @@ pub struct InputArgs {
     /// header, else TECHNICAL_TIMEZONE
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<Zone>,
-    /// What separates the cells of a table; without it one of , ; tab | is found
+    /// Separator of the cells of a table; without it one of , ; tab | is found
     #[arg(long, value_name = "C", value_parser = delimiter)]
     pub delimiter: Option<u8>,
     /// Only bars that open at this time or later: 2026-01-31, 2026-01-31T14:30 (in --timezone), or with
@@ -230,7 +230,7 @@ pub struct ExplainArgs {
     /// Live: wait at most so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = patience)]
     pub timeout: Duration,
-    /// How files are read.
+    /// Options for reading files.
     #[command(flatten)]
     pub input: InputArgs,
     /// One JSON object a line

@@ -70,7 +70,7 @@ impl Denial {
         self.subject.starts_with("_INBOX.")
     }
 
-    /// Whether no answer can be heard on this connection.
+    /// True if no answer can be heard on this connection.
     #[must_use]
     pub fn is_deaf(&self) -> bool {
         self.operation == Operation::Subscribe && self.is_about_inbox()

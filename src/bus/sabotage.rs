@@ -68,7 +68,7 @@ impl Sabotage {
     }
 }
 
-/// Whether the bar after which the worker panics has come.
+/// True if the bar after which the worker panics has come.
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
 /// Called when the engine has taken in a bar that closes at `close`.

@@ -1,4 +1,4 @@
-//! How market data is read.
+//! The settings for reading market data.
 
 use crate::market::{InvalidTimeframe, InvalidZone};
 use crate::wire::{DialectRule, FinalRule, GridRule, InputRules, PriceRule, Stamp};

@@ -74,7 +74,7 @@ pub struct Config {
     pub forming_subject: SubjectTemplate,
     /// Where refused input goes.
     pub dead_letter_subject: String,
-    /// How input is read.
+    /// The rules for reading input.
     pub input: InputRules,
     /// What is computed.
     pub analysis: AnalysisConfig,

@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Whether a deserialized state was computed with the parameters of `config`: with its bars
+    /// True if a deserialized state was computed with the parameters of `config`: with its bars
     /// forgotten it has to be that of a new series, to the byte. Anything else, such as a period
     /// of 0, could make an indicator panic.
     pub fn is_sound(&self, config: &AnalysisConfig) -> bool {

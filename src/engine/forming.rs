@@ -59,7 +59,7 @@ impl Series {
         }
     }
 
-    /// Whether `event` repeats the forming bar.
+    /// True if `event` repeats the forming bar.
     pub(super) fn repeats_forming(&self, event: &BarEvent<'_>) -> bool {
         self.forming().is_some_and(|held| {
             held.timestamp() == event.bar.timestamp

@@ -128,11 +128,11 @@ pub struct Engine {
     /// The series at work as it was, where the bar starts it anew.
     replaced: Option<Series>,
     idle: Idle,
-    /// Whether a series may have a bar that is forming until the next one comes.
+    /// True if a series may have a bar that is forming until the next one comes.
     has_forming: bool,
 }
 
-/// What it takes to take back the bar at work.
+/// The state before the bar at work, to roll back to.
 #[derive(Debug)]
 struct Working {
     series: SeriesId,

@@ -141,7 +141,7 @@ impl Ring {
                 .all(|column| column.len() == n)
     }
 
-    /// Whether every bar is later than the one before it.
+    /// True if every bar is later than the one before it.
     pub fn is_in_order(&self) -> bool {
         let later = |pair: &[i64]| pair[0] < pair[1];
         self.timestamps.windows(2).all(later)

@@ -109,7 +109,7 @@ impl Series {
             .is_some_and(|newest| newest.same_values(bar))
     }
 
-    /// Whether the window holds this bar.
+    /// True if the window holds this bar.
     pub(super) fn contains(&self, bar: &Bar) -> bool {
         let bars = self.ring.bars();
         let at = bars.timestamps.binary_search(&bar.timestamp.nanos());
@@ -256,7 +256,7 @@ impl Series {
         }
     }
 
-    /// Whether a deserialized series can be worked with: its bars and its counts are possible,
+    /// True if a deserialized series can be worked with: its bars and its counts are possible,
     /// and both of its states have the parameters of `config`.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
         self.ring.window() == config.window

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Bar, Timeframe};
 
-/// Whether a bar is complete, as its source says it.
+/// The completeness of a bar, according to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finality {
     /// The bar is complete.
@@ -20,7 +20,7 @@ pub enum Finality {
 }
 
 impl Finality {
-    /// Whether the bar is complete as it stands.
+    /// True if the bar is complete as it stands.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Final | Self::Revised | Self::History)
@@ -36,9 +36,9 @@ pub struct BarEvent<'a> {
     pub timeframe: Timeframe,
     /// The bar.
     pub bar: Bar,
-    /// Whether the bar is complete.
+    /// The completeness of the bar.
     pub finality: Finality,
-    /// Whether its high or low was widened to a price that lies outside by no more than rounding.
+    /// True if its high or low was widened to a price that lies outside by no more than rounding.
     pub adjusted: bool,
     /// Who sent it, carried through to the signal.
     pub source: Option<Cow<'a, str>>,

@@ -136,7 +136,7 @@ impl Timeframe {
         }
     }
 
-    /// How many bars lie between one that opened at `before` and one at `at`.
+    /// The number of bars between one that opened at `before` and one at `at`.
     #[must_use]
     pub const fn bars_between(self, before: Timestamp, at: Timestamp) -> u64 {
         if at.nanos() <= before.nanos() {

@@ -54,7 +54,7 @@ impl Zone {
         timestamp(start.map(|start| start.timestamp()))
     }
 
-    /// Whether `at` is the first moment of a day in this zone.
+    /// True if `at` is the first moment of a day in this zone.
     pub(crate) fn is_midnight(&self, at: Timestamp) -> bool {
         jiff::Timestamp::from_nanosecond(i128::from(at.nanos()))
             .ok()

@@ -31,24 +31,24 @@ const TIMEFRAME: &[&str] = &["timeframe", "tf", "interval", "i"];
 /// The reason of a line that gives no message at all.
 pub const BAD_LINE: &str = "bad_line";
 
-/// How files are read.
+/// Options for reading files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {
     /// The symbol of every row of a table, and of JSON that names none.
     pub symbol: Option<String>,
     /// The timeframe of every row of a table, and of JSON that names none.
     pub timeframe: Option<Timeframe>,
-    /// Whose files they are.
+    /// The vendor of the files.
     pub preset: Option<Preset>,
     /// The names of the columns of a table, in order; `-` is one that is not read.
     pub columns: Option<Vec<String>>,
-    /// How the times of a table are written.
+    /// The form of the times in a table.
     pub time_format: Option<TimeFormat>,
     /// The zone of times without an offset in a table.
     pub zone: Option<Zone>,
     /// The zone where neither the options nor the table tell.
     pub default_zone: Zone,
-    /// What separates the cells of a table.
+    /// The separator of the cells of a table.
     pub delimiter: Option<u8>,
     /// Only rows from then on.
     pub from: Option<Timestamp>,
@@ -77,8 +77,8 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// What is said beside a message: rows of numbers have no place for a symbol and a timeframe,
-    /// and get those of the options.
+    /// The symbol and timeframe for a message that has no place for them: rows of numbers get those
+    /// of the options.
     #[must_use]
     pub fn parts(&self, message: &str) -> SubjectParts<'_> {
         let mut signs = message.bytes().filter(|byte| !byte.is_ascii_whitespace());
@@ -95,7 +95,7 @@ impl ReadOptions {
         }
     }
 
-    /// Whether a bar that opens at `time` is asked for.
+    /// True if a bar that opens at `time` is asked for.
     #[must_use]
     pub fn covers(&self, time: Timestamp) -> bool {
         self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
@@ -135,7 +135,7 @@ pub enum LineError {
     Read {
         /// The line, from 1.
         number: u64,
-        /// What keeps it from being read.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
@@ -148,7 +148,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// What keeps it from being read.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The table cannot be understood.
@@ -156,7 +156,7 @@ pub enum OpenError {
     Table {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and the option that would help.
+        /// The fault, and the option that would help.
         reason: String,
     },
 }
@@ -257,7 +257,7 @@ impl BarsFile {
         }
     }
 
-    /// What a user should know of how the file is read; each is told once, some only at the end.
+    /// Notes for the user about the reading of the file. Each comes once, some only at the end.
     pub fn notes(&mut self) -> Vec<String> {
         match &mut self.lines {
             Lines::Json(_) => Vec::new(),

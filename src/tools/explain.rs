@@ -33,7 +33,7 @@ use trace::Facts;
 /// Elements of one message whose fields are traced.
 const TRACED: usize = 64;
 
-/// What a run of `explain` found.
+/// The counts of a run of `explain`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Explained {
     /// Messages.
@@ -70,7 +70,7 @@ impl<'a, W: Write> Explainer<'a, W> {
         }
     }
 
-    /// What was found so far.
+    /// The counts so far.
     pub const fn count(&self) -> Explained {
         self.count
     }
@@ -258,7 +258,8 @@ impl<'a, W: Write> Explainer<'a, W> {
         Ok(())
     }
 
-    /// What the subject of a message says, by the first of the configured patterns that it matches.
+    /// The symbol and timeframe in the subject of a message, by the first configured pattern that it
+    /// matches.
     fn parts<'s>(&self, subject: Option<&'s str>) -> Result<SubjectParts<'s>, SubjectRefusal> {
         let Some(subject) = subject else {
             return Ok(SubjectParts::default());
@@ -355,7 +356,7 @@ fn read<'p>(
     elements
 }
 
-/// How a message in the generic shape is known.
+/// The reason why a message counts as one of the generic shape.
 fn because(fields: &std::collections::BTreeMap<&'static str, String>) -> String {
     let names: Vec<Cow<'_, str>> = ["timestamp", "open", "high", "low", "close"]
         .iter()

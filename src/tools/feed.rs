@@ -66,7 +66,7 @@ pub struct FeedReport {
 }
 
 impl FeedReport {
-    /// Whether there was something to publish, and all of it was published and is confirmed.
+    /// True if there was something to publish, and all of it was published and is confirmed.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.published > 0 && self.skipped == 0 && self.confirmed == self.published

@@ -32,14 +32,14 @@ const PROGRESS_STEP: u64 = 64 * 1024;
 pub struct Replayed {
     /// The bars taken in and the lines refused.
     pub summary: Summary,
-    /// Whether the reader of the signals went away before the end, as `head` does.
+    /// True if the reader of the signals went away before the end, as `head` does.
     pub cut_short: bool,
     /// The error that ended it before the end of the input.
     pub failure: Option<Error>,
 }
 
 impl Replayed {
-    /// Whether the input had anything that could be taken.
+    /// True if the input had anything that could be taken.
     #[must_use]
     pub const fn took_anything(&self) -> bool {
         self.summary.bars > 0

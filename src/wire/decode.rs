@@ -51,11 +51,11 @@ pub struct Element<'a> {
     pub dialect: &'static str,
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// What is in it.
+    /// Its content.
     pub content: Content<'a>,
 }
 
-/// What is in an element of a message.
+/// The content of an element of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content<'a> {
     /// A bar.

@@ -165,7 +165,7 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// Whether it has any of a bar's four prices.
+    /// True if it has any of a bar's four prices.
     pub(super) fn has_prices(&self) -> bool {
         [Field::Open, Field::High, Field::Low, Field::Close]
             .into_iter()
@@ -185,12 +185,12 @@ impl<'a> Fields<'a> {
         self.slot(field).value != Scalar::Absent
     }
 
-    /// Which other kinds of message it has names of.
+    /// The kinds of message, other than bars, that its names belong to.
     pub(super) const fn marks(&self) -> Marks {
         self.marks
     }
 
-    /// Whether it gives a price and nothing else of a bar's prices.
+    /// True if it gives a price and nothing else of a bar's prices.
     pub(super) fn is_trade(&self) -> bool {
         let close = self.slot(Field::Close);
         let priced = match close.value {
@@ -200,12 +200,12 @@ impl<'a> Fields<'a> {
         priced && !self.has(Field::Open) && !self.has(Field::High) && !self.has(Field::Low)
     }
 
-    /// Whether the time is under a name of the bar's start.
+    /// True if the time is under a name of the bar's start.
     pub(super) fn has_start(&self) -> bool {
         self.slot(Field::Timestamp).rank < STARTS
     }
 
-    /// Whether a number in [`Field::Timeframe`] counts seconds.
+    /// True if a number in [`Field::Timeframe`] counts seconds.
     pub(super) fn counts_seconds(&self) -> bool {
         self.slot(Field::Timeframe).rank == GRANULARITY
     }

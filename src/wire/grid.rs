@@ -1,4 +1,4 @@
-//! Whether a bar can have begun when it says so.
+//! The grid: the times at which a bar of a timeframe may begin.
 //!
 //! Bars begin on the grid of their timeframe. A time that is not on it is most often not the open
 //! time of the bar: the sender's field has the time of the last trade, or of the close, or the bar
@@ -24,7 +24,7 @@ const fn step(timeframe: Timeframe) -> i64 {
     }
 }
 
-/// Whether a bar may begin at `at`.
+/// True if a bar may begin at `at`.
 pub(crate) const fn is_on(at: Timestamp, timeframe: Timeframe) -> bool {
     at.nanos() % step(timeframe) == 0
 }

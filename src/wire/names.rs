@@ -2,7 +2,7 @@
 
 use super::dialects::is_mark;
 
-/// What a market-data object may say.
+/// The fields of a market-data object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Field {
@@ -120,7 +120,7 @@ impl Field {
     }
 }
 
-/// What a key of an object is to its reader.
+/// The meaning of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     /// A name of a field, by its rank among them.
@@ -129,7 +129,7 @@ pub(super) enum Key {
     Mark(Marks),
 }
 
-/// Which kinds of message an object has names of, other than bars.
+/// The kinds of message, other than bars, that the names in an object belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Marks(u8);
 
@@ -155,7 +155,7 @@ impl Marks {
 }
 
 impl Key {
-    /// What `key` is, if it is anything: this runs for every key of every message.
+    /// The meaning of `key`, if it has one. This runs for every key of every message.
     pub(super) fn of(key: &str) -> Option<Self> {
         let exact = Self::folded(key.as_bytes());
         if exact.is_some() {

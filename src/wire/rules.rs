@@ -1,9 +1,9 @@
-//! How input is read, as configured.
+//! The configured rules for reading input.
 
 use super::dialects::DialectRule;
 use crate::market::{Timeframe, Zone};
 
-/// What [`super::Decoder`] has to know of the configuration.
+/// The part of the configuration that [`super::Decoder`] needs.
 #[derive(Debug, Clone)]
 pub struct InputRules {
     /// Larger payloads are refused.
@@ -12,15 +12,15 @@ pub struct InputRules {
     pub default_timeframe: Timeframe,
     /// The clocks that times without an offset are read by.
     pub zone: Zone,
-    /// What `timestamp` says of a bar.
+    /// The end of a bar that `timestamp` names.
     pub stamp: Stamp,
-    /// Whether the time of a bar must be on its grid.
+    /// The treatment of bars whose time is off the grid.
     pub grid: GridRule,
-    /// Which prices there may be.
+    /// The prices that are accepted.
     pub prices: PriceRule,
     /// When a bar is complete.
     pub final_rule: FinalRule,
-    /// Which dialects messages are read by.
+    /// The dialects that messages are read by.
     pub dialect: DialectRule,
 }
 
@@ -42,7 +42,7 @@ pub enum Stamp {
     Close,
 }
 
-/// What becomes of a bar whose time is not on the grid of its timeframe.
+/// The treatment of a bar whose time is not on the grid of its timeframe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GridRule {
     /// It is refused.
@@ -51,7 +51,7 @@ pub enum GridRule {
     Accept,
 }
 
-/// Which prices there may be.
+/// The prices that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceRule {
     /// Above zero.

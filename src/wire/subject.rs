@@ -124,7 +124,7 @@ pub struct SubjectPattern {
     text: String,
     /// With its placeholders.
     written: String,
-    /// Which tokens the placeholders are, if there are any.
+    /// The tokens that are placeholders, if any.
     named: Option<Named>,
 }
 
@@ -145,7 +145,7 @@ impl SubjectPattern {
         &self.text
     }
 
-    /// What `subject`, which this pattern matches, says of symbol and timeframe. Allocates only to
+    /// The symbol and timeframe in `subject`, which this pattern matches. Allocates only to
     /// unescape.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl SubjectPattern {
         Ok(parts)
     }
 
-    /// Which token names the symbol, counted from 0.
+    /// The token of the symbol, counted from 0.
     fn symbol_at(&self) -> Option<usize> {
         match self.named {
             Some(named) => Some(named.symbol),
@@ -242,7 +242,7 @@ impl SubjectPattern {
         }
     }
 
-    /// Which `*` of [`Self::as_str`] names the symbol, counted from 1. `None` where none does.
+    /// The `*` of [`Self::as_str`] that stands for the symbol, counted from 1; `None` if none does.
     #[must_use]
     pub fn symbol_wildcard(&self) -> Option<usize> {
         let at = self.symbol_at()?;

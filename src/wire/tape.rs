@@ -50,7 +50,7 @@ impl<'a> Tape<'a> {
         })
     }
 
-    /// Whether values lie within values of the document.
+    /// True if values lie within values of the document.
     pub fn is_nested(&self) -> bool {
         self.root()
             .items()
@@ -336,7 +336,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is read is JSON, and the same as any other reader reads, and all of it is read.
+        /// The reader takes nothing but JSON, reads all of it, and finds what `serde_json` finds.
         #[test]
         fn it_reads_json_and_nothing_else(document in document()) {
             let expected: Option<Value> = serde_json::from_str(&document).ok();

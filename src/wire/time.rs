@@ -45,7 +45,7 @@ pub(super) fn of_number(number: u64, zone: &Zone) -> Result<Timestamp, String> {
     }
 }
 
-/// As [`of_number`], with a fraction.
+/// Like [`of_number`], for a number with a fraction.
 pub(super) fn of_float(number: f64, zone: &Zone) -> Result<Timestamp, String> {
     if (0.0..EXACT).contains(&number) && number.fract() == 0.0 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // whole and in range

@@ -17,12 +17,12 @@ use crate::vendors::{Manner, SYMBOL, Vendor, vendors};
 const BARS: usize = 240;
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 
-/// What came of some messages.
+/// The outcome of some messages.
 #[derive(Default)]
 struct Run {
     /// The signals of complete bars, as they are published.
     complete: Vec<String>,
-    /// How many signals of forming bars there were.
+    /// The number of signals of forming bars.
     forming: usize,
     /// Elements that were no bars: refused by reason, ignored by kind.
     others: BTreeMap<String, usize>,

@@ -8,7 +8,7 @@ use technical_analysis_agent::market::Bar;
 /// The symbol of every series.
 pub const SYMBOL: &str = "SPY";
 
-/// How a bar comes while it forms and when it is complete.
+/// The way a vendor sends a bar while it forms and when it is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// Pushed again and again, with a flag on the last push.
@@ -22,7 +22,7 @@ pub enum Manner {
 /// A vendor's way of sending the bars of one series.
 pub struct Vendor {
     pub timeframe: &'static str,
-    /// Whether the subject has the symbol and timeframe.
+    /// True if only the subject has the symbol and timeframe.
     pub by_subject: bool,
     pub manner: Manner,
     /// The message of one bar, and whether it is complete.

@@ -1,4 +1,4 @@
-//! Whether any member of the group serves, as the server knows it.
+//! The roll call of a group: asks the server whether any member serves.
 //!
 //! A member that starts says hello and listens, but one that serves may be slow to answer: it is
 //! busy, or the machine is. The server answers at once. Members that serve subscribe to a subject

@@ -27,7 +27,7 @@ const UPLOADS: usize = 2;
 /// The time that a drain keeps back for giving up leases, and for the last flush.
 const SPARE: Duration = Duration::from_secs(3);
 
-/// What the partitions share.
+/// State that all partitions of a process share.
 pub(super) struct Common {
     pub(super) config: Arc<Config>,
     pub(super) client: Client,
@@ -46,7 +46,7 @@ pub(super) struct Common {
     pub(super) stream_limit: StreamLimit,
     pub(super) circuit: Arc<Circuit>,
     pub(super) uploads: Semaphore,
-    /// Whether something has failed that a stream that is gone would explain.
+    /// True after a failure that a removed stream would explain.
     pub(super) streams_suspected: AtomicBool,
     /// True once it was logged that the stream of bars was recreated.
     pub(super) warned_recreated: AtomicBool,

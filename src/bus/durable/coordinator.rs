@@ -78,7 +78,7 @@ struct Kept {
     last_processed: u64,
 }
 
-/// What has come of something that was begun.
+/// The result of a request that runs in the background.
 enum Done {
     Read(Result<Table, ReadError>),
     Announced(Result<(), String>),
@@ -110,7 +110,7 @@ impl Trouble {
     }
 }
 
-/// How often in a row a partition has failed, and why.
+/// Consecutive failures of a partition, with the last reason.
 #[derive(Default)]
 struct Failure {
     times: usize,
@@ -126,25 +126,25 @@ pub(super) struct Coordinator {
     leases: Leases,
     roster: Roster,
     table: Table,
-    /// Whether the table was read.
+    /// True once the table was read with this member in it.
     seen: bool,
-    /// Whether this member was settled since the streams were found.
+    /// True once this member has had its full share of partitions at work.
     joined: bool,
     running: HashMap<u32, Running>,
-    /// Of partitions that wait to be started again.
+    /// Gauges of partitions that wait for a restart.
     kept: HashMap<u32, Kept>,
     tasks: JoinSet<(u32, u64, Exit)>,
     /// Partitions that are to be started again, and when.
     again: BTreeMap<u32, Instant>,
     reloads: Reloads,
     failures: HashMap<u32, Failure>,
-    /// How often a message of a partition has made the agent panic.
+    /// Panics, counted by partition and message.
     panics: BTreeMap<(u32, u64), u32>,
     runs: u64,
     begun: JoinSet<Done>,
     reading: bool,
     read_at: Option<Instant>,
-    /// What others have written and the table does not show yet, and when to look again for it.
+    /// Writes of other members that the table does not show yet.
     awaited_writes: AwaitedWrites,
     read_again: Option<Instant>,
     announcing: bool,

@@ -73,7 +73,7 @@ pub(super) enum Command {
 /// How work on a partition ended.
 #[derive(Debug)]
 pub(super) enum Exit {
-    /// As commanded.
+    /// It was told to stop.
     Stopped,
     /// Another has committed since: the state in memory is worthless.
     Fenced,
@@ -123,7 +123,7 @@ pub(super) struct Partition {
     gauges: Arc<Gauges>,
     link: watch::Receiver<LinkState>,
     ticks: Interval,
-    /// Which outputs are stored.
+    /// The account of stored outputs.
     ledger: Ledger,
     /// Outputs that are stored already, where no count tells.
     already: Option<Already>,

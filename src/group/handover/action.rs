@@ -24,7 +24,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether a member that starts must hear of one in this phase: it serves, or will before.
+    /// True if a member that starts must hear of one in this phase: it serves, or will before.
     #[must_use]
     pub const fn answers(self) -> bool {
         matches!(self, Self::Syncing | Self::Active | Self::Leaving)
@@ -38,7 +38,7 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// A member not heard for so long is dead.
     pub silence: Duration,
-    /// How long a starting member listens for others, where the network knows of none that serves
+    /// The time a starting member listens for others, where the network knows of none that serves
     /// or one was heard; otherwise it listens for [`Self::silence`].
     pub settle: Duration,
     /// How long a grant may be under way before its slot counts as nobody's.

@@ -249,13 +249,13 @@ impl Handover {
         SlotSet::ALL.difference(claimed)
     }
 
-    /// Whether the last holder of `slot` has been silent for so long that it is dead.
+    /// True if the last holder of `slot` has been silent for so long that it is dead.
     fn is_vacant(&self, slot: Slot) -> bool {
         let due = self.vacancies.due(slot);
         due.is_some_and(|due| self.proven > due)
     }
 
-    /// Whether slots that nobody claims would be vacant, if this member had heard itself just now.
+    /// True if slots that nobody claims would be vacant, if this member had heard itself just now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         let due = |slot| self.vacancies.due(slot).is_some_and(|due| now > due);
         self.phase == Phase::Active && self.free().iter().any(due)

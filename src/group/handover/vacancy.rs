@@ -1,4 +1,4 @@
-//! How long no holder of a slot has been heard, and what others say about it.
+//! Vacancies: slots whose holder has been silent, and for how long.
 //!
 //! The slot of a dead member may be taken once its holder has been silent for long enough. Those who
 //! heard the holder know when that is. A member that joined since does not, and would have to

@@ -38,7 +38,7 @@ pub(super) fn read(text: &str) -> Option<Timeframe> {
         })
 }
 
-/// As [`Timeframe::text`] writes it, which is how most senders do.
+/// Reads the form that [`Timeframe::text`] writes, the most common one.
 fn plain(text: &str) -> Option<Timeframe> {
     let (count, letter) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match letter {

@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 /// Bytes at the beginning that tell what the rest is.
 const TELLING: usize = 512;
 
-/// What the first bytes of an input tell.
+/// The format found in the first bytes of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Json,

@@ -190,7 +190,7 @@ impl<R: BufRead> Json<R> {
         Ok(line)
     }
 
-    /// What is left of a line, after `text` of it.
+    /// The rest of a line after `text`.
     fn line(&mut self, number: u64, mut text: Vec<u8>) -> Result<Line, LineError> {
         while let Some(byte) = self.bytes.next()? {
             if byte == b'\n' {
@@ -251,7 +251,7 @@ impl Nesting {
 /// The bytes of an input with the number of their line.
 struct Bytes<R> {
     input: R,
-    /// What was read ahead and put back.
+    /// Bytes that were read ahead and put back.
     ahead: Vec<u8>,
     at: usize,
     /// The line of the next byte, from 1.

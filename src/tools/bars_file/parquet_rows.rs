@@ -26,14 +26,14 @@ pub(super) struct ParquetRows {
     number: u64,
 }
 
-/// How the numbers of a column are meant.
+/// The meaning of the numbers in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
     /// A time in units of so many nanoseconds.
     Time {
         unit: i64,
-        /// Whether it is a point in time, or what clocks show.
+        /// True for a point in time, false for the time that local clocks show.
         utc: bool,
     },
 }
@@ -46,7 +46,7 @@ pub(super) fn of_file(path: &Path, every: bool) -> Result<(ParquetRows, Vec<Stri
     ParquetRows::new(Box::new(reader), every)
 }
 
-/// As [`of_file`], of a file that is read as a whole.
+/// Like [`of_file`], for input that is read into memory first.
 pub(super) fn of_input(
     input: impl Read,
     every: bool,

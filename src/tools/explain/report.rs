@@ -1,4 +1,4 @@
-//! What is said of one element of a message.
+//! The report on one element of a message.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Entry {
     pub element: usize,
     /// The dialect that read it.
     pub dialect: &'static str,
-    /// How the dialect is known.
+    /// The reason for the choice of the dialect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// `bar`, `ignored` or `refused`.
@@ -40,13 +40,13 @@ pub struct Entry {
     /// Why it is refused, or what it is instead of a bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// What is wrong and what to do.
+    /// The fault and its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The nearest form that would be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
-    /// What the agent would do with it.
+    /// The agent's action.
     pub does: String,
     /// The beginning of its bytes.
     #[serde(skip)]
@@ -73,14 +73,14 @@ pub struct BarEntry {
     pub close: f64,
     /// Traded volume.
     pub volume: f64,
-    /// Whether it is complete.
+    /// True if it is complete.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// Whether it revises one that was sent before.
+    /// True if it revises one that was sent before.
     pub revises: bool,
-    /// Whether its time is one at which a bar of its timeframe may begin.
+    /// True if its time is one at which a bar of its timeframe may begin.
     pub on_grid: bool,
-    /// Who sent it.
+    /// The source that the message names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The name that each field was found under.
@@ -123,7 +123,7 @@ impl BarEntry {
     }
 }
 
-/// What the agent does with a bar that had this effect on its series.
+/// The agent's action for a bar that had this effect on its series.
 pub(super) fn does(effect: Effect, begun: bool, signal: bool) -> String {
     let told = match effect {
         Effect::Appended if begun => "begins its series with it",

@@ -1,4 +1,4 @@
-//! Which values of a message a bar was made of.
+//! Traces the fields of a bar back to the values of its message.
 //!
 //! The decoder is asked, and nothing else: each value of the message is changed in turn and the
 //! message decoded again. What changes in the bar came from that value. So the answer is true of
@@ -14,10 +14,10 @@ use crate::market::{BarEvent, Finality, Timeframe, Timestamp};
 const LEAVES: usize = 400;
 /// Bytes of one message that are decoded to find out.
 const WORK: usize = 64 << 20;
-/// How deep values are looked for.
+/// The depth to which values are searched.
 const DEPTH: usize = 8;
 
-/// What a bar says, field by field.
+/// The fields of a bar.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Facts {
     pub symbol: String,

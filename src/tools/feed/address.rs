@@ -36,7 +36,7 @@ impl Address {
     }
 }
 
-/// What stands in a subject for a wildcard that is neither the symbol nor the timeframe.
+/// The token that replaces a wildcard that is neither the symbol nor the timeframe.
 const OTHER: &str = "feed";
 
 /// The pattern that bars are published under.

@@ -248,7 +248,7 @@ impl MessageReader {
     }
 }
 
-/// What the agent finds in a message.
+/// The content that the agent finds in a message.
 enum Found {
     /// Bars of one symbol, with the times of the first and the last.
     Bars {

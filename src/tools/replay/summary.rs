@@ -137,7 +137,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How much was refused, with the reasons.
+/// The number of refusals, with the reasons.
 pub(in crate::tools) struct Refused<'a>(pub &'a BTreeMap<&'static str, u64>);
 
 impl fmt::Display for Refused<'_> {

@@ -39,7 +39,7 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// Whether it is the row of one bar: six numbers or more, the first an epoch in milliseconds.
+    /// True if it is the row of one bar: six numbers or more, the first an epoch in milliseconds.
     pub fn is_row(&self) -> bool {
         let scalar = |text: &&str| !matches!(first_byte(text), Some(b'{' | b'['));
         let millis = |text: &&str| {
@@ -102,7 +102,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// What follows in `text` from `element`, which is a part of it.
+/// The rest of `text` from `element` on, which is a slice of it.
 fn from<'a>(text: &'a str, element: &str) -> &'a str {
     let start = element.as_ptr() as usize - text.as_ptr() as usize;
     text[start..].trim_ascii_end()

@@ -9,7 +9,7 @@ use crate::wire::rules::{FinalRule, InputRules, PriceRule, Stamp};
 use crate::wire::subject::SubjectParts;
 use crate::wire::{Reason, grid, time};
 
-/// How far ahead of now a bar may open: clocks differ, and daily bars of the far east open early.
+/// The time by which a bar may open ahead of now: clocks differ, and daily bars of the far east open early.
 const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
 
 /// 2^63 - 1, by which an undefined price is written where prices are integers of 1e-9: as it
@@ -20,7 +20,7 @@ const UNDEFINED: [f64; 2] = [9_223_372_036_854_775_807.0, 9_223_372_036.854_776]
 /// factors of splits and dividends are rounded one by one.
 const ROUNDING: u64 = 4;
 
-/// What some sources write where there is no volume.
+/// The volume that some sources write where there is none.
 const NO_VOLUME: f64 = -1.0;
 
 /// A value as a detail shows it.
@@ -43,7 +43,7 @@ fn fault(reason: Reason, fields: &Fields<'_>, field: Field, wanted: &str) -> Fau
     Fault::new(reason, detail)
 }
 
-/// What is missing to make a bar of it, if anything is.
+/// The field that a bar needs and the object lacks, if any.
 pub(super) fn missing(fields: &Fields<'_>, has_symbol: bool) -> Option<Fault> {
     let needed = [
         (Field::Timestamp, "`timestamp`"),
@@ -327,7 +327,7 @@ pub(super) fn range(open: f64, high: f64, low: f64, close: f64) -> Result<(f64, 
     Ok((high.max(top), low.min(bottom), adjusted))
 }
 
-/// Whether two prices are at most [`ROUNDING`] doubles apart.
+/// True if two prices are at most [`ROUNDING`] doubles apart.
 #[cold]
 fn is_rounding(a: f64, b: f64) -> bool {
     // in the order of the numbers they stand for

@@ -111,7 +111,7 @@ fn without_event<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     Some(Reading::Ignored(kind))
 }
 
-/// Whether a message is `{"code","msg"}`, and nothing else but an id.
+/// True if a message is `{"code","msg"}`, and nothing else but an id.
 fn is_error(message: Node<'_, '_>, keys: &[&str]) -> bool {
     let known = |key: &&str| ["code", "msg", "id"].contains(key);
     message.get("code").is_some() && message.get("msg").is_some() && keys.iter().all(known)

@@ -9,7 +9,7 @@ use super::super::tape::Node;
 use super::Reading;
 use crate::market::Finality;
 
-/// Whether a bar is complete.
+/// The way to tell if a bar is complete.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::wire) enum Completion<'a> {
     /// The dialect knows.
@@ -25,7 +25,7 @@ pub(in crate::wire) struct Candle<'a> {
     pub text: &'a str,
     /// Absent where only the subject has it.
     pub symbol: Scalar<'a>,
-    /// As above.
+    /// Absent where only the subject has it.
     pub timeframe: Scalar<'a>,
     /// When the bar opened.
     pub start: Scalar<'a>,
@@ -37,7 +37,7 @@ pub(in crate::wire) struct Candle<'a> {
     pub completion: Completion<'a>,
     /// The zone of the clocks that `start` is read by, where the message names one.
     pub zone: Option<Cow<'a, str>>,
-    /// Whether high or low was widened to the open.
+    /// True if high or low was widened to the open.
     pub widened: bool,
 }
 

@@ -20,7 +20,7 @@ fn find<'t, 'a>(message: Node<'t, 'a>, path: &str) -> Option<Node<'t, 'a>> {
     })
 }
 
-/// How many keys of the dialect's shape a message has, and the first thing that does not fit.
+/// The number of keys of the dialect's shape in a message, and the first thing that does not fit.
 fn fit(dialect: &Dialect, message: Node<'_, '_>) -> (usize, Option<String>) {
     let (mut fitting, mut misfit) = (0, None);
     for (path, wanted) in dialect.shape {

@@ -118,7 +118,7 @@ fn decimal(price: &Scalar<'_>) -> Result<Option<Scalar<'static>>, String> {
     Ok(Some(text(format!("{sign}{whole}.{decimals}"))))
 }
 
-/// Whether a message has what only records of Databento have.
+/// True if a message has what only records of Databento have.
 fn is_certain(message: Node<'_, '_>) -> bool {
     let names = ["rtype", "ts_event", "publisher_id"];
     let in_object = |node: Node<'_, '_>| names.iter().any(|name| node.get(name).is_some());

@@ -42,7 +42,7 @@ use super::tape::Node;
 pub struct Dialect {
     /// Its name in `TECHNICAL_DIALECT` and in the documentation.
     pub name: &'static str,
-    /// Whether a message that it could read is certain to be of the vendor.
+    /// True if a message that it could read is certain to be of the vendor.
     certain: fn(Node<'_, '_>) -> bool,
     /// Reads a message of this shape; nothing when it is of another.
     read: for<'t, 'a> fn(Node<'t, 'a>) -> Option<Reading<'a>>,
@@ -69,7 +69,7 @@ struct Notes {
     source: &'static str,
 }
 
-/// What a message holds.
+/// The content of a message.
 #[derive(Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // one bar is the usual case, and not worth an allocation
 pub(super) enum Reading<'a> {
@@ -85,7 +85,7 @@ pub(super) enum Reading<'a> {
     Refused(Reason, String),
 }
 
-/// What is understood and needs nothing to be done.
+/// Kinds of messages that are understood and need no action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Ignored {
@@ -161,7 +161,7 @@ pub static REGISTRY: [&Dialect; 18] = [
     &ccxt::DIALECT,
 ];
 
-/// Which dialects messages are read by.
+/// The dialects that messages are read by.
 #[derive(Debug, Clone, Copy)]
 pub enum DialectRule {
     /// The one that recognises the message.
@@ -203,7 +203,7 @@ impl Dialect {
     }
 }
 
-/// What the dialect of this name is known by, in words; nothing for the generic shape.
+/// The marks of the dialect with this name, in words; `None` for the generic shape.
 #[must_use]
 pub fn signs_of(name: &str) -> Option<String> {
     let dialect = REGISTRY.iter().find(|dialect| dialect.name == name)?;
@@ -224,7 +224,7 @@ pub fn signs_of(name: &str) -> Option<String> {
     ))
 }
 
-/// Whether a flat object with this key may be a message of a dialect. One without such a key is
+/// True if a flat object with this key may be a message of a dialect. One without such a key is
 /// in the generic shape, whatever else it has: this runs for every key that is no field's.
 pub(super) const fn is_mark(key: &str) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! What is read of an object, and that both ways of reading agree.
+//! Fields of objects; the fast reader and the careful one agree.
 
 use super::*;
 
@@ -128,7 +128,7 @@ fn any_value() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// What is read in one pass is JSON, and says the same.
+    /// The fast reader takes nothing but JSON, and reads the same fields.
     #[test]
     fn both_ways_of_reading_agree(
         entries in proptest::collection::vec(

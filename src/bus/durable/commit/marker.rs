@@ -19,15 +19,15 @@ pub(in crate::bus::durable) static BATCH_ID: HeaderName = HeaderName::from_stati
 pub(in crate::bus::durable) static BATCH_SEQUENCE: HeaderName =
     HeaderName::from_static("Nats-Batch-Sequence");
 
-/// How far a partition's bars are done.
+/// The position of a partition in its stream of bars.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::bus::durable) struct Position {
-    /// Which stream the sequence is of.
+    /// Identifies the stream that the sequence belongs to.
     pub origin: String,
     /// The last message of which everything is published.
     pub seq: u64,
-    /// How much of the message after it is published: a message of many bars may need more than
-    /// one batch.
+    /// The number of outputs of the next message that are published too: a message of many bars may
+    /// need more than one batch.
     pub part: usize,
 }
 
@@ -48,8 +48,8 @@ pub(in crate::bus::durable) struct Marker {
     pub position: Position,
     /// The run of the process that wrote it.
     pub owner: String,
-    /// Messages that were refused unread because they made the engine panic: state that is
-    /// computed anew must pass over them too, whether or not they would do so again.
+    /// Messages that were refused because they made the engine panic. A recomputation skips them,
+    /// even if they would not panic again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub poison: BTreeSet<u64>,
     /// At the beginning of a batch. In the first format: the number of outputs after the position

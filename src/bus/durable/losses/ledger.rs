@@ -28,7 +28,7 @@ pub(in crate::bus::durable) struct Look {
     /// Its last sequence; read after `present`, but before it if the partition has the stream to
     /// itself.
     pub last: u64,
-    /// What is still to be delivered, if the partition has the stream to itself.
+    /// The undelivered part of the stream, if it has no other partition.
     pub gap: Option<Gap>,
 }
 

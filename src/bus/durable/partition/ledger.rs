@@ -1,4 +1,5 @@
-//! Which outputs of one partition are in the stream of signals, and which must still be stored.
+//! The account of one partition's outputs: those in the stream of signals, and those still to be
+//! stored.
 //!
 //! A partition is a sequence of messages, and each message gives any number of outputs: signals and
 //! dead letters. A [`Point`] is a place among all these outputs. An owner at work has three of them:
@@ -66,7 +67,7 @@ pub(in crate::bus::durable) struct Ledger {
     search: Option<Search>,
     /// Outputs to be stored, in order.
     pending: Vec<Pending>,
-    /// How many of them are stored.
+    /// The number of them that are stored.
     done: usize,
     /// True until a marker replaces one that stands at the beginning of a batch.
     marker_pending: bool,

@@ -32,7 +32,7 @@ impl Phase {
     }
 }
 
-/// What others see of a partition at work.
+/// Gauges of a partition at work, for the coordinator.
 #[derive(Debug, Default)]
 pub(in crate::bus::durable) struct Gauges {
     pub series: AtomicU64,

@@ -89,7 +89,7 @@ impl Rows for CsvRows {
 struct LineFeeds<R> {
     inner: R,
     buffer: Box<[u8]>,
-    /// What of the buffer is not given out yet.
+    /// The part of the buffer that was not returned yet.
     ready: std::ops::Range<usize>,
     after_return: bool,
     last: u8,

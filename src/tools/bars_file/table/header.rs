@@ -2,14 +2,14 @@
 
 use crate::market::Zone;
 
-/// What a column of a table holds.
+/// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// A whole time, or a date.
     Time {
-        /// Of several, the one of the lowest rank counts.
+        /// The column of the lowest rank counts.
         rank: u8,
-        /// Whether it may be the time of day that belongs to a date in another column.
+        /// True if it may be the time of day that belongs to a date in another column.
         clock: bool,
     },
     Open,
@@ -208,7 +208,7 @@ const FINAL: &[&str] = &[
     "final", "x", "closed", "isfinal", "isclosed", "confirm", "complete",
 ];
 
-/// What follows `Volume` where the column is no volume of the bar.
+/// Words after `Volume` that make a column something else than the volume of the bar.
 const NO_CURRENCY: &[&str] = &[
     "ma", "sma", "ema", "average", "avg", "quote", "weighted", "change", "delta",
 ];
@@ -217,7 +217,7 @@ const NO_CURRENCY: &[&str] = &[
 pub(super) const NAMES: &str = "time, date, clock, open, high, low, close, price, volume, symbol, timeframe, final, source or -";
 
 impl Role {
-    /// What a column of this name holds, if that is known.
+    /// The content of a column with this name, if the name is known.
     pub fn of(name: &str) -> Option<Self> {
         let plain = plain(name);
         let is = |names: &[&str]| names.contains(&plain.as_str());
@@ -299,7 +299,7 @@ pub(super) fn zone_of(name: &str) -> Option<Zone> {
     inside.trim().parse().ok()
 }
 
-/// Whether a column without a known name has no name at all, as the index of a data frame.
+/// True if a column without a known name has no name at all, as the index of a data frame.
 pub(super) fn is_nameless(name: &str) -> bool {
     let plain = plain(name);
     plain.is_empty() || plain == "unnamed0" || plain == "indexlevel0"

@@ -9,14 +9,14 @@ use super::time::{Form, TimeReader, is_clock};
 const LINES_BEFORE: usize = 50;
 /// Rows that are looked at to find out what a column holds.
 const LOOKED_AT: usize = 20;
-/// What may separate cells, the usual one first.
+/// Separators of cells, the usual one first.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// The names of the columns, and where they stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub names: Vec<String>,
-    /// Of a table with several symbols side by side, the one of each column.
+    /// The symbol of each column, in a table with several symbols side by side.
     pub symbols: Option<Vec<String>>,
     roles: Vec<Option<Role>>,
     /// Columns in which a date and a time of day are known to stand, by option.
@@ -186,7 +186,7 @@ impl Header {
         self.roles.iter().flatten().count()
     }
 
-    /// Whether it tells enough to make bars of the rows.
+    /// True if it tells enough to make bars of the rows.
     pub fn is_complete(&self) -> bool {
         self.has_time() && self.has_close() && self.names.len() > 1
     }

@@ -58,7 +58,7 @@ struct Row {
 pub(super) struct Table {
     rows: Box<dyn Rows>,
     reading: Reading,
-    /// What was looked at, and is still to be given out.
+    /// Rows that were read to find the layout, and were not returned yet.
     sample: VecDeque<(u64, ByteRecord)>,
     queue: VecDeque<Result<Row, LineError>>,
     sorted: Option<Sorted>,
@@ -68,7 +68,7 @@ pub(super) struct Table {
     named: Vec<(&'static str, String)>,
 }
 
-/// How a row becomes messages.
+/// Turns rows into messages.
 struct Reading {
     columns: Columns,
     times: TimeReader,
@@ -228,7 +228,7 @@ impl Table {
         self.named.clone()
     }
 
-    /// What there is to say so far.
+    /// The notes so far.
     pub fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
@@ -321,7 +321,7 @@ impl Table {
     }
 }
 
-/// Whether a bar may have a column of this name.
+/// True if a bar may have a column of this name.
 #[cfg(feature = "parquet")]
 pub(super) fn is_column(name: &str) -> bool {
     let known = |name: &str| header::Role::of(name).is_some() || header::is_nameless(name);
@@ -765,7 +765,7 @@ fn utf8<'a>(row: &'a ByteRecord, at: usize, name: &str) -> Result<&'a str, (&'st
         .map_err(|_| (BAD_LINE, format!("`{name}` is not UTF-8")))
 }
 
-/// As it stands where it is a number in JSON, else in quotes, for the decoder to refuse.
+/// A JSON field: the number as it is written, or a string that the decoder refuses if it is none.
 fn number_field(name: &str, number: &str) -> String {
     if is_json_number(number) {
         format!("\"{name}\":{number}")
@@ -774,7 +774,7 @@ fn number_field(name: &str, number: &str) -> String {
     }
 }
 
-/// Whether the decoder reads these digits as this time.
+/// True if the decoder reads these digits as this time.
 fn is_epoch(cell: &str, at: Timestamp) -> bool {
     let digits = cell.len() >= 9 && cell.bytes().all(|b| b.is_ascii_digit());
     digits

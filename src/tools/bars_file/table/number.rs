@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// How numbers are written in one table.
+/// The notation of numbers in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum NumberStyle {
     /// `1234.56`, `1,234.56`
@@ -85,7 +85,7 @@ impl NumberStyle {
         }
     }
 
-    /// As [`Self::read`], for volumes, which may be in thousands, millions or billions.
+    /// Like [`Self::read`], for volumes, which may be in thousands, millions or billions.
     pub fn read_volume(self, cell: &str) -> Cow<'_, str> {
         let zeros = match cell.chars().last() {
             Some('K' | 'k') => 3,
@@ -133,7 +133,7 @@ pub(super) fn shifted(number: &str, places: i32) -> Option<String> {
     })
 }
 
-/// Whether a cell says that there is no value.
+/// True if a cell says that there is no value.
 pub(super) fn is_absent(cell: &str) -> bool {
     cell.is_empty()
         || matches!(cell, "-" | "--" | "." | "—")

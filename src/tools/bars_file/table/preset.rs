@@ -1,4 +1,4 @@
-//! What is known of the files of a vendor beyond their header.
+//! Presets: facts about the files of a vendor that their header does not show.
 
 use clap::ValueEnum;
 
@@ -77,7 +77,7 @@ impl Preset {
         }
     }
 
-    /// What a user of such a file should know.
+    /// A note for the user of such a file.
     pub(super) const fn note(self) -> Option<&'static str> {
         match self {
             Self::Alphavantage => Some(

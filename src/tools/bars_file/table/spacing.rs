@@ -7,10 +7,10 @@ use crate::market::Timeframe;
 const HOUR: i64 = 3_600_000_000_000;
 const DAY: i64 = 24 * HOUR;
 
-/// What the steps from row to row of a symbol tell.
+/// Statistics of the steps from row to row of a symbol.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Steps {
-    /// How often each distance occurs, in nanoseconds, daylight saving and the lengths of months
+    /// The count of each distance in nanoseconds, daylight saving and the lengths of months
     /// evened out.
     lengths: BTreeMap<i64, u64>,
     pub forward: u64,
@@ -18,7 +18,7 @@ pub(super) struct Steps {
     pub none: u64,
 }
 
-/// How the rows of a table follow each other.
+/// The order of the rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sequence {
     OldestFirst,

@@ -15,7 +15,7 @@ pub enum TimeFormat {
     Epoch(i64),
     /// The day number of a spreadsheet.
     Excel,
-    /// As `strftime` has it.
+    /// A pattern of `strftime`.
     Pattern(String),
 }
 
@@ -52,11 +52,11 @@ impl FromStr for TimeFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Read {
     pub at: Timestamp,
-    /// What the text left to be known.
+    /// The completeness of the text.
     pub form: Form,
 }
 
-/// How much a text said about its time.
+/// The completeness of a time in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// A point in time: an epoch, or with an offset.
@@ -75,7 +75,7 @@ pub(super) struct TimeReader {
     /// For dates without a time of day.
     pub day_zone: Zone,
     pub format: Option<TimeFormat>,
-    /// Whether `01/02/2024` is the first of February.
+    /// True if `01/02/2024` is the first of February.
     pub day_first: Option<bool>,
 }
 
@@ -324,7 +324,7 @@ impl TimeReader {
     }
 }
 
-/// What a time says about its zone.
+/// The offset that a time is written with.
 enum Offset {
     None,
     Seconds(i64),
@@ -340,7 +340,7 @@ impl TimeReader {
     }
 }
 
-/// Whether the dates of a table are written with the day first, where one of them tells.
+/// True if the dates of a table have the day first; `None` if no date tells.
 pub(super) fn day_first<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Option<bool>, String> {
     let mut found: Option<(bool, &str)> = None;
     for cell in cells {
@@ -369,7 +369,7 @@ pub(super) fn day_first<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Opti
     Ok(found.map(|(tells, _)| tells))
 }
 
-/// Whether a cell is a time of day and nothing else.
+/// True if a cell is a time of day and nothing else.
 pub(super) fn is_clock(cell: &str) -> bool {
     clock_of(cell).is_some()
 }

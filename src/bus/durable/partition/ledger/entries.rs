@@ -8,7 +8,7 @@ use std::ops::Range;
 pub(in crate::bus::durable) struct Point {
     /// All outputs of messages up to this sequence are before it.
     pub seq: u64,
-    /// As are this many outputs of the message after that.
+    /// The number of outputs of the next message that are before it too.
     pub part: usize,
 }
 
@@ -52,7 +52,7 @@ pub(in crate::bus::durable) struct Recovered<'a> {
     pub behind: &'a [u64],
     /// Outputs after `at` are stored after this sequence of the stream of signals.
     pub floor: u64,
-    /// And none of them after this one.
+    /// They are stored at this sequence or before.
     pub newest: u64,
     pub outputs: Outputs,
 }
@@ -75,7 +75,7 @@ pub(in crate::bus::durable) struct Search {
     pub after: u64,
     /// They are stored after this sequence of the stream.
     pub floor: u64,
-    /// And none of them after this one.
+    /// They are stored at this sequence or before.
     pub last: u64,
 }
 
