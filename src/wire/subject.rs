@@ -3,6 +3,8 @@
 //! Every byte of a symbol other than ASCII letters, digits, `-` and `_` is percent-encoded in
 //! a subject (`BRK.B` → `BRK%2EB`), so that a symbol is always one token.
 
+mod template;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::Reason;
 use crate::market::{Symbol, Timeframe};
+
+pub use template::SubjectTemplate;
 
 /// What is escaped in a subject token.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
@@ -392,70 +396,6 @@ impl FromStr for SubjectPattern {
 impl fmt::Display for SubjectPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
-    }
-}
-
-/// A subject to publish to, with the optional placeholders `{symbol}` and `{timeframe}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubjectTemplate {
-    text: String,
-}
-
-impl SubjectTemplate {
-    /// The template as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The subject for one series.
-    #[must_use]
-    pub fn render(&self, symbol: &str, timeframe: Timeframe) -> String {
-        self.text
-            .replace("{timeframe}", timeframe.text().as_str())
-            .replace("{symbol}", &token(symbol).to_string())
-    }
-
-    /// The pattern that matches everything it can render to.
-    #[must_use]
-    pub fn pattern(&self) -> SubjectPattern {
-        let any = |token: &str| {
-            if token.contains('{') {
-                "*".to_owned()
-            } else {
-                token.to_owned()
-            }
-        };
-        let text = self.text.split('.').map(any).collect::<Vec<_>>().join(".");
-        SubjectPattern {
-            written: text.clone(),
-            text,
-            named: None,
-        }
-    }
-}
-
-impl FromStr for SubjectTemplate {
-    type Err = InvalidSubject;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check_tokens(text)?;
-        if text.contains(['*', '>']) {
-            return Err(InvalidSubject::WildcardInTarget(text.to_owned()));
-        }
-        let plain = text.replace("{symbol}", "").replace("{timeframe}", "");
-        if plain.contains(['{', '}']) {
-            return Err(InvalidSubject::Placeholder(text.to_owned()));
-        }
-        Ok(Self {
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for SubjectTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 
