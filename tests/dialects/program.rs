@@ -7,7 +7,7 @@ use serde_json::Value;
 use technical_analysis_agent::market::{Bar, Timeframe};
 
 use crate::bars;
-use crate::vendors::{Manner, vendors};
+use crate::vendors::{Manner, values, vendors};
 
 fn replay(lines: &[String], settings: &[(&str, &str)]) -> Output {
     let dir = tempfile::tempdir().unwrap();
@@ -34,19 +34,24 @@ fn signals(output: &Output) -> Vec<String> {
 
 fn clean(bars: &[Bar]) -> Vec<String> {
     let line = |bar: &Bar| {
-        let Bar {
-            timestamp,
-            open,
-            high,
-            low,
-            close,
-            volume,
-        } = bar;
+        let [open, high, low, close, volume] = values(bar);
+        let timestamp = bar.timestamp;
         format!(
             r#"{{"symbol":"SPY","timeframe":"1m","timestamp":"{timestamp}","open":{open},"high":{high},"low":{low},"close":{close},"volume":{volume}}}"#
         )
     };
     bars.iter().map(line).collect()
+}
+
+/// The bar after its first trade.
+fn begun(bar: &Bar) -> Bar {
+    Bar {
+        high: bar.open,
+        low: bar.open,
+        close: bar.open,
+        volume: 1.0,
+        ..*bar
+    }
 }
 
 #[test]
@@ -58,13 +63,7 @@ fn replay_of_a_vendors_messages_prints_the_signals_of_the_bars() {
         let vendor = &vendors(dialect)[0];
         let mut lines = Vec::new();
         for bar in &bars {
-            let begun = Bar {
-                high: bar.open,
-                low: bar.open,
-                close: bar.open,
-                volume: 1.0,
-                ..*bar
-            };
+            let begun = begun(bar);
             lines.push((vendor.message)(&begun, false));
             lines.push((vendor.message)(bar, vendor.manner == Manner::Flagged));
         }
@@ -87,13 +86,7 @@ fn messages_without_a_flag_are_read_by_the_setting() {
     let expected = signals(&replay(&clean(&bars), &[]));
     let mut lines = Vec::new();
     for bar in &bars {
-        let begun = Bar {
-            high: bar.open,
-            low: bar.open,
-            close: bar.open,
-            volume: 1.0,
-            ..*bar
-        };
+        let begun = begun(bar);
         lines.extend(clean(&[begun, *bar]));
     }
     let by_next = replay(&lines, &[("TECHNICAL_FINAL", "next")]);

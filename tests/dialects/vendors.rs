@@ -31,6 +31,11 @@ pub struct Vendor {
     pub snapshot: Option<fn(&[Bar]) -> String>,
 }
 
+/// Open, high, low, close and volume.
+pub fn values(bar: &Bar) -> [f64; 5] {
+    [bar.open, bar.high, bar.low, bar.close, bar.volume]
+}
+
 fn millis(bar: &Bar) -> i64 {
     bar.timestamp.nanos() / 1_000_000
 }
@@ -60,14 +65,8 @@ fn fixed(price: f64) -> String {
 }
 
 fn kraken(bar: &Bar) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        timestamp,
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
+    let timestamp = bar.timestamp;
     let end = end(bar);
     format!(
         r#"{{"symbol":"SPY","open":{open},"high":{high},"low":{low},"close":{close},"trades":3,"volume":{volume},"vwap":{close},"interval_begin":"{timestamp}","interval":1,"timestamp":"{end}"}}"#
@@ -75,14 +74,7 @@ fn kraken(bar: &Bar) -> String {
 }
 
 fn coinbase(bar: &Bar) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        ..
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
     let start = seconds(bar);
     format!(
         r#"{{"start":"{start}","high":"{high}","low":"{low}","open":"{open}","close":"{close}","volume":"{volume}","product_id":"SPY"}}"#
@@ -90,26 +82,13 @@ fn coinbase(bar: &Bar) -> String {
 }
 
 fn row(bar: &Bar) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        ..
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
     format!("[{},{open},{high},{low},{close},{volume}]", millis(bar))
 }
 
 fn twelvedata(bar: &Bar) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        timestamp,
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
+    let timestamp = bar.timestamp;
     // New York is five hours behind in January
     let behind = timestamp.nanos() - 5 * 3_600_000_000_000;
     let at = technical_analysis_agent::market::Timestamp::from_nanos(behind).to_string();
@@ -120,14 +99,7 @@ fn twelvedata(bar: &Bar) -> String {
 }
 
 fn hyperliquid(bar: &Bar) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        ..
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
     let (t, e) = (millis(bar), millis(bar) + 59_999);
     format!(
         r#"{{"t":{t},"T":{e},"s":"SPY","i":"1m","o":"{open}","c":"{close}","h":"{high}","l":"{low}","v":"{volume}","n":7}}"#
@@ -135,14 +107,8 @@ fn hyperliquid(bar: &Bar) -> String {
 }
 
 fn alpaca(bar: &Bar, kind: &str) -> String {
-    let Bar {
-        open,
-        high,
-        low,
-        close,
-        volume,
-        timestamp,
-    } = bar;
+    let [open, high, low, close, volume] = values(bar);
+    let timestamp = bar.timestamp;
     format!(
         r#"[{{"T":"{kind}","S":"SPY","o":{open},"h":{high},"l":{low},"c":{close},"v":{volume},"n":9,"vw":{close},"t":"{timestamp}"}}]"#
     )
@@ -161,28 +127,14 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
     match dialect {
         "binance" => vec![
             one(Manner::Flagged, |bar, complete| {
-                let Bar {
-                    open,
-                    high,
-                    low,
-                    close,
-                    volume,
-                    ..
-                } = bar;
+                let [open, high, low, close, volume] = values(bar);
                 let (t, e) = (millis(bar), millis(bar) + 59_999);
                 format!(
                     r#"{{"e":"kline","E":{e},"s":"SPY","k":{{"t":{t},"T":{e},"s":"SPY","i":"1m","f":100,"L":200,"o":"{open}","c":"{close}","h":"{high}","l":"{low}","v":"{volume}","n":100,"x":{complete},"q":"1.0","V":"500","Q":"0.5","B":"0"}}}}"#
                 )
             }),
             one(Manner::Flagged, |bar, complete| {
-                let Bar {
-                    open,
-                    high,
-                    low,
-                    close,
-                    volume,
-                    ..
-                } = bar;
+                let [open, high, low, close, volume] = values(bar);
                 let (t, e) = (millis(bar) * 1_000, millis(bar) * 1_000 + 59_999_999);
                 format!(
                     r#"{{"stream":"spy_perpetual@continuousKline_1m","data":{{"e":"continuous_kline","E":{e},"ps":"SPY","ct":"PERPETUAL","k":{{"t":{t},"T":{e},"i":"1m","o":"{open}","c":"{close}","h":"{high}","l":"{low}","v":"{volume}","x":{complete}}}}}}}"#
@@ -197,14 +149,7 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
             },
         ],
         "massive" => vec![one(Manner::Complete, |bar, _| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let (s, e) = (millis(bar), millis(bar) + 60_000);
             format!(
                 r#"[{{"ev":"AM","sym":"SPY","v":{volume},"av":1,"op":1,"vw":{close},"o":{open},"c":{close},"h":{high},"l":{low},"a":1,"z":5,"s":{s},"e":{e}}}]"#
@@ -241,28 +186,14 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
             })
         }],
         "bybit" => vec![one(Manner::Flagged, |bar, complete| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let (s, e, last) = (millis(bar), millis(bar) + 59_999, millis(bar) + 41_123);
             format!(
                 r#"{{"topic":"kline.1.SPY","data":[{{"start":{s},"end":{e},"interval":"1","open":"{open}","close":"{close}","high":"{high}","low":"{low}","volume":"{volume}","turnover":"3","confirm":{complete},"timestamp":{last}}}],"ts":{e},"type":"snapshot"}}"#
             )
         })],
         "okx" => vec![one(Manner::Flagged, |bar, complete| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let (ts, confirm) = (millis(bar), u8::from(complete));
             format!(
                 r#"{{"arg":{{"channel":"candle1m","instId":"SPY"}},"data":[["{ts}","{open}","{high}","{low}","{close}","{volume}","5","6","{confirm}"]]}}"#
@@ -279,28 +210,14 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
             })
         }],
         "deribit" => vec![one(Manner::UntilNext, |bar, _| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let tick = millis(bar);
             format!(
                 r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"chart.trades.SPY.1","data":{{"volume":{volume},"tick":{tick},"open":{open},"low":{low},"high":{high},"cost":460,"close":{close}}}}}}}"#
             )
         })],
         "bitmex" => vec![one(Manner::Complete, |bar, _| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let end = end(bar);
             format!(
                 r#"{{"table":"tradeBin1m","action":"insert","data":[{{"timestamp":"{end}","symbol":"SPY","open":{open},"high":{high},"low":{low},"close":{close},"trades":40,"volume":{volume},"vwap":{close}}}]}}"#
@@ -318,14 +235,8 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
             Vendor {
                 by_subject: true,
                 ..one(Manner::Complete, |bar, _| {
-                    let Bar {
-                        open,
-                        high,
-                        low,
-                        close,
-                        volume,
-                        timestamp,
-                    } = bar;
+                    let [open, high, low, close, volume] = values(bar);
+                    let timestamp = bar.timestamp;
                     format!(
                         r#"{{"hd":{{"ts_event":"{timestamp}","rtype":33,"publisher_id":1,"instrument_id":5482}},"open":"{open:.9}","high":"{high:.9}","low":"{low:.9}","close":"{close:.9}","volume":"{volume}"}}"#
                     )
@@ -334,42 +245,21 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
         ],
         "finnhub" => vec![],
         "gate" => vec![one(Manner::Flagged, |bar, complete| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let t = seconds(bar);
             format!(
                 r#"{{"time":{t},"time_ms":{t}376,"channel":"spot.candlesticks","event":"update","result":{{"t":"{t}","v":"2362.32","c":"{close}","h":"{high}","l":"{low}","o":"{open}","n":"1m_SPY","a":"{volume}","w":{complete}}}}}"#
             )
         })],
         "kucoin" => vec![one(Manner::UntilNext, |bar, _| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let t = seconds(bar);
             format!(
                 r#"{{"type":"message","topic":"/market/candles:SPY_1min","subject":"trade.candles.update","data":{{"symbol":"SPY","candles":["{t}","{open}","{close}","{high}","{low}","{volume}","268280.1"],"time":1589970010253893337}}}}"#
             )
         })],
         "cryptofeed" => vec![one(Manner::Flagged, |bar, complete| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                ..
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
             let t = seconds(bar);
             let stop = t + 59;
             format!(
@@ -377,14 +267,8 @@ pub fn vendors(dialect: &str) -> Vec<Vendor> {
             )
         })],
         "tardis" => vec![one(Manner::Complete, |bar, _| {
-            let Bar {
-                open,
-                high,
-                low,
-                close,
-                volume,
-                timestamp,
-            } = bar;
+            let [open, high, low, close, volume] = values(bar);
+            let timestamp = bar.timestamp;
             let end = end(bar);
             let first = timestamp.to_string().replace('Z', ".574Z");
             format!(
