@@ -149,6 +149,12 @@ impl Handover {
         self.phase
     }
 
+    /// The time without a word after which a member is called dead.
+    #[must_use]
+    pub const fn silence(&self) -> Duration {
+        self.timing.silence
+    }
+
     /// The slots it publishes for.
     #[must_use]
     pub const fn holds(&self) -> &SlotSet {

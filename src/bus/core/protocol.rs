@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::copy::CopyFault;
 use super::members::{PRESENCE, Taken, said_to};
 use super::{TICK, Worker};
-use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet, Timing};
+use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
 impl Worker {
@@ -174,7 +174,7 @@ impl Worker {
                 self.roll_call.serve(presence.phase.answers()).await;
                 self.members.announce(&presence).await;
                 if hello && presence.phase == Phase::Starting {
-                    self.roll_call.ask(Timing::default().silence);
+                    self.roll_call.ask(self.members.handover.silence());
                 }
             }
             Action::RequestSync {

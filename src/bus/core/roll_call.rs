@@ -47,7 +47,7 @@ impl RollCall {
                 Ok(subscriber) => self.serving = Some(subscriber),
                 // the client has ended
                 Err(error) => {
-                    tracing::debug!(%error, "members that start are not told of this one")
+                    tracing::debug!(%error, "cannot subscribe to the roll call; members that start will not wait for this one")
                 }
             }
         }
