@@ -27,6 +27,11 @@ build: ## build the optimised binary
 demo: ## real bars through a real NATS server and two agents, checked (DEMO_ARGS=--help)
 	@$(WITH_NATS) && CARGO="$(CARGO)" python3 scripts/demo.py $(DEMO_ARGS)
 
+.PHONY: nats
+nats: ## a NATS server with JetStream that forgets everything when it ends (NATS_PORT=4222)
+	@$(WITH_NATS) && store="$$(mktemp -d)" && trap 'rm -rf "$$store"' EXIT && \
+		"$$NATS_SERVER" --addr 127.0.0.1 --port $(or $(NATS_PORT),4222) --jetstream --store_dir "$$store"
+
 .PHONY: run
 run: ## run one agent here (NATS_URL, LOG_LEVEL … from the environment or .env)
 	LOG_LEVEL=$${LOG_LEVEL:-INFO} $(CARGO) run --release -- run

@@ -39,6 +39,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Publish bars to NATS as a market-data source would
     Feed(FeedArgs),
+    /// Print signals as they arrive, a line each, until Ctrl-C
+    Watch(WatchArgs),
     /// Say how messages are read, from a file or from a live subject, and what the agent does with them
     Explain(ExplainArgs),
     /// Put dead letters back where they came from, after what refused them is mended
@@ -203,6 +205,30 @@ pub struct FeedArgs {
     )]
     pub rate: f64,
     /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Listens on the server that NATS_URL names, with the credentials that `run` takes. \
+    Prints what is published from then on; what came before is in the stream of signals (durable \
+    delivery). Exit code 0, 65 when fewer messages came than --count asked for, 69 when the server \
+    cannot be reached or does not allow it."
+)]
+pub struct WatchArgs {
+    /// Subjects to listen to (wildcards are allowed); without one, those of signals and of dead
+    /// letters
+    #[arg(value_name = "SUBJECT")]
+    pub subjects: Vec<SubjectPattern>,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this time: a number of seconds, or 90s, 15m, 2h, 1d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Print the payloads as they came, byte for byte, and a dead letter as an object with `refused`
     #[arg(long)]
     pub json: bool,
 }
@@ -460,6 +486,27 @@ fn patience(text: &str) -> Result<Duration, String> {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|wait| *wait <= Duration::from_secs(86_400))
         .ok_or_else(|| "must be a number of seconds from 0 to 86400".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => f64::NAN,
+    };
+    let duration = number
+        .parse()
+        .ok()
+        .filter(|number: &f64| *number > 0.0 && number * seconds <= 366.0 * 86_400.0)
+        .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok());
+    duration
+        .ok_or_else(|| "must be a number of seconds, or 90s, 15m, 2h, 1d, up to a year".to_owned())
 }
 
 /// A number would be read as a time, too; what is asked for is to be seen.

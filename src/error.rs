@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::ops::logs::LogError;
 use crate::tools::redrive::RedriveError;
 use crate::tools::verify::VerifyError;
+use crate::tools::watch::WatchError;
 
 /// An exit code. The numbers are those of `sysexits.h` where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,11 @@ pub enum Exit {
     /// Bad command line.
     Usage = 64,
     /// `replay`: nothing could be taken, or with `--strict` a line is bad. `feed`, `redrive`: not
-    /// everything went. `explain`: nothing was understood. `verify`: a promise is broken.
+    /// everything went. `explain`: nothing was understood. `verify`: a promise is broken. `watch`:
+    /// fewer messages came than were asked for.
     Data = 65,
     /// NATS could not be reached within `NATS_CONNECT_TIMEOUT`, or stopped answering `redrive`;
-    /// `verify` found no streams.
+    /// `verify` found no streams; `watch` may not subscribe.
     Unreachable = 69,
     /// Internal failure.
     Internal = 70,
@@ -42,12 +44,12 @@ impl Exit {
             Self::Data,
             "replay: nothing in the input could be taken, or with --strict a line is bad; feed, \
              redrive: not everything was published; explain: nothing was understood; verify: a promise is \
-             broken",
+             broken; watch: fewer messages came than --count asks for",
         ),
         (
             Self::Unreachable,
             "NATS unreachable within NATS_CONNECT_TIMEOUT; redrive: JetStream stopped answering; \
-             verify: no JetStream or no such streams",
+             verify: no JetStream or no such streams; watch: may not subscribe",
         ),
         (Self::Internal, "internal failure"),
         (
@@ -94,6 +96,9 @@ pub enum Error {
     /// There is nothing to verify, or nobody answers.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// Signals cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The drain did not finish; what was cut is in the log.
     #[error("the drain was cut short: {0}")]
     DrainCut(String),
@@ -107,7 +112,7 @@ impl Error {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::Watch(WatchError::Overlap(..)) => Exit::Usage,
             // a directory that cannot be written to is a bad LOG_DIR
             Self::Config(_)
             | Self::Logs(LogError::File { .. })
@@ -116,11 +121,14 @@ impl Error {
             Self::Data(_) => Exit::Data,
             Self::Connect(ConnectError::Unreachable { .. })
             | Self::Verify(_)
+            | Self::Watch(WatchError::Denied(_) | WatchError::Unanswered { .. })
             | Self::Redrive(RedriveError::Refused(_) | RedriveError::Unanswered(_)) => {
                 Exit::Unreachable
             }
             Self::DrainCut(_) => Exit::DrainCut,
-            Self::Internal(_) | Self::Logs(LogError::Twice(_)) => Exit::Internal,
+            Self::Internal(_)
+            | Self::Logs(LogError::Twice(_))
+            | Self::Watch(WatchError::Output(_)) => Exit::Internal,
         }
     }
 }

@@ -10,7 +10,7 @@ use technical_analysis_agent::app::{self, Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
     self, Command, ConfigArgs, ExplainArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
-    VerifyArgs,
+    VerifyArgs, WatchArgs,
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
@@ -21,6 +21,7 @@ use technical_analysis_agent::tools::explain::{Explained, Explainer};
 use technical_analysis_agent::tools::feed::feed;
 use technical_analysis_agent::tools::redrive::redrive;
 use technical_analysis_agent::tools::verify::{MOST, Task, verify};
+use technical_analysis_agent::tools::watch::{self, watch};
 use technical_analysis_agent::tools::{health, replay::replay};
 
 /// For a server to be there, where `NATS_CONNECT_TIMEOUT` does not say.
@@ -49,6 +50,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Run => run_agent(),
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
+        Command::Watch(args) => watch_signals(args),
         Command::Explain(args) => explain_messages(args),
         Command::Redrive(args) => redrive_letters(args),
         Command::Verify(args) => verify_streams(args),
@@ -163,6 +165,24 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
     }
     complain(&report);
     Ok(if report.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Data
+    })
+}
+
+fn watch_signals(args: &WatchArgs) -> Result<Exit, Error> {
+    let mut config = Config::load(&ProcessEnvironment)?;
+    config.nats.connect_timeout.get_or_insert(VERIFY_CONNECT);
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    let watched = runtime()?.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, watch::SIZING).await?;
+        let out = BufWriter::new(io::stdout());
+        Ok::<_, Error>(watch(&client, &link, &config, args, out).await?)
+    })?;
+    complain(&watched);
+    Ok(if watched.is_complete() {
         Exit::Done
     } else {
         Exit::Data

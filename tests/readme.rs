@@ -5,11 +5,18 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use common::{
-    Agent, Collected, NatsServer, assert_same, collect_signals, publish, replay, settled,
+    NatsServer, PATIENCE, assert_same, collect_signals, free_port, nats_server, replay, settled,
+    until,
 };
 use technical_analysis_agent::config;
 
@@ -94,58 +101,193 @@ fn commands(name: &str) -> Vec<String> {
     joined.lines().map(str::to_owned).collect()
 }
 
-/// The words of a command, as a shell takes them apart.
-fn words(command: &str) -> Vec<String> {
-    let output = Command::new("sh")
-        .args(["-c", &format!("printf '%s\\n' {command}")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(str::to_owned).collect()
+/// A terminal of the user: a command as printed, run by a shell in a process group of its own.
+struct Terminal {
+    shell: Child,
+    stdout: Arc<Mutex<Vec<String>>>,
+    stderr: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
-/// Does what the README says, in its order, against an empty `server`.
-async fn follow_the_readme(server: &NatsServer) {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let url = server.url();
-    let client = async_nats::connect(&url).await.unwrap();
-    let (mut agent, mut signals): (Option<Agent>, Option<Collected>) = (None, None);
+impl Terminal {
+    fn run(command: &str, directory: &Path, environment: &[(&str, String)]) -> Self {
+        // the shell of a terminal is not among what Ctrl-C there reaches
+        let alone = if command.contains('|') { "" } else { "exec " };
+        let mut shell = Command::new("sh");
+        let mut shell = shell
+            .args(["-c", &format!("{alone}{command}")])
+            .current_dir(directory)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .envs(environment.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let (stdout, of_stdout) = lines_of(shell.stdout.take().unwrap());
+        let (stderr, of_stderr) = lines_of(shell.stderr.take().unwrap());
+        Self {
+            shell,
+            stdout,
+            stderr,
+            readers: vec![of_stdout, of_stderr],
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    fn errors(&self) -> Vec<String> {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits for a line with `text` on either stream; false when the command ends before.
+    fn says(&mut self, text: &str) -> bool {
+        let start = Instant::now();
+        loop {
+            let said = [self.lines(), self.errors()].concat();
+            if said.iter().any(|line| line.contains(text)) {
+                return true;
+            }
+            if self.shell.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {said:?}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for the end of the command, and returns its exit code when all it said was read.
+    fn end(&mut self) -> Option<i32> {
+        let status = until("the end of the command", || self.shell.try_wait().unwrap());
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status.code()
+    }
+
+    /// Sends a signal to everything that the command has started, as Ctrl-C in its terminal does.
+    fn signal(&self, name: &str) {
+        let group = format!("-{}", self.shell.id());
+        let mut kill = Command::new("kill");
+        let kill = kill.args([&format!("-{name}"), "--", &group]);
+        // fails for a group that has ended, which needs none
+        let _ = kill.stderr(Stdio::null()).status().unwrap();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- said: {:?} {:?}", self.lines(), self.errors());
+        }
+        self.signal("KILL");
+        let _ = self.shell.wait();
+    }
+}
+
+fn lines_of(pipe: impl Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&lines);
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            into.lock().unwrap().push(line);
+        }
+    });
+    (lines, reader)
+}
+
+/// The project as a newcomer has it after the build, which is that of the test: its files, and the
+/// program where the release would be.
+fn checkout() -> tempfile::TempDir {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = env!("CARGO_BIN_EXE_technical-analysis-agent");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    for name in ["Makefile", "scripts", "tests", "docker"] {
+        symlink(root.join(name), at(name)).unwrap();
+    }
+    fs::create_dir_all(at("target/release")).unwrap();
+    symlink(program, at("target/release/technical-analysis-agent")).unwrap();
+    let cargo = at("cargo");
+    let built = format!(
+        "#!/bin/sh\n[ \"$*\" = 'run --release -- run' ] || exit 99\nexec '{program}' run\n"
+    );
+    fs::write(&cargo, built).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+/// Does what the README says, in its order and as it is printed. Nothing differs but the ports, and
+/// the build: `server` stands for the server of the README where there is one already.
+async fn follow_the_readme(server: Option<&NatsServer>) {
+    let checkout = checkout();
+    let directory = checkout.path();
+    let mut port = server.map_or_else(free_port, NatsServer::port);
+    let environment = |port: u16| {
+        [
+            ("NATS_URL", format!("nats://127.0.0.1:{port}")),
+            ("NATS_PORT", port.to_string()),
+            ("NATS_SERVER", nats_server().display().to_string()),
+            ("HTTP_ADDR", format!("127.0.0.1:{}", free_port())),
+            ("CARGO", directory.join("cargo").display().to_string()),
+            ("TMPDIR", directory.display().to_string()),
+        ]
+    };
+    let mut terminals = Vec::new();
+    let (mut watch, mut signals) = (None::<Terminal>, None);
     let mut bars: Vec<String> = Vec::new();
     let mut answered = 0;
     for command in commands("first-signal") {
-        let words = words(&command.replace("nats://localhost:4222", &url));
-        match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [variable, "make", "run"] => {
-                // `make run` builds the release and runs it with this variable
-                let started = agent.insert(Agent::start([variable.split_once('=').unwrap()]));
-                started.wait_ready();
-            }
-            ["nats", "sub", "-s", at, subject] => {
-                assert_eq!(*at, url);
-                signals = Some(collect_signals(&client, subject).await);
-            }
-            [variable, program, arguments @ ..]
-                if program.ends_with("technical-analysis-agent") =>
-            {
-                let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-                    .args(arguments)
-                    .env_clear()
-                    .envs([variable.split_once('=').unwrap()])
-                    .current_dir(root)
-                    .output()
-                    .unwrap();
-                assert!(output.status.success(), "{command}: {output:?}");
-                for file in arguments.iter().filter(|word| word.contains('/')) {
-                    bars.extend(bars_of(&Path::new(root).join(file)));
+        let run = |port| Terminal::run(&command, directory, &environment(port));
+        match command.split_whitespace().collect::<Vec<_>>()[..] {
+            ["make", "nats"] if server.is_some() => {}
+            ["make", "nats"] => {
+                let mut nats = run(port);
+                // the port may have been taken meanwhile
+                for _ in 0..5 {
+                    if nats.says("Server is ready") {
+                        break;
+                    }
+                    port = free_port();
+                    nats = run(port);
                 }
+                terminals.push(nats);
             }
-            ["nats", "pub", "-s", at, subject, payload] => {
-                assert_eq!(*at, url);
-                let signals = signals.as_ref().expect("subscribed before");
+            ["make", "run"] => {
+                let mut agent = run(port);
+                assert!(agent.says("\"message\":\"ready\""), "{:?}", agent.lines());
+                terminals.push(agent);
+            }
+            ["target/release/technical-analysis-agent", "watch"] => {
+                let client = async_nats::connect(format!("127.0.0.1:{port}")).await;
+                let client = client.unwrap();
+                signals = Some((collect_signals(&client, "insight.>").await, client));
+                let started = watch.insert(run(port));
+                assert!(started.says("watching"), "{:?}", started.errors());
+            }
+            ["target/release/technical-analysis-agent", "feed", file] => {
+                let mut feed = run(port);
+                assert_eq!(feed.end(), Some(0), "{:?}", feed.errors());
+                bars.extend(bars_of(&directory.join(file)));
+            }
+            [
+                "echo",
+                ..,
+                "|",
+                "target/release/technical-analysis-agent",
+                "feed",
+                "-",
+            ] => {
+                let (signals, _) = signals.as_ref().expect("watched before");
                 answered = settled(signals, bars.len() - 49).await.len();
-                publish(&client, subject, payload).await;
-                bars.push((*payload).to_owned());
+                let mut feed = run(port);
+                assert_eq!(feed.end(), Some(0), "{:?}", feed.errors());
+                let payload = command.split('\'').nth(1).expect("a bar in quotes");
+                bars.push(payload.to_owned());
             }
             _ => panic!("the README has a command that no one tries: {command}"),
         }
@@ -156,7 +298,7 @@ async fn follow_the_readme(server: &NatsServer) {
     assert!(text.contains(&promised), "not in the README: {promised}");
     let promised = format!("so {answered} signals come");
     assert!(text.contains(&promised), "not in the README: {promised}");
-    let signals = signals.expect("subscribed");
+    let (signals, _client) = signals.expect("watched");
     let expected = replay(&bars, &[]);
     let came = settled(&signals, answered + 1).await;
     assert_same(&came, &expected);
@@ -168,7 +310,49 @@ async fn follow_the_readme(server: &NatsServer) {
     assert_eq!(last.json()["revision"], 0, "{bar} corrects another");
     let promised = format!("as this one is on `{}`", last.subject);
     assert!(text.contains(&promised), "not in the README: {promised}");
-    assert!(agent.is_some(), "no agent was started");
+    assert_is_shown(watch.expect("watched"), &expected);
+    let started = if server.is_some() { 1 } else { 2 };
+    assert_eq!(terminals.len(), started, "a server and an agent");
+    for mut terminal in terminals.into_iter().rev() {
+        terminal.signal("INT");
+        terminal.end();
+    }
+    if server.is_none() {
+        let left: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name.to_string_lossy().starts_with("tmp."))
+            .collect();
+        assert!(left.is_empty(), "`make nats` leaves its store: {left:?}");
+    }
+}
+
+/// Checks that the screen of `watch` has a line for each of `signals`, and ends it as a user would.
+fn assert_is_shown(mut watch: Terminal, signals: &[String]) {
+    until("a line for every signal", || {
+        (watch.lines().len() >= signals.len()).then_some(())
+    });
+    watch.signal("INT");
+    assert_eq!(watch.end(), Some(0), "{:?}", watch.errors());
+    let lines = watch.lines();
+    assert_eq!(lines.len(), signals.len());
+    for (line, signal) in lines.iter().zip(signals) {
+        let signal: serde_json::Value = serde_json::from_str(signal).unwrap();
+        let at = signal["timestamp"].as_str().unwrap();
+        assert!(line.starts_with(at), "{line} is not that of {at}");
+        for text in [format!("close {} ", signal["close"]), " AAPL ".to_owned()] {
+            assert!(line.contains(&text), "`{text}` is not in {line}");
+        }
+        for alert in signal["alerts"].as_array().unwrap() {
+            assert!(line.contains(alert.as_str().unwrap()), "{alert} in {line}");
+        }
+    }
+    let account = format!("{} signals", signals.len());
+    let said = watch.errors();
+    assert!(
+        said.iter().any(|line| line.starts_with(&account)),
+        "{said:?}"
+    );
 }
 
 /// The bars of a CSV file as payloads, by its own header.
@@ -188,11 +372,11 @@ fn bars_of(file: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_commands_of_the_readme_lead_to_signals_from_a_server_with_jetstream() {
-    follow_the_readme(&NatsServer::jetstream()).await;
+async fn the_commands_of_the_readme_lead_from_nothing_to_signals() {
+    follow_the_readme(None).await;
 }
 
 #[tokio::test]
 async fn the_commands_of_the_readme_lead_to_signals_from_a_server_without_jetstream() {
-    follow_the_readme(&NatsServer::plain()).await;
+    follow_the_readme(Some(&NatsServer::plain())).await;
 }

@@ -1,5 +1,5 @@
-//! Commands beside the agent: reading and making bars, feeding them to NATS, explaining messages, putting dead letters back,
-//! verifying what the streams hold, asking for health.
+//! Commands beside the agent: reading and making bars, feeding them to NATS, watching signals,
+//! explaining messages, putting dead letters back, verifying what the streams hold, asking for health.
 
 pub mod bars_file;
 pub mod explain;
@@ -11,3 +11,4 @@ pub mod redrive;
 pub mod replay;
 pub mod synthetic;
 pub mod verify;
+pub mod watch;

@@ -151,7 +151,7 @@ impl NatsServer {
         std::fs::write(file, self.config_text()).expect("a writable directory");
         let before = self.log().matches("Reloaded server configuration").count();
         let pid = self.process().id();
-        let status = Command::new(binary())
+        let status = Command::new(nats_server())
             .arg("--signal")
             .arg(format!("reload={pid}"))
             .status()
@@ -176,7 +176,7 @@ impl NatsServer {
     /// Tells it to go down slowly: it takes no new client and announces its end to the others.
     pub fn lame_duck(&self) {
         let pid = self.process().id();
-        let status = Command::new(binary())
+        let status = Command::new(nats_server())
             .arg("--signal")
             .arg(format!("ldm={pid}"))
             .status()
@@ -194,7 +194,7 @@ impl NatsServer {
         let config = home.join("server.conf");
         std::fs::write(&config, self.config_text()).expect("a writable directory");
         let log = std::fs::File::create(home.join("log")).expect("a writable directory");
-        let mut process = Command::new(binary())
+        let mut process = Command::new(nats_server())
             .arg("--config")
             .arg(&config)
             .stdout(Stdio::null())
@@ -252,7 +252,7 @@ impl Drop for NatsServer {
 
 /// The nats-server to use: `NATS_SERVER`, else that on the `PATH` if it is new enough, else the
 /// project's own.
-fn binary() -> &'static Path {
+pub fn nats_server() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let mut candidates: Vec<PathBuf> = std::env::var_os("NATS_SERVER")
