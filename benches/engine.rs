@@ -9,6 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
+use technical_analysis_agent::pipeline::{Message, Output, Pipeline, Sink};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
 use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
@@ -170,6 +171,35 @@ fn many_series(c: &mut Criterion) {
     group.finish();
 }
 
+/// Encodes every signal, and makes its headers where they are asked for.
+struct Encoded<'h> {
+    encoder: Encoder,
+    headers: Option<&'h SignalHeaders>,
+}
+
+impl Sink for Encoded<'_> {
+    fn output(&mut self, output: Output<'_>) {
+        let Output::Taken(taken) = output else {
+            panic!("{output:?}");
+        };
+        let Some(signal) = taken.signal else {
+            return;
+        };
+        if let Some(headers) = self.headers {
+            let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
+            let (at, revision) = (signal.timestamp, signal.revision);
+            let id = message_id("technical-analysis", &key, at, revision);
+            black_box(headers.build(Provenance {
+                message_id: Some(id),
+                input_seq: None,
+                latency_us: black_box(85),
+                traceparent: None,
+            }));
+        }
+        black_box(self.encoder.signal(signal));
+    }
+}
+
 /// From a message to its signal. The goal is a microsecond without the headers, which are
 /// the connection's form and not ours.
 fn pipeline(c: &mut Criterion) {
@@ -184,31 +214,21 @@ fn pipeline(c: &mut Criterion) {
         ("default_with_headers", "", true),
     ] {
         let config = config(200, indicators);
-        let mut encoder = Encoder::new();
+        let mut encoded = Encoded {
+            encoder: Encoder::new(),
+            headers: with_headers.then_some(&headers),
+        };
         group.bench_function(name, |b| {
             b.iter_batched_ref(
-                || Engine::new(Arc::clone(&config), 100_000),
-                |engine| {
+                || Pipeline::new(decoder(), Engine::new(Arc::clone(&config), 100_000)),
+                |pipeline| {
                     for payload in &payloads {
-                        let parts = pattern.parts("raw.market_data.price.SYN1");
-                        decoder().decode(payload, &parts, NOW, |element, _| {
-                            let event = element.expect("a valid bar");
-                            let Some(signal) = engine.on_bar(&event, NOW).signal else {
-                                return;
-                            };
-                            if with_headers {
-                                let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
-                                let (at, revision) = (signal.timestamp, signal.revision);
-                                let id = message_id("technical-analysis", &key, at, revision);
-                                black_box(headers.build(Provenance {
-                                    message_id: Some(id),
-                                    input_seq: None,
-                                    latency_us: black_box(85),
-                                    traceparent: None,
-                                }));
-                            }
-                            black_box(encoder.signal(signal));
-                        });
+                        let message = Message {
+                            payload,
+                            subject: &pattern.parts("raw.market_data.price.SYN1"),
+                            arrived: NOW,
+                        };
+                        pipeline.take(&message, &mut encoded);
                     }
                 },
                 criterion::BatchSize::PerIteration,

@@ -10,6 +10,7 @@
 //! | [`ops`] | HTTP, health, metrics, logs, heartbeat, the supervisor |
 //! | [`bus`] | NATS: the connection, core and durable delivery, the service API |
 //! | [`group`] | which replica speaks for which symbols, as pure state machines |
+//! | [`pipeline`] | the way from a message to its signals and refusals, the same for every driver |
 //! | [`wire`] | bytes ↔ domain: decoding, encoding, headers, subjects, schemas |
 //! | [`engine`] | bars in, signals out: pure, deterministic, without allocation per bar |
 //! | [`indicators`] | one per file, TA-Lib's values unless a variant says otherwise |
@@ -51,6 +52,7 @@ pub mod group;
 pub mod indicators;
 pub mod market;
 pub mod ops;
+pub mod pipeline;
 pub mod tools;
 pub mod version;
 pub mod wire;

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use bytes::Bytes;
 use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
 use technical_analysis_agent::indicators::{catalogue, parse};
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
+use technical_analysis_agent::pipeline::{Message, Output, Pipeline, Sink, Taken};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
 
@@ -72,6 +74,22 @@ fn whole_catalogue() -> String {
     names.join(",")
 }
 
+/// Keeps the payload of the last signal.
+#[derive(Default)]
+struct Encoded {
+    encoder: Encoder,
+    signal: Option<Bytes>,
+}
+
+impl Sink for Encoded {
+    fn output(&mut self, output: Output<'_>) {
+        let Output::Taken(Taken { signal, .. }) = output else {
+            panic!("{output:?}")
+        };
+        self.signal = signal.map(|signal| self.encoder.signal(signal));
+    }
+}
+
 /// Allocations of `engine` on `event`, which must have `effect`.
 fn cost(engine: &mut Engine, event: &BarEvent<'_>, effect: Effect) -> u64 {
     let mut seen = None;
@@ -128,24 +146,23 @@ fn a_bar_of_a_known_series_allocates_nothing_in_the_engine() {
 #[test]
 fn from_message_to_signal_only_the_payload_is_allocated() {
     for indicators in ["", &whole_catalogue()] {
-        let mut engine = Engine::new(config(indicators), 10);
-        let mut encoder = Encoder::new();
+        let mut pipeline = Pipeline::new(decoder(), Engine::new(config(indicators), 10));
+        let mut encoded = Encoded::default();
         let pattern: SubjectPattern = "raw.market_data.price.>".parse().unwrap();
-        let decoder = decoder();
         for (at, payload) in payloads().iter().enumerate() {
-            let mut signal = None;
+            encoded.signal = None;
             let counted = measure(|| {
-                let parts = pattern.parts("raw.market_data.price.SYN1");
-                decoder.decode(payload, &parts, NOW, |element, _| {
-                    let event = element.unwrap();
-                    signal = engine
-                        .on_bar(&event, NOW)
-                        .signal
-                        .map(|signal| encoder.signal(signal));
-                });
+                let message = Message {
+                    payload,
+                    subject: &pattern.parts("raw.market_data.price.SYN1"),
+                    arrived: NOW,
+                };
+                let taken = pipeline.guard(|pipeline| pipeline.take(&message, &mut encoded));
+                assert_eq!(taken, Ok(()));
             });
             if at >= WARM {
-                let bytes = signal.expect("a signal for every bar").len() as u64;
+                let signal = encoded.signal.as_ref().expect("a signal for every bar");
+                let bytes = signal.len() as u64;
                 assert_eq!(
                     (counted.count_total, counted.bytes_total),
                     (1, bytes),

@@ -2,10 +2,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::clock;
 use crate::config::Environment;
 use crate::engine::Alert;
+use crate::group::SlotSet;
 use crate::ops::metrics::Build;
+use crate::pipeline::take_all;
+use crate::wire::{Ignored, Reason, SubjectPattern};
 
 /// A member alone, with an indicator further than the default ones.
 struct Alone;
@@ -76,9 +82,10 @@ impl Rig {
             keeps: SlotSet::EMPTY,
             offered: SlotSet::EMPTY,
         };
-        self.intake
-            .take(Arrival::plain(&message, clock::now()), &self.pattern, duty);
-        let outbox = std::mem::take(&mut self.intake.outbox).into_iter();
+        let arrival = Arrival::plain(&message, clock::now());
+        let parts = |subject| self.pattern.parts(subject);
+        self.intake.take(arrival, duty, parts, take_all);
+        let outbox = std::mem::take(&mut self.intake.out.outbox).into_iter();
         outbox
             .map(|outgoing| {
                 let reason = outgoing.headers.get("Ta-Reason");
@@ -108,7 +115,7 @@ fn a_panic_costs_the_message_it_came_with_and_no_more() {
     }
 
     // an append, a correction, a forming bar
-    rig.intake.engine.poison();
+    rig.intake.engine_mut().poison();
     let forming = bar(5, 98.0).replace('}', r#","final":false}"#);
     for doomed in [bar(5, 99.0), bar(4, 99.0), forming] {
         let refused = (
@@ -118,7 +125,7 @@ fn a_panic_costs_the_message_it_came_with_and_no_more() {
         );
         assert_eq!(rig.take(&doomed), [refused]);
     }
-    rig.intake.engine.heal();
+    rig.intake.engine_mut().heal();
 
     for minute in 5..10 {
         let expected = undisturbed.take(&bar(minute, 10.0 + minute as f64));
@@ -137,7 +144,7 @@ fn a_panic_costs_the_message_it_came_with_and_no_more() {
 fn the_elements_before_a_panic_stand_and_the_whole_message_is_kept() {
     let mut rig = Rig::new(metrics());
     rig.take(&bar(0, 10.0));
-    rig.intake.engine.poison();
+    rig.intake.engine_mut().poison();
     // a duplicate takes no computing, so it is not what panics
     let array = format!("[{},{}]", bar(0, 10.0), bar(1, 11.0));
     let refused = (
@@ -146,7 +153,7 @@ fn the_elements_before_a_panic_stand_and_the_whole_message_is_kept() {
         array.clone(),
     );
     assert_eq!(rig.take(&array), [refused]);
-    rig.intake.engine.heal();
+    rig.intake.engine_mut().heal();
     let said = rig.take(&array);
     assert_eq!(said.len(), 1);
     assert!(said[0].2.contains(r#""close":11.0"#), "{}", said[0].2);

@@ -18,6 +18,9 @@ mod sabotage;
 mod service;
 mod setup;
 
+#[cfg(test)]
+mod agreement_tests;
+
 pub use connect::{ConnectError, Sizing, connect};
 pub use deliveries::Deliveries;
 pub use drain::{DrainError, drain_and_close, round_trip};

@@ -1,7 +1,7 @@
 //! `explain`: how messages are read, and why.
 //!
-//! The decoder and the engine of the agent are asked, nothing else: what is said here is what the
-//! agent does with the same messages, beginning without any series.
+//! The pipeline of the agent is asked, nothing else: what is said here is what the agent does with
+//! the same messages, beginning without any series.
 
 mod report;
 mod trace;
@@ -20,12 +20,12 @@ use super::bars_file::{BarsFile, LineError, ReadOptions};
 use crate::cli::ExplainArgs;
 use crate::clock;
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::error::Error;
-use crate::market::{BarEvent, Timestamp};
+use crate::market::Timestamp;
 use crate::ops::logs::complain;
+use crate::pipeline::{Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
-use crate::wire::{Content, Decoder, SubjectParts, SubjectPattern, SubjectRefusal};
+use crate::wire::{Content, Decoder, Element, SubjectParts, SubjectPattern, SubjectRefusal};
 
 use report::{BarEntry, Entry, accepted, does, shown};
 use trace::Facts;
@@ -47,8 +47,7 @@ pub struct Explained {
 /// Explains messages one after another.
 pub struct Explainer<'a, W: Write> {
     config: &'a Config,
-    decoder: Decoder,
-    engine: Engine,
+    pipeline: Pipeline,
     options: Arc<ReadOptions>,
     json: bool,
     out: &'a mut W,
@@ -61,8 +60,7 @@ impl<'a, W: Write> Explainer<'a, W> {
     pub fn new(config: &'a Config, args: &ExplainArgs, out: &'a mut W) -> Self {
         Self {
             config,
-            decoder: Decoder::new(config.input.clone()),
-            engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series),
+            pipeline: Pipeline::configured(config),
             options: Arc::new(args.input.options(config)),
             json: args.json,
             out,
@@ -172,7 +170,7 @@ impl<'a, W: Write> Explainer<'a, W> {
             None => Ok(rows),
         };
         let now = clock::now();
-        let decoder = self.decoder.clone();
+        let decoder = self.pipeline.decoder().clone();
         let elements = read(&decoder, payload, &parts, now);
         let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();
         for (at, read_element) in elements.into_iter().enumerate() {
@@ -239,7 +237,14 @@ impl<'a, W: Write> Explainer<'a, W> {
                         entry.because = Some(because(&fields));
                     }
                     entry.kind = "bar";
-                    entry.does = self.take(&event, now);
+                    entry.does = self.take(
+                        Element {
+                            dialect,
+                            bytes: &payload[start..end],
+                            content: Content::Bar(event),
+                        },
+                        now,
+                    );
                     entry.bar = Some(BarEntry::new(facts, fields));
                 }
                 Content::Refused(refusal) => {
@@ -300,16 +305,16 @@ impl<'a, W: Write> Explainer<'a, W> {
         }
     }
 
-    /// Takes a bar into the engine, as the agent would.
-    fn take(&mut self, event: &BarEvent<'_>, now: Timestamp) -> String {
-        let closed = self.engine.closed_by(event);
-        let mut told = String::new();
-        if let Some(closed) = closed {
-            self.engine.on_bar(&closed, now);
-            "completes the bar before it, ".clone_into(&mut told);
-        }
-        let outcome = self.engine.on_bar(event, now);
-        told + &does(outcome.effect, outcome.begun, outcome.signal.is_some())
+    /// Takes in an element that is a bar, as the agent would.
+    fn take(&mut self, element: Element<'_>, arrived: Timestamp) -> String {
+        let mut actions = Actions::default();
+        self.pipeline.step(element, arrived, &mut actions);
+        let completes = if actions.bars > 1 {
+            "completes the bar before it, "
+        } else {
+            ""
+        };
+        completes.to_owned() + &actions.last
     }
 
     fn write(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -326,6 +331,20 @@ impl<'a, W: Write> Explainer<'a, W> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The agent's actions for one element.
+#[derive(Default)]
+struct Actions {
+    bars: usize,
+    last: String,
+}
+
+impl Sink for Actions {
+    fn output(&mut self, output: Output<'_>) {
+        self.bars += 1;
+        self.last = does(&output);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `replay`: the engine of the live agent over files of bars.
+//! `replay`: the pipeline of the live agent over files of bars.
 //!
 //! What a live run publishes for the same bars in the same order, this prints, byte for byte.
 
@@ -15,11 +15,12 @@ use super::bars_file::{BarsFile, LineError, ReadOptions};
 use crate::cli::ReplayArgs;
 use crate::clock;
 use crate::config::Config;
-use crate::engine::{Effect, Engine};
+use crate::engine::Signal;
 use crate::error::Error;
-use crate::market::BarEvent;
+use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
-use crate::wire::{Content, Decoder, SubjectParts, encode_signal};
+use crate::pipeline::{self, Admission, Output, Pipeline, Sink};
+use crate::wire::{Refusal, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
 pub use summary::Summary;
@@ -47,8 +48,12 @@ impl Replayed {
 }
 
 struct Replay<'a, W: Write> {
-    engine: Engine,
-    decoder: Decoder,
+    pipeline: Pipeline,
+    printer: Printer<'a, W>,
+}
+
+/// Prints the signals, counts everything and complains about what is refused.
+struct Printer<'a, W: Write> {
     line: Vec<u8>,
     out: &'a mut W,
     strict: bool,
@@ -59,73 +64,136 @@ struct Replay<'a, W: Write> {
     closed: bool,
 }
 
+/// The outputs of one line of a file, up to an error.
+struct OfLine<'p, 'a, W: Write> {
+    printer: &'p mut Printer<'a, W>,
+    path: &'p Path,
+    number: u64,
+    outcome: Result<(), Error>,
+}
+
+impl<W: Write> Sink for OfLine<'_, '_, W> {
+    fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
+        if self.outcome.is_err() {
+            Admission::Skip
+        } else if self.printer.options.covers(event.bar.timestamp) {
+            Admission::Take
+        } else {
+            Admission::Complete
+        }
+    }
+
+    fn output(&mut self, output: Output<'_>) {
+        if self.outcome.is_ok() {
+            self.outcome = self.printer.output(output, self.path, self.number);
+        }
+    }
+}
+
 /// Prints the signals of the bars in `args.files`, in order, to `out`. Bad lines go to standard
 /// error. It fails with [`Error::Data`] at the first bad line when `args.strict`, otherwise only
 /// when a file cannot be read or `out` cannot be written.
 pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Replayed {
     let mut replay = Replay {
-        engine: Engine::new(Arc::new(config.analysis.clone()), config.max_series)
-            .forgetting(config.series_idle),
-        decoder: Decoder::new(config.input.clone()),
-        line: Vec::new(),
-        out,
-        strict: args.strict,
-        options: Arc::new(args.input.options(config)),
-        summary: Summary::default(),
-        progress: ProgressBar::hidden(),
-        closed: false,
+        pipeline: Pipeline::configured(config),
+        printer: Printer {
+            line: Vec::new(),
+            out,
+            strict: args.strict,
+            options: Arc::new(args.input.options(config)),
+            summary: Summary::default(),
+            progress: ProgressBar::hidden(),
+            closed: false,
+        },
     };
     let read = args
         .files
         .iter()
         .try_for_each(|path| replay.file(path, args));
-    let written = replay.flush();
+    let Replay {
+        pipeline,
+        mut printer,
+    } = replay;
+    let written = printer.flush();
     let failure = read.and(written).err();
     if failure.is_none() {
-        replay.summary.explain_silence(&replay.engine);
+        printer.summary.explain_silence(pipeline.engine());
     }
     Replayed {
-        summary: replay.summary,
-        cut_short: replay.closed,
+        summary: printer.summary,
+        cut_short: printer.closed,
         failure,
     }
 }
 
 impl<W: Write> Replay<'_, W> {
     fn file(&mut self, path: &Path, args: &ReplayArgs) -> Result<(), Error> {
-        let mut file = BarsFile::open(path, args.input.format, ReadOptions::clone(&self.options))
+        let options = ReadOptions::clone(&self.printer.options);
+        let mut file = BarsFile::open(path, args.input.format, options)
             .map_err(|error| Error::Data(error.to_string()))?;
-        self.progress = progress_bar(file.size());
+        self.printer.progress = progress_bar(file.size());
         let mut shown = 0;
-        self.tell(path, file.notes());
+        self.printer.tell(path, file.notes());
         while let Some(line) = file.next() {
             match line {
-                Ok(line) => self.line(path, line.number, &line.payload)?,
+                Ok(line) => self.line(path, line.number, &line.payload, clock::now())?,
                 Err(LineError::Bad {
                     number,
                     name,
                     reason,
                 }) => {
-                    self.summary.refuse(name, 1);
-                    self.skip(path, number, &reason)?;
+                    self.printer.summary.refuse(name, 1);
+                    self.printer.skip(path, number, &reason)?;
                 }
                 Err(error @ LineError::Read { .. }) => {
                     return Err(Error::Data(format!("{}: {error}", path.display())));
                 }
             }
-            if self.closed {
+            if self.printer.closed {
                 break;
             }
             if file.bytes_read() - shown > PROGRESS_STEP {
                 shown = file.bytes_read();
-                self.progress.set_position(shown);
+                self.printer.progress.set_position(shown);
             }
         }
-        self.progress.finish_and_clear();
-        self.tell(path, file.notes());
+        self.printer.progress.finish_and_clear();
+        self.printer.tell(path, file.notes());
         Ok(())
     }
 
+    fn line(
+        &mut self,
+        path: &Path,
+        number: u64,
+        payload: &[u8],
+        arrived: Timestamp,
+    ) -> Result<(), Error> {
+        let options = Arc::clone(&self.printer.options);
+        let parts = Ok(std::str::from_utf8(payload)
+            .map_or_else(|_| SubjectParts::default(), |text| options.parts(text)));
+        let message = pipeline::Message {
+            payload,
+            subject: &parts,
+            arrived,
+        };
+        let mut sink = OfLine {
+            printer: &mut self.printer,
+            path,
+            number,
+            outcome: Ok(()),
+        };
+        let taken = self
+            .pipeline
+            .guard(|pipeline| pipeline.take(&message, &mut sink));
+        if taken.is_err() {
+            sink.output(Output::Refused(pipeline::poison(payload)));
+        }
+        sink.outcome
+    }
+}
+
+impl<W: Write> Printer<'_, W> {
     fn tell(&self, path: &Path, notes: Vec<String>) {
         for note in notes {
             self.progress
@@ -133,52 +201,36 @@ impl<W: Write> Replay<'_, W> {
         }
     }
 
-    fn line(&mut self, path: &Path, number: u64, payload: &[u8]) -> Result<(), Error> {
-        let (decoder, now) = (self.decoder.clone(), clock::now());
-        let options = Arc::clone(&self.options);
-        let parts = Ok(std::str::from_utf8(payload)
-            .map_or_else(|_| SubjectParts::default(), |text| options.parts(text)));
-        let mut outcome = Ok(());
-        decoder.decode_all(payload, &parts, now, |element| {
-            if outcome.is_ok() {
-                outcome = match element.content {
-                    Content::Bar(event) => self.bars(path, number, &event),
-                    Content::Ignored(kind) => {
-                        self.summary.ignore(kind.name());
-                        Ok(())
-                    }
-                    Content::Refused(refusal) => {
-                        let elements = refusal.elements as u64;
-                        self.summary.refuse(refusal.reason.name(), elements);
-                        let reason = format!("{}: {}", refusal.reason.name(), refusal.detail);
-                        self.skip(path, number, &reason)
-                    }
-                };
+    fn output(&mut self, output: Output<'_>, path: &Path, number: u64) -> Result<(), Error> {
+        match output {
+            Output::Taken(taken) => {
+                self.summary.take(taken.event.bar.timestamp, taken.change);
+                match taken.signal {
+                    Some(signal) => self.print(signal),
+                    None => Ok(()),
+                }
             }
-        });
-        outcome
+            Output::Duplicate(event) => {
+                self.summary.repeat(event.bar.timestamp);
+                Ok(())
+            }
+            Output::Ignored(kind) => {
+                self.summary.ignore(kind.name());
+                Ok(())
+            }
+            Output::Refused(Refusal {
+                reason,
+                detail,
+                elements,
+                ..
+            }) => {
+                self.summary.refuse(reason.name(), elements as u64);
+                self.skip(path, number, &format!("{}: {detail}", reason.name()))
+            }
+        }
     }
 
-    /// Takes in a bar, after the one that it completes.
-    fn bars(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
-        if let Some(complete) = self.engine.closed_by(event) {
-            self.bar(path, number, &complete)?;
-        }
-        self.bar(path, number, event)
-    }
-
-    fn bar(&mut self, path: &Path, number: u64, event: &BarEvent<'_>) -> Result<(), Error> {
-        if !self.options.covers(event.bar.timestamp) {
-            return Ok(());
-        }
-        let outcome = self.engine.on_bar(event, clock::now());
-        self.summary.count(event.bar.timestamp, outcome.effect);
-        if let Effect::Refused(refusal) = outcome.effect {
-            return self.skip(path, number, &refusal.to_string());
-        }
-        let Some(signal) = outcome.signal else {
-            return Ok(());
-        };
+    fn print(&mut self, signal: &Signal) -> Result<(), Error> {
         self.summary.signals += 1;
         self.line.clear();
         encode_signal(signal, &mut self.line);

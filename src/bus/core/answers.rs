@@ -55,10 +55,10 @@ impl Worker {
             config_fingerprint: format!("{:016x}", config.analysis.fingerprint()),
             members: handover.members().into_iter().map(member).collect(),
             owned_partitions: handover.holds().len() as u64,
-            series: self.intake.engine.len() as u64,
+            series: self.intake.engine().len() as u64,
             bars_received: self.setup.metrics.bars_received.get(),
             signals_published: self.setup.metrics.signals_published.get(),
-            last_processed: self.intake.last_processed,
+            last_processed: self.intake.out.last_processed,
             lag_bars: self.pending.len() as u64,
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
             durable: None,
@@ -69,7 +69,7 @@ impl Worker {
     fn list(&mut self, filter: &SeriesFilter, offset: usize, limit: usize) -> SeriesPage {
         let keys = self.intake.keys();
         let (total, found) = page(&[keys], filter, offset, limit);
-        let engine = &self.intake.engine;
+        let engine = self.intake.engine();
         let series = found
             .iter()
             .filter_map(|(_, key)| engine.find(key.symbol.as_str(), key.timeframe))
@@ -83,7 +83,7 @@ impl Worker {
     }
 
     fn series(&mut self, key: &SeriesKey, window: usize) -> SeriesAnswer {
-        let engine = &self.intake.engine;
+        let engine = self.intake.engine();
         let Some((id, series)) = engine.find(key.symbol.as_str(), key.timeframe) else {
             return SeriesAnswer::Unknown {
                 owner: self.owns(key),
@@ -101,11 +101,11 @@ impl Worker {
     /// The signal of the newest bar, once the series has bars enough to speak.
     fn latest_signal(&mut self, id: SeriesId) -> Option<Box<RawValue>> {
         let enough = self.setup.config.analysis.min_bars;
-        if self.intake.engine.get(id)?.ring().len() < enough {
+        if self.intake.engine().get(id)?.ring().len() < enough {
             return None;
         }
         let mut json = Vec::new();
-        encode_signal(self.intake.engine.latest(id)?, &mut json);
+        encode_signal(self.intake.engine_mut().latest(id)?, &mut json);
         RawValue::from_string(String::from_utf8(json).ok()?).ok()
     }
 

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use tokio::task::unconstrained;
 
 use super::queue::{Queue, lane};
+use crate::clock;
 use crate::wire::SubjectPattern;
 
 /// Market data, from all subscriptions.
@@ -16,7 +17,7 @@ pub(super) struct Feeds(pub Vec<(SubjectPattern, Subscriber)>);
 impl Feeds {
     /// Takes all that has arrived, without waiting. Returns how many messages were dropped.
     pub async fn gather(&mut self, into: &mut Queue) -> u64 {
-        let now = Instant::now();
+        let now = (Instant::now(), clock::now());
         let mut dropped = 0;
         for (at, (pattern, feed)) in self.0.iter_mut().enumerate() {
             // not subject to the scheduler's budget: "nothing there" must mean just that

@@ -207,14 +207,14 @@ impl Members {
     /// Tells the heir how far each series of `slots` has come, in as many messages as it takes.
     pub async fn grant(&self, intake: &mut Intake, to: &MemberId, slots: SlotSet, seq: u64) {
         let mut letters: HashMap<Slot, Vec<u64>> = HashMap::new();
-        intake.written.retain(|(slot, mark)| {
+        intake.out.written.retain(|(slot, mark)| {
             if slots.contains(*slot) {
                 letters.entry(*slot).or_default().push(*mark);
             }
             !slots.contains(*slot)
         });
         let mut by_slot: HashMap<Slot, Vec<Position>> = HashMap::new();
-        for (_, series) in intake.engine.iter() {
+        for (_, series) in intake.engine().iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
             if let Some((timestamp, revision)) = series.position().filter(|_| slots.contains(slot))
             {
@@ -334,30 +334,30 @@ impl Members {
             .map(|p| (&p.key, (p.timestamp, p.revision)))
             .collect();
         self.keeps = self.keeps.difference(slots);
-        let (granted, kept) = std::mem::take(&mut intake.kept)
+        let (granted, kept) = std::mem::take(&mut intake.out.kept)
             .into_iter()
             .partition(|kept| slots.contains(kept.slot));
-        intake.kept = kept;
+        intake.out.kept = kept;
         for kept in granted {
             let beyond = published
                 .get(&kept.key)
                 .is_none_or(|published| (kept.timestamp, kept.revision) > *published);
             if beyond && mine.contains(kept.slot) {
-                intake.outbox.push(kept.signal);
+                intake.out.outbox.push(kept.signal);
             }
         }
         let mut written: HashMap<u64, usize> = HashMap::new();
         for mark in letters {
             *written.entry(*mark).or_default() += 1;
         }
-        let (granted, kept) = std::mem::take(&mut intake.kept_letters)
+        let (granted, kept) = std::mem::take(&mut intake.out.kept_letters)
             .into_iter()
             .partition(|kept| slots.contains(kept.slot));
-        intake.kept_letters = kept;
+        intake.out.kept_letters = kept;
         for kept in granted {
             match written.get_mut(&kept.mark).filter(|times| **times > 0) {
                 Some(times) => *times -= 1,
-                None if mine.contains(kept.slot) => intake.outbox.push(kept.letter),
+                None if mine.contains(kept.slot) => intake.out.outbox.push(kept.letter),
                 None => {}
             }
         }
@@ -366,8 +366,9 @@ impl Members {
     /// What was kept of `slots` is not needed.
     pub fn forget(&mut self, intake: &mut Intake, slots: SlotSet) {
         self.keeps = self.keeps.difference(slots);
-        intake.kept.retain(|kept| !slots.contains(kept.slot));
+        intake.out.kept.retain(|kept| !slots.contains(kept.slot));
         intake
+            .out
             .kept_letters
             .retain(|kept| !slots.contains(kept.slot));
     }
@@ -375,28 +376,31 @@ impl Members {
     /// Keeps memory bounded when a grant does not come.
     pub fn limit_kept(&self, intake: &mut Intake) {
         // an offer that came to nothing needs no account
-        if !intake.written.is_empty() {
+        if !intake.out.written.is_empty() {
             let offered = self.handover.offered();
-            intake.written.retain(|(slot, _)| offered.contains(*slot));
+            intake
+                .out
+                .written
+                .retain(|(slot, _)| offered.contains(*slot));
         }
-        let excess = intake.written.len().saturating_sub(WRITTEN_MAX);
-        intake.written.drain(..excess);
-        let signals = excess_of(&intake.kept, |kept| &kept.signal);
-        let letters = excess_of(&intake.kept_letters, |kept| &kept.letter);
+        let excess = intake.out.written.len().saturating_sub(WRITTEN_MAX);
+        intake.out.written.drain(..excess);
+        let signals = excess_of(&intake.out.kept, |kept| &kept.signal);
+        let letters = excess_of(&intake.out.kept_letters, |kept| &kept.letter);
         if signals + letters > 0 {
             tracing::warn!(
                 signals,
                 letters,
                 "a hand-over takes too long; what was kept for it is given up"
             );
-            intake.kept.drain(..signals);
-            intake.kept_letters.drain(..letters);
+            intake.out.kept.drain(..signals);
+            intake.out.kept_letters.drain(..letters);
         }
     }
 
     /// Begins to send the state of `slots` to `to`, which does not count it.
     pub fn copy_to(&mut self, intake: &Intake, to: MemberId, slots: SlotSet) {
-        let in_slots = intake.engine.iter().filter(|(_, series)| {
+        let in_slots = intake.engine().iter().filter(|(_, series)| {
             slots.contains(Slot::of(series.key().symbol.as_str().as_bytes()))
         });
         let series = in_slots.map(|(id, _)| id).collect();
@@ -407,7 +411,7 @@ impl Members {
     pub fn give_to(&mut self, intake: &Intake, to: MemberId, copy: u64, slots: SlotSet) {
         self.giving.retain(|giving| giving.to != to);
         let now = Instant::now();
-        let giving = Giving::new(&intake.engine, to, copy, slots, now);
+        let giving = Giving::new(intake.engine(), to, copy, slots, now);
         self.giving.push(giving);
     }
 
@@ -436,7 +440,7 @@ impl Members {
                 return true;
             }
             let (from, copy) = (from.clone(), giving.copy);
-            let (message, more) = match giving.next(&intake.engine, room) {
+            let (message, more) = match giving.next(intake.engine(), room) {
                 Next::Part { part, bytes } => {
                     let part = Direct::CopyPart {
                         from,
@@ -465,7 +469,7 @@ impl Members {
         let mut series = Vec::new();
         let mut bytes = 0;
         while let Some(id) = copying.series.pop_front() {
-            let Some(snapshot) = intake.engine.snapshot(id) else {
+            let Some(snapshot) = intake.engine().snapshot(id) else {
                 continue;
             };
             match postcard::to_stdvec(&snapshot) {
@@ -517,7 +521,7 @@ impl Members {
         let taking = self.taking.as_mut();
         let taking = taking.filter(|taking| taking.from == *from && taking.copy == copy)?;
         let slots = taking.on_part(part, bytes, |snapshot| {
-            keep(&mut intake.engine, copied, snapshot)
+            keep(intake.engine_mut(), copied, snapshot)
         });
         let parts = taking.parts();
         Some(slots.map(|slots| Taken { slots, parts }))
@@ -551,7 +555,7 @@ impl Members {
         for state in series {
             let snapshot = postcard::from_bytes(state);
             let snapshot = snapshot.map_err(|_| CopyFault::Damaged { part: 0 })?;
-            keep(&mut intake.engine, &mut self.copied, snapshot)?;
+            keep(intake.engine_mut(), &mut self.copied, snapshot)?;
         }
         Ok(())
     }
@@ -564,9 +568,9 @@ impl Members {
         self.giving.clear();
         self.taking = None;
         self.granting = None;
-        intake.kept.clear();
-        intake.kept_letters.clear();
-        intake.written.clear();
+        intake.out.kept.clear();
+        intake.out.kept_letters.clear();
+        intake.out.written.clear();
     }
 
     async fn publish(&self, subject: Subject, place: Place<'_>, payload: Vec<u8>) {

@@ -37,15 +37,16 @@ use super::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::group::{Handover, MemberId, Timing, Way};
+use crate::market::{BarEvent, Timestamp};
 use crate::ops::health::{Component, Progress};
 use crate::ops::logs::Throttle;
+use crate::pipeline::take_all;
 use crate::wire::SubjectPattern;
-
-pub(in crate::bus) use resume::Resume;
 
 use feeds::Feeds;
 use members::{GroupSubjects, Members};
 use queue::Queue;
+use resume::Resume;
 use roll_call::RollCall;
 
 /// Messages worked off before what they gave is published, when no more wait.
@@ -88,6 +89,8 @@ struct Worker {
     guard: Arc<Guard>,
     started: Instant,
     intake: Intake,
+    /// Bars to be left out because copied state contains them.
+    resume: Option<Resume>,
     members: Members,
     feeds: Feeds,
     presences: Subscriber,
@@ -105,7 +108,7 @@ struct Worker {
     membership: Component,
     intake_health: Component,
     progress: Progress,
-    started_at: crate::market::Timestamp,
+    started_at: Timestamp,
     /// When the client last dropped messages.
     dropped_at: Option<Instant>,
 }
@@ -177,9 +180,10 @@ impl Worker {
         );
         let now = Instant::now();
         let mut intake = Intake::new(config, setup.metrics.clone());
-        intake.max_message = client.max_payload();
+        intake.out.max_message = client.max_payload();
         Ok(Some(Self {
             intake,
+            resume: None,
             members: Members::new(handover, subjects, me, Arc::clone(&guard), client.clone()),
             feeds: Feeds(feeds),
             presences,
@@ -292,7 +296,8 @@ impl Worker {
 
     fn hold(&mut self, (feed, message): (usize, Message)) {
         let lane = queue::lane(&self.feeds.0[feed].0, &message.subject);
-        let dropped = self.pending.push(feed, lane, message, Instant::now());
+        let now = (Instant::now(), clock::now());
+        let dropped = self.pending.push(feed, lane, message, now);
         self.count_dropped(dropped);
     }
 
@@ -306,7 +311,7 @@ impl Worker {
             return;
         }
         let duty = self.members.duty();
-        let (began, arrived) = (Instant::now(), clock::now());
+        let began = Instant::now();
         let limit = if self.pending.len() > BATCH {
             LONG_BATCH
         } else {
@@ -319,14 +324,16 @@ impl Worker {
         {
             batch += 1;
             let pattern = &self.feeds.0[waiting.feed].0;
-            let arrival = Arrival::plain(&waiting.message, arrived);
-            if waiting.held_back {
-                self.intake.take(arrival, pattern, duty);
-            } else {
-                // copied state contains nothing of what came after it
-                let resume = self.intake.resume.take();
-                self.intake.take(arrival, pattern, duty);
-                self.intake.resume = resume;
+            let arrival = Arrival::plain(&waiting.message, waiting.arrived);
+            let parts = |subject| pattern.parts(subject);
+            // copied state contains nothing of what came after it
+            let resume = self.resume.as_mut().filter(|_| waiting.held_back);
+            match resume {
+                Some(resume) => {
+                    let admit = |event: &BarEvent<'_>| resume.admit(event);
+                    self.intake.take(arrival, duty, parts, admit);
+                }
+                None => self.intake.take(arrival, duty, parts, take_all),
             }
             if batch % 16 == 0 || waiting.message.payload.len() > 1_024 {
                 now = Instant::now();
@@ -343,18 +350,18 @@ impl Worker {
                 .set(self.pending.len().try_into().unwrap_or(i64::MAX));
         }
         if !self.pending.has_held_back() {
-            self.intake.resume = None;
+            self.resume = None;
         }
     }
 
     /// Sends the outbox, and returns once it is with the operating system.
     async fn publish(&mut self) {
-        if self.intake.outbox.is_empty() {
+        if self.intake.out.outbox.is_empty() {
             return;
         }
         let client = self.setup.client.clone();
-        let mut received = Vec::with_capacity(self.intake.outbox.len());
-        for outgoing in std::mem::take(&mut self.intake.outbox) {
+        let mut received = Vec::with_capacity(self.intake.out.outbox.len());
+        for outgoing in std::mem::take(&mut self.intake.out.outbox) {
             let letter = outgoing.received.is_none();
             let publish =
                 client.publish_with_headers(outgoing.subject, outgoing.headers, outgoing.payload);

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::copy::CopyFault;
 use super::members::{PRESENCE, Taken, said_to};
 use super::{TICK, Worker};
+use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
 
@@ -218,12 +219,12 @@ impl Worker {
         let members = self.members.handover.members().len();
         tracing::info!(
             members,
-            series = self.intake.engine.len(),
+            series = self.intake.engine().len(),
             waiting = self.pending.len(),
             "joined the group"
         );
         self.active = true;
-        self.intake.forget_routes();
+        self.intake.out.forget_routes();
         self.setup.health.started();
         self.pending.restart(Instant::now());
         let Some(mut resume) = self.members.take_copied() else {
@@ -231,11 +232,13 @@ impl Worker {
         };
         for waiting in self.pending.iter() {
             let pattern = &self.feeds.0[waiting.feed].0;
+            let arrival = Arrival::plain(&waiting.message, waiting.arrived);
+            let parts = |subject| pattern.parts(subject);
             self.intake
-                .each_bar(&waiting.message, pattern, |event| resume.scan(event));
+                .each_bar(arrival, parts, |event| resume.scan(event));
         }
         resume.rewind();
-        self.intake.resume = Some(resume);
+        self.resume = Some(resume);
     }
 
     pub(super) fn moved(&self, direction: &str, slots: SlotSet) {

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::market::Timestamp;
 use crate::wire::{SubjectParts, SubjectPattern};
 
 /// When the oldest message has waited for longer, lanes take turns.
@@ -46,6 +47,8 @@ pub(super) struct Waiting {
     /// Which of the subscriptions it came by.
     pub feed: usize,
     pub message: Message,
+    /// When the client received it.
+    pub arrived: Timestamp,
     /// True if it came before [`Queue::restart`].
     pub held_back: bool,
 }
@@ -127,7 +130,13 @@ impl Queue {
 
     /// Takes in a message that came at `now`, into the [`lane`] of its symbol. Returns how many
     /// others were dropped for it.
-    pub fn push(&mut self, feed: usize, lane: u64, mut message: Message, now: Instant) -> u64 {
+    pub fn push(
+        &mut self,
+        feed: usize,
+        lane: u64,
+        mut message: Message,
+        (now, arrived): (Instant, Timestamp),
+    ) -> u64 {
         if self.len() >= SOON && message.payload.len() < COPIED {
             message.payload = Bytes::copy_from_slice(&message.payload);
         }
@@ -142,6 +151,7 @@ impl Queue {
             waiting: Some(Waiting {
                 feed,
                 message,
+                arrived,
                 held_back: false,
             }),
             bytes,

@@ -7,6 +7,7 @@
 use hashbrown::HashMap;
 
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef};
+use crate::pipeline::Admission;
 
 #[derive(Debug)]
 struct Copied {
@@ -18,7 +19,7 @@ struct Copied {
 
 /// Which of the bars that waited are in copied state.
 #[derive(Debug, Default)]
-pub(in crate::bus) struct Resume {
+pub(super) struct Resume {
     series: HashMap<SeriesKey, Copied>,
 }
 
@@ -53,8 +54,16 @@ impl Resume {
         self.series.values_mut().for_each(|copied| copied.seen = 0);
     }
 
-    /// Whether the next bar is in the copied state.
-    pub fn covers(&mut self, event: &BarEvent<'_>) -> bool {
+    /// Leaves the next bar out if the copied state contains it.
+    pub fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
+        if self.covers(event) {
+            Admission::Skip
+        } else {
+            Admission::Take
+        }
+    }
+
+    fn covers(&mut self, event: &BarEvent<'_>) -> bool {
         // a bar that another one will mark as complete is in no state
         if event.finality == Finality::Forming {
             return false;

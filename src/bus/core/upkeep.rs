@@ -17,7 +17,7 @@ impl Worker {
         self.ticked = Instant::now();
         let now = self.started.elapsed();
         let link = self.setup.link.clone();
-        self.intake.max_message = self.setup.client.max_payload();
+        self.intake.out.max_message = self.setup.client.max_payload();
         self.members.handover.on_link(now, link.is_connected());
         self.members.handover.tick(now);
         self.progress.idle();
@@ -32,7 +32,7 @@ impl Worker {
         let metrics = &self.setup.metrics;
         let held = self.members.handover.holds().len();
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.series.set(gauge(self.intake.engine.len()));
+        metrics.series.set(gauge(self.intake.engine().len()));
         metrics.partitions_owned.set(gauge(held));
         metrics.inflight_bars.set(gauge(self.pending.len()));
         let members = self.members.handover.members().len();

@@ -16,7 +16,7 @@ use super::limits::StreamLimit;
 use super::losses::Losses;
 use super::streams::Streams;
 use crate::bus::guard::Guard;
-use crate::bus::intake::{Intake, Refused};
+use crate::bus::intake::{Outlet, Refused};
 use crate::bus::link::Link;
 use crate::bus::setup::Setup;
 use crate::config::Config;
@@ -76,7 +76,7 @@ impl Common {
             streams,
             outputs: format!("{:016x}", config.outputs_fingerprint()),
             guard: Arc::clone(guard),
-            refused: Intake::refused(),
+            refused: Outlet::refused(),
             committer: Committer::start(
                 setup.client.clone(),
                 Arc::clone(&setup.link),

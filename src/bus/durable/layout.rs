@@ -7,7 +7,7 @@
 //!
 //! Must not know: how streams are made.
 
-use crate::wire::{Reason, SubjectPattern, SubjectRefusal, token};
+use crate::wire::{Reason, SubjectParts, SubjectPattern, SubjectRefusal, token};
 
 /// What stands before the original subject in the stream of bars: `p.<partition>.`.
 const PREFIX: &str = "p.";
@@ -65,10 +65,23 @@ impl Layout {
     }
 
     /// The pattern that `subject` came in by.
-    pub fn pattern(&self, subject: &str) -> &SubjectPattern {
+    fn pattern(&self, subject: &str) -> &SubjectPattern {
         let found = self.patterns.iter().find(|p| p.matches(subject));
         // a stream that was edited by hand may hold others; what they say is refused
         found.unwrap_or(&self.patterns[0])
+    }
+
+    /// The symbol and timeframe in `subject`, which is refused where its spelling of the symbol
+    /// belongs to another partition than the rest of the series.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
+        let pattern = self.pattern(subject);
+        match misplaced(pattern, subject, self.partitions) {
+            Some(refusal) => Err(refusal),
+            None => pattern.parts(subject),
+        }
     }
 }
 
@@ -107,11 +120,7 @@ pub fn partition(token: &str, partitions: u32) -> u32 {
 
 /// Refuses a subject whose spelling of the symbol the server puts into another partition than the
 /// canonical spelling: the bars of one series would be divided between two owners.
-pub(in crate::bus) fn misplaced(
-    pattern: &SubjectPattern,
-    subject: &str,
-    partitions: u32,
-) -> Option<SubjectRefusal> {
+fn misplaced(pattern: &SubjectPattern, subject: &str, partitions: u32) -> Option<SubjectRefusal> {
     let canonical = pattern.canonical(subject)?;
     let place = |subject: &str| {
         let token = pattern.symbol_token(subject)?;

@@ -164,7 +164,7 @@ pub(super) async fn run(
     }
     tracing::debug!(
         unit,
-        series = loaded.intake.engine.len(),
+        series = loaded.intake.engine().len(),
         from = loaded.ledger.last_applied(),
         replay_until = loaded.ledger.replay_until(),
         took_ms = began.elapsed().as_millis(),
@@ -406,7 +406,7 @@ impl Partition {
             seq: self.ledger.last_applied(),
             part: 0,
         };
-        let snapshot = Snapshot::take(&self.intake.engine, position);
+        let snapshot = Snapshot::take(self.intake.engine(), position);
         self.checkpointer.begin(snapshot);
     }
 

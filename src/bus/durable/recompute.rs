@@ -21,6 +21,7 @@ use crate::bus::intake::{Arrival, Intake};
 use crate::config::Config;
 use crate::market::Timestamp;
 use crate::ops::metrics::Metrics;
+use crate::pipeline::take_all;
 
 /// The partitions as they were recorded when the stream of bars was made.
 #[derive(Debug, Clone)]
@@ -183,7 +184,7 @@ impl Recomputation {
     #[must_use]
     pub fn new(config: &Config, partitions: &Partitions, metrics: Arc<Metrics>) -> Self {
         Self {
-            intake: Intake::new(config, metrics).partitioned(partitions.layout.partitions),
+            intake: Intake::new(config, metrics),
             layout: partitions.layout.clone(),
         }
     }
@@ -197,19 +198,18 @@ impl Recomputation {
             payload: input.payload,
             headers: Some(input.headers),
             input_seq: Some(input.seq),
-            now: input.stored_at,
+            arrived: input.stored_at,
         };
-        let pattern = self.layout.pattern(subject);
-        let intake = &mut self.intake;
+        let Self { intake, layout } = self;
         // refusals are the owner's to log
         with_default(NoSubscriber::default(), || {
             if poison {
                 intake.refuse_as_poison(arrival, SPEAKING);
             } else {
-                intake.take(arrival, pattern, SPEAKING);
+                intake.take(arrival, SPEAKING, |subject| layout.parts(subject), take_all);
             }
         });
-        let outputs = intake.outbox.drain(..).filter(|one| !one.forming);
+        let outputs = intake.out.outbox.drain(..).filter(|one| !one.forming);
         outputs
             .map(|one| Output {
                 is_letter: one.received.is_none(),

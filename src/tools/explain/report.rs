@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::trace::Facts;
-use crate::engine::Effect;
 use crate::market::{Finality, Timeframe, Timestamp};
+use crate::pipeline::{Change, Output};
 use crate::wire::{Reason, Refusal, is_on_grid};
 
 /// Bytes of a message that are shown.
@@ -123,24 +123,30 @@ impl BarEntry {
     }
 }
 
-/// The agent's action for a bar that had this effect on its series.
-pub(super) fn does(effect: Effect, begun: bool, signal: bool) -> String {
-    let told = match effect {
-        Effect::Appended if begun => "begins its series with it",
-        Effect::Appended => "appends it to its series",
-        Effect::Corrected => "replaces the bar of the same time",
-        Effect::Duplicate => "ignores it, as the series has the same bar already",
-        Effect::Forming => {
+/// The agent's action for a bar with this output.
+pub(super) fn does(output: &Output<'_>) -> String {
+    let taken = match output {
+        Output::Taken(taken) => taken,
+        Output::Duplicate(_) => {
+            return "ignores it, as the series has the same bar already".to_owned();
+        }
+        Output::Refused(refusal) => return format!("refuses it: {}", refusal.detail),
+        Output::Ignored(kind) => return format!("ignores it as {}", kind.name()),
+    };
+    let does = match taken.change {
+        Change::Appended if taken.begun => "begins its series with it",
+        Change::Appended => "appends it to its series",
+        Change::Corrected => "replaces the bar of the same time",
+        Change::Forming => {
             "computes a provisional signal and keeps nothing, until the bar is complete"
         }
-        Effect::Refused(refusal) => return format!("refuses it: {refusal}"),
     };
-    let signal = if signal {
+    let signal = if taken.signal.is_some() {
         ", and publishes a signal"
     } else {
         ""
     };
-    format!("{told}{signal}")
+    format!("{does}{signal}")
 }
 
 /// The form that would be taken in place of a refused element, with what can be kept of it.
@@ -319,7 +325,12 @@ impl fmt::Display for BarEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::engine::{AnalysisConfig, Engine};
+    use crate::market::{Bar, BarEvent};
+    use crate::pipeline::Taken;
 
     #[test]
     fn the_accepted_form_keeps_what_is_good() {
@@ -355,17 +366,51 @@ mod tests {
 
     #[test]
     fn what_the_agent_does_is_said_in_words() {
+        let event = BarEvent {
+            symbol: "A".into(),
+            timeframe: Timeframe::MINUTE,
+            bar: Bar {
+                timestamp: Timestamp::from_nanos(0),
+                open: 1.0,
+                high: 1.0,
+                low: 1.0,
+                close: 1.0,
+                volume: 0.0,
+            },
+            finality: Finality::Final,
+            adjusted: false,
+            source: None,
+        };
+        let config = AnalysisConfig {
+            min_bars: 1,
+            ..AnalysisConfig::default()
+        };
+        let mut engine = Engine::new(Arc::new(config), 1);
+        let signal = engine.on_bar(&event, event.bar.timestamp).signal;
+        assert!(signal.is_some());
+        let appended = |begun, signal| {
+            does(&Output::Taken(Taken {
+                event: &event,
+                series: None,
+                begun,
+                change: Change::Appended,
+                missing: 0,
+                signal,
+            }))
+        };
+        assert_eq!(appended(true, None), "begins its series with it");
         assert_eq!(
-            does(Effect::Appended, true, false),
-            "begins its series with it"
-        );
-        assert_eq!(
-            does(Effect::Appended, false, true),
+            appended(false, signal),
             "appends it to its series, and publishes a signal"
         );
-        let newest = Timestamp::from_nanos(0);
-        let late = Effect::Refused(crate::engine::Refusal::Late { newest });
-        assert!(does(late, false, false).starts_with("refuses it: bar is earlier"));
+        let late = Refusal {
+            reason: Reason::Late,
+            detail: "bar is earlier".into(),
+            payload: b"{}",
+            elements: 1,
+            symbol: None,
+        };
+        assert_eq!(does(&Output::Refused(late)), "refuses it: bar is earlier");
         assert_eq!(shown(b"{\n  \"a\":  1 }"), "{ \"a\": 1 }");
         assert_eq!(shown("é".repeat(500).as_bytes()).chars().count(), SHOWN + 1);
     }

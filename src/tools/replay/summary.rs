@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::{Effect, Engine, Refusal};
+use crate::engine::Engine;
 use crate::market::{SeriesKey, Timestamp};
-use crate::wire::Reason;
+use crate::pipeline::Change;
 
 /// Counts of one replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,18 +33,23 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts a bar that opened at `time` and did `effect`.
-    pub(super) fn count(&mut self, time: Timestamp, effect: Effect) {
-        match effect {
-            Effect::Refused(Refusal::Late { .. }) => return self.refuse(Reason::Late.name(), 1),
-            Effect::Refused(Refusal::TooManySeries { .. }) => {
-                return self.refuse(Reason::TooManySeries.name(), 1);
-            }
-            Effect::Appended => {}
-            Effect::Corrected => self.corrections += 1,
-            Effect::Duplicate => self.duplicates += 1,
-            Effect::Forming => self.forming += 1,
+    /// Counts a bar that opened at `time` and was taken in.
+    pub(super) fn take(&mut self, time: Timestamp, change: Change) {
+        match change {
+            Change::Appended => {}
+            Change::Corrected => self.corrections += 1,
+            Change::Forming => self.forming += 1,
         }
+        self.note(time);
+    }
+
+    /// Counts a bar that opened at `time` and equals one before.
+    pub(super) fn repeat(&mut self, time: Timestamp) {
+        self.duplicates += 1;
+        self.note(time);
+    }
+
+    fn note(&mut self, time: Timestamp) {
         self.bars += 1;
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
@@ -171,21 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn every_effect_is_counted_and_the_times_span_what_was_taken() {
+    fn every_change_is_counted_and_the_times_span_what_was_taken() {
         let mut summary = Summary::default();
-        for (time, effect) in [
-            (120, Effect::Appended),
-            (60, Effect::Appended),
-            (180, Effect::Appended),
-            (180, Effect::Corrected),
-            (180, Effect::Duplicate),
-            (240, Effect::Forming),
-            (1, Effect::Refused(Refusal::Late { newest: at(180) })),
-            (999, Effect::Refused(Refusal::TooManySeries { limit: 1 })),
+        for (time, change) in [
+            (120, Change::Appended),
+            (60, Change::Appended),
+            (180, Change::Appended),
+            (180, Change::Corrected),
+            (240, Change::Forming),
         ] {
-            summary.count(at(time), effect);
+            summary.take(at(time), change);
         }
-        summary.refuse("bad_price", 2);
+        summary.repeat(at(180));
+        for (reason, elements) in [("late", 1), ("too_many_series", 1), ("bad_price", 2)] {
+            summary.refuse(reason, elements);
+        }
         assert_eq!(
             summary.to_string(),
             "6 bars, 0 signals, 1 corrections, 1 duplicates, 1 forming, \

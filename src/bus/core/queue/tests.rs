@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const ARRIVED: Timestamp = Timestamp::from_nanos(0);
+
 fn message(subject: u16, number: u32, size: usize) -> Message {
     let mut payload = number.to_le_bytes().to_vec();
     payload.resize(size.max(4), 0);
@@ -32,7 +34,7 @@ fn read(waiting: &Waiting) -> (u16, u32) {
 /// Into the lane of the message's subject.
 fn push(queue: &mut Queue, message: Message, now: Instant) -> u64 {
     let lane = lane(&"in.*".parse().unwrap(), &message.subject);
-    queue.push(0, lane, message, now)
+    queue.push(0, lane, message, (now, ARRIVED))
 }
 
 fn late(start: Instant) -> Instant {
@@ -86,12 +88,12 @@ fn a_symbol_keeps_its_order_on_whatever_subjects_its_bars_come() {
         let mut one = message(7, number, 20_000);
         one.subject = subjects[number as usize % 3].into();
         let lane = lane(&pattern, &one.subject);
-        assert_eq!(queue.push(0, lane, one, start), 0);
+        assert_eq!(queue.push(0, lane, one, (start, ARRIVED)), 0);
     }
     let mut other = message(8, 60, 10);
     other.subject = "in.AAPL.1m".into();
     let other_lane = lane(&pattern, &other.subject);
-    queue.push(0, other_lane, other, start);
+    queue.push(0, other_lane, other, (start, ARRIVED));
     let served = std::iter::from_fn(|| queue.pop(late(start)));
     let numbers: Vec<u8> = served.map(|one| one.message.payload[0]).collect();
     let of_symbol: Vec<u8> = numbers

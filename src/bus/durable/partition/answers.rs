@@ -14,7 +14,7 @@ impl Partition {
         match query {
             Query::Keys { reply } => drop(reply.send(self.intake.keys())),
             Query::Summaries { keys, reply } => {
-                let engine = &self.intake.engine;
+                let engine = self.intake.engine();
                 let found = keys.into_iter().filter_map(|key| {
                     let (_, series) = engine.find(key.symbol.as_str(), key.timeframe)?;
                     Some((key, summary(series)))
@@ -22,7 +22,10 @@ impl Partition {
                 drop(reply.send(found.collect()));
             }
             Query::Series { key, window, reply } => {
-                let found = self.intake.engine.find(key.symbol.as_str(), key.timeframe);
+                let found = self
+                    .intake
+                    .engine()
+                    .find(key.symbol.as_str(), key.timeframe);
                 let Some((id, series)) = found else {
                     let _ = reply.send(SeriesAnswer::Unknown { owner: false });
                     return;
@@ -43,11 +46,11 @@ impl Partition {
     /// The signal of the newest bar, once the series has bars enough to speak.
     fn latest_signal(&mut self, id: SeriesId) -> Option<Box<RawValue>> {
         let enough = self.common.config.analysis.min_bars;
-        if self.intake.engine.get(id)?.ring().len() < enough {
+        if self.intake.engine().get(id)?.ring().len() < enough {
             return None;
         }
         let mut json = Vec::new();
-        encode_signal(self.intake.engine.latest(id)?, &mut json);
+        encode_signal(self.intake.engine_mut().latest(id)?, &mut json);
         RawValue::from_string(String::from_utf8(json).ok()?).ok()
     }
 }

@@ -53,11 +53,9 @@ pub(super) async fn load(
     let (found, top) = (found.marker, found.top);
     gauges.beat(common.uptime_ms());
     let config = &common.config;
-    let mut intake = Intake::new(config, Arc::clone(&common.metrics))
-        .partitioned(common.streams.layout.partitions)
-        .sharing(&common.refused);
+    let mut intake = Intake::new(config, Arc::clone(&common.metrics)).sharing(&common.refused);
     let checkpoint = restore(common, unit, &place, &mut intake, gauges).await?;
-    let restored = intake.engine.len() as u64;
+    let restored = intake.engine().len() as u64;
     gauges.series.store(restored, Ordering::Relaxed);
     let valid = found.as_ref().filter(|_| !sabotage().marker);
     let valid = valid.filter(|stored| {
@@ -152,7 +150,7 @@ async fn recognised(
 
 /// The series in the checkpoint, as message ids name them.
 fn series_ids(intake: &Intake, group: &str) -> HashSet<String> {
-    let ids = intake.engine.iter().map(|(_, series)| {
+    let ids = intake.engine().iter().map(|(_, series)| {
         let opened = Timestamp::from_nanos(0);
         let id = message_id(group, series.key(), opened, 0);
         series_of(&id).to_owned()
@@ -228,14 +226,14 @@ async fn decode(
     saved: Saved,
 ) -> Result<u64, Unusable> {
     let bytes = saved.bytes.ok_or(Unusable::Incomplete)?;
-    let config = Arc::clone(intake.engine.config());
+    let config = Arc::clone(intake.engine().config());
     let (origin, most) = (place.origin.clone(), common.config.max_series);
     // not on the thread that keeps leases and the connection alive
     let restored =
         tokio::task::spawn_blocking(move || checkpoint::restore(&bytes, &origin, config, most));
     // bytes on which the decoder panics are not what was written
     let (engine, position) = restored.await.unwrap_or(Err(Unusable::Damaged))?;
-    intake.engine = engine.forgetting(common.config.series_idle);
+    *intake.engine_mut() = engine.forgetting(common.config.series_idle);
     Ok(position.seq)
 }
 

@@ -15,6 +15,7 @@ use crate::bus::durable::{Common, commit, limits};
 use crate::bus::intake::{Arrival, Duty, Outgoing};
 use crate::group::SlotSet;
 use crate::market::Timestamp;
+use crate::pipeline::take_all;
 
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
@@ -211,7 +212,7 @@ impl Partition {
         if let Some(end) = end {
             return Err(end);
         }
-        let series = self.intake.engine.len() as u64;
+        let series = self.intake.engine().len() as u64;
         self.gauges.series.store(series, Ordering::Relaxed);
         let replayed = self.ledger.last_applied() >= self.ledger.replay_until();
         if replayed && self.gauges.phase() == Phase::Replaying {
@@ -237,14 +238,15 @@ impl Partition {
             payload: &delivery.message.payload,
             headers: delivery.message.headers.as_ref(),
             input_seq: Some(seq),
-            now: Timestamp::from_nanos(delivery.stored_at),
+            arrived: Timestamp::from_nanos(delivery.stored_at),
         };
-        let pattern = self.common.streams.layout.pattern(subject);
+        let layout = &self.common.streams.layout;
+        let parts = |subject| layout.parts(subject);
         let duty = if silent { SILENT } else { SPEAKING };
         if self.poison.contains(&seq) {
             self.intake.refuse_as_poison(arrival, duty);
-        } else if self.intake.attempt(arrival, pattern, duty).is_err() {
-            self.intake.outbox.clear();
+        } else if self.intake.attempt(arrival, duty, parts, take_all).is_err() {
+            self.intake.out.outbox.clear();
             return Err(Exit::Panicked(seq));
         }
         self.checkpointer.note_change();
@@ -252,7 +254,7 @@ impl Partition {
         // bars that are read again were processed before
         let last = &self.gauges.last_processed;
         last.fetch_max(stored_at, Ordering::Relaxed);
-        let outbox = &mut self.intake.outbox;
+        let outbox = &mut self.intake.out.outbox;
         let (forming, mut lasting) = if silent {
             outbox.clear();
             (Vec::new(), Vec::new())

@@ -1,0 +1,282 @@
+//! The way from a message to its signals and refusals, the same for core delivery, durable
+//! delivery, `replay` and `verify`.
+//!
+//! A driver hands in the bytes of a message, the symbol and timeframe in its subject and the time
+//! of its arrival. The pipeline decodes the message, orders its bars, computes, and hands every
+//! [`Output`] to the driver's [`Sink`], in order. Drivers differ in where messages come from and in
+//! where outputs go, and in nothing else: the same messages give the same signals, byte for byte,
+//! and the same refusals.
+//!
+//! Pure: no NATS, no clock, no IO, no metrics, and no allocation per bar of a known series.
+//!
+//! # Order
+//! The elements of a message are worked off one after the other. A bar that completes the forming
+//! bar before it ([`Engine::closed_by`]) comes after that one, so one element has up to two outputs.
+//!
+//! # Time
+//! The time of a message is its arrival, and the driver hands it in: core delivery when the client
+//! received the message, durable delivery when the server stored it, `replay` when it reads the
+//! line. It decides one thing: a bar that opens more than 24 h after its arrival is refused as
+//! `future`. Order, completion, silence ([`Engine::forgetting`]) and room for another series are
+//! decided by the times of the bars. So a replay takes what a live agent took. It may also take
+//! what was refused as `future` then, because it reads the message later.
+//!
+//! # Panics
+//! A panic under [`Pipeline::guard`] costs the message and no more: the bar at work is rolled back,
+//! the bars before it stay.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::engine::{Effect, Engine, Refusal as Declined, SeriesId, Signal};
+use crate::market::{BarEvent, Timestamp};
+use crate::wire::{
+    Content, Decoder, Element, Ignored, Reason, Refusal, SubjectParts, SubjectRefusal,
+};
+
+/// A message, with everything that its outputs depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'m> {
+    /// Its bytes.
+    pub payload: &'m [u8],
+    /// The symbol and timeframe in its subject.
+    pub subject: &'m Result<SubjectParts<'m>, SubjectRefusal>,
+    /// The time of its arrival.
+    pub arrived: Timestamp,
+}
+
+/// What a driver does with a bar before the engine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The bar is taken in.
+    Take,
+    /// The bar is left out, but it completes the forming bar before it.
+    Complete,
+    /// The bar is left out altogether, for example because copied state contains it.
+    Skip,
+}
+
+/// One output of a message.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A bar was taken in.
+    Taken(Taken<'a>),
+    /// A bar equals one that was taken in before.
+    Duplicate(&'a BarEvent<'a>),
+    /// An element is understood and needs nothing to be done.
+    Ignored(Ignored),
+    /// An element or the whole message was refused, by the decoder or the engine.
+    Refused(Refusal<'a>),
+}
+
+/// What a bar that was taken in changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is the new last bar of its series.
+    Appended,
+    /// It replaced the last bar.
+    Corrected,
+    /// It is still forming: no complete bar changed.
+    Forming,
+}
+
+/// A bar that was taken in.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// The bar.
+    pub event: &'a BarEvent<'a>,
+    /// Its series, unless that is not kept yet.
+    pub series: Option<SeriesId>,
+    /// True if the series began with it; its id may have been another's before.
+    pub begun: bool,
+    /// What it changed.
+    pub change: Change,
+    /// Bars missing right before it.
+    pub missing: u64,
+    /// The signal to be published, if there is one.
+    pub signal: Option<&'a Signal>,
+}
+
+/// Where outputs go.
+pub trait Sink {
+    /// Decides about a bar of a message before the engine sees it.
+    fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
+        take_all(event)
+    }
+
+    /// The engine is about to work on a bar. For measuring.
+    fn before_bar(&mut self, _event: &BarEvent<'_>) {}
+
+    /// The engine has worked on a bar, and its output comes next. For measuring.
+    fn after_bar(&mut self, _event: &BarEvent<'_>) {}
+
+    /// Takes an output.
+    fn output(&mut self, output: Output<'_>);
+}
+
+/// Takes in every bar: the admission of a driver that leaves none out.
+#[must_use]
+pub const fn take_all(_event: &BarEvent<'_>) -> Admission {
+    Admission::Take
+}
+
+/// The pipeline panicked in the middle of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
+
+/// A decoder and an engine, and the series that it keeps.
+#[derive(Debug)]
+pub struct Pipeline {
+    decoder: Decoder,
+    engine: Engine,
+}
+
+impl Pipeline {
+    /// A pipeline of these parts.
+    #[must_use]
+    pub const fn new(decoder: Decoder, engine: Engine) -> Self {
+        Self { decoder, engine }
+    }
+
+    /// A pipeline without any series, by `config`.
+    #[must_use]
+    pub fn configured(config: &Config) -> Self {
+        let engine = Engine::new(Arc::new(config.analysis.clone()), config.max_series)
+            .forgetting(config.series_idle);
+        Self::new(Decoder::new(config.input.clone()), engine)
+    }
+
+    /// The decoder.
+    #[must_use]
+    pub const fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The series.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The series, to put state into them and to ask for the newest signal.
+    pub const fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Works off a message. A panic leaves the pipeline usable only under [`Self::guard`].
+    pub fn take(&mut self, message: &Message<'_>, sink: &mut impl Sink) {
+        let Self { decoder, engine } = self;
+        let arrived = message.arrived;
+        decoder.decode_all(message.payload, message.subject, arrived, |element| {
+            step(engine, element, arrived, sink);
+        });
+    }
+
+    /// Works off one element of a message that arrived at `arrived`, as [`Self::take`] does each.
+    pub fn step(&mut self, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
+        step(&mut self.engine, element, arrived, sink);
+    }
+
+    /// Shows every bar of a message to `each`, without working it off.
+    pub fn each_bar(&self, message: &Message<'_>, mut each: impl FnMut(&BarEvent<'_>)) {
+        let Message {
+            payload,
+            subject,
+            arrived,
+        } = *message;
+        self.decoder
+            .decode(payload, subject, arrived, |element, _| {
+                if let Ok(event) = element {
+                    each(&event);
+                }
+            });
+    }
+
+    /// Does `work` on the pipeline. If it panics, the bar at work is rolled back: what was kept
+    /// before it is as it was.
+    ///
+    /// # Errors
+    /// `work` panicked. Its outputs up to then have reached the sink.
+    pub fn guard<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Result<R, Panicked> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).map_err(|_| {
+            self.engine.roll_back();
+            Panicked
+        })
+    }
+}
+
+/// The refusal of a message on which the pipeline panicked.
+#[must_use]
+pub fn poison(payload: &[u8]) -> Refusal<'_> {
+    Refusal {
+        reason: Reason::Poison,
+        detail: "the agent panicked on this message; its log has the backtrace".into(),
+        payload,
+        elements: 1,
+        symbol: None,
+    }
+}
+
+fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
+    let event = match element.content {
+        Content::Bar(event) => event,
+        Content::Ignored(kind) => return sink.output(Output::Ignored(kind)),
+        Content::Refused(refusal) => return sink.output(Output::Refused(refusal)),
+    };
+    let admission = sink.admit(&event);
+    if admission == Admission::Skip {
+        return;
+    }
+    if let Some(complete) = engine.closed_by(&event) {
+        bar(engine, &complete, element.bytes, arrived, sink);
+    }
+    if admission == Admission::Take {
+        bar(engine, &event, element.bytes, arrived, sink);
+    }
+}
+
+fn bar(
+    engine: &mut Engine,
+    event: &BarEvent<'_>,
+    bytes: &[u8],
+    arrived: Timestamp,
+    sink: &mut impl Sink,
+) {
+    sink.before_bar(event);
+    let outcome = engine.on_bar(event, arrived);
+    sink.after_bar(event);
+    let change = match outcome.effect {
+        Effect::Appended => Change::Appended,
+        Effect::Corrected => Change::Corrected,
+        Effect::Forming => Change::Forming,
+        Effect::Duplicate => return sink.output(Output::Duplicate(event)),
+        Effect::Refused(declined) => {
+            return sink.output(Output::Refused(refusal(declined, event, bytes)));
+        }
+    };
+    sink.output(Output::Taken(Taken {
+        event,
+        series: outcome.series,
+        begun: outcome.begun,
+        change,
+        missing: outcome.missing,
+        signal: outcome.signal,
+    }));
+}
+
+fn refusal<'a>(declined: Declined, event: &'a BarEvent<'_>, bytes: &'a [u8]) -> Refusal<'a> {
+    Refusal {
+        reason: match declined {
+            Declined::Late { .. } => Reason::Late,
+            Declined::TooManySeries { .. } => Reason::TooManySeries,
+        },
+        detail: declined.to_string().into(),
+        payload: bytes,
+        elements: 1,
+        symbol: Some(event.symbol.as_ref().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

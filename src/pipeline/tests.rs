@@ -1,0 +1,227 @@
+use super::*;
+use crate::engine::AnalysisConfig;
+use crate::market::Timeframe;
+use crate::wire::{FinalRule, InputRules};
+
+/// 2024-01-01T00:00:00Z, in seconds.
+const BEGIN: i64 = 1_704_067_200;
+const NOW: Timestamp = Timestamp::from_nanos((BEGIN + 86_400) * 1_000_000_000);
+
+/// Notes every output as text, and leaves bars out by their close.
+#[derive(Default)]
+struct Noted {
+    outputs: Vec<String>,
+    bars: Vec<f64>,
+    only_completes: Vec<f64>,
+    skipped: Vec<f64>,
+}
+
+impl Sink for Noted {
+    fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
+        let close = event.bar.close;
+        if self.skipped.contains(&close) {
+            Admission::Skip
+        } else if self.only_completes.contains(&close) {
+            Admission::Complete
+        } else {
+            Admission::Take
+        }
+    }
+
+    fn before_bar(&mut self, event: &BarEvent<'_>) {
+        self.bars.push(event.bar.close);
+    }
+
+    fn after_bar(&mut self, event: &BarEvent<'_>) {
+        assert_eq!(self.bars.last(), Some(&event.bar.close));
+    }
+
+    fn output(&mut self, output: Output<'_>) {
+        self.outputs.push(match output {
+            Output::Taken(Taken {
+                event,
+                begun,
+                change,
+                missing,
+                signal,
+                ..
+            }) => format!(
+                "{change:?} {}{}{} {:?}",
+                event.bar.close,
+                if begun { " begun" } else { "" },
+                if missing > 0 {
+                    format!(" after {missing} missing")
+                } else {
+                    String::new()
+                },
+                signal.map(|signal| (signal.close, signal.is_final)),
+            ),
+            Output::Duplicate(event) => format!("duplicate {}", event.bar.close),
+            Output::Ignored(kind) => format!("ignored {}", kind.name()),
+            Output::Refused(refusal) => format!(
+                "{} of {:?}: {}",
+                refusal.reason,
+                refusal.symbol,
+                String::from_utf8_lossy(refusal.payload)
+            ),
+        });
+    }
+}
+
+fn pipeline(final_rule: FinalRule, max_series: usize) -> Pipeline {
+    let config = AnalysisConfig {
+        min_bars: 1,
+        indicators: crate::indicators::parse("atr(3)").unwrap(),
+        ..AnalysisConfig::default()
+    };
+    let rules = InputRules {
+        final_rule,
+        ..InputRules::new(65_536, Timeframe::MINUTE)
+    };
+    Pipeline::new(
+        Decoder::new(rules),
+        Engine::new(Arc::new(config), max_series),
+    )
+}
+
+fn bar(symbol: &str, minute: i64, close: f64) -> String {
+    let at = BEGIN + 60 * minute;
+    format!(r#"{{"s":"{symbol}","t":{at},"o":{close},"h":{close},"l":{close},"c":{close}}}"#)
+}
+
+fn take(pipeline: &mut Pipeline, payload: &str, sink: &mut Noted) -> Result<(), Panicked> {
+    let subject = Ok(SubjectParts::default());
+    let message = Message {
+        payload: payload.as_bytes(),
+        subject: &subject,
+        arrived: NOW,
+    };
+    pipeline.guard(|pipeline| pipeline.take(&message, sink))
+}
+
+/// The outputs of one message.
+fn outputs(pipeline: &mut Pipeline, payload: &str) -> Vec<String> {
+    let mut sink = Noted::default();
+    assert_eq!(take(pipeline, payload, &mut sink), Ok(()));
+    sink.outputs
+}
+
+#[test]
+fn every_element_has_its_output_in_the_order_of_the_message() {
+    let mut pipeline = pipeline(FinalRule::Flag, 1);
+    let forming = bar("A", 5, 9.0).replace('}', r#","final":false}"#);
+    let elements = [
+        bar("A", 0, 1.0),
+        bar("A", 0, 1.0),
+        bar("A", 0, 2.0),
+        bar("A", 3, 3.0),
+        forming,
+        bar("A", 1, 4.0),
+        bar("B", 3, 5.0),
+        "7".to_owned(),
+        bar("A", 3_000, 6.0),
+    ];
+    let out = outputs(&mut pipeline, &format!("[{}]", elements.join(",")));
+    let future = &elements[8];
+    assert_eq!(
+        out,
+        [
+            "Appended 1 begun Some((1.0, true))".to_owned(),
+            "duplicate 1".to_owned(),
+            "Corrected 2 Some((2.0, true))".to_owned(),
+            "Appended 3 after 2 missing Some((3.0, true))".to_owned(),
+            "Forming 9 Some((9.0, false))".to_owned(),
+            format!(r#"late of Some("A"): {}"#, elements[5]),
+            format!(r#"too_many_series of Some("B"): {}"#, elements[6]),
+            "wrong_type of None: 7".to_owned(),
+            format!(r#"future of Some("A"): {future}"#),
+        ]
+    );
+}
+
+#[test]
+fn the_time_that_is_handed_in_decides_about_the_future_and_nothing_else() {
+    let subject = Ok(SubjectParts::default());
+    let payload = bar("A", 0, 1.0);
+    for (arrived, refused) in [(-86_401, true), (-86_400, false), (90_000_000, false)] {
+        let mut pipeline = pipeline(FinalRule::Flag, 1);
+        let mut sink = Noted::default();
+        let message = Message {
+            payload: payload.as_bytes(),
+            subject: &subject,
+            arrived: Timestamp::from_nanos((BEGIN + arrived) * 1_000_000_000),
+        };
+        pipeline.take(&message, &mut sink);
+        assert_eq!(sink.outputs[0].starts_with("future"), refused, "{arrived}");
+    }
+}
+
+#[test]
+fn a_bar_comes_after_the_one_that_it_completes() {
+    let mut pipeline = pipeline(FinalRule::Next, 10);
+    assert_eq!(
+        outputs(&mut pipeline, &bar("A", 0, 1.0)),
+        ["Forming 1 begun Some((1.0, false))"]
+    );
+    assert_eq!(
+        outputs(&mut pipeline, &bar("A", 1, 2.0)),
+        [
+            "Appended 1 Some((1.0, true))",
+            "Forming 2 Some((2.0, false))"
+        ]
+    );
+}
+
+#[test]
+fn a_bar_that_is_left_out_completes_the_one_before_it_only_where_it_may() {
+    let mut pipeline = pipeline(FinalRule::Next, 10);
+    let mut sink = Noted {
+        skipped: vec![2.0],
+        only_completes: vec![3.0],
+        ..Noted::default()
+    };
+    for (minute, close) in [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)] {
+        take(&mut pipeline, &bar("A", minute, close), &mut sink).unwrap();
+    }
+    assert_eq!(
+        sink.outputs,
+        [
+            "Forming 1 begun Some((1.0, false))",
+            "Appended 1 Some((1.0, true))",
+            "Forming 4 Some((4.0, false))"
+        ]
+    );
+    assert_eq!(sink.bars, [1.0, 1.0, 4.0]);
+}
+
+#[test]
+fn a_panic_is_rolled_back_and_the_bars_before_it_stay() {
+    let mut disturbed = pipeline(FinalRule::Flag, 10);
+    let mut undisturbed = pipeline(FinalRule::Flag, 10);
+    for pipeline in [&mut disturbed, &mut undisturbed] {
+        outputs(pipeline, &bar("A", 0, 1.0));
+    }
+    disturbed.engine_mut().poison();
+    let mut sink = Noted::default();
+    // a duplicate takes no computing, so it is not what panics
+    let array = format!("[{},{}]", bar("A", 0, 1.0), bar("A", 1, 2.0));
+    assert_eq!(take(&mut disturbed, &array, &mut sink), Err(Panicked));
+    assert_eq!(sink.outputs, ["duplicate 1"]);
+    assert_eq!(
+        take(&mut disturbed, &bar("B", 0, 1.0), &mut sink),
+        Err(Panicked)
+    );
+    disturbed.engine_mut().heal();
+    assert_eq!(disturbed.engine().len(), 1);
+    for message in [bar("A", 1, 2.5), bar("A", 2, 3.0), bar("B", 0, 1.0)] {
+        let expected = outputs(&mut undisturbed, &message);
+        assert_eq!(outputs(&mut disturbed, &message), expected);
+    }
+}
+
+#[test]
+fn a_poisonous_message_is_refused_whole() {
+    let refusal = poison(b"[1,2]");
+    assert_eq!(refusal.reason, Reason::Poison);
+    assert_eq!((refusal.payload, refusal.elements), (&b"[1,2]"[..], 1));
+}
