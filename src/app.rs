@@ -346,6 +346,7 @@ impl Application {
                         instance,
                         host,
                         metrics: Arc::clone(&metrics),
+                        receipts: Arc::default(),
                         health: health.clone(),
                         queries: questions,
                         stop: stop.clone(),

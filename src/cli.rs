@@ -168,7 +168,9 @@ pub struct ReplayArgs {
 #[derive(Debug, Clone, PartialEq, Args)]
 #[command(
     after_help = "Bars go to the server that NATS_URL names, under the first of \
-    TECHNICAL_SUBJECTS that has a wildcard, else under the first."
+    TECHNICAL_SUBJECTS that has a wildcard, else under the first. In the end the agents of \
+    TECHNICAL_GROUP are asked what they did with exactly these bars. Exit code 0, or 65 when not \
+    everything was published or the agents refused every bar."
 )]
 pub struct FeedArgs {
     /// Files of bars, published one after another; `-` is standard input

@@ -164,7 +164,7 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
         say(&json_line(&report)?)?;
     }
     complain(&report);
-    Ok(if report.is_complete() {
+    Ok(if report.is_complete() && !report.is_refused() {
         Exit::Done
     } else {
         Exit::Data

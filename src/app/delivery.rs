@@ -45,12 +45,14 @@ pub(super) async fn work(
             return Ended::Stopped;
         }
     };
+    let setup = setup(client.clone());
     let service = ServiceApi::start(
         &client,
         &config.agent_name,
         &config.group,
         queries.clone(),
         Arc::clone(metrics),
+        Arc::clone(&setup.receipts),
     )
     .await;
     let service = match service {
@@ -60,12 +62,8 @@ pub(super) async fn work(
             None
         }
     };
-    let beating = tokio::spawn(beat(
-        client.clone(),
-        config.agent_name.clone(),
-        queries.clone(),
-    ));
-    let mut working = std::pin::pin!(deliver(setup(client)));
+    let beating = tokio::spawn(beat(client, config.agent_name.clone(), queries.clone()));
+    let mut working = std::pin::pin!(deliver(setup));
     let outcome = tokio::select! {
         outcome = &mut working => outcome,
         _ = stop.wait_for(Option::is_some) => {

@@ -9,6 +9,7 @@
 mod letters;
 mod outgoing;
 mod outlet;
+mod tallies;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,11 +155,12 @@ impl Intake {
     ) -> Result<(), Panicked> {
         let Self { pipeline, out, .. } = self;
         let envelope = Envelope::new(arrival, duty);
-        out.begin_message();
+        out.begin_message(&envelope);
         let done = pipeline.guard(|pipeline| {
             let parts = parts(arrival.subject);
             pipeline.take(&arrival.message(&parts), &mut out.sink(&envelope, admit));
             out.close_letters(&parts, &envelope);
+            out.tallies.end();
         });
         done.inspect_err(|_| out.count_panic())
     }
@@ -166,8 +168,10 @@ impl Intake {
     /// Refuses a message unread because it makes the agent panic.
     pub fn refuse_as_poison(&mut self, arrival: Arrival<'_>, duty: Duty) {
         let envelope = Envelope::new(arrival, duty);
+        self.out.tallies.begin(arrival.headers, duty.holds);
         self.out
             .refuse(&pipeline::poison(arrival.payload), &envelope);
+        self.out.tallies.end();
     }
 
     /// Shows every bar of a message to `each`, without working it off.

@@ -68,11 +68,19 @@ impl Rig {
 
     /// What is to be published about a message: subject, reason of a dead letter, payload.
     fn take(&mut self, payload: &str) -> Vec<(String, Option<String>, String)> {
+        self.take_with(payload, None)
+    }
+
+    fn take_with(
+        &mut self,
+        payload: &str,
+        headers: Option<HeaderMap>,
+    ) -> Vec<(String, Option<String>, String)> {
         let message = Message {
             subject: "raw.market_data.price".into(),
             reply: None,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
-            headers: None,
+            headers,
             status: None,
             description: None,
             length: payload.len(),
@@ -231,4 +239,33 @@ fn a_large_message_that_is_refused_whole_keeps_its_reason() {
         assert_eq!(said.as_deref(), Some(reason));
         assert_eq!(*letter, payload[..kept]);
     }
+}
+
+#[test]
+fn a_message_of_a_feed_that_makes_the_agent_panic_counts_as_refused_once() {
+    let mut rig = Rig::new(metrics());
+    let mut headers = HeaderMap::new();
+    headers.insert("Ta-Feed", "00000000000000ab");
+    rig.take(&bar(0, 10.0));
+    rig.intake.engine_mut().poison();
+    // a duplicate takes no computing, so it is not what panics
+    let doomed = format!("[{},{}]", bar(0, 10.0), bar(1, 99.0));
+    rig.take_with(&doomed, Some(headers.clone()));
+    rig.intake.engine_mut().heal();
+    rig.take_with(&bar(2, 10.0), Some(headers));
+    rig.take(&bar(3, 10.0));
+    let counted: Vec<_> = rig.intake.out.tallies.take().into_iter().collect();
+    let [(feed, receipt)] = &counted[..] else {
+        panic!("one feed: {counted:?}")
+    };
+    assert_eq!(feed.to_string(), "00000000000000ab");
+    assert_eq!(receipt.messages, 2);
+    let sum = |count: fn(&crate::ops::receipts::Tally) -> u64| {
+        receipt.slots.values().map(count).sum::<u64>()
+    };
+    assert_eq!(sum(|tally| tally.bars), 2);
+    assert_eq!(sum(|tally| tally.taken), 1);
+    let poison = |tally: &crate::ops::receipts::Tally| tally.refused.get("poison").copied();
+    assert_eq!(sum(|tally| tally.refusals()), 1);
+    assert!(receipt.slots.values().any(|tally| poison(tally) == Some(1)));
 }

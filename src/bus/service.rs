@@ -6,10 +6,12 @@
 //!
 //! - `technical.status` is answered by every replica, `technical.status.<agent>` by that one;
 //! - `technical.series.<SYMBOL>.<TIMEFRAME>` is answered by the owner alone. The others stay
-//!   silent, and so does a replica whose worker is too busy to say whether it is the owner.
+//!   silent, and so does a replica whose worker is too busy to say whether it is the owner;
+//! - `technical.feed.<ID>` is answered by every replica, with its account of the bars of that run of
+//!   `feed` ([`crate::ops::receipts`]).
 //!
 //! Errors are those of the protocol: the headers `Nats-Service-Error` and
-//! `Nats-Service-Error-Code` (400 no such symbol or timeframe, 404 unknown series,
+//! `Nats-Service-Error-Code` (400 no such symbol, timeframe or feed, 404 unknown series,
 //! 413 too large for one message, 503 busy). Headers `Ta-Agent` and `Ta-Group` say who answers.
 //!
 //! The statistics (`$SRV.STATS`, `nats service stats`) carry how delivery stands as the `data` of
@@ -33,12 +35,14 @@ use crate::market::{SeriesKey, Symbol};
 use crate::ops::durable::Statistics;
 use crate::ops::metrics::Metrics;
 use crate::ops::query::{Queries, SeriesAnswer, Unanswered};
+use crate::ops::receipts::{FeedId, Receipts};
 use crate::wire::token;
 
 const NAME: &str = "technical-analysis";
 const DESCRIPTION: &str = "Technical analysis of market data: signals per symbol and timeframe";
 const STATUS: &str = "technical.status";
 const SERIES: &str = "technical.series";
+const FEED: &str = "technical.feed";
 
 /// Requests answered at once.
 const CONCURRENCY: usize = 16;
@@ -62,7 +66,11 @@ pub struct ServiceApi {
 /// What every answer needs.
 #[derive(Clone)]
 struct Replica {
+    agent: Arc<str>,
+    /// Of the service, unique to this run.
+    id: Arc<str>,
     queries: Queries,
+    receipts: Arc<Receipts>,
     headers: HeaderMap,
     /// The server's limit now: it may be another server after a reconnect.
     max_payload: Arc<dyn Fn() -> usize + Send + Sync>,
@@ -79,6 +87,7 @@ impl ServiceApi {
         group: &str,
         queries: Queries,
         metrics: Arc<Metrics>,
+        receipts: Arc<Receipts>,
     ) -> Result<Self, ServiceError> {
         let of_agent = HashMap::from([
             ("agent".to_owned(), agent.to_owned()),
@@ -107,12 +116,16 @@ impl ServiceApi {
             endpoint("status", STATUS.to_owned()).await?,
             endpoint("status-of-agent", format!("{STATUS}.{}", token(agent))).await?,
             endpoint("series", format!("{SERIES}.*.*")).await?,
+            endpoint("feed", format!("{FEED}.*")).await?,
         ]);
         let mut headers = HeaderMap::new();
         headers.insert("Ta-Agent", agent);
         headers.insert("Ta-Group", group);
         let replica = Replica {
+            agent: agent.into(),
+            id: id.into(),
             queries,
+            receipts,
             headers,
             max_payload: {
                 let client = client.clone();
@@ -144,17 +157,16 @@ impl Replica {
             return;
         }
         let subject = request.message.subject.as_str();
-        let answer = match subject.strip_prefix(SERIES) {
-            Some(rest) => match self.series(rest).await {
+        let answer = if let Some(rest) = subject.strip_prefix(SERIES) {
+            match self.series(rest).await {
                 Some(answer) => answer,
                 None => return,
-            },
-            None => self
-                .queries
-                .status()
-                .await
-                .map_err(busy)
-                .and_then(|report| json(&report)),
+            }
+        } else if let Some(rest) = subject.strip_prefix(FEED) {
+            self.feed(rest)
+        } else {
+            let report = self.queries.status().await;
+            report.map_err(busy).and_then(|report| json(&report))
         };
         let answer = answer.and_then(|payload| self.fitting(payload));
         let sent = request
@@ -163,6 +175,13 @@ impl Replica {
         if let Err(error) = sent {
             tracing::debug!(%error, "service request cannot be answered");
         }
+    }
+
+    /// The outcomes of the bars of one run of `feed`.
+    fn feed(&self, rest: &str) -> Result<Bytes, Refusal> {
+        let feed = rest.strip_prefix('.').and_then(FeedId::parse);
+        let feed = feed.ok_or_else(|| refusal(400, "ask technical.feed.<ID>".to_owned()))?;
+        json(&self.receipts.answer(&self.agent, &self.id, feed))
     }
 
     /// The answer, if it is for this replica to give.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ops::heartbeat::tests::status;
 use crate::ops::query::{Query, SeriesDetail, SeriesPage, SeriesSummary};
+use crate::ops::receipts::Receipt;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -95,7 +96,17 @@ async fn replica(
     });
     let client = async_nats::connect(&broker.url).await.unwrap();
     let metrics = Arc::new(crate::ops::durable::tests::busy());
-    let api = ServiceApi::start(&client, agent, "g", queries, metrics)
+    let receipts = Arc::new(Receipts::default());
+    let counted = Receipt {
+        messages: 7,
+        ..Receipt::default()
+    };
+    receipts.add(
+        "core",
+        [(FeedId::new(0xfeed), counted)],
+        std::time::Instant::now(),
+    );
+    let api = ServiceApi::start(&client, agent, "g", queries, metrics, receipts)
         .await
         .unwrap();
     client.flush().await.unwrap();
@@ -206,6 +217,28 @@ async fn a_series_is_answered_by_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn every_replica_gives_its_receipt_of_a_feed() {
+    let broker = Broker::start().await;
+    let _a = replica(&broker, "a", &[], &[]).await;
+    let _b = replica(&broker, "b", &[], &[]).await;
+    let answers = ask(&broker, 2, "technical.feed.000000000000feed", 2).await;
+    assert_eq!(who(&answers), [("a", 200), ("b", 200)]);
+    assert_ne!(answers[0].2["instance"], answers[1].2["instance"]);
+    let expected = serde_json::json!({
+        "agent": "b", "instance": answers[1].2["instance"], "delivery": "core", "receipt": { "messages": 7, "signals_published": 0, "slots": {} },
+    });
+    assert_eq!(answers[1].2, expected);
+    // who has nothing of a feed says so
+    let answers = ask(&broker, 2, "technical.feed.0000000000000000", 2).await;
+    let expected = serde_json::json!({
+        "agent": "a", "instance": answers[0].2["instance"], "receipt": { "messages": 0, "signals_published": 0, "slots": {} },
+    });
+    assert_eq!(answers[0].2, expected);
+    let refused = ask(&broker, 2, "technical.feed.x", 2).await;
+    assert_eq!(who(&refused), [("a", 400), ("b", 400)]);
+}
+
+#[tokio::test]
 async fn the_service_is_discovered_with_its_endpoints_until_it_stops() {
     let broker = Broker::start().await;
     let a = replica(&broker, "a", &[], &[]).await;
@@ -231,6 +264,7 @@ async fn the_service_is_discovered_with_its_endpoints_until_it_stops() {
     assert_eq!(
         subjects,
         [
+            "technical.feed.*",
             "technical.series.*.*",
             "technical.status",
             "technical.status.a"
@@ -242,7 +276,7 @@ async fn the_service_is_discovered_with_its_endpoints_until_it_stops() {
     let stats = client.request("$SRV.STATS.technical-analysis", "".into());
     let stats: Value = serde_json::from_slice(&stats.await.unwrap().payload).unwrap();
     let endpoints = stats["endpoints"].as_array().unwrap();
-    assert_eq!(endpoints.len(), 3);
+    assert_eq!(endpoints.len(), 4);
     let busy: Value = serde_json::from_str(crate::ops::durable::tests::BUSY).unwrap();
     for endpoint in endpoints {
         let expected = serde_json::json!({
@@ -275,7 +309,10 @@ fn a_subject_names_a_series_or_is_refused() {
 fn an_answer_too_large_for_a_message_is_refused_with_the_way_out() {
     let (queries, _) = Queries::channel();
     let replica = Replica {
+        agent: "a".into(),
+        id: "1".into(),
         queries,
+        receipts: Arc::default(),
         headers: HeaderMap::new(),
         max_payload: Arc::new(|| 2_048),
     };

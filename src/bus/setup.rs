@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 use crate::ops::query::Query;
+use crate::ops::receipts::Receipts;
 
 /// What the worker works with.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Setup {
     pub host: String,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
+    /// Where the outcomes of fed bars are counted.
+    pub receipts: Arc<Receipts>,
     /// Where condition is told.
     pub health: Health,
     /// Questions from outside.

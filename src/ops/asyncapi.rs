@@ -8,6 +8,7 @@ use schemars::{JsonSchema, schema_for};
 use super::durable::Statistics;
 use super::heartbeat::Heartbeat;
 use super::query::{SeriesDetail, StatusReport};
+use super::receipts::FeedAnswer;
 use crate::wire::{Reason, headers, schema};
 
 /// The AsyncAPI 3 document.
@@ -36,6 +37,7 @@ pub fn document() -> Value {
                 "symbol": { "description": "The instrument, percent-encoded." },
                 "timeframe": { "description": "The bar length, such as 1m, 4h or 1d." },
                 "agent": { "description": "`TECHNICAL_AGENT_NAME`" },
+                "feed": { "description": "The id of a run of `feed`, as in the header Ta-Feed." },
             },
             "messages": messages(),
             "schemas": {
@@ -45,6 +47,7 @@ pub fn document() -> Value {
                 "Status": embedded(of::<StatusReport>(), "Status"),
                 "Statistics": embedded(of::<Statistics<'_>>(), "Statistics"),
                 "Series": embedded(of::<SeriesDetail>(), "Series"),
+                "Feed": embedded(of::<FeedAnswer>(), "Feed"),
             },
         },
     })
@@ -112,6 +115,12 @@ fn channels() -> Value {
             &series,
             &["Request"],
         ),
+        "feed": channel(
+            "technical.feed.{feed}",
+            "Service endpoint: the outcome of the bars that one run of `feed` published, answered by every agent.",
+            &json!({ "feed": parameter("feed") }),
+            &["Request"],
+        ),
         "statistics": channel(
             "$SRV.STATS.technical-analysis",
             "Statistics of the NATS service, with how delivery stands; answered by every agent.",
@@ -121,7 +130,7 @@ fn channels() -> Value {
         "reply": {
             "address": null,
             "description": "The inbox of a request.",
-            "messages": messages_of(&["Status", "Series", "Statistics"]),
+            "messages": messages_of(&["Status", "Series", "Feed", "Statistics"]),
         },
     })
 }
@@ -168,6 +177,7 @@ fn operations() -> Value {
         "sendHeartbeat": send("heartbeat"),
         "answerStatus": answer("status", "Status"),
         "answerSeries": answer("series", "Series"),
+        "answerFeed": answer("feed", "Feed"),
         "answerStatistics": answer("statistics", "Statistics"),
     })
 }
@@ -193,6 +203,7 @@ fn messages() -> Value {
             "headers": { "type": "object", "properties": {
                 headers::TRACEPARENT: text("W3C trace context."),
                 headers::REDRIVEN: text("On a bar that was a dead letter: the stream and sequence of the letter."),
+                headers::FEED: text("On a bar that `feed` published: the id of the run."),
             } },
             "payload": { "$ref": "#/components/schemas/MarketData" },
         },
@@ -244,6 +255,7 @@ fn messages() -> Value {
                 },
             },
         },
+        "Feed": { "payload": { "$ref": "#/components/schemas/Feed" } },
         "Series": {
             "summary": "Without a payload, and with the header Nats-Service-Error-Code 404, when the owner has no such series.",
             "payload": { "$ref": "#/components/schemas/Series" },

@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod query;
+pub mod receipts;
 pub mod watchdog;

@@ -1,9 +1,12 @@
 //! Publishing bars as a market-data source would: for demonstrations, load and tests.
 //!
 //! Promises that a bar it counts as acknowledged is stored by a stream, and that one it
-//! counts as flushed has reached the server. Whether a bar is good is for the agent to say.
+//! counts as flushed has reached the server. Whether a bar is good is for the agent to say: every
+//! message carries the id of the run, and in the end the agents are asked for their account of it.
 
 mod address;
+mod asking;
+mod outcome;
 mod source;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,21 +15,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use async_nats::Client;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::{Client, HeaderMap};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bus::{self, Link, round_trip};
 use crate::cli::FeedArgs;
 use crate::config::{Config, JetStreamApi};
 use crate::market::Timestamp;
 use crate::ops::logs::complain;
+use crate::ops::receipts::FeedId;
+use crate::wire::headers::FEED;
 
 use super::pace::Pace;
 use super::replay::Refused;
 use address::Target;
+use outcome::Fed;
+pub use outcome::Outcome;
 use source::Item;
 
 /// Acknowledgements that may be outstanding.
@@ -63,6 +71,10 @@ pub struct FeedReport {
     pub last: Option<Timestamp>,
     /// From the first bar to the last confirmation.
     pub seconds: f64,
+    /// The group whose agents were asked.
+    pub group: String,
+    /// What they did with the bars; absent where nothing was published.
+    pub outcome: Option<Outcome>,
 }
 
 impl FeedReport {
@@ -70,6 +82,44 @@ impl FeedReport {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.published > 0 && self.skipped == 0 && self.confirmed == self.published
+    }
+
+    /// True if the agents refused every bar.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.outcome.as_ref().is_some_and(Outcome::all_refused)
+    }
+
+    /// Says what the agents say, or what it means that they say nothing.
+    fn tell_outcome(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(outcome) = &self.outcome else {
+            return Ok(());
+        };
+        if !outcome.agents.is_empty() {
+            return write!(f, "\n{outcome}");
+        }
+        let group = &self.group;
+        match &outcome.problem {
+            Some(problem) => write!(
+                f,
+                "\nthe agents of group {group} cannot be asked what they did with the bars: {problem}"
+            ),
+            None => {
+                write!(f, "\nno agent of group {group} answers: ")?;
+                match &self.stream {
+                    Some(stream) => write!(
+                        f,
+                        "the bars are stored in stream {stream}, and give signals once an agent in \
+                         durable delivery takes them from there"
+                    ),
+                    None => write!(
+                        f,
+                        "no stream stores the bars either, so they are lost unless something else \
+                         has received them; start an agent and feed them again"
+                    ),
+                }
+            }
+        }
     }
 }
 
@@ -94,7 +144,7 @@ impl fmt::Display for FeedReport {
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;
         }
-        Ok(())
+        self.tell_outcome(f)
     }
 }
 
@@ -124,7 +174,8 @@ pub async fn feed(
     let progress = progress_bar(total);
     let api = &config.nats.jetstream;
     let stream = stream_of(client, api, target.pattern()).await;
-    let mut publisher = Publisher::new(client, link, api, stream.is_some());
+    let id = FeedId::new(xxh3_64(nuid::next().as_bytes()));
+    let mut publisher = Publisher::new(client, link, api, stream.is_some(), id);
 
     // reading may block for as long as it likes; the connection must not wait for it
     let (send, mut receive) = tokio::sync::mpsc::channel(READ_AHEAD);
@@ -141,13 +192,18 @@ pub async fn feed(
     let pace = Pace::new(args.rate, start);
     let (mut reasons, mut ignored) = (BTreeMap::new(), BTreeMap::new());
     let (mut first, mut last) = (None::<Timestamp>, None::<Timestamp>);
+    let mut fed = Fed {
+        messages: 0,
+        bars: 0,
+    };
     while let Some(item) = receive.recv().await {
-        let (subject, payload, times) = match item? {
+        let (subject, payload, bars, times) = match item? {
             Item::Bar {
                 address,
                 payload,
+                bars,
                 times,
-            } => (target.subject(&address), payload, times),
+            } => (target.subject(&address), payload, bars, times),
             Item::Ignored(kind) => {
                 *ignored.entry(kind).or_default() += 1;
                 continue;
@@ -166,6 +222,7 @@ pub async fn feed(
             tokio::time::sleep(wait).await;
         }
         publisher.publish(subject, payload).await?;
+        fed.bars += bars;
         if let Some((begin, end)) = times {
             first = Some(first.map_or(begin, |first| first.min(begin)));
             last = Some(last.map_or(end, |last| last.max(end)));
@@ -175,6 +232,13 @@ pub async fn feed(
     reader.await.context("the reader of bars failed")?;
     publisher.finish().await?;
     progress.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    fed.messages = publisher.published;
+    let outcome = if fed.messages > 0 {
+        Some(asking::ask(client, link, &config.group, id, fed).await)
+    } else {
+        None
+    };
     Ok(FeedReport {
         subject: target.pattern().to_owned(),
         published: publisher.published,
@@ -185,7 +249,9 @@ pub async fn feed(
         ignored,
         first,
         last,
-        seconds: start.elapsed().as_secs_f64(),
+        seconds,
+        group: config.group.clone(),
+        outcome,
     })
 }
 
@@ -195,6 +261,8 @@ struct Publisher<'a> {
     link: &'a Arc<Link>,
     /// Set where a stream acknowledges.
     jetstream: Option<jetstream::Context>,
+    /// By which agents know the bars of this run.
+    headers: HeaderMap,
     in_flight: VecDeque<PublishAckFuture>,
     /// Connections lost before the first bar.
     reconnects_before: u64,
@@ -208,8 +276,12 @@ impl<'a> Publisher<'a> {
         link: &'a Arc<Link>,
         api: &JetStreamApi,
         acknowledged: bool,
+        id: FeedId,
     ) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(FEED, id.to_string());
         Self {
+            headers,
             client,
             link,
             jetstream: acknowledged.then(|| bus::jetstream(client, api)),
@@ -224,13 +296,19 @@ impl<'a> Publisher<'a> {
         let shown = subject.clone();
         let failed = || format!("publishing to {shown} failed");
         if let Some(jetstream) = &self.jetstream {
-            let ack = jetstream.publish(subject, payload.into()).await;
+            let headers = self.headers.clone();
+            let ack = jetstream.publish_with_headers(subject, headers, payload.into());
+            let ack = ack.await;
             self.in_flight.push_back(ack.with_context(failed)?);
             if self.in_flight.len() >= IN_FLIGHT {
                 self.take_acknowledgement().await;
             }
         } else {
-            let sent = self.client.publish(subject, payload.into()).await;
+            let headers = self.headers.clone();
+            let sent = self
+                .client
+                .publish_with_headers(subject, headers, payload.into());
+            let sent = sent.await;
             sent.with_context(failed)?;
         }
         self.published += 1;

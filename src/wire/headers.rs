@@ -26,6 +26,8 @@ pub const SUBJECT: &str = "Ta-Subject";
 pub const TRUNCATED: &str = "Ta-Truncated";
 /// On a bar that was a dead letter: `<stream>.<sequence>` of the letter it was put back from.
 pub const REDRIVEN: &str = "Ta-Redriven";
+/// On a bar from `feed`: the run it came from, so that `feed` can ask what became of its bars.
+pub const FEED: &str = "Ta-Feed";
 /// By which the server recognises a second copy.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// W3C trace context, carried through as it came.

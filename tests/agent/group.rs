@@ -19,7 +19,7 @@ const SETTINGS: [(&str, &str); 2] = [
     ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
 ];
 
-fn member(server: &NatsServer, name: &str) -> Agent {
+pub fn member(server: &NatsServer, name: &str) -> Agent {
     member_with(server, name, &[])
 }
 

@@ -9,6 +9,7 @@ mod common;
 mod broker;
 mod dead_letters;
 mod drain;
+mod fed;
 mod floods;
 mod forged;
 mod group;

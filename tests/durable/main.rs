@@ -14,6 +14,7 @@ mod copies;
 mod defaults;
 mod deliveries;
 mod faults;
+mod fed;
 mod feeder;
 mod fleet;
 mod forged;

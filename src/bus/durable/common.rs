@@ -21,6 +21,7 @@ use crate::bus::link::Link;
 use crate::bus::setup::Setup;
 use crate::config::Config;
 use crate::ops::metrics::Metrics;
+use crate::ops::receipts::Receipts;
 
 /// Checkpoints written at a time.
 const UPLOADS: usize = 2;
@@ -34,6 +35,7 @@ pub(super) struct Common {
     pub(super) js: jetstream::Context,
     pub(super) link: Arc<Link>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) receipts: Arc<Receipts>,
     pub(super) instance: String,
     pub(super) streams: Streams,
     /// The fingerprint of everything that decides about outputs.
@@ -71,6 +73,7 @@ impl Common {
             js: jetstream_of(&setup.client, &config.nats.jetstream),
             link: Arc::clone(&setup.link),
             metrics: Arc::clone(&setup.metrics),
+            receipts: Arc::clone(&setup.receipts),
             instance: setup.instance.clone(),
             stream_limit: StreamLimit::new(streams.largest),
             streams,

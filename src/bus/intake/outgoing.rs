@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::group::Slot;
 use crate::market::{SeriesKey, Timestamp};
+use crate::ops::receipts::FeedId;
 use crate::wire::headers::{DETAIL, SUBJECT, TRUNCATED};
 
 /// Something to be published.
@@ -20,6 +21,8 @@ pub(in crate::bus) struct Outgoing {
     pub received: Option<Instant>,
     /// Whether it is about a bar that is still forming: not worth keeping.
     pub forming: bool,
+    /// The run of `feed` that its bar came from.
+    pub feed: Option<FeedId>,
 }
 
 impl Outgoing {
@@ -100,6 +103,7 @@ mod tests {
             payload: vec![b'x'; payload].into(),
             received: None,
             forming: false,
+            feed: None,
         }
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::Envelope;
 use super::letters::{LETTERS_BYTES, LetterBudget};
 use super::outgoing::{Kept, KeptLetter, Outgoing};
+use super::tallies::Tallies;
 use crate::bus::sabotage;
 use crate::clock;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub(in crate::bus) struct Outlet {
     /// Dead letters of offered slots that were written since, by their marks.
     pub written: Vec<(Slot, u64)>,
     pub last_processed: Option<Timestamp>,
+    /// The outcomes of bars that `feed` published.
+    pub tallies: Tallies,
     /// The largest message that the server takes; dead letters are cut to it.
     pub max_message: usize,
     encoder: Encoder,
@@ -74,13 +77,20 @@ pub(super) struct OfMessage<'o, 'e, A> {
     out: &'o mut Outlet,
     envelope: &'e Envelope<'e>,
     admit: A,
+    /// The open time of the bar that the element at work holds.
+    opened: Timestamp,
     /// When the engine began, and then ended, to work on a bar.
     clock: Instant,
 }
 
 impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
-        (self.admit)(event)
+        self.opened = event.bar.timestamp;
+        let admission = (self.admit)(event);
+        if admission != Admission::Take {
+            self.out.tallies.passed_over();
+        }
+        admission
     }
 
     fn before_bar(&mut self, _event: &BarEvent<'_>) {
@@ -98,9 +108,17 @@ impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
 
     fn output(&mut self, output: Output<'_>) {
         match output {
-            Output::Taken(taken) => self.out.taken(&taken, self.envelope, self.clock),
-            Output::Duplicate(_) => self.out.local.bars_duplicate.inc(),
-            Output::Ignored(kind) => self.out.ignore(kind),
+            Output::Taken(taken) => {
+                // a bar that another one completes opens before it
+                let completed = taken.event.bar.timestamp < self.opened;
+                self.out.tallies.taken(&taken, completed);
+                self.out.taken(&taken, self.envelope, self.clock);
+            }
+            Output::Duplicate(event) => {
+                self.out.tallies.duplicate(event);
+                self.out.local.bars_duplicate.inc();
+            }
+            Output::Ignored(kind) => self.out.ignore(kind, self.envelope),
             Output::Refused(refusal) => self.out.refuse(&refusal, self.envelope),
         }
     }
@@ -114,6 +132,7 @@ impl Outlet {
             kept_letters: Vec::new(),
             written: Vec::new(),
             last_processed: None,
+            tallies: Tallies::default(),
             max_message: usize::MAX,
             encoder: Encoder::new(),
             headers: SignalHeaders::new(&config.agent_name, &config.group, VERSION),
@@ -145,7 +164,9 @@ impl Outlet {
         self.routes.clear();
     }
 
-    pub(super) fn begin_message(&mut self) {
+    pub(super) fn begin_message(&mut self, envelope: &Envelope<'_>) {
+        let Envelope { arrival, duty, .. } = envelope;
+        self.tallies.begin(arrival.headers, duty.holds);
         self.local.messages_received.inc();
         self.budget = LetterBudget::default();
     }
@@ -158,6 +179,7 @@ impl Outlet {
     ) -> OfMessage<'_, 'e, A> {
         OfMessage {
             clock: envelope.received,
+            opened: envelope.arrival.arrived,
             out: self,
             envelope,
             admit,
@@ -241,6 +263,7 @@ impl Outlet {
             payload: self.encoder.signal(signal),
             received: Some(envelope.received),
             forming: !signal.is_final,
+            feed: self.tallies.feed(),
         };
         if holds {
             observe(&mut self.local, signal, clock::now());
@@ -257,7 +280,8 @@ impl Outlet {
     }
 
     /// Counts something that is understood and needs nothing to be done.
-    fn ignore(&self, kind: Ignored) {
+    fn ignore(&mut self, kind: Ignored, envelope: &Envelope<'_>) {
+        self.tallies.ignored(envelope.arrival.payload);
         if let Some(counter) = self.local.messages_ignored.get(kind as usize) {
             counter.inc();
         }
@@ -277,6 +301,11 @@ impl Outlet {
                 detail = %refusal.detail, "market data was refused"
             );
         }
+        let slot = match &refusal.symbol {
+            Some(symbol) => Slot::of(symbol.as_bytes()),
+            None => Slot::of(refusal.payload),
+        };
+        self.tallies.refused(slot, refusal);
         if reason == Reason::TooManyElements {
             self.budget.leave_rest(refusal.payload, refusal.elements);
             return;
@@ -284,10 +313,6 @@ impl Outlet {
         // a message that is refused whole is its own letter, whatever its size
         let whole = refusal.payload.len() == envelope.arrival.payload.len();
         if whole || self.budget.takes(refusal.payload) {
-            let slot = match &refusal.symbol {
-                Some(symbol) => Slot::of(symbol.as_bytes()),
-                None => Slot::of(refusal.payload),
-            };
             self.write_letter(refusal, slot, envelope);
         }
     }
@@ -340,6 +365,7 @@ impl Outlet {
             payload: Bytes::copy_from_slice(payload),
             received: None,
             forming: false,
+            feed: None,
         };
         let mark = letter_mark(subject, refusal.payload);
         if !holds {

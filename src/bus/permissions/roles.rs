@@ -105,7 +105,13 @@ fn market_data(config: &Config) -> impl Iterator<Item = Need> {
 
 fn producer(config: &Config) -> Vec<Need> {
     let mut needs: Vec<Need> = market_data(config).collect();
-    needs.push(need(Operation::Subscribe, "acknowledgements", "_INBOX.>"));
+    needs.push(need(
+        Operation::Publish,
+        "asking what became of bars that `feed` published",
+        "technical.feed.*",
+    ));
+    let answers = "acknowledgements and answers";
+    needs.push(need(Operation::Subscribe, answers, "_INBOX.>"));
     needs
 }
 

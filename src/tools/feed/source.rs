@@ -22,6 +22,8 @@ pub(super) enum Item {
     Bar {
         address: Address,
         payload: Vec<u8>,
+        /// The bars in it, those that the agent refuses included.
+        bars: u64,
         /// When its first and its last bar opened, where the agent would take them.
         times: Option<(Timestamp, Timestamp)>,
     },
@@ -61,6 +63,7 @@ pub(super) fn open(
                     timeframe: timeframe.clone(),
                 },
                 payload: bar.payload,
+                bars: 1,
                 times: Some((bar.time, bar.time)),
             })
         });
@@ -176,39 +179,47 @@ impl MessageReader {
         } else {
             vec![text]
         };
-        let item = |bar: &str| match self.found(bar) {
-            Found::Outside => Vec::new(),
-            Found::Ignored(kind) => vec![Ok(Item::Ignored(kind))],
-            Found::Bars { address, times } => vec![Ok(Item::Bar {
-                address,
-                payload: bar.as_bytes().to_vec(),
-                times: Some(times),
-            })],
-            Found::Several(one, other) => skipped(
-                Reason::Mismatch.name(),
-                format!(
-                    "line {number}: one message has bars of `{one}` and `{other}`, and no subject is that of both"
-                ),
-            ),
-            // whether a bar is good is for the agent to say
-            Found::Nothing => match Address::of(bar) {
-                Ok(address) => vec![Ok(Item::Bar {
+        let item = |bar: &str| {
+            let (found, elements) = self.found(bar);
+            let message = |address, times| {
+                vec![Ok(Item::Bar {
                     address,
                     payload: bar.as_bytes().to_vec(),
-                    times: None,
-                })],
-                Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
-            },
+                    bars: elements,
+                    times,
+                })]
+            };
+            match found {
+                Found::Outside => Vec::new(),
+                Found::Ignored(kind) => vec![Ok(Item::Ignored(kind))],
+                Found::Bars { address, times } => message(address, Some(times)),
+                Found::Several(one, other) => skipped(
+                    Reason::Mismatch.name(),
+                    format!(
+                        "line {number}: one message has bars of `{one}` and `{other}`, and no subject is that of both"
+                    ),
+                ),
+                // whether a bar is good is for the agent to say
+                Found::Nothing => match Address::of(bar) {
+                    Ok(address) => message(address, None),
+                    Err(reason) => skipped(BAD_LINE, format!("line {number}: {reason}")),
+                },
+            }
         };
         bars.into_iter().flat_map(item).collect()
     }
 
-    /// The bars of a message, as the agent reads them.
-    fn found(&self, message: &str) -> Found {
+    /// The bars of a message, as the agent reads them, and the number of its elements.
+    fn found(&self, message: &str) -> (Found, u64) {
         let parts = Ok(self.options.parts(message));
         let mut found = Found::Nothing;
+        let mut elements = 0;
         self.decoder
             .decode_all(message.as_bytes(), &parts, self.now, |element| {
+                elements += match &element.content {
+                    Content::Refused(refusal) => refusal.elements as u64,
+                    _ => 1,
+                };
                 let event = match element.content {
                     Content::Bar(event) => event,
                     Content::Ignored(kind) => {
@@ -244,7 +255,7 @@ impl MessageReader {
                     }
                 }
             });
-        found
+        (found, elements)
     }
 }
 
@@ -296,6 +307,7 @@ mod tests {
                     timeframe: None
                 },
                 payload: br#"{"s":"A","c":1.10}"#.to_vec(),
+                bars: 1,
                 times: None,
             }
         );
@@ -342,6 +354,7 @@ mod tests {
             Item::Bar {
                 address,
                 payload,
+                bars: 1,
                 times,
             },
         ] = &read(&one)[..]
@@ -379,7 +392,15 @@ mod tests {
         };
         let payload = rows.as_bytes().to_vec();
         let items = reader.items("x".as_ref(), Ok(Line { number: 1, payload }));
-        let [Ok(Item::Bar { address, times, .. })] = &items[..] else {
+        let [
+            Ok(Item::Bar {
+                address,
+                bars: 2,
+                times,
+                ..
+            }),
+        ] = &items[..]
+        else {
             panic!("no bar: {items:?}")
         };
         assert_eq!(

@@ -193,6 +193,20 @@ impl Partition {
             self.gauges.enter(phase);
         }
         self.fence.written = Instant::now();
+        self.give_receipts();
         Ok(())
+    }
+
+    /// Shows the outcomes of fed bars, once no other owner can count them: everything that was read
+    /// is stored.
+    fn give_receipts(&mut self) {
+        let tallies = &mut self.intake.out.tallies;
+        if tallies.is_empty() || self.ledger.stored_to() < Point::after(self.ledger.last_applied())
+        {
+            return;
+        }
+        tallies.all_published();
+        let counted = tallies.take();
+        self.common.receipts.add("durable", counted, Instant::now());
     }
 }

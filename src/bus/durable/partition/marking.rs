@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::Partition;
 use super::ledger::Batch;
+use super::{Partition, TICK};
 
 /// Between two markers of an idle partition.
 const IDLE: Duration = Duration::from_secs(60);
@@ -23,8 +23,13 @@ impl Partition {
         let stored = self.ledger.stored_to().seq;
         // it must not age out of its stream while its partition is silent
         let aged = self.fence.marker.is_some() && since > durable.signals_max_age / 4;
-        // bars were read that gave nothing to publish
-        let read = self.ledger.last_applied() > stored && since >= durable.checkpoint;
+        // bars were read that gave nothing to publish; who has fed them waits for it
+        let pause = if self.intake.out.tallies.is_empty() {
+            durable.checkpoint
+        } else {
+            TICK
+        };
+        let read = self.ledger.last_applied() > stored && since >= pause;
         // the stream is about to drop what the position stands for
         let overtaken = since >= IDLE && stored < first + last.saturating_sub(first) / 2;
         let further = settled > stored;

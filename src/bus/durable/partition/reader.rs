@@ -256,6 +256,8 @@ impl Partition {
         last.fetch_max(stored_at, Ordering::Relaxed);
         let outbox = &mut self.intake.out.outbox;
         let (forming, mut lasting) = if silent {
+            // their owner of then has counted them
+            self.intake.out.tallies.take();
             outbox.clear();
             (Vec::new(), Vec::new())
         } else {
