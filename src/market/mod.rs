@@ -4,6 +4,7 @@
 
 mod bar;
 mod event;
+mod order;
 mod symbol;
 mod timeframe;
 mod timestamp;
@@ -11,6 +12,7 @@ mod zone;
 
 pub use bar::Bar;
 pub use event::{BarEvent, Finality};
+pub(crate) use order::in_order;
 pub use symbol::{InvalidSymbol, Symbol};
 pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
 pub use timestamp::{InvalidTimestamp, Timestamp};

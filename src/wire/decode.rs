@@ -19,7 +19,7 @@ use super::rules::{GridRule, InputRules};
 use super::subject::{SubjectParts, SubjectRefusal};
 use super::tape::Tape;
 use super::{Reason, grid};
-use crate::market::{Bar, BarEvent, Timestamp};
+use crate::market::{Bar, BarEvent, Timeframe, Timestamp, in_order};
 use array::Array;
 
 /// Elements taken from one message.
@@ -145,9 +145,13 @@ impl Decoder {
                 each(generic(text.as_bytes(), Content::of(read)));
             }
             Ok(Elements::Many(Array { texts, rest }, parts)) => {
+                let mut elements = Vec::with_capacity(texts.len());
                 for text in texts {
-                    self.element(text, parts, now, &mut each);
+                    self.element(text, parts, now, &mut |element| elements.push(element));
                 }
+                in_order(elements, generic_series)
+                    .into_iter()
+                    .for_each(&mut each);
                 if let Some((rest, elements)) = rest {
                     let detail = format!(
                         "{elements} elements are left, for {ELEMENTS_MAX} are taken from one message; send fewer bars per message"
@@ -358,6 +362,18 @@ impl Decoder {
             adjusted,
             source: values::source(fields)?,
         })
+    }
+}
+
+/// The series and time of a bar in the generic shape. An array may have the newest first; elements of
+/// vendors come in the order in which they are meant.
+fn generic_series<'a>(element: &Element<'a>) -> Option<((Cow<'a, str>, Timeframe), Timestamp)> {
+    match &element.content {
+        Content::Bar(event) if element.dialect == GENERIC => {
+            let series = (event.symbol.clone(), event.timeframe);
+            Some((series, event.bar.timestamp))
+        }
+        _ => None,
     }
 }
 

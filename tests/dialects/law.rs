@@ -19,17 +19,17 @@ const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 
 /// The outcome of some messages.
 #[derive(Default)]
-struct Run {
+pub struct Run {
     /// The signals of complete bars, as they are published.
-    complete: Vec<String>,
+    pub complete: Vec<String>,
     /// The number of signals of forming bars.
-    forming: usize,
+    pub forming: usize,
     /// Elements that were no bars: refused by reason, ignored by kind.
-    others: BTreeMap<String, usize>,
+    pub others: BTreeMap<String, usize>,
     by: BTreeMap<&'static str, usize>,
 }
 
-fn run(rule: DialectRule, subject: &SubjectParts<'static>, messages: &[String]) -> Run {
+pub fn run(rule: DialectRule, subject: &SubjectParts<'static>, messages: &[String]) -> Run {
     let config = AnalysisConfig {
         indicators: parse("atr(14),adx(14),vwap,obv,stoch(14,3,3)").unwrap(),
         ..AnalysisConfig::default()

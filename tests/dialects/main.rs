@@ -2,6 +2,7 @@
 //! engine as they work in the agent, and through the program itself.
 
 mod law;
+mod order;
 mod page;
 mod program;
 mod vendors;

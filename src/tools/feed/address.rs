@@ -8,7 +8,7 @@ use crate::market::Timeframe;
 use crate::wire::SubjectPattern;
 
 /// Whose bar it is, as the bar itself says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Address {
     pub symbol: String,
     pub timeframe: Option<String>,

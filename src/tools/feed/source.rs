@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::FeedArgs;
 use crate::config::Config;
-use crate::market::Timestamp;
+use crate::market::{Timestamp, in_order};
 use crate::tools::bars_file::{BAD_LINE, BarsFile, Line, LineError, ReadOptions};
 use crate::tools::synthetic::Synthetic;
 use crate::wire::{Content, Decoder, Reason};
@@ -206,7 +206,18 @@ impl MessageReader {
                 },
             }
         };
-        bars.into_iter().flat_map(item).collect()
+        // as the agent takes the bars of an array
+        in_order(
+            bars.into_iter().flat_map(item).collect(),
+            |item| match item {
+                Ok(Item::Bar {
+                    address,
+                    times: Some((time, _)),
+                    ..
+                }) => Some((address.clone(), *time)),
+                _ => None,
+            },
+        )
     }
 
     /// The bars of a message, as the agent reads them, and the number of its elements.
@@ -315,6 +326,39 @@ mod tests {
             matches!(&items[1], Item::Skipped { told, .. } if told.starts_with("x.jsonl: line 4: "))
         );
         assert!(matches!(&items[2], Item::Bar { address, .. } if address.symbol == "B"));
+    }
+
+    #[test]
+    fn an_array_with_the_newest_first_is_published_in_the_order_of_time() {
+        let bar = |symbol: &str, minute: u32| {
+            format!(
+                r#"{{"s":"{symbol}","tf":"1m","t":"2026-01-02T10:0{minute}:00Z","o":1,"h":1,"l":1,"c":1}}"#
+            )
+        };
+        let sent = [
+            bar("A", 3),
+            bar("A", 2),
+            bar("B", 9),
+            bar("A", 1),
+            bar("B", 8),
+        ];
+        let payload = format!("[{}]", sent.join(",")).into_bytes();
+        let items = from_line("x.jsonl", Ok(Line { number: 1, payload }));
+        let payloads: Vec<Vec<u8>> = items
+            .into_iter()
+            .map(|item| match item {
+                Ok(Item::Bar { payload, .. }) => payload,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let due = [
+            bar("A", 1),
+            bar("A", 2),
+            bar("B", 8),
+            bar("A", 3),
+            bar("B", 9),
+        ];
+        assert_eq!(payloads, due.map(String::into_bytes));
     }
 
     #[test]

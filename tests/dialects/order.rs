@@ -1,0 +1,114 @@
+//! The bars of one array are taken in the order of time, whatever their order in the array.
+
+use proptest::prelude::*;
+use technical_analysis_agent::market::{Bar, Timeframe};
+use technical_analysis_agent::wire::{DialectRule, SubjectParts};
+
+use crate::bars;
+use crate::law::run;
+
+const BARS: usize = 70;
+
+fn object(symbol: &str, bar: &Bar, more: &str) -> String {
+    let Bar {
+        timestamp,
+        open,
+        high,
+        low,
+        close,
+        volume,
+    } = bar;
+    format!(
+        r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"{timestamp}","open":{open},"high":{high},"low":{low},"close":{close},"volume":{volume}{more}}}"#
+    )
+}
+
+fn array(elements: &[String]) -> Vec<String> {
+    vec![format!("[{}]", elements.join(","))]
+}
+
+fn generic(messages: &[String]) -> crate::law::Run {
+    run(DialectRule::Auto, &SubjectParts::default(), messages)
+}
+
+/// Two series of bars of their own times, one after the other, as one would send them.
+fn in_order() -> Vec<String> {
+    let bars = bars(Timeframe::MINUTE, BARS);
+    ["A", "B"]
+        .iter()
+        .flat_map(|symbol| bars.iter().map(|bar| object(symbol, bar, "")))
+        .collect()
+}
+
+fn sorted(mut signals: Vec<String>) -> Vec<String> {
+    signals.sort();
+    signals
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_of_an_array_gives_the_signals_of_the_bars(
+        shuffled in Just(in_order()).prop_shuffle()
+    ) {
+        // the signals of two series are interleaved as the series are
+        let one_by_one = sorted(generic(&in_order()).complete);
+        prop_assert_eq!(one_by_one.len(), 2 * (BARS - 49));
+        let found = generic(&array(&shuffled));
+        prop_assert!(found.others.is_empty(), "{:?}", found.others);
+        prop_assert_eq!(sorted(found.complete), one_by_one);
+    }
+}
+
+#[test]
+fn newest_first_is_taken_as_if_sent_in_order() {
+    let one_by_one = generic(&in_order()[..BARS]);
+    let newest_first: Vec<String> = in_order()[..BARS].iter().rev().cloned().collect();
+    let found = generic(&array(&newest_first));
+    assert_eq!(found.complete, one_by_one.complete);
+    // as messages of their own they are as late as ever
+    let late = generic(&newest_first);
+    assert_eq!(late.complete.len(), 0);
+}
+
+#[test]
+fn corrections_stay_in_the_order_of_sending_and_forming_bars_come_after_what_is_before_them() {
+    let bars = bars(Timeframe::MINUTE, BARS);
+    let other = |bar: &Bar, close: f64| Bar { close, ..*bar };
+    let mut sent: Vec<String> = bars.iter().map(|bar| object("A", bar, "")).collect();
+    let last = bars[BARS - 1];
+    sent.push(object("A", &other(&last, last.low), ""));
+    sent.push(object("A", &other(&last, last.high), ""));
+    let expected = generic(&sent);
+    assert_eq!(expected.complete.len(), BARS - 49 + 2);
+    // the three of one time first, in their order, and the others newest first
+    let (older, newest) = sent.split_at(BARS - 1);
+    let shuffled: Vec<String> = newest.iter().chain(older.iter().rev()).cloned().collect();
+    assert_eq!(generic(&array(&shuffled)).complete, expected.complete);
+
+    let forming = object("A", &last, r#","final":false"#);
+    let before: Vec<String> = bars[..BARS - 1]
+        .iter()
+        .map(|bar| object("A", bar, ""))
+        .collect();
+    let expected = generic(&[&before[..], std::slice::from_ref(&forming)].concat());
+    assert_eq!(expected.forming, 1);
+    let newest_first: Vec<String> = [forming]
+        .into_iter()
+        .chain(before.iter().rev().cloned())
+        .collect();
+    let found = generic(&array(&newest_first));
+    assert_eq!((found.complete, found.forming), (expected.complete, 1));
+}
+
+#[test]
+fn what_is_no_bar_is_refused_by_itself_and_changes_no_order() {
+    let one_by_one = generic(&in_order()[..BARS]);
+    let mut mixed: Vec<String> = in_order()[..BARS].iter().rev().cloned().collect();
+    mixed.insert(30, "7".to_owned());
+    mixed.insert(10, r#"{"symbol":"A","price":1}"#.to_owned());
+    let found = generic(&array(&mixed));
+    assert_eq!(found.complete, one_by_one.complete);
+    assert_eq!(found.others.len(), 2, "{:?}", found.others);
+}
