@@ -174,6 +174,69 @@ fn a_refusal_names_its_reason_and_the_nearest_form_that_is_taken() {
 }
 
 #[test]
+fn what_is_no_bar_is_offered_no_form_of_one() {
+    let quote = r#"{"c":261.74,"h":263.31,"l":260.68,"o":261.07,"pc":259.45,"t":1582641000}"#;
+    let trade = r#"{"symbol":"A","price":5,"qty":1,"timestamp":1704067200}"#;
+    for (message, reason) in [(quote, "unknown_shape"), (trade, "trade")] {
+        let (code, found) = entries(message, &["-", "--subject", "raw.market_data.price.A"], &[]);
+        assert_eq!(code, Some(65), "{found:?}");
+        assert_eq!(found[0]["reason"], reason);
+        assert_eq!(found[0].get("accepted"), None);
+        assert!(
+            found[0]["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty())
+        );
+    }
+}
+
+#[test]
+fn prices_in_fixed_point_are_told_in_their_scale() {
+    let bar = r#"{"timestamp":"1609160400000000000","open":"372025000000000","high":"372050000000000","low":"372025000000000","close":"372050000000000","volume":"57","symbol":"ESH1"}"#;
+    let (code, found) = entries(bar, &[], &[]);
+    assert_eq!((code, &found[0]["close"]), (Some(0), &372_050e9.into()));
+    let hint = found[0]["hint"].as_str().unwrap();
+    assert!(
+        hint.contains("1e-9") && hint.contains("close 372050"),
+        "{hint}"
+    );
+    let shown = String::from_utf8(explain(bar, &[], &[]).stdout).unwrap();
+    assert!(
+        shown.contains("  hint       the prices look like"),
+        "{shown}"
+    );
+    let plain = bar.replace("000000000\"", "\"");
+    let (_, found) = entries(&plain, &[], &[]);
+    assert_eq!(found[0].get("hint"), None, "{found:?}");
+}
+
+#[test]
+fn an_array_is_explained_in_the_order_in_which_its_bars_are_taken() {
+    let bar = |minute: u32| {
+        format!(
+            r#"{{"s":"A","tf":"1m","t":"2024-01-01T00:0{minute}:00Z","o":1,"h":{minute},"l":1,"c":1,"v":{minute}}}"#
+        )
+    };
+    let array = format!("[{},{},{}]", bar(3), bar(2), bar(1));
+    let (code, found) = entries(&array, &[], &[]);
+    assert_eq!((code, found.len()), (Some(0), 3), "{found:?}");
+    for (at, entry) in found.iter().enumerate() {
+        assert_eq!(entry["element"], 3 - at);
+        assert_eq!(entry["volume"], (at + 1) as f64);
+        let place = 2 - at;
+        for (field, name) in [("timestamp", "t"), ("high", "h"), ("volume", "v")] {
+            assert_eq!(
+                entry["fields"][field],
+                format!("[{place}].{name}"),
+                "{entry}"
+            );
+        }
+    }
+    let does = found[2]["does"].as_str().unwrap();
+    assert_eq!(does, "appends it to its series");
+}
+
+#[test]
 fn the_subject_and_the_settings_are_named_where_the_message_is_silent() {
     let bar = r#"{"t":1704067200,"o":1,"h":2,"l":1,"c":2}"#;
     let (code, found) = entries(

@@ -225,7 +225,7 @@ fn messages() -> Value {
                 "required": [headers::REASON, headers::DETAIL, headers::SUBJECT, headers::AGENT],
                 "properties": {
                     headers::REASON: { "type": "string", "enum": Reason::ALL.map(Reason::name) },
-                    headers::DETAIL: text("What was wrong and what to do."),
+                    headers::DETAIL: text("What was wrong, what to do, and the command that explains such messages."),
                     headers::SUBJECT: text("The subject it came on."),
                     headers::AGENT: text("The process that refused it."),
                     headers::INPUT_SEQ: digits("Durable: its stream sequence."),

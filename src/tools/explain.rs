@@ -27,7 +27,7 @@ use crate::pipeline::{Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
 use crate::wire::{Content, Decoder, Element, SubjectParts, SubjectPattern, SubjectRefusal};
 
-use report::{BarEntry, Entry, accepted, does, shown};
+use report::{BarEntry, Entry, accepted, does, scale_hint, shown};
 use trace::Facts;
 
 /// Elements of one message whose fields are traced.
@@ -112,6 +112,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                         reason: Some(name),
                         detail: Some(reason),
                         accepted: None,
+                        hint: None,
                         does: "never sees it: the row makes no message".to_owned(),
                         shown: String::new(),
                     })?;
@@ -173,6 +174,12 @@ impl<'a, W: Write> Explainer<'a, W> {
         let decoder = self.pipeline.decoder().clone();
         let elements = read(&decoder, payload, &parts, now);
         let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();
+        // bars are taken in the order of time, and counted as they stand in the message
+        let number = |at: usize| {
+            let is_before =
+                |(other, span): &(usize, &(usize, usize))| (span.0, *other) < (spans[at].0, at);
+            spans.iter().enumerate().filter(is_before).count() + 1
+        };
         for (at, read_element) in elements.into_iter().enumerate() {
             let ReadElement {
                 dialect,
@@ -183,7 +190,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                 message: self.count.messages,
                 line,
                 subject: subject.map(str::to_owned),
-                element: at + 1,
+                element: number(at),
                 dialect,
                 because: signs_of(dialect),
                 kind: "refused",
@@ -191,6 +198,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                 reason: None,
                 detail: None,
                 accepted: None,
+                hint: None,
                 does: String::new(),
                 shown: shown(&payload[start..end]),
             };
@@ -205,10 +213,11 @@ impl<'a, W: Write> Explainer<'a, W> {
                 Content::Bar(event) => {
                     self.count.understood += 1;
                     let facts = Facts::of(&event);
+                    // the bars of an envelope all have the bytes of the message
+                    let twins = spans[..at].iter().filter(|span| span.0 == start).count();
                     let mut fields = match std::str::from_utf8(payload) {
                         Ok(text) if at < TRACED => trace::sources(
                             text,
-                            at,
                             |place| {
                                 let inside =
                                     |(from, to): &(usize, usize)| (*from..*to).contains(&place);
@@ -217,12 +226,13 @@ impl<'a, W: Write> Explainer<'a, W> {
                                 })
                             },
                             |bytes| {
+                                // a change may put the bars of the message in another order
                                 let read = read(&decoder, bytes, &parts, now);
-                                let facts = |element: &ReadElement<'_>| match &element.content {
+                                let mut same = read.iter().filter(|read| read.span.0 == start);
+                                match &same.nth(twins)?.content {
                                     Content::Bar(event) => Some(Facts::of(event)),
                                     Content::Ignored(_) | Content::Refused(_) => None,
-                                };
-                                read.iter().map(facts).collect()
+                                }
                             },
                         ),
                         _ => Default::default(),
@@ -235,6 +245,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                     Self::complete(&mut fields, &parts, beside, columns);
                     if dialect == GENERIC {
                         entry.because = Some(because(&fields));
+                        entry.hint = scale_hint(facts.prices);
                     }
                     entry.kind = "bar";
                     entry.does = self.take(
@@ -251,7 +262,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                     self.count.refused += refusal.elements as u64;
                     entry.reason = Some(refusal.reason.name());
                     entry.detail = Some(refusal.detail.clone().into_owned());
-                    entry.accepted = Some(accepted(&refusal, self.config.input.default_timeframe));
+                    entry.accepted = accepted(&refusal, self.config.input.default_timeframe);
                     entry.does = format!(
                         "refuses it: a dead letter on {}",
                         self.config.dead_letter_subject

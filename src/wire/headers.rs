@@ -155,7 +155,7 @@ impl DeadLetters {
     ) -> (HeaderMap, &'a [u8]) {
         let mut headers = HeaderMap::new();
         headers.insert(REASON_NAME.clone(), refusal.reason.name());
-        headers.insert(DETAIL_NAME.clone(), header_value(&refusal.detail));
+        headers.insert(DETAIL_NAME.clone(), detail(&refusal.detail, subject));
         headers.insert(SUBJECT_NAME.clone(), header_value(subject));
         headers.insert(AGENT_NAME.clone(), self.agent.clone());
         if let Some(sequence) = input_seq {
@@ -173,6 +173,31 @@ impl DeadLetters {
             _ => (headers, refusal.payload),
         }
     }
+}
+
+/// The command that shows how messages on `subject` are read, ready for a shell.
+#[must_use]
+pub fn explain_command(subject: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._%-".contains(c);
+    let named = !subject.is_empty() && subject.len() <= TEXT_BYTES / 2;
+    let option = match subject {
+        _ if !named => String::new(),
+        subject if subject.chars().all(plain) => format!(" --subject {subject}"),
+        subject => format!(" --subject '{}'", subject.replace('\'', "'\\''")),
+    };
+    format!("technical-analysis-agent explain{option}")
+}
+
+/// The detail of a refusal, with the command to run first. That stays whole where a long detail is
+/// cut.
+fn detail(detail: &str, subject: &str) -> HeaderValue {
+    let command = format!("; run: {}", explain_command(subject));
+    let room = TEXT_BYTES.saturating_sub(command.len());
+    let end = (0..=detail.len().min(room))
+        .rev()
+        .find(|end| detail.is_char_boundary(*end))
+        .unwrap_or_default();
+    header_value(&format!("{}{command}", &detail[..end]))
 }
 
 /// The bytes that headers take in a message.
@@ -258,7 +283,10 @@ mod tests {
             DeadLetters::new("a").build(&refusal, "in\n.x", Some(7), usize::MAX);
         for (name, expected) in [
             ("Ta-Reason", "bad_price"),
-            ("Ta-Detail", "`close` is  0"),
+            (
+                "Ta-Detail",
+                "`close` is  0; run: technical-analysis-agent explain --subject 'in .x'",
+            ),
             ("Ta-Subject", "in .x"),
             ("Ta-Agent", "a"),
             ("Ta-Input-Seq", "7"),
@@ -267,6 +295,25 @@ mod tests {
         }
         assert_eq!(headers.len(), 5);
         assert_eq!(payload, b"{}");
+    }
+
+    #[test]
+    fn the_command_in_a_detail_is_one_for_a_shell_and_is_never_cut() {
+        assert_eq!(
+            explain_command("raw.x.BRK%2EB.1d"),
+            "technical-analysis-agent explain --subject raw.x.BRK%2EB.1d"
+        );
+        assert_eq!(
+            explain_command("raw.$(a)'b"),
+            r"technical-analysis-agent explain --subject 'raw.$(a)'\''b'"
+        );
+        for subject in ["", &"x".repeat(2_000)] {
+            assert_eq!(explain_command(subject), "technical-analysis-agent explain");
+        }
+        let long = detail(&"é".repeat(2_000), "a.b");
+        let long = long.as_str();
+        assert!(long.len() <= TEXT_BYTES, "{}", long.len());
+        assert!(long.ends_with("é; run: technical-analysis-agent explain --subject a.b"));
     }
 
     #[test]

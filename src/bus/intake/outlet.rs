@@ -24,7 +24,9 @@ use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
 use crate::pipeline::{Admission, Change, Output, Sink, Taken};
 use crate::version::VERSION;
-use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
+use crate::wire::headers::{
+    DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
+};
 use crate::wire::{
     ELEMENTS_MAX, Encoder, Ignored, Reason, Refusal, SubjectParts, SubjectRefusal, SubjectTemplate,
 };
@@ -298,7 +300,8 @@ impl Outlet {
         if let Some(count) = allowed {
             tracing::warn!(
                 reason = reason.name(), count, subject = envelope.arrival.subject,
-                detail = %refusal.detail, "market data was refused"
+                detail = %refusal.detail, explain = explain_command(envelope.arrival.subject),
+                "market data was refused"
             );
         }
         let slot = match &refusal.symbol {

@@ -46,6 +46,9 @@ pub struct Entry {
     /// The nearest form that would be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
+    /// A likely misunderstanding between the sender and the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// The agent's action.
     pub does: String,
     /// The beginning of its bytes.
@@ -149,8 +152,32 @@ pub(super) fn does(output: &Output<'_>) -> String {
     format!("{does}{signal}")
 }
 
-/// The form that would be taken in place of a refused element, with what can be kept of it.
-pub(super) fn accepted(refusal: &Refusal<'_>, timeframe: Timeframe) -> String {
+/// The scale of fixed-point prices, as Databento writes them.
+const FIXED_POINT: f64 = 1e9;
+/// Units of 1e-9 in the smallest step of a price that is usual.
+const STEP: f64 = 1e3;
+
+/// What the prices would be if they were fixed-point numbers, where they look like it: whole numbers
+/// of which none is below 1 in that scale, in steps of no less than a millionth.
+pub(super) fn scale_hint(prices: [f64; 4]) -> Option<String> {
+    let is_fixed_point = |price: &f64| *price >= FIXED_POINT && price % STEP == 0.0;
+    if !prices.iter().all(is_fixed_point) {
+        return None;
+    }
+    let [open, high, low, close] = prices.map(|price| price / FIXED_POINT);
+    Some(format!(
+        "the prices look like whole numbers in units of 1e-9, as of Databento: open {open}, high {high}, low \
+         {low}, close {close}. The agent takes them as they stand; send decimals, or keep `hd` with its \
+         `rtype` in the message, by which the dialect `databento` is known"
+    ))
+}
+
+/// The form that would be taken in place of a refused element, with what can be kept of it. There is
+/// none for what is no bar, such as a trade or a quote: it lacks what a bar is made of.
+pub(super) fn accepted(refusal: &Refusal<'_>, timeframe: Timeframe) -> Option<String> {
+    if matches!(refusal.reason, Reason::Trade | Reason::UnknownShape) {
+        return None;
+    }
     let given: BTreeMap<String, Value> =
         serde_json::from_slice(refusal.payload).unwrap_or_default();
     let blamed = |name: &str| refusal.detail.contains(&format!("`{name}`"));
@@ -207,7 +234,7 @@ pub(super) fn accepted(refusal: &Refusal<'_>, timeframe: Timeframe) -> String {
         "volume",
     ];
     let fields = order.map(|name| format!("\"{name}\":{}", form[name]));
-    format!("{{{}}}", fields.join(","))
+    Some(format!("{{{}}}", fields.join(",")))
 }
 
 /// Four prices of which the second is the highest and the third the lowest: those that are given,
@@ -291,6 +318,9 @@ impl fmt::Display for Entry {
         if let Some(accepted) = &self.accepted {
             writeln!(f, "  would take {accepted}")?;
         }
+        if let Some(hint) = &self.hint {
+            writeln!(f, "  hint       {hint}")?;
+        }
         Ok(())
     }
 }
@@ -341,7 +371,7 @@ mod tests {
             elements: 1,
             symbol: Some("BTC".into()),
         };
-        let form = |refusal: Refusal<'static>| accepted(&refusal, Timeframe::MINUTE);
+        let form = |refusal: Refusal<'static>| accepted(&refusal, Timeframe::MINUTE).unwrap();
         assert_eq!(
             form(refusal(
                 r#"{"s":"BTC","t":1704067200,"o":5,"h":6,"l":5,"c":-1}"#,
@@ -362,6 +392,20 @@ mod tests {
         assert!(
             form(late).contains(r#""timeframe":"5m","timestamp":"2026-01-31T14:30:00Z","open":1,"#)
         );
+    }
+
+    #[test]
+    fn prices_that_look_like_fixed_point_numbers_have_a_hint() {
+        let hint = scale_hint([372_025e9, 372_050e9, 372_025e9, 372_050e9]).unwrap();
+        assert!(hint.contains("open 372025, high 372050, low 372025, close 372050"));
+        assert!(
+            scale_hint([1_071_500_000.0; 4])
+                .unwrap()
+                .contains("close 1.0715.")
+        );
+        for price in [5_000.0, 42_000.5, 1_650_000_123.0, 1_000_000_000.5, -5e12] {
+            assert_eq!(scale_hint([1e12, 1e12, price, 1e12]), None, "{price}");
+        }
     }
 
     #[test]

@@ -73,14 +73,12 @@ struct Leaf {
     end: usize,
 }
 
-/// The path of the value that each field of bar `at` was made of, in a message whose bars `decode`
-/// tells. `element` is the part of the message that the bar stands in; of other bars' parts,
-/// `others`, nothing is tried.
+/// The path of the value that each field of a bar was made of. `decode` reads the bar again in a
+/// message that was changed; places where `is_other` are parts of other bars, and stay as they are.
 pub(super) fn sources(
     message: &str,
-    at: usize,
     is_other: impl Fn(usize) -> bool,
-    decode: impl Fn(&[u8]) -> Vec<Option<Facts>>,
+    decode: impl Fn(&[u8]) -> Option<Facts>,
 ) -> BTreeMap<&'static str, String> {
     let mut found = BTreeMap::new();
     let mut message = message.to_owned();
@@ -98,7 +96,7 @@ pub(super) fn sources(
     let mut work = 0;
     let mut fact = |text: &str| -> Option<Option<Facts>> {
         work += text.len();
-        (work <= WORK).then(|| decode(text.as_bytes()).get(at).cloned().flatten())
+        (work <= WORK).then(|| decode(text.as_bytes()))
     };
     let Some(Some(mut before)) = fact(&message) else {
         return found;
@@ -309,9 +307,9 @@ mod tests {
             decoder.decode(bytes, &silent, now, |read, _| {
                 bars.push(read.ok().map(|event| Facts::of(&event)));
             });
-            bars
+            bars.get(at).cloned().flatten()
         };
-        sources(message, at, |_| false, decode)
+        sources(message, |_| false, decode)
             .into_iter()
             .map(|(field, path)| format!("{field}={path}"))
             .collect()
