@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bus::permissions::Role;
 use crate::config::{self, Config};
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::market::{Symbol, Timeframe, Timestamp, Zone};
-use crate::tools::bars_file::{Preset, ReadOptions, TimeFormat};
+use crate::time_spec::TimeSpec;
+use crate::tools::bars_file::{Format, Preset, ReadOptions, TimeFormat};
 use crate::tools::health::Question;
-use crate::tools::redrive::Moment;
 use crate::version;
 use crate::wire::{Reason, SubjectPattern, time_of_text};
 
@@ -287,10 +287,10 @@ pub struct RedriveArgs {
     pub subject: Option<SubjectPattern>,
     /// Only letters stored since: RFC 3339, or how long ago (90s, 15m, 2h, 7d)
     #[arg(long, value_name = "TIME")]
-    pub since: Option<Moment>,
+    pub since: Option<TimeSpec>,
     /// Only letters stored before: likewise
     #[arg(long, value_name = "TIME")]
-    pub until: Option<Moment>,
+    pub until: Option<TimeSpec>,
     /// At most so many letters, the oldest first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -395,16 +395,6 @@ pub struct OutputArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// A format of bars in files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// JSON: an object or array per line, or over several lines.
-    #[value(alias = "json")]
-    Jsonl,
-    /// A table in text: a header, then one bar per line.
-    Csv,
 }
 
 /// Reads the command line, the program's name first.

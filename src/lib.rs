@@ -5,7 +5,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`app`], [`cli`], [`error`], [`tools`] | the life of the process, its commands and its exit codes |
+//! | [`app`], [`cli`], [`time_spec`], [`error`], [`exit`], [`tools`] | the life of the process, its commands and its exit codes |
 //! | [`config`] | environment, `.env` and defaults, read into one validated value |
 //! | [`ops`] | HTTP, health, metrics, logs, heartbeat, the supervisor |
 //! | [`bus`] | NATS: the connection, core and durable delivery, the service API |
@@ -48,11 +48,13 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod exit;
 pub mod group;
 pub mod indicators;
 pub mod market;
 pub mod ops;
 pub mod pipeline;
+pub mod time_spec;
 pub mod tools;
 pub mod version;
 pub mod wire;

@@ -14,7 +14,8 @@ use technical_analysis_agent::cli::{
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
-use technical_analysis_agent::error::{Error, Exit};
+use technical_analysis_agent::error::Error;
+use technical_analysis_agent::exit::Exit;
 use technical_analysis_agent::indicators;
 use technical_analysis_agent::ops::logs::{self, Stream, complain};
 use technical_analysis_agent::tools::explain::{Explained, Explainer};

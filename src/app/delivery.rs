@@ -86,7 +86,7 @@ pub(super) async fn work(
 /// Works in the delivery that is configured, or that the server allows for.
 async fn deliver(mut setup: Setup) -> Ended {
     let mut stop = setup.stop.clone();
-    let begun = setup.deliveries.start(&setup);
+    let begun = setup.announce();
     tokio::select! {
         () = begun => {}
         // nothing was received

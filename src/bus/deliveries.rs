@@ -16,7 +16,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::drain::round_trip;
 use super::guard::Guard;
 use super::link::Link;
-use super::setup::Setup;
 use crate::config::{Config, Delivery};
 use crate::group::{Announcement, Census, Home, MemberId, Place, Purpose, Way};
 use crate::wire::token;
@@ -60,7 +59,7 @@ impl fmt::Debug for Deliveries {
 }
 
 impl Deliveries {
-    /// For the member `id`; nothing is said or heard before [`Self::start`].
+    /// For the member `id`; nothing is said or heard before [`super::Setup::announce`].
     #[must_use]
     pub fn new(client: &Client, link: &Arc<Link>, config: &Config, id: &str) -> Arc<Self> {
         let me = Announcement {
@@ -94,8 +93,8 @@ impl Deliveries {
     /// Announces this member and listens from now on; returns when the others have had time to answer.
     ///
     /// A user that may not listen works without: what others do is then not known.
-    pub async fn start(self: &Arc<Self>, setup: &Setup) {
-        let _ = self.guard.get_or_init(|| Guard::new(setup));
+    pub(super) async fn start(self: &Arc<Self>, guard: impl FnOnce() -> Guard) {
+        let _ = self.guard.get_or_init(guard);
         let heard = match self.client.subscribe(self.subject.clone()).await {
             Ok(heard) => heard,
             Err(error) => {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, HeaderValue};
 
-use super::setup::Setup;
+use crate::config::Config;
 use crate::group::{Counters, Forgery, Keyring, Place, Purpose, Signed};
-use crate::ops::health::Component;
+use crate::ops::health::{Component, Health};
 use crate::ops::logs::Throttle;
 use crate::ops::metrics::Metrics;
 
@@ -43,20 +43,20 @@ struct Seen {
 }
 
 impl Guard {
-    pub fn new(setup: &Setup) -> Self {
-        let config = &setup.config;
+    /// The guard of the member that runs as `instance`.
+    pub fn new(config: &Config, instance: &str, health: &Health, metrics: &Arc<Metrics>) -> Self {
         let secrets = config.group_secrets.iter().map(|secret| secret.reveal());
         let keyring = Keyring::new(&config.group, secrets);
         let component = keyring.verifies().then(|| {
-            let component = setup.health.component("group-secret", false);
+            let component = health.component("group-secret", false);
             component.up(NOTHING_FORGED);
             component
         });
         Self {
             keyring,
-            me: setup.instance.clone(),
+            me: instance.to_owned(),
             counter: AtomicU64::new(0),
-            metrics: Arc::clone(&setup.metrics),
+            metrics: Arc::clone(metrics),
             seen: Mutex::new(Seen {
                 counters: Counters::default(),
                 throttle: Throttle::new(LOG_EVERY),

@@ -12,6 +12,7 @@ pub mod durable;
 mod guard;
 mod intake;
 mod jetstream;
+mod layout;
 mod link;
 pub mod permissions;
 mod sabotage;

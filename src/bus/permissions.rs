@@ -7,7 +7,7 @@ mod roles;
 
 use std::fmt;
 
-use super::durable::Layout;
+use super::layout::Layout;
 use crate::config::{Config, Delivery};
 use crate::wire::SubjectPattern;
 

@@ -6,6 +6,7 @@ use async_nats::Client;
 use tokio::sync::{mpsc, watch};
 
 use super::deliveries::Deliveries;
+use super::guard::Guard;
 use super::link::Link;
 use crate::config::Config;
 use crate::ops::health::Health;
@@ -38,4 +39,17 @@ pub struct Setup {
     pub queries: mpsc::Receiver<Query>,
     /// Says when to stop, and until when the drain may last.
     pub stop: watch::Receiver<Option<tokio::time::Instant>>,
+}
+
+impl Setup {
+    /// The guard of this member.
+    pub(super) fn guard(&self) -> Guard {
+        Guard::new(&self.config, &self.instance, &self.health, &self.metrics)
+    }
+
+    /// Announces this member's delivery, and listens to those of the others from now on; returns
+    /// when the others have had time to answer.
+    pub async fn announce(&self) {
+        self.deliveries.start(|| self.guard()).await;
+    }
 }

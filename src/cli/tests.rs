@@ -37,7 +37,7 @@ fn redrive_takes_what_to_choose_by() {
     };
     assert_eq!(redrive.reasons, [Reason::Future, Reason::Late]);
     assert_eq!(redrive.subject.unwrap().as_str(), "raw.>");
-    assert_eq!(redrive.since, Some(Moment::Ago(7_200_000_000_000)));
+    assert_eq!(redrive.since, Some(TimeSpec::Ago(7_200_000_000_000)));
     assert_eq!((redrive.until, redrive.limit), (None, Some(5)));
     assert!(redrive.verbose && !redrive.keep && !redrive.dry_run && !redrive.json);
     let Command::Redrive(plain) = command("redrive").unwrap() else {

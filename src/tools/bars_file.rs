@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cli::Format;
+use clap::ValueEnum;
+
 use crate::market::{Timeframe, Timestamp, Zone};
 use crate::wire::SubjectParts;
 
@@ -23,6 +24,16 @@ use input::{Content, Opened};
 use json::Json;
 use table::Table;
 pub use table::{InvalidTimeFormat, Preset, TimeFormat};
+
+/// A format of bars in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON: an object or array per line, or over several lines.
+    #[value(alias = "json")]
+    Jsonl,
+    /// A table in text: a header, then one bar per line.
+    Csv,
+}
 
 /// The names of a symbol and of a timeframe in JSON, the native one first.
 const SYMBOL: &[&str] = &["symbol", "s", "sym", "ticker"];

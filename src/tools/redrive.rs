@@ -11,7 +11,6 @@
 
 mod journal;
 mod letter;
-mod moment;
 mod report;
 mod selection;
 mod store;
@@ -40,7 +39,6 @@ use report::Line;
 use selection::{Selection, Verdict};
 use store::Store;
 
-pub use moment::{InvalidMoment, Moment};
 pub use report::{Counts, Outcome, RedriveReport};
 
 /// A run that says nothing of each letter says how far it is this often.

@@ -143,7 +143,7 @@ impl Worker {
             health,
             ..
         } = &setup;
-        let guard = Arc::new(Guard::new(&setup));
+        let guard = Arc::new(setup.guard());
         let intake_health = health.component("intake", true);
         let membership = health.component("membership", true);
         let mut feeds = Vec::new();

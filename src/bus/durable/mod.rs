@@ -17,7 +17,6 @@ mod commit;
 mod common;
 mod coordinator;
 mod feed;
-mod layout;
 mod limits;
 mod losses;
 mod markers;
@@ -32,19 +31,18 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, jetstream};
 
 use super::drain::{DrainError, drain_and_close};
-use super::guard::Guard;
 use super::jetstream::jetstream as api_of;
+use super::layout::key;
 use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::config::JetStreamApi;
 
+pub use super::layout::partition as partition_of;
 #[cfg(fuzzing)]
 pub use checkpoint::fuzz as checkpoint_fuzz;
 use common::Common;
 use coordinator::Coordinator;
-pub(super) use layout::Layout;
-pub use layout::partition as partition_of;
 use prepare::{beside, prepared};
 pub use recompute::{Committed, Input, Output, Partitions, Place, Recomputation};
 pub use streams::SetupError;
@@ -64,7 +62,7 @@ pub enum DurableError {
 
 /// The name of a partition's checkpoint.
 fn saved_name(group: &str, unit: u32) -> String {
-    format!("{}.{unit}", layout::key(group))
+    format!("{}.{unit}", key(group))
 }
 
 /// For JetStream to answer one request.
@@ -101,7 +99,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let started_at = clock::now();
     // told of before anything comes of it
     sabotage();
-    let guard = Arc::new(Guard::new(&setup));
+    let guard = Arc::new(setup.guard());
     let mut before = Vec::new();
     let mut interrupted = None;
     loop {

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::commit::Marker;
-use super::layout::{Layout, filter, key};
 use super::partition::SPEAKING;
 use super::streams::{PARTITIONS, marker_subject, marker_subjects};
 use crate::bus::intake::{Arrival, Intake};
+use crate::bus::layout::{Layout, filter, key};
 use crate::config::Config;
 use crate::market::Timestamp;
 use crate::ops::metrics::Metrics;

@@ -24,8 +24,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::checkpoint::Bucket;
-use super::layout::Layout;
 use crate::bus::drain::round_trip;
+use crate::bus::layout::{Layout, filter, key};
 use crate::bus::link::Link;
 use crate::bus::permissions::needs;
 use crate::config::{Config, DurableConfig, JetStreamApi};
@@ -135,7 +135,7 @@ pub(super) fn marker_subjects(signals: &str) -> String {
 
 /// The subject of one partition's commit marker.
 pub(super) fn marker_subject(signals: &str, group: &str, unit: u32) -> String {
-    format!("commit.{signals}.{}.{unit}", super::layout::key(group))
+    format!("commit.{signals}.{}.{unit}", key(group))
 }
 
 /// Finds or makes everything.
@@ -305,7 +305,7 @@ async fn find_or_make(
         units.extend((0..partitions).map(|partition| Unit {
             stream: main.to_owned(),
             origin: origin.clone(),
-            filter: super::layout::filter(partition),
+            filter: filter(partition),
         }));
     }
     if let Some(config) = bare_config(

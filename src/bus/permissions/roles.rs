@@ -6,7 +6,7 @@
 //! alone.
 
 use super::{Need, Operation, block, needs, verify_needs};
-use crate::bus::durable::Layout;
+use crate::bus::layout::Layout;
 use crate::config::{Config, Delivery};
 
 /// A kind of NATS user.

@@ -62,8 +62,8 @@ impl Selection {
         Self {
             reasons: args.reasons.clone(),
             subject: args.subject.clone(),
-            since: args.since.map(|moment| moment.seen_from(now)),
-            until: args.until.map(|moment| moment.seen_from(now)),
+            since: args.since.map(|time| time.seen_from(now)),
+            until: args.until.map(|time| time.seen_from(now)),
             inputs: inputs.to_vec(),
         }
     }

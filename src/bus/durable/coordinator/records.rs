@@ -21,8 +21,8 @@ use tokio::time::timeout;
 
 use super::awaited_writes::Change;
 use super::trusted::{Looked, Record, Row, Trusted};
-use crate::bus::durable::layout::key;
 use crate::bus::guard::Guard;
+use crate::bus::layout::key;
 use crate::config::{Config, JetStreamApi};
 use crate::group::{LeaseRecord, MemberId, MemberRecord, Place, Purpose, Table};
 

@@ -1,4 +1,4 @@
-//! A moment as it is named on a command line.
+//! A time as it is named on a command line.
 
 use std::str::FromStr;
 
@@ -6,19 +6,19 @@ use crate::market::Timestamp;
 
 /// A point in time, or how long ago it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimeSpec {
     /// The point itself.
     At(Timestamp),
     /// Nanoseconds before now.
     Ago(i64),
 }
 
-/// A text that names no moment.
+/// A text that names no time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no time; use RFC 3339 (2026-01-31T14:30:00Z) or how long ago (90s, 15m, 2h, 7d)")]
-pub struct InvalidMoment(String);
+pub struct InvalidTimeSpec(String);
 
-impl Moment {
+impl TimeSpec {
     /// The point in time, seen from `now`.
     #[must_use]
     pub const fn seen_from(self, now: Timestamp) -> Timestamp {
@@ -29,11 +29,11 @@ impl Moment {
     }
 }
 
-impl FromStr for Moment {
-    type Err = InvalidMoment;
+impl FromStr for TimeSpec {
+    type Err = InvalidTimeSpec;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidMoment(text.to_owned());
+        let invalid = || InvalidTimeSpec(text.to_owned());
         let seconds = match text.as_bytes().last() {
             Some(b's') => 1,
             Some(b'm') => 60,
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_a_time_or_so_long_ago() {
+    fn it_is_a_time_or_so_long_ago() {
         let now: Timestamp = "2026-03-02T12:00:00Z".parse().unwrap();
         for (text, expected) in [
             ("90s", "2026-03-02T11:58:30Z"),
@@ -67,8 +67,8 @@ mod tests {
             ("1w", "2026-02-23T12:00:00Z"),
             ("2026-01-31T14:30:00+01:00", "2026-01-31T13:30:00Z"),
         ] {
-            let moment: Moment = text.parse().unwrap();
-            assert_eq!(moment.seen_from(now).to_string(), expected, "{text}");
+            let spec: TimeSpec = text.parse().unwrap();
+            assert_eq!(spec.seen_from(now).to_string(), expected, "{text}");
         }
         for bad in [
             "",
@@ -81,7 +81,7 @@ mod tests {
             "soon",
             "9999999999999w",
         ] {
-            assert!(bad.parse::<Moment>().is_err(), "{bad:?}");
+            assert!(bad.parse::<TimeSpec>().is_err(), "{bad:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ const PREFIX: &str = "p.";
 
 /// One shape of subject with a symbol in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bus) struct Shape {
+pub(super) struct Shape {
     /// Subjects of this shape.
     pub subjects: String,
     /// What they become in the stream of bars.
@@ -23,7 +23,7 @@ pub(in crate::bus) struct Shape {
 
 /// The shapes of all market-data subjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bus) struct Layout {
+pub(super) struct Layout {
     pub shapes: Vec<Shape>,
     /// Subjects that name no symbol.
     pub bare: Vec<String>,
