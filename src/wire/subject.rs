@@ -182,7 +182,7 @@ impl SubjectPattern {
         let mut tokens = subject.split('.');
         let mut parts = SubjectParts::default();
         let mut symbol_token = "";
-        let mut take = |token: &'a str, is_last: bool| {
+        let mut take = |token: &'a str| {
             if parts.symbol.is_none() {
                 parts.symbol = Some(symbol_of(token, subject)?);
                 symbol_token = token;
@@ -200,7 +200,7 @@ impl SubjectPattern {
             }
             match timeframe_of(token) {
                 Some(timeframe) => parts.timeframe = Some(timeframe),
-                None if is_last => {
+                None if ends(subject, token) => {
                     return Err(SubjectRefusal {
                         reason: Reason::BadTimeframe,
                         detail: format!(
@@ -218,22 +218,16 @@ impl SubjectPattern {
             }
             Ok(())
         };
-        let last = subject.split('.').count() - 1;
-        let mut at = 0;
         for pattern in self.text.split('.') {
             match (pattern, tokens.next()) {
                 (">", Some(first)) => {
-                    take(first, at == last)?;
-                    for token in tokens.by_ref() {
-                        at += 1;
-                        take(token, at == last)?;
-                    }
+                    take(first)?;
+                    tokens.by_ref().try_for_each(&mut take)?;
                 }
-                ("*", Some(token)) => take(token, at == last)?,
+                ("*", Some(token)) => take(token)?,
                 (_, Some(_)) => {}
                 (_, None) => break,
             }
-            at += 1;
         }
         Ok(parts)
     }
@@ -332,6 +326,11 @@ impl SubjectPattern {
             }
         }
     }
+}
+
+/// True if `token`, a slice of `subject`, is its last token.
+fn ends(subject: &str, token: &str) -> bool {
+    token.as_bytes().as_ptr_range().end == subject.as_bytes().as_ptr_range().end
 }
 
 /// The symbol that a token of `subject` names.
