@@ -49,7 +49,8 @@ impl Symbol {
         if text.len() > Self::MAX_BYTES {
             return Err(InvalidSymbol::TooLong(text.len()));
         }
-        if text.chars().any(char::is_control) {
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !plain && text.chars().any(char::is_control) {
             return Err(InvalidSymbol::Control);
         }
         Ok(())

@@ -141,7 +141,7 @@ impl Decoder {
                 self.vendor(text, &tape, parts, now, &mut each);
             }
             Ok(Elements::Row(text, Array { texts, .. }, parts)) => {
-                let read = self.read(Fields::row(text, &texts), text, parts, now);
+                let read = self.read(&mut Fields::row(text, &texts), text, parts, now);
                 each(generic(text.as_bytes(), Content::of(read)));
             }
             Ok(Elements::Many(Array { texts, rest }, parts)) => {
@@ -235,6 +235,9 @@ impl Decoder {
         now: Timestamp,
         each: &mut impl FnMut(Element<'a>),
     ) {
+        if self.everyday(text, parts, now, each) {
+            return;
+        }
         let mut generic = |read| {
             each(Element {
                 dialect: GENERIC,
@@ -251,14 +254,14 @@ impl Decoder {
             return;
         }
         let rule = self.rules.dialect;
-        let plain = match rule {
-            DialectRule::Only(_) => None,
-            DialectRule::Auto | DialectRule::Generic => Fields::everyday(text),
+        let mut fields = Fields::none(text);
+        let own = match rule {
+            DialectRule::Only(_) => false,
+            DialectRule::Auto => fields.read_everyday() && !fields.marks().has(Marks::VENDOR),
+            DialectRule::Generic => fields.read_everyday(),
         };
-        if let Some(fields) = plain
-            && (!fields.marks().has(Marks::VENDOR) || matches!(rule, DialectRule::Generic))
-        {
-            generic(self.read(fields, text, parts, now));
+        if own {
+            generic(self.read(&mut fields, text, parts, now));
             return;
         }
         let tape = Tape::read(text);
@@ -267,7 +270,7 @@ impl Decoder {
         {
             return;
         }
-        let fields = match Fields::read(text) {
+        let mut fields = match Fields::read(text) {
             Ok(fields) => fields,
             Err(error) => {
                 let refused = refuse(not_json_element(text, error));
@@ -291,7 +294,7 @@ impl Decoder {
             _ => each(Element {
                 dialect: GENERIC,
                 bytes: text.as_bytes(),
-                content: Content::of(self.read(fields, text, parts, now)),
+                content: Content::of(self.read(&mut fields, text, parts, now)),
             }),
         }
     }
@@ -299,20 +302,20 @@ impl Decoder {
     /// The bar of the fields that `text` has.
     fn read<'a>(
         &self,
-        mut fields: Fields<'a>,
+        fields: &mut Fields<'a>,
         text: &'a str,
         parts: &'a SubjectParts<'a>,
         now: Timestamp,
     ) -> Result<BarEvent<'a>, Refusal<'a>> {
         let payload = text.as_bytes();
-        let symbol = match values::symbol(&mut fields, parts) {
+        let symbol = match values::symbol(fields, parts) {
             Ok(symbol) => symbol,
             Err(fault) => return Err(fault.refusal(payload, parts.borrowed())),
         };
-        let fault = values::trade(&fields).or_else(|| values::missing(&fields, symbol.is_some()));
+        let fault = values::trade(fields).or_else(|| values::missing(fields, symbol.is_some()));
         match (symbol, fault) {
             (Some(symbol), None) => self
-                .bar(&symbol, &mut fields, parts, now)
+                .bar(&symbol, fields, parts, now)
                 .map_err(|fault| fault.refusal(payload, Some(symbol))),
             (symbol, fault) => {
                 let fault = fault.unwrap_or_else(|| Fault::new(Reason::MissingField, "no symbol"));

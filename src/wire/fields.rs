@@ -43,6 +43,20 @@ pub(super) enum Scalar<'a> {
     BrokenText(&'a str),
 }
 
+impl Scalar<'_> {
+    /// True if there is no value.
+    #[inline]
+    pub(super) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// The value, leaving none.
+    #[inline]
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Absent)
+    }
+}
+
 /// One field of one object: which of its names counted, and the value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Slot<'a> {
@@ -59,7 +73,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    const fn none(text: &'a str) -> Self {
+    /// No fields yet, of the object `text`.
+    pub(super) const fn none(text: &'a str) -> Self {
         Self {
             slots: [const {
                 Slot {
@@ -77,36 +92,38 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When `text` is no JSON.
     pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        match Self::everyday(text) {
-            Some(fields) => Ok(fields),
-            None => Self::careful(text),
+        let mut fields = Self::none(text);
+        if fields.read_everyday() {
+            return Ok(fields);
         }
+        Self::careful(text)
     }
 
-    /// Fields read in one pass. It knows the JSON that [`scan`] knows, and it has forgotten the
-    /// alias that should count when a name before it is taken back by a later `null`: all else
-    /// is left to [`Careful`].
-    pub(super) fn everyday(text: &'a str) -> Option<Self> {
-        let mut fields = Self::none(text);
+    /// Fills the fields of an object that has none yet, in one pass over its text. False when that
+    /// cannot be done: the text has JSON that [`scan`] does not read, or a `null` takes back a name
+    /// after an alias was passed over for it. What was read by then does not count; [`Self::read`]
+    /// reads all JSON.
+    pub(super) fn read_everyday(&mut self) -> bool {
+        let (slots, marks) = (&mut self.slots, &mut self.marks);
         let mut overruled = false;
-        scan::entries(text, |key, value| match Key::of(key) {
+        let read = scan::entries(self.text, |key, value| match Key::of(key) {
             None => {}
             // the answer of a vendor may say nothing but `null`
-            Some(Key::Mark(mark)) if value != Scalar::Absent || mark == Marks::VENDOR => {
-                fields.marks.add(mark);
+            Some(Key::Mark(mark)) if !value.is_absent() || mark == Marks::VENDOR => {
+                marks.add(mark);
             }
             Some(Key::Mark(_)) => {}
             Some(Key::Of(field, rank)) => {
-                let slot = &mut fields.slots[field as usize];
-                if value == Scalar::Absent {
+                let slot = &mut slots[field as usize];
+                if value.is_absent() {
                     overruled |= slot.rank == rank;
                 } else if rank <= slot.rank && (!is_w(field, rank) || is_bool(&value)) {
                     slot.rank = rank;
                     slot.value = value;
                 }
             }
-        })?;
-        (!overruled).then_some(fields)
+        });
+        read.is_some() && !overruled
     }
 
     fn careful(text: &'a str) -> Result<Self, serde_json::Error> {
@@ -141,26 +158,25 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// The fields of a bar that a dialect has found.
-    pub(super) fn of_candle(candle: Candle<'a>) -> Self {
+    /// The fields of a bar that a dialect has found, whose values are taken out of it.
+    pub(super) fn of_candle(candle: &mut Candle<'a>) -> Self {
         let mut fields = Self::none(candle.text);
-        let flag = match candle.completion {
-            Completion::Is(_) => Scalar::Absent,
-            Completion::Flag(flag) => flag,
-        };
-        for (field, value) in [
-            (Field::Symbol, candle.symbol),
-            (Field::Timeframe, candle.timeframe),
-            (Field::Timestamp, candle.start),
-            (Field::Open, candle.open),
-            (Field::High, candle.high),
-            (Field::Low, candle.low),
-            (Field::Close, candle.close),
-            (Field::Volume, candle.volume),
-            (Field::Final, flag),
-        ] {
+        let mut set = |field: Field, value: &mut Scalar<'a>| {
             // the first of a field's names, of which that of the time is one of the bar's start
-            fields.slots[field as usize] = Slot { rank: 0, value };
+            let slot = &mut fields.slots[field as usize];
+            slot.rank = 0;
+            slot.value = value.take();
+        };
+        set(Field::Symbol, &mut candle.symbol);
+        set(Field::Timeframe, &mut candle.timeframe);
+        set(Field::Timestamp, &mut candle.start);
+        set(Field::Open, &mut candle.open);
+        set(Field::High, &mut candle.high);
+        set(Field::Low, &mut candle.low);
+        set(Field::Close, &mut candle.close);
+        set(Field::Volume, &mut candle.volume);
+        if let Completion::Flag(flag) = &candle.completion {
+            set(Field::Final, &mut flag.clone());
         }
         fields
     }
@@ -178,11 +194,11 @@ impl<'a> Fields<'a> {
 
     /// The value of a field, leaving it absent.
     pub(super) fn take(&mut self, field: Field) -> Scalar<'a> {
-        std::mem::replace(&mut self.slots[field as usize].value, Scalar::Absent)
+        self.slots[field as usize].value.take()
     }
 
     pub(super) fn has(&self, field: Field) -> bool {
-        self.slot(field).value != Scalar::Absent
+        !self.slot(field).value.is_absent()
     }
 
     /// The kinds of message, other than bars, that its names belong to.
@@ -374,6 +390,9 @@ impl<'de> Deserialize<'de> for Careful<'de> {
 
 /// The value of a piece of valid JSON.
 pub(super) fn scalar(json: &str) -> Scalar<'_> {
+    if let Some(number) = scan::number(json) {
+        return number;
+    }
     serde_json::from_str(json).unwrap_or_else(|_| {
         if json.starts_with('"') {
             Scalar::BrokenText(json)

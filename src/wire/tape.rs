@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::fields::{Scalar, scalar};
+use super::scan::{after, plain_length, skip_space};
 
 /// Values within values beyond this are not read.
 const MAX_DEPTH: usize = 16;
@@ -40,12 +41,10 @@ impl<'a> Tape<'a> {
         let mut reader = Reader {
             text,
             bytes: text.as_bytes(),
-            at: 0,
             entries: Vec::with_capacity(48),
         };
-        reader.value("", 0)?;
-        reader.skip_space();
-        (reader.at == text.len()).then_some(Self {
+        let end = reader.value("", 0, 0)?;
+        (skip_space(reader.bytes, end) == text.len()).then_some(Self {
             entries: reader.entries,
         })
     }
@@ -105,8 +104,32 @@ impl<'t, 'a> Node<'t, 'a> {
         if !self.is_object() {
             return None;
         }
-        let found = self.items().filter(|item| item.key() == key).last()?;
-        (found.text() != "null").then_some(found)
+        let found = self.items().filter(|item| same(item.key(), key)).last()?;
+        found.if_any()
+    }
+
+    /// The scalars of several keys, found in one pass; each as [`Self::field`] finds it.
+    #[inline]
+    pub fn fields<const N: usize>(self, keys: [&str; N]) -> [Scalar<'a>; N] {
+        let mut found: [Option<Self>; N] = [None; N];
+        if self.is_object() {
+            for item in self.items() {
+                for (found, key) in found.iter_mut().zip(keys) {
+                    if same(item.key(), key) {
+                        *found = Some(item);
+                    }
+                }
+            }
+        }
+        found.map(|node| {
+            node.and_then(Self::if_any)
+                .map_or(Scalar::Absent, Node::scalar)
+        })
+    }
+
+    /// This value, unless it is `null`.
+    fn if_any(self) -> Option<Self> {
+        (self.text() != "null").then_some(self)
     }
 
     /// The value at a place of an array.
@@ -148,144 +171,134 @@ impl<'t, 'a> Node<'t, 'a> {
     }
 }
 
+/// True if two keys are equal. Most are told apart by their length and first byte.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    a.len() == b.len() && a.first() == b.first() && (a.len() < 2 || a == b)
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
-    at: usize,
     entries: Vec<Entry<'a>>,
 }
 
+/// Each method reads what begins at a place and returns the place after it.
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
     }
 
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn value(&mut self, key: &'a str, depth: usize) -> Option<()> {
+    fn value(&mut self, key: &'a str, at: usize, depth: usize) -> Option<usize> {
         if depth > MAX_DEPTH {
             return None;
         }
-        self.skip_space();
-        let (from, entry) = (self.at, self.entries.len());
+        let from = skip_space(self.bytes, at);
+        let entry = self.entries.len();
         self.entries.push(Entry {
             key,
             text: "",
             next: 0,
         });
-        match self.peek()? {
-            b'{' => self.members(b'}', true, depth)?,
-            b'[' => self.members(b']', false, depth)?,
-            b'"' => drop(self.string()?),
-            b'-' | b'0'..=b'9' => self.number()?,
-            _ => self.word()?,
-        }
+        let end = match self.byte(from)? {
+            b'{' => self.members(from + 1, b'}', true, depth)?,
+            b'[' => self.members(from + 1, b']', false, depth)?,
+            b'"' => self.string(from + 1)?,
+            b'-' | b'0'..=b'9' => self.number(from)?,
+            _ => self.word(from)?,
+        };
         let next = self.entries.len();
         let done = &mut self.entries[entry];
-        done.text = &self.text[from..self.at];
+        done.text = &self.text[from..end];
         done.next = next;
-        Some(())
+        Some(end)
     }
 
-    fn members(&mut self, close: u8, keyed: bool, depth: usize) -> Option<()> {
-        self.at += 1;
-        self.skip_space();
-        if self.peek()? == close {
-            self.at += 1;
-            return Some(());
+    fn members(&mut self, at: usize, close: u8, keyed: bool, depth: usize) -> Option<usize> {
+        let mut at = skip_space(self.bytes, at);
+        if self.byte(at)? == close {
+            return Some(at + 1);
         }
         loop {
             let mut key = "";
             if keyed {
-                self.skip_space();
-                key = self.string()?;
-                self.skip_space();
-                self.take(b':')?;
+                let from = after(self.bytes, at, b'"')?;
+                let end = self.string(from)?;
+                key = &self.text[from..end - 1];
+                at = after(self.bytes, end, b':')?;
             }
-            self.value(key, depth + 1)?;
-            self.skip_space();
-            let byte = self.peek()?;
-            self.at += 1;
-            match byte {
-                b',' => {}
-                byte if byte == close => return Some(()),
+            at = skip_space(self.bytes, self.value(key, at, depth + 1)?);
+            match self.byte(at)? {
+                b',' => at += 1,
+                byte if byte == close => return Some(at + 1),
                 _ => return None,
             }
         }
     }
 
-    /// The string that begins here, as it is between its quotes.
-    fn string(&mut self) -> Option<&'a str> {
-        self.take(b'"')?;
-        let from = self.at;
+    /// A string, from behind its quote to behind the quote that ends it.
+    #[inline]
+    fn string(&self, mut at: usize) -> Option<usize> {
         loop {
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(&self.text[from..self.at - 1]);
-                }
-                b'\\' => {
-                    self.at += 1;
-                    match self.peek()? {
-                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
-                        b'u' => {
-                            let digits = self.bytes.get(self.at + 1..self.at + 5)?;
-                            if !digits.iter().all(u8::is_ascii_hexdigit) {
-                                return None;
-                            }
-                            self.at += 5;
+            at += plain_length(&self.bytes[at..]);
+            match self.byte(at)? {
+                b'"' => return Some(at + 1),
+                b'\\' => match self.byte(at + 1)? {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                    b'u' => {
+                        let digits = self.bytes.get(at + 2..at + 6)?;
+                        if !digits.iter().all(u8::is_ascii_hexdigit) {
+                            return None;
                         }
-                        _ => return None,
+                        at += 6;
                     }
-                }
-                0..0x20 => return None,
-                _ => self.at += 1,
+                    _ => return None,
+                },
+                _ => return None,
             }
         }
     }
 
-    fn digits(&mut self) -> Option<()> {
-        let from = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        (self.at > from).then_some(())
+    /// One digit or more.
+    #[inline]
+    fn digits(&self, at: usize) -> Option<usize> {
+        let digit = |byte: &u8| byte.is_ascii_digit();
+        let digits = self.bytes.get(at..)?.iter().take_while(|byte| digit(byte));
+        let end = at + digits.count();
+        (end > at).then_some(end)
     }
 
-    fn number(&mut self) -> Option<()> {
-        if self.take(b'-').is_some() && self.peek() == Some(b'I') {
-            return self.word();
-        }
-        if self.take(b'0').is_none() {
-            self.digits()?;
-        }
-        if self.take(b'.').is_some() {
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
+    #[inline]
+    fn number(&self, mut at: usize) -> Option<usize> {
+        if self.byte(at) == Some(b'-') {
+            at += 1;
+            if self.byte(at) == Some(b'I') {
+                return self.word(at);
             }
-            self.digits()?;
         }
-        Some(())
+        at = match self.byte(at)? {
+            b'0' => at + 1,
+            _ => self.digits(at)?,
+        };
+        if self.byte(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
+        }
+        if let Some(b'e' | b'E') = self.byte(at) {
+            at += 1;
+            if let Some(b'+' | b'-') = self.byte(at) {
+                at += 1;
+            }
+            at = self.digits(at)?;
+        }
+        Some(at)
     }
 
-    fn word(&mut self) -> Option<()> {
-        let rest = &self.bytes[self.at..];
+    fn word(&self, at: usize) -> Option<usize> {
+        let rest = &self.bytes[at..];
         let words = ["true", "false", "null", "NaN", "Infinity"];
         let word = words.iter().find(|w| rest.starts_with(w.as_bytes()))?;
-        self.at += word.len();
-        Some(())
+        Some(at + word.len())
     }
 }
 

@@ -1,12 +1,9 @@
 //! The elements of a message that is an array.
 
-use std::fmt;
-
-use serde::Deserializer as _;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{ELEMENTS_MAX, first_byte};
+use crate::wire::scan::plain_length;
 
 /// Numbers that a row has at least: time, open, high, low, close and volume.
 const ROW: usize = 6;
@@ -22,21 +19,18 @@ pub(super) struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// Reads all of the array, and keeps as much as is taken from one message. An element that is
-    /// no JSON is told apart where its end can be found.
+    /// Reads all of the array, and keeps as much as is taken from one message. Its elements need not
+    /// be JSON, where their ends can be found.
     pub fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        let mut array: serde_json::Deserializer<_> = serde_json::Deserializer::from_str(text);
-        let read = array.deserialize_seq(Bounded).and_then(|read| {
-            array.end()?;
-            Ok(read)
-        });
-        match read {
-            Ok((texts, rest)) => {
-                let rest = rest.map(|(first, elements)| (from(text, first), elements));
-                Ok(Self { texts, rest })
-            }
-            Err(error) => Self::split(text).ok_or(error),
+        if let Some(array) = Self::split(text) {
+            return Ok(array);
         }
+        // empty, or no array; the library says where it breaks off
+        let _: Vec<&RawValue> = serde_json::from_str(text)?;
+        Ok(Self {
+            texts: Vec::new(),
+            rest: None,
+        })
     }
 
     /// True if it is the row of one bar: six numbers or more, the first an epoch in milliseconds.
@@ -60,19 +54,11 @@ impl<'a> Array<'a> {
             texts: Vec::new(),
             rest: None,
         };
-        let (mut depth, mut begin, mut in_text, mut escaped) = (0_usize, 0, false, false);
-        for (at, byte) in inner.bytes().enumerate() {
-            if in_text {
-                match byte {
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = true,
-                    b'"' => in_text = false,
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'"' => in_text = true,
+        let bytes = inner.as_bytes();
+        let (mut depth, mut begin, mut at) = (0_usize, 0, 0);
+        loop {
+            match bytes.get(at)? {
+                b'"' => at = end_of_text(bytes, at + 1)?,
                 b'[' | b'{' => depth += 1,
                 b',' if depth == 0 => {
                     array.push(text, inner[begin..at].trim_ascii())?;
@@ -85,8 +71,8 @@ impl<'a> Array<'a> {
                 b']' | b'}' => depth = depth.checked_sub(1)?,
                 _ => {}
             }
+            at += 1;
         }
-        None
     }
 
     fn push(&mut self, text: &'a str, element: &'a str) -> Option<()> {
@@ -108,38 +94,26 @@ fn from<'a>(text: &'a str, element: &str) -> &'a str {
     text[start..].trim_ascii_end()
 }
 
-/// Collects [`ELEMENTS_MAX`] elements and counts the rest, of which it tells the first.
-struct Bounded;
-
-impl<'de> Visitor<'de> for Bounded {
-    type Value = (Vec<&'de str>, Option<(&'de str, usize)>);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut texts = Vec::new();
-        while texts.len() < ELEMENTS_MAX {
-            match seq.next_element::<&'de RawValue>()? {
-                Some(element) => texts.push(element.get()),
-                None => return Ok((texts, None)),
-            }
+/// The place of the quote that ends a text, of which the first byte is at `at`.
+#[inline]
+fn end_of_text(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += plain_length(&bytes[at..]);
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            // the byte after it is no end, whatever it is
+            b'\\' => at += 2,
+            _ => at += 1,
         }
-        let Some(first) = seq.next_element::<&'de RawValue>()? else {
-            return Ok((texts, None));
-        };
-        let mut elements = 1;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            elements += 1;
-        }
-        Ok((texts, Some((first.get(), elements))))
+        bytes.get(at)?;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use proptest::prelude::*;
 
     fn split(text: &str) -> Option<Vec<&str>> {
         Array::split(text).map(|array| array.texts)
@@ -155,6 +129,56 @@ mod tests {
             "[", "[1", "[1,]", "[,1]", "[1]]", "[1] 2", "[{]", "[}]", "[\"]", "{}",
         ] {
             assert_eq!(split(text), None, "{text}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            proptest::sample::select(vec!["null", "true", "-1.5e3", "0", "[]", "{}"])
+                .prop_map(str::to_owned),
+            proptest::sample::select(vec![
+                r#""""#,
+                r#"" ,]}[{ ""#,
+                r#""\\""#,
+                r#""\"""#,
+                r#""é\u00e9,""#,
+                r#""a long text, with \\\" an end""#
+            ])
+            .prop_map(str::to_owned),
+        ];
+        leaf.prop_recursive(3, 30, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(" ,\n"))),
+                proptest::collection::vec(inner, 0..4).prop_map(|items| {
+                    let members: Vec<_> = items.iter().map(|v| format!(r#""k,":{v}"#)).collect();
+                    format!("{{{}}}", members.join(", "))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The elements of an array that is JSON are those that the library finds.
+        #[test]
+        fn an_array_is_divided_as_the_library_divides_it(
+            elements in proptest::collection::vec(json(), 0..8),
+            space in "[ \t\n\r]{0,2}",
+        ) {
+            let separator = format!("{space},{space}");
+            let text = format!("{space}[{space}{}{space}]{space}", elements.join(&separator));
+            let expected: Vec<&RawValue> = serde_json::from_str(&text).unwrap();
+            let expected: Vec<&str> = expected.iter().map(|raw| raw.get()).collect();
+            let array = Array::read(&text).unwrap();
+            prop_assert_eq!((array.texts, array.rest), (expected, None), "{}", text);
+        }
+
+        /// What cannot be divided is no array, and no bytes break it.
+        #[test]
+        fn what_cannot_be_divided_is_an_error(text in "\\[[\\[\\]{}\":,\\\\0-9eé nul]{0,40}") {
+            if Array::read(&text).is_err() {
+                prop_assert!(serde_json::from_str::<Vec<&RawValue>>(&text).is_err(), "{}", text);
+            }
         }
     }
 

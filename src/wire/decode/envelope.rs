@@ -4,7 +4,7 @@ use super::{Content, Decoder, ELEMENTS_MAX, Element, Fault, Refusal};
 use crate::market::{BarEvent, Finality, Timestamp};
 use crate::wire::Reason;
 use crate::wire::dialects::{
-    Candle, Completion, Dialect, DialectRule, GENERIC, REGISTRY, Reading, unknown,
+    Candle, Completion, Dialect, DialectRule, GENERIC, REGISTRY, Reading, everyday, unknown,
 };
 use crate::wire::fields::{Fields, Scalar};
 use crate::wire::subject::SubjectParts;
@@ -33,6 +33,35 @@ impl Decoder {
         }
     }
 
+    /// Hands the bar of a message that a dialect reads from its text to `each`, as [`Self::vendor`]
+    /// would; false when there is none.
+    pub(super) fn everyday<'a>(
+        &self,
+        text: &'a str,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+        each: &mut impl FnMut(Element<'a>),
+    ) -> bool {
+        let Some(dialect) = everyday(text).filter(|dialect| self.asks(dialect)) else {
+            return false;
+        };
+        let mut candle = Candle::empty(text);
+        if !dialect.everyday(text, &mut candle) {
+            return false;
+        }
+        each(self.candle(dialect, &mut candle, parts, now));
+        true
+    }
+
+    /// True if messages of a dialect are read by it.
+    fn asks(&self, dialect: &Dialect) -> bool {
+        match self.rules.dialect {
+            DialectRule::Auto => true,
+            DialectRule::Generic => false,
+            DialectRule::Only(only) => only.name == dialect.name,
+        }
+    }
+
     /// Hands what is in a message of a dialect to `each`; false when no dialect knows it.
     pub(super) fn vendor<'a>(
         &self,
@@ -55,7 +84,7 @@ impl Decoder {
             fault.refusal(text.as_bytes(), parts.borrowed())
         };
         match reading {
-            Reading::Bar(candle) => each(self.candle(dialect, candle, parts, now)),
+            Reading::Bar(mut candle) => each(self.candle(dialect, &mut candle, parts, now)),
             Reading::Bars(candles) => self.candles(dialect, candles, text, parts, now, each),
             Reading::Ignored(kind) => each(whole(Content::Ignored(kind))),
             Reading::Trades(trades) => {
@@ -102,8 +131,8 @@ impl Decoder {
         // the newest are kept: bars that are older than what is kept of a series are late
         let excess = candles.len().saturating_sub(ELEMENTS_MAX);
         let beyond: Vec<Candle<'a>> = candles.drain(..excess).collect();
-        for candle in candles {
-            each(self.candle(dialect, candle, parts, now));
+        for mut candle in candles {
+            each(self.candle(dialect, &mut candle, parts, now));
         }
         if excess > 0 {
             let detail = format!(
@@ -126,24 +155,23 @@ impl Decoder {
     fn candle<'a>(
         &self,
         dialect: &'static Dialect,
-        candle: Candle<'a>,
+        candle: &mut Candle<'a>,
         parts: &'a SubjectParts<'a>,
         now: Timestamp,
     ) -> Element<'a> {
         let text = candle.text;
-        let (completion, widened) = (candle.completion.clone(), candle.widened);
-        let read = match &candle.zone {
-            None => self.read(Fields::of_candle(candle), text, parts, now),
-            Some(zone) => match self.by_clocks_of(zone) {
-                Ok(decoder) => decoder.read(Fields::of_candle(candle), text, parts, now),
+        let read = match candle.zone.take() {
+            None => self.read(&mut Fields::of_candle(candle), text, parts, now),
+            Some(zone) => match self.by_clocks_of(&zone) {
+                Ok(decoder) => decoder.read(&mut Fields::of_candle(candle), text, parts, now),
                 Err(fault) => Err(fault.refusal(text.as_bytes(), parts.borrowed())),
             },
         };
         let content = match read {
             Ok(mut event) => {
-                event.adjusted |= widened;
-                event.finality = match (completion, event.finality.is_final()) {
-                    (Completion::Is(finality), _) => finality,
+                event.adjusted |= candle.widened;
+                event.finality = match (&candle.completion, event.finality.is_final()) {
+                    (Completion::Is(finality), _) => *finality,
                     (Completion::Flag(Scalar::Absent), _) => Finality::UntilNext,
                     (Completion::Flag(_), true) => Finality::Final,
                     (Completion::Flag(_), false) => Finality::Forming,

@@ -1,13 +1,15 @@
 //! The values of a bar's fields, or why they are none.
 
 use std::borrow::Cow;
+use std::num::ParseFloatError;
+use std::ops::Range;
 
 use super::{Fault, cut};
 use crate::market::{Finality, Symbol, Timeframe, Timestamp, Zone};
 use crate::wire::fields::{Field, Fields, Marks, Scalar};
 use crate::wire::rules::{FinalRule, InputRules, PriceRule, Stamp};
 use crate::wire::subject::SubjectParts;
-use crate::wire::{Reason, grid, time};
+use crate::wire::{Reason, grid, scan, time};
 
 /// The time by which a bar may open ahead of now: clocks differ, and daily bars of the far east open early.
 const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
@@ -15,6 +17,9 @@ const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
 /// 2^63 - 1, by which an undefined price is written where prices are integers of 1e-9: as it
 /// stands, and as it comes out of the conversion.
 const UNDEFINED: [f64; 2] = [9_223_372_036_854_775_807.0, 9_223_372_036.854_776];
+
+/// Prices that every rule accepts.
+const ORDINARY: Range<f64> = f64::MIN_POSITIVE..1e9;
 
 /// Doubles that an open or close may lie outside of high and low: prices that are multiplied by the
 /// factors of splits and dividends are rounded one by one.
@@ -270,7 +275,7 @@ fn number(fields: &Fields<'_>, field: Field) -> Result<f64, Fault> {
         #[allow(clippy::cast_precision_loss)] // to the nearest double, as any number is read
         Scalar::Int(value) => Ok(*value as f64),
         Scalar::Number(value) => Ok(*value),
-        Scalar::Text(text) => match text.parse::<f64>() {
+        Scalar::Text(text) => match decimal(text) {
             Ok(value) if value.is_finite() || !text.bytes().any(|b| b.is_ascii_digit()) => {
                 Ok(value)
             }
@@ -289,7 +294,24 @@ fn number(fields: &Fields<'_>, field: Field) -> Result<f64, Fault> {
     }
 }
 
+/// The number of a decimal text.
+fn decimal(text: &str) -> Result<f64, ParseFloatError> {
+    match scan::number(text) {
+        #[allow(clippy::cast_precision_loss)] // to the nearest double, as any number is read
+        Some(Scalar::Int(value)) => Ok(value as f64),
+        Some(Scalar::Number(value)) => Ok(value),
+        _ => text.parse(),
+    }
+}
+
 pub(super) fn price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Result<f64, Fault> {
+    match fields.slot(field).value {
+        Scalar::Number(price) if ORDINARY.contains(&price) => Ok(price),
+        _ => any_price(fields, field, rule),
+    }
+}
+
+fn any_price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Result<f64, Fault> {
     let price = number(fields, field)?;
     let bad = |wanted| Err(fault(Reason::BadPrice, fields, field, wanted));
     if UNDEFINED.contains(&price) {

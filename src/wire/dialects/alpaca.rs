@@ -10,6 +10,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "alpaca",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[("T", "b"), ("S", ""), ("t", ""), ("o", ""), ("c", "")],
     notes: Notes {
         bars: "an array of `{\"T\":\"b\",S,o,h,l,c,v,t}`; `b` and `u` are of one minute, `d` of one day",

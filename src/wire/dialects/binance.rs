@@ -1,14 +1,21 @@
 //! Binance: spot and futures streams, alone or combined, and rows of klines.
 
+use std::borrow::Cow;
+
 use super::super::fields::Scalar;
+use super::super::scan;
 use super::super::tape::Node;
 use super::candle::in_order;
-use super::{Candle, Dialect, Ignored, Notes, Reading};
+use super::{Candle, Completion, Dialect, Everyday, Ignored, Notes, Reading};
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "binance",
     certain: |_| true,
     read,
+    everyday: Some(Everyday {
+        prefix: r#"{"e":"kline""#,
+        read: everyday,
+    }),
     shape: &[
         ("e", "kline"),
         ("k.t", ""),
@@ -56,19 +63,57 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     }
 }
 
+/// Reads the kline of a message in which nothing else has fields of its own.
+fn everyday<'a>(text: &'a str, candle: &mut Candle<'a>) -> bool {
+    let mut is_kline = false;
+    let mut other = false;
+    let mut symbol = Scalar::Absent;
+    let mut complete = Scalar::Absent;
+    let outer = |key, value| match key {
+        "e" => is_kline = matches!(value, Scalar::Text(Cow::Borrowed("kline"))),
+        "s" => symbol = value,
+        "k" | "stream" | "data" => other = true,
+        _ => {}
+    };
+    let kline = |key: &str, value| {
+        let field = match key {
+            "t" => &mut candle.start,
+            "s" => &mut candle.symbol,
+            "i" => &mut candle.timeframe,
+            "o" => &mut candle.open,
+            "h" => &mut candle.high,
+            "l" => &mut candle.low,
+            "c" => &mut candle.close,
+            "v" => &mut candle.volume,
+            "x" => &mut complete,
+            _ => return,
+        };
+        *field = value;
+    };
+    let read = scan::entries_within(text, "k", outer, kline);
+    if read.is_none() || !is_kline || other {
+        *candle = Candle::empty(text);
+        return false;
+    }
+    candle.text = text.trim_ascii();
+    if !symbol.is_absent() {
+        candle.symbol = symbol;
+    }
+    candle.completion = Completion::Flag(complete);
+    true
+}
+
 fn kline<'a>(event: Node<'_, 'a>, symbol: Scalar<'a>) -> Option<Reading<'a>> {
     let kline = event.get("k").filter(|kline| kline.is_object())?;
     let mut candle = Candle::of(kline, ["t", "o", "h", "l", "c", "v"]);
     candle.text = event.text();
-    let symbol = match symbol {
-        Scalar::Absent => kline.field("s"),
-        symbol => symbol,
-    };
+    let [own, timeframe, complete] = kline.fields(["s", "i", "x"]);
+    let symbol = if symbol.is_absent() { own } else { symbol };
     Some(Reading::Bar(
         candle
             .with_symbol(symbol)
-            .with_timeframe(kline.field("i"))
-            .with_flag(kline.field("x")),
+            .with_timeframe(timeframe)
+            .with_flag(complete),
     ))
 }
 
@@ -115,4 +160,82 @@ fn without_event<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
 fn is_error(message: Node<'_, '_>, keys: &[&str]) -> bool {
     let known = |key: &&str| ["code", "msg", "id"].contains(key);
     message.get("code").is_some() && message.get("msg").is_some() && keys.iter().all(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tape::Tape;
+    use super::*;
+
+    use proptest::prelude::*;
+
+    /// An object of these keys, each with a value, some of which are no JSON.
+    fn object(keys: Vec<&'static str>) -> impl Strategy<Value = String> {
+        let value = proptest::sample::select(vec![
+            "1769869800000",
+            "\"67123.45\"",
+            "67.5",
+            "\"kline\"",
+            "\"kline\"",
+            "\"1m\"",
+            "true",
+            "null",
+            "-1",
+            "\"\\u0041\"",
+            "\"\n\"",
+            "[1]",
+            "{}",
+            "NaN",
+        ]);
+        let entry = (proptest::sample::select(keys), value);
+        proptest::collection::vec(entry, 0..8).prop_map(|entries| {
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| format!("\"{key}\" : {value}"))
+                .collect();
+            entries.join(",")
+        })
+    }
+
+    proptest! {
+        /// What is read from the text alone is what is read from all values of the message.
+        #[test]
+        fn both_ways_of_reading_agree(
+            before in object(vec!["e", "E", "s"]),
+            kline in object(vec!["t", "s", "i", "o", "h", "l", "c", "v", "x", "f", "e"]),
+            after in object(vec!["e", "s", "k", "stream", "data", "x"]),
+            (first, last) in (any::<bool>(), any::<bool>()),
+        ) {
+            let mut parts = vec!["\"e\":\"kline\"".to_owned()];
+            parts.extend((first && !before.is_empty()).then_some(before));
+            parts.push(format!("\"k\":{{{kline}}}"));
+            parts.extend((last && !after.is_empty()).then_some(after));
+            let text = format!(" {{{}}}\n", parts.join(","));
+            let mut candle = Candle::empty(&text);
+            if everyday(&text, &mut candle) {
+                let tape = Tape::read(&text).expect("what is read from the text is JSON");
+                prop_assert_eq!(read(tape.root()), Some(Reading::Bar(candle)), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_everyday_kline_is_read_from_its_text() {
+        let text = r#"{"e":"kline","E":1769869860012,"s":"BTCUSDT","k":{"t":1769869800000,"T":1769869859999,"s":"BTCUSDT","i":"1m","f":100,"L":200,"o":"67123.45","c":"67155.31","h":"67180.02","l":"67101.90","v":"12.84513","n":100,"x":true,"q":"862544.1","V":"6.2","Q":"416310.5","B":"0"}}"#;
+        let mut candle = Candle::empty(text);
+        assert!(everyday(text, &mut candle));
+        assert_eq!(candle.start, Scalar::Int(1_769_869_800_000));
+        assert_eq!(candle.symbol, Scalar::Text("BTCUSDT".into()));
+        for other in [
+            r#"{"e":"kline","s":"A","k":{"t":1},"k":{"o":1}}"#,
+            r#"{"e":"trade","s":"A","k":{"t":1}}"#,
+            r#"{"e":"kline","s":"A","k":{"t":{}}}"#,
+            r#"{"e":"kline","s":"A"}"#,
+            r#"{"stream":"x","data":1,"e":"kline","k":{}}"#,
+        ] {
+            let mut candle = Candle::empty(other);
+            assert!(!everyday(other, &mut candle), "{other}");
+            assert_eq!(candle, Candle::empty(other));
+        }
+    }
 }

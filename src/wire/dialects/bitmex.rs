@@ -10,6 +10,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "bitmex",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("table", "tradeBin*"),
         ("data", ""),

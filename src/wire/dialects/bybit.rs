@@ -9,6 +9,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "bybit",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("topic", "kline.*"),
         ("data.start", ""),

@@ -45,7 +45,7 @@ impl<'a> Candle<'a> {
     /// The candle in an object with these names of start, open, high, low, close and volume. It
     /// has no symbol and no timeframe yet, and is complete when the next one comes.
     pub fn of(node: Node<'_, 'a>, names: [&str; 6]) -> Self {
-        Self::from_values(node.text(), names.map(|name| node.field(name)))
+        Self::from_values(node.text(), node.fields(names))
     }
 
     /// The candle in an array with these places of start, open, high, low, close and volume.
@@ -54,21 +54,34 @@ impl<'a> Candle<'a> {
         Self::from_values(node.text(), places.map(value))
     }
 
-    fn from_values(text: &'a str, values: [Scalar<'a>; 6]) -> Self {
-        let [start, open, high, low, close, volume] = values;
+    /// A candle in `text`, without any value yet.
+    pub const fn empty(text: &'a str) -> Self {
         Self {
             text,
             symbol: Scalar::Absent,
             timeframe: Scalar::Absent,
+            start: Scalar::Absent,
+            open: Scalar::Absent,
+            high: Scalar::Absent,
+            low: Scalar::Absent,
+            close: Scalar::Absent,
+            volume: Scalar::Absent,
+            completion: Completion::Is(Finality::UntilNext),
+            zone: None,
+            widened: false,
+        }
+    }
+
+    fn from_values(text: &'a str, values: [Scalar<'a>; 6]) -> Self {
+        let [start, open, high, low, close, volume] = values;
+        Self {
             start,
             open,
             high,
             low,
             close,
             volume,
-            completion: Completion::Is(Finality::UntilNext),
-            zone: None,
-            widened: false,
+            ..Self::empty(text)
         }
     }
 

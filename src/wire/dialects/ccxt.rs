@@ -9,6 +9,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "ccxt",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[],
     notes: Notes {
         bars: "`[[ms,open,high,low,close,volume],…]`, or one such row; symbol and timeframe from the subject",

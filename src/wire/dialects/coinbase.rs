@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "coinbase",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("channel", "candles"),
         ("events", ""),

@@ -7,6 +7,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "cryptofeed",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("exchange", ""),
         ("symbol", ""),

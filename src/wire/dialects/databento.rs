@@ -11,6 +11,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "databento",
     certain: is_certain,
     read,
+    everyday: None,
     shape: &[
         ("hd.rtype", ""),
         ("hd.ts_event", ""),

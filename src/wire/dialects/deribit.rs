@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "deribit",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("params.channel", "chart.trades.*"),
         ("params.data.tick", ""),

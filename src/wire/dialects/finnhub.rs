@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "finnhub",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("type", "trade"),
         ("data.p", ""),

@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "gate",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("channel", "spot.candlesticks"),
         ("event", "update"),

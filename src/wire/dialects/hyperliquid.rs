@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "hyperliquid",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("channel", "candle"),
         ("data.t", ""),

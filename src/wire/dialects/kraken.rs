@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "kraken",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("channel", "ohlc"),
         ("data", ""),

@@ -8,6 +8,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "kucoin",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("topic", "/market/candles:*"),
         ("data.candles", ""),

@@ -10,6 +10,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "massive",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[("ev", "AM"), ("sym", ""), ("s", ""), ("e", ""), ("o", "")],
     notes: Notes {
         bars: "an array of `{\"ev\",\"sym\" or \"pair\",o,h,l,c,v,s,e}`; `AM`, `XA` and `CA` are of one minute, `A`, `XAS` and `CAS` of one second",

@@ -46,10 +46,21 @@ pub struct Dialect {
     certain: fn(Node<'_, '_>) -> bool,
     /// Reads a message of this shape; nothing when it is of another.
     read: for<'t, 'a> fn(Node<'t, 'a>) -> Option<Reading<'a>>,
+    /// The everyday message of a bar, if it is worth to be read in a way of its own.
+    everyday: Option<Everyday>,
     /// The keys of its live bar, and their texts where those tell it apart: `*` stands for any end.
     shape: &'static [(&'static str, &'static str)],
     /// Its row in the documentation.
     notes: Notes,
+}
+
+/// A message that is read from its text, which is faster than finding all its values first.
+struct Everyday {
+    /// The text of such a message begins with this.
+    prefix: &'static str,
+    /// Reads the message into an empty candle, as [`Dialect::read`] would. False when it is another;
+    /// the candle is empty then as well.
+    read: for<'a> fn(&'a str, &mut Candle<'a>) -> bool,
 }
 
 /// A dialect is its name: fingerprints are made of this text.
@@ -136,6 +147,19 @@ impl Ignored {
     }
 }
 
+/// The dialect whose everyday message begins as `text` does.
+#[inline]
+pub(super) fn everyday(text: &str) -> Option<&'static Dialect> {
+    let begins = |dialect: &&Dialect| {
+        let everyday = dialect.everyday.as_ref();
+        everyday.is_some_and(|everyday| text.starts_with(everyday.prefix))
+    };
+    EVERYDAY.into_iter().find(begins)
+}
+
+/// The dialects that have an everyday message: it must be such that no dialect before them reads it.
+static EVERYDAY: [&Dialect; 1] = [&binance::DIALECT];
+
 /// The name of the shape that is read without a dialect.
 pub const GENERIC: &str = "generic";
 
@@ -196,6 +220,13 @@ impl DialectRule {
 impl Dialect {
     pub(super) fn is_certain(&self, message: Node<'_, '_>) -> bool {
         (self.certain)(message)
+    }
+
+    /// Reads the everyday message of a bar into an empty candle. False, and the candle still empty,
+    /// when the message is another, or the dialect has none.
+    pub(super) fn everyday<'a>(&self, text: &'a str, candle: &mut Candle<'a>) -> bool {
+        let everyday = self.everyday.as_ref();
+        everyday.is_some_and(|everyday| (everyday.read)(text, candle))
     }
 
     pub(super) fn read<'a>(&self, message: Node<'_, 'a>) -> Option<Reading<'a>> {

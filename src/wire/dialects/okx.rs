@@ -9,6 +9,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "okx",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[("arg.channel", "candle*"), ("arg.instId", ""), ("data", "")],
     notes: Notes {
         bars: "`{\"arg\":{\"channel\":\"candle1m\",\"instId\"},\"data\":[[ts,o,h,l,c,vol,volCcy,volCcyQuote,confirm]]}`",

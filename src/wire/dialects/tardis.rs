@@ -11,6 +11,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "tardis",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("type", "trade_bar"),
         ("name", ""),

@@ -9,6 +9,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "twelvedata",
     certain: |_| true,
     read,
+    everyday: None,
     shape: &[
         ("meta.symbol", ""),
         ("meta.interval", ""),
