@@ -63,12 +63,12 @@ test: ## every test, the broker ones against a real nats-server
 	$(WITH_NATS) && $(CARGO) test --workspace
 
 .PHONY: chaos
-chaos: ## durable delivery under random faults, then judged (SEED="1 2" MINUTES=1 NODES=1, or 3)
+chaos: ## the release profile under random faults, then judged (SEED="1 2" MINUTES=1 NODES=1, or 3)
 	@$(WITH_NATS) && for seed in $(or $(SEED),1); do \
 		CHAOS_SEED=$$seed CHAOS_SECONDS=$$(( $(or $(MINUTES),1) * 60 )) \
-		CHAOS_NODES=$(or $(NODES),1) CHAOS_SABOTAGE=$(SABOTAGE) \
+		CHAOS_NODES=$(or $(NODES),1) CHAOS_FAILPOINT=$(FAILPOINT) \
 		CHAOS_HISTORY="$${CHAOS_HISTORY-$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/chaos-history.csv}" \
-		$(CARGO) test --test durable chaos::chaos -- --nocapture || exit 1; \
+		$(CARGO) test --profile chaos --test durable chaos::chaos -- --nocapture || exit 1; \
 	done
 
 .PHONY: fuzz
@@ -79,10 +79,12 @@ fuzz: ## hostile input to every reader (SECONDS=60 TARGETS="decode checkpoint")
 check: ## formatting, lints, documentation, scripts, tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh deploy/test/*.sh .ci/run; \
 	else echo "shellcheck is not installed: scripts not checked"; fi
 	@$(MAKE) --no-print-directory test
+	scripts/check-failpoints.sh
 
 .PHONY: deploy-test
 deploy-test: ## Docker, Compose, monitoring … proven by running them (ONLY="docker compose")

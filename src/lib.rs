@@ -49,6 +49,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exit;
+mod failpoints;
 pub mod group;
 pub mod indicators;
 pub mod market;

@@ -15,7 +15,6 @@ mod jetstream;
 mod layout;
 mod link;
 pub mod permissions;
-mod sabotage;
 mod service;
 mod setup;
 

@@ -12,7 +12,7 @@ const EVERY_BAR: (&str, &str) = ("TECHNICAL_MIN_BARS_REQUIRED", "1");
 /// The process that panicked on purpose has ended with 70 and says why.
 fn assert_broken(agent: &mut Agent) {
     assert_eq!(agent.wait_exit(), 70);
-    let panic = agent.wait_log("panic: sabotaged on purpose");
+    let panic = agent.wait_log("panic: failpoint: the worker panics");
     assert_eq!(panic["level"], "ERROR");
     assert_eq!(panic["thread"], "worker");
     let end = agent.wait_log("the worker ended without a word");
@@ -23,7 +23,7 @@ fn assert_broken(agent: &mut Agent) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_of_the_worker_in_core_delivery_ends_the_process_with_70() {
     let server = NatsServer::plain();
-    let further = [("TA_SABOTAGE", "panic-worker=6.5")];
+    let further = [("TA_FAILPOINT", "panic-worker=6.5")];
     let mut agent = ready_agent(&server, "one", &further);
     let client = client(&server).await;
     send(&client, &flat("A", 0, 6.5)).await;
@@ -35,7 +35,7 @@ async fn a_panic_of_the_worker_in_durable_delivery_ends_it_too_and_costs_no_sign
     let server = NatsServer::jetstream();
     let durable = ("TECHNICAL_DELIVERY", "durable");
     let lease = ("TECHNICAL_LEASE_SECS", "2");
-    let further = [durable, lease, ("TA_SABOTAGE", "panic-worker=6.5")];
+    let further = [durable, lease, ("TA_FAILPOINT", "panic-worker=6.5")];
     let mut agent = ready_agent(&server, "one", &further);
     let client = client(&server).await;
     let signals = collect_signals(&client, "insight.technical.>").await;

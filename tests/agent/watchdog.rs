@@ -10,7 +10,7 @@ async fn an_agent_whose_worker_stands_still_ends_with_70_and_the_reason() {
     let server = NatsServer::plain();
     let further = [
         ("TECHNICAL_WATCHDOG_SECS", "1"),
-        ("TA_SABOTAGE", "standstill=6.5"),
+        ("TA_FAILPOINT", "standstill=6.5"),
     ];
     let mut agent = ready_agent(&server, "one", &further);
     let client = client(&server).await;

@@ -1,6 +1,5 @@
-//! The judge against agents from which what the promise rests on was taken away (debug builds
-//! only, by `TA_SABOTAGE`): each must be found out, and the same schedule with nothing taken away
-//! must be found clean.
+//! The judge against agents from which what the promise rests on was taken away by a failpoint:
+//! each must be found out, and the same schedule with nothing taken away must be found clean.
 
 use std::time::Duration;
 
@@ -26,13 +25,16 @@ async fn stored(js: &Context, signals: usize) {
     }
 }
 
-fn sabotaged(server: &NatsServer, name: &str) -> Agent {
+fn with_failpoint(server: &NatsServer, name: &str) -> Agent {
     // no checkpoint but the one of an orderly end
-    let more = [("TECHNICAL_CHECKPOINT_SECS", "3600"), ("TA_SABOTAGE", name)];
+    let more = [
+        ("TECHNICAL_CHECKPOINT_SECS", "3600"),
+        ("TA_FAILPOINT", name),
+    ];
     let mut agent = agent(server, &more);
     agent.wait_ready();
     if !name.is_empty() {
-        agent.wait_log("sabotaged on purpose");
+        agent.wait_log("a failpoint is set");
     }
     agent
 }
@@ -42,12 +44,12 @@ fn sabotaged(server: &NatsServer, name: &str) -> Agent {
 async fn killed_and_replaced(name: &str) -> (NatsServer, Context, Agent) {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
-    let mut first = sabotaged(&server, name);
+    let mut first = with_failpoint(&server, name);
     feed(&js, 0..BARS).await;
     stored(&js, BARS as usize - 4).await;
     first.kill();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let second = sabotaged(&server, name);
+    let second = with_failpoint(&server, name);
     feed(&js, BARS..BARS + 5).await;
     (server, js, second)
 }
@@ -91,8 +93,8 @@ async fn control_message_ids_alone_let_signals_come_twice_and_that_is_found() {
 async fn control_without_the_fence_a_thawed_owner_doubles_signals_and_that_is_found() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
-    let first = sabotaged(&server, "no-fence");
-    let second = sabotaged(&server, "no-fence");
+    let first = with_failpoint(&server, "no-fence");
+    let second = with_failpoint(&server, "no-fence");
     let feeder = Feeder::start(js.clone(), 12, Duration::from_millis(1));
     // that no commit is under way when it is frozen is unlikely, and possible
     for round in 0..6 {

@@ -151,9 +151,9 @@ impl Fleet {
         ];
         variables.extend(CONFIGURATIONS[self.configuration]);
         let asked = |name: &str| std::env::var(name).unwrap_or_default();
-        // what is promised rests on it, so a run without it has to be found out (debug builds)
-        let sabotage = asked("CHAOS_SABOTAGE");
-        variables.push(("TA_SABOTAGE", &sabotage));
+        // what is promised rests on it, so a run without it has to be found out
+        let failpoint = asked("CHAOS_FAILPOINT");
+        variables.push(("TA_FAILPOINT", &failpoint));
         // for whoever looks into a run
         let logs = asked("CHAOS_LOG_DIR");
         if !logs.is_empty() {

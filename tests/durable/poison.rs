@@ -1,5 +1,5 @@
-//! Messages that make the agent panic (debug builds, by `TA_SABOTAGE`): tried twice, then refused
-//! as a whole, and for ever.
+//! Messages that make the agent panic, by a failpoint: tried twice, then refused as a whole, and for
+//! ever.
 
 use async_nats::jetstream::Context;
 
@@ -55,10 +55,10 @@ async fn wait_signals(js: &Context, count: usize) {
 }
 
 /// No checkpoint but that of an orderly end, so that state is computed from the stream.
-fn start(server: &NatsServer, sabotage: &str) -> Agent {
+fn start(server: &NatsServer, failpoint: &str) -> Agent {
     let more = [
         ("TECHNICAL_CHECKPOINT_SECS", "3600"),
-        ("TA_SABOTAGE", sabotage),
+        ("TA_FAILPOINT", failpoint),
     ];
     let mut agent = agent(server, &more);
     agent.wait_ready();

@@ -33,9 +33,9 @@ use super::drain::{DrainError, round_trip};
 use super::guard::Guard;
 use super::intake::{Arrival, Intake};
 use super::link::Link;
-use super::sabotage;
 use super::setup::Setup;
 use crate::clock;
+use crate::failpoints;
 use crate::group::{Handover, MemberId, Timing, Way};
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::health::{Component, Progress};
@@ -266,7 +266,7 @@ impl Worker {
 
     /// One turn: what has arrived, in the order that matters.
     async fn turn(&mut self) {
-        sabotage::in_worker();
+        failpoints::in_worker();
         self.hear();
         let nobody = self.roll_call.is_nobody_there();
         self.called(nobody);

@@ -33,7 +33,7 @@ use tokio::time::timeout;
 use crate::bus::guard::Guard;
 use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
-use crate::bus::sabotage::sabotage;
+use crate::failpoints;
 use crate::ops::metrics::{self, Commit, Metrics};
 
 /// Messages that the server takes in a batch.
@@ -181,7 +181,7 @@ impl Committer {
 impl Writer {
     async fn commit_together(&self, together: Vec<(Wanted, Answer)>) {
         let wanted: Vec<&Wanted> = together.iter().map(|(wanted, _)| wanted).collect();
-        if sabotage().fence {
+        if failpoints::skips_fence() {
             // so that a paused owner is paused with a commit to come
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

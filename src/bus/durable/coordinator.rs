@@ -41,8 +41,8 @@ use super::{Common, LAST_FLUSH};
 use crate::bus::drain::DrainError;
 use crate::bus::guard::Guard;
 use crate::bus::permissions::Denial;
-use crate::bus::sabotage;
 use crate::bus::setup::Setup;
+use crate::failpoints;
 use crate::group::{Leases, MemberId, Roster, Table};
 use crate::market::Timestamp;
 use crate::ops::health::{Component, Health, Progress};
@@ -243,7 +243,7 @@ impl Coordinator {
         }
         self.announce();
         loop {
-            sabotage::in_worker();
+            failpoints::in_worker();
             if let Some(at) = deadline {
                 let over = tokio::time::Instant::now() + LAST_FLUSH >= at;
                 if over || (self.leases.is_idle() && self.running.is_empty()) {

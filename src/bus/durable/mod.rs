@@ -33,10 +33,10 @@ use async_nats::{Client, jetstream};
 use super::drain::{DrainError, drain_and_close};
 use super::jetstream::jetstream as api_of;
 use super::layout::key;
-use super::sabotage::sabotage;
 use super::setup::Setup;
 use crate::clock;
 use crate::config::JetStreamApi;
+use crate::failpoints;
 
 pub use super::layout::partition as partition_of;
 #[cfg(fuzzing)]
@@ -97,8 +97,7 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let mut stop = setup.stop.clone();
     let started = Instant::now();
     let started_at = clock::now();
-    // told of before anything comes of it
-    sabotage();
+    failpoints::announce();
     let guard = Arc::new(setup.guard());
     let mut before = Vec::new();
     let mut interrupted = None;

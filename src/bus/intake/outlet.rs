@@ -14,10 +14,10 @@ use super::Envelope;
 use super::letters::{LETTERS_BYTES, LetterBudget};
 use super::outgoing::{Kept, KeptLetter, Outgoing};
 use super::tallies::Tallies;
-use crate::bus::sabotage;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{SeriesId, Signal};
+use crate::failpoints;
 use crate::group::{Slot, letter_mark};
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::logs::Throttle;
@@ -100,7 +100,7 @@ impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
     }
 
     fn after_bar(&mut self, event: &BarEvent<'_>) {
-        sabotage::after_bar(event.bar.close);
+        failpoints::after_bar(event.bar.close);
         let began = self.clock;
         // one reading serves what the engine took and the latency
         self.clock = Instant::now();

@@ -14,7 +14,7 @@ use super::marker::{BATCH_ID, BATCH_SEQUENCE, Marker};
 use super::refusal::Ack;
 use super::{CommitError, Wanted, Writer};
 use crate::bus::durable::markers;
-use crate::bus::sabotage::sabotage;
+use crate::failpoints;
 use crate::group::{Place, Purpose};
 
 static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
@@ -102,7 +102,7 @@ impl Batch<'_> {
         let payload = serde_json::to_vec(marker).map_err(|error| failed(&error))?;
         let mut headers = HeaderMap::new();
         if replaces {
-            if !sabotage().fence {
+            if !failpoints::skips_fence() {
                 headers.insert(EXPECTED.clone(), HeaderValue::from(one.expected));
             }
             headers.insert(ROLLUP.clone(), "sub");

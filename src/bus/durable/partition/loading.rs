@@ -19,7 +19,7 @@ use crate::bus::durable::feed::Feed;
 use crate::bus::durable::streams::Unit;
 use crate::bus::durable::{Common, markers, saved_name};
 use crate::bus::intake::Intake;
-use crate::bus::sabotage::sabotage;
+use crate::failpoints;
 use crate::market::Timestamp;
 use crate::wire::headers::message_id;
 
@@ -57,7 +57,7 @@ pub(super) async fn load(
     let checkpoint = restore(common, unit, &place, &mut intake, gauges).await?;
     let restored = intake.engine().len() as u64;
     gauges.series.store(restored, Ordering::Relaxed);
-    let valid = found.as_ref().filter(|_| !sabotage().marker);
+    let valid = found.as_ref().filter(|_| !failpoints::skips_marker());
     let valid = valid.filter(|stored| {
         let ours = stored.marker.position.origin == place.origin;
         if !ours {
