@@ -130,6 +130,23 @@ fn one_series(c: &mut Criterion) {
             black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
         });
     });
+    // of the bars that close, 1 in 5, 15, 30, 60 and 240
+    let derived = AnalysisConfig {
+        derived: "5m,15m,30m,1h,4h".parse().expect("timeframes"),
+        ..AnalysisConfig::clone(&config(200, ""))
+    };
+    let (mut engine, mut feed) = warm(&Arc::new(derived));
+    group.bench_function("default/derived_5_timeframes", |b| {
+        b.iter(|| {
+            let bar = event(SYMBOL, feed.next(), true);
+            engine.close_before(&bar);
+            while engine.next_derived(NOW).is_some() {}
+            black_box(engine.on_bar(black_box(&bar), NOW).signal.is_some());
+            while engine.next_derived(NOW).is_some() {}
+        });
+    });
+    let (mut engine, mut feed) = warm(&config(200, ""));
+    engine.on_bar(&event(SYMBOL, feed.next(), true), NOW);
     let forming = feed.next();
     group.bench_function("default/forming", |b| {
         b.iter(|| {

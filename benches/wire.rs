@@ -52,6 +52,7 @@ fn signal() -> Signal {
         is_final: true,
         revision: 0,
         source: Some(Arc::from("binance")),
+        parts: None,
         indicators: Readings::default(),
     }
 }

@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::aggregate::Plan;
 use crate::bus::permissions::Role;
 use crate::config::{self, Config};
 use crate::exit::Exit;
@@ -159,6 +160,10 @@ pub struct ReplayArgs {
     /// How they are read.
     #[command(flatten)]
     pub input: InputArgs,
+    /// Larger bars to derive, with commas between them, as 5m,1h,1d; without it those of
+    /// TECHNICAL_TIMEFRAMES
+    #[arg(long, value_name = "T,U,…")]
+    pub timeframes: Option<Plan>,
     /// End with 65 at the first bad line instead of skipping it
     #[arg(long)]
     pub strict: bool,

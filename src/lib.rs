@@ -13,6 +13,7 @@
 //! | [`pipeline`] | the way from a message to its signals and refusals, the same for every driver |
 //! | [`wire`] | bytes ↔ domain: decoding, encoding, headers, subjects, schemas |
 //! | [`engine`] | bars in, signals out: pure, deterministic, without allocation per bar |
+//! | [`aggregate`] | larger bars of smaller ones: buckets, calendars, exact sums |
 //! | [`indicators`] | one per file, TA-Lib's values unless a variant says otherwise |
 //! | [`market`] | bars, symbols, timeframes, timestamps: plain data |
 //!
@@ -41,6 +42,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod app;
 pub mod bus;
 pub mod cli;

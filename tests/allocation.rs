@@ -144,6 +144,39 @@ fn a_bar_of_a_known_series_allocates_nothing_in_the_engine() {
 }
 
 #[test]
+fn derived_bars_allocate_nothing_either() {
+    let derived = AnalysisConfig {
+        derived: "2m,5m,15m,30m,1h".parse().unwrap(),
+        ..AnalysisConfig::clone(&config(""))
+    };
+    let mut engine = Engine::new(Arc::new(derived), 10);
+    let bars = bars();
+    let minutes = 24_000;
+    let mut closed = 0;
+    for minute in 0..minutes {
+        let mut bar = bars[usize::try_from(minute).unwrap() % bars.len()];
+        bar.timestamp = Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos());
+        let event = event(bar, true);
+        let counted = measure(|| {
+            engine.close_before(&event);
+            while engine.next_derived(NOW).is_some() {}
+            let effect = engine.on_bar(&event, NOW).effect;
+            while engine.next_derived(NOW).is_some() {
+                closed += 1;
+            }
+            engine.peek_derived(&event, effect);
+            while engine.next_derived(NOW).is_some() {}
+        });
+        // 266 hours: the window of the largest is full and was slid back
+        if minute > 16_000 {
+            assert_eq!(counted.count_total, 0, "minute {minute}");
+        }
+    }
+    assert_eq!(engine.len(), 6);
+    assert_eq!(closed, 12_000 + 4_800 + 1_600 + 800 + 400);
+}
+
+#[test]
 fn from_message_to_signal_only_the_payload_is_allocated() {
     for indicators in ["", &whole_catalogue()] {
         let mut pipeline = Pipeline::new(decoder(), Engine::new(config(indicators), 10));

@@ -6,6 +6,7 @@
 //!
 //! Must not know: where messages come from, and who decides which bars are left out.
 
+mod derived;
 mod letters;
 mod outgoing;
 mod outlet;
@@ -25,6 +26,7 @@ use crate::ops::metrics::Metrics;
 use crate::pipeline::{self, Admission, Panicked, Pipeline};
 use crate::wire::{SubjectParts, SubjectRefusal};
 
+use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
 pub(super) use outlet::{Outlet, Refused};
 
@@ -96,6 +98,7 @@ pub(super) struct Intake {
     pipeline: Pipeline,
     /// The outputs, on their way.
     pub out: Outlet,
+    derived: DerivedAccount,
     catalogue: Catalogue,
 }
 
@@ -103,6 +106,7 @@ impl Intake {
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
             pipeline: Pipeline::configured(config),
+            derived: DerivedAccount::new(Arc::clone(&metrics)),
             out: Outlet::new(config, metrics),
             catalogue: Catalogue::default(),
         }
@@ -188,6 +192,7 @@ impl Intake {
     /// Shows what was counted, and logs refusals that were held back.
     pub fn flush(&mut self) {
         self.out.flush();
+        self.derived.flush(self.pipeline.engine_mut());
     }
 
     /// A signal has left; `latency` since its bar was received.

@@ -1,7 +1,9 @@
 //! What is computed, and the rules that tie its parameters to the window.
 
+use crate::aggregate::Plan;
 use crate::engine::AnalysisConfig;
 use crate::indicators;
+use crate::market::InvalidZone;
 
 use super::check::{Check, count, field, number, whole};
 use super::raw::Raw;
@@ -41,10 +43,20 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>) -> AnalysisConfig {
         indicators: check
             .read_optional(&field!(raw.technical_indicators), specs)
             .unwrap_or_default(),
+        derived: derived(raw, check),
     };
     order(&analysis, check);
     look_backs(&analysis, check);
     analysis
+}
+
+/// The timeframes to derive, and the calendar of their days.
+fn derived(raw: &Raw, check: &mut Check<'_>) -> Plan {
+    let calendar = check.read(&field!(raw.technical_calendar), |text| {
+        text.parse().map_err(|error: InvalidZone| error.to_string())
+    });
+    let plan = check.read_optional(&field!(raw.technical_timeframes), str::parse::<Plan>);
+    plan.unwrap_or_default().on_calendar(calendar)
 }
 
 fn deviations(text: &str) -> Result<f64, String> {

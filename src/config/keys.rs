@@ -447,6 +447,17 @@ pub const SECTIONS: &[Section] = &[
                 "atr(14),adx(14),stoch(14,3,3)",
                 "more indicators (see the `indicators` command)",
             ),
+            unset(
+                "TECHNICAL_TIMEFRAMES",
+                "5m,1h,1d",
+                "larger bars to derive from the smallest of each symbol, comma-separated: what divides a day evenly, 1d, 1w, 1M (see docs/bars.md)",
+            ),
+            set(
+                "TECHNICAL_CALENDAR",
+                "UTC",
+                "America/New_York",
+                "the zone at whose midnights derived days, weeks and months begin: a name of the IANA",
+            ),
             set(
                 "TECHNICAL_MAX_SERIES",
                 "100000",

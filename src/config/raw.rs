@@ -58,6 +58,8 @@ pub(super) struct Raw {
     pub technical_ema_long: Option<String>,
     pub technical_volume_sma_period: Option<String>,
     pub technical_indicators: Option<String>,
+    pub technical_timeframes: Option<String>,
+    pub technical_calendar: Option<String>,
     pub technical_max_series: Option<String>,
     pub technical_series_idle_secs: Option<String>,
     pub technical_partitions: Option<String>,

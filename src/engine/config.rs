@@ -1,13 +1,15 @@
 //! What the engine computes and when it speaks.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::aggregate::Plan;
 use crate::indicators::Spec;
 
 /// Everything that a signal's payload depends on besides the bars. Two engines with equal
 /// configurations give equal bytes for equal bars.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq)]
 pub struct AnalysisConfig {
     /// Bars kept per series.
     pub window: usize,
@@ -43,6 +45,8 @@ pub struct AnalysisConfig {
     pub volume_sma: usize,
     /// Further indicators, each under its own key.
     pub indicators: Vec<Spec>,
+    /// The timeframes that are derived from the smallest bars of each symbol.
+    pub derived: Plan,
 }
 
 /// Raised whenever the same bars and configuration would give other bytes than before.
@@ -55,6 +59,56 @@ impl AnalysisConfig {
     pub fn fingerprint(&self) -> u64 {
         // Debug prints every field, doubles in full
         xxh3_64(format!("{REVISION} {self:?}").as_bytes())
+    }
+}
+
+impl fmt::Debug for AnalysisConfig {
+    /// Fingerprints are made of this text. Without derived timeframes it is that of agents which
+    /// knew none, so that their checkpoints are continued.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // no `..`: a new field has to be in the fingerprint
+        let Self {
+            window,
+            min_bars,
+            publish_frequency,
+            rsi_period,
+            rsi_overbought,
+            rsi_oversold,
+            macd_fast,
+            macd_slow,
+            macd_signal,
+            bb_period,
+            bb_std,
+            sma_short,
+            sma_long,
+            ema_short,
+            ema_long,
+            volume_sma,
+            indicators,
+            derived,
+        } = self;
+        let mut text = f.debug_struct("AnalysisConfig");
+        text.field("window", window)
+            .field("min_bars", min_bars)
+            .field("publish_frequency", publish_frequency)
+            .field("rsi_period", rsi_period)
+            .field("rsi_overbought", rsi_overbought)
+            .field("rsi_oversold", rsi_oversold)
+            .field("macd_fast", macd_fast)
+            .field("macd_slow", macd_slow)
+            .field("macd_signal", macd_signal)
+            .field("bb_period", bb_period)
+            .field("bb_std", bb_std)
+            .field("sma_short", sma_short)
+            .field("sma_long", sma_long)
+            .field("ema_short", ema_short)
+            .field("ema_long", ema_long)
+            .field("volume_sma", volume_sma)
+            .field("indicators", indicators);
+        if !derived.is_empty() {
+            text.field("derived", derived);
+        }
+        text.finish()
     }
 }
 
@@ -78,6 +132,42 @@ impl Default for AnalysisConfig {
             ema_long: 26,
             volume_sma: 20,
             indicators: Vec::new(),
+            derived: Plan::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Zone;
+
+    #[test]
+    fn without_derived_timeframes_a_fingerprint_is_what_it_was_before_there_were_any() {
+        let text = "1 AnalysisConfig { window: 200, min_bars: 50, publish_frequency: 1, \
+            rsi_period: 14, rsi_overbought: 70.0, rsi_oversold: 30.0, macd_fast: 12, \
+            macd_slow: 26, macd_signal: 9, bb_period: 20, bb_std: 2.0, sma_short: 20, \
+            sma_long: 50, ema_short: 12, ema_long: 26, volume_sma: 20, indicators: [] }";
+        let plain = AnalysisConfig::default();
+        assert_eq!(plain.fingerprint(), xxh3_64(text.as_bytes()));
+        let derived = |names: &[&str], zone: &str| {
+            let timeframes = names.iter().map(|name| name.parse().unwrap()).collect();
+            let derived = Plan::new(timeframes, zone.parse::<Zone>().unwrap()).unwrap();
+            let config = AnalysisConfig {
+                derived,
+                ..AnalysisConfig::default()
+            };
+            config.fingerprint()
+        };
+        assert_eq!(derived(&[], "Asia/Tokyo"), plain.fingerprint());
+        let all = [
+            plain.fingerprint(),
+            derived(&["5m"], "UTC"),
+            derived(&["5m", "1h"], "UTC"),
+            derived(&["5m"], "Asia/Tokyo"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[..at].contains(one));
         }
     }
 }

@@ -10,6 +10,7 @@ mod alerts;
 mod analysis;
 mod columns;
 mod config;
+mod derived;
 mod forming;
 mod idle;
 mod ring;
@@ -23,6 +24,7 @@ use hashbrown::HashMap;
 
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
+pub use derived::{Derived, DerivedNote, DerivedNoteKind, DerivedOutcome, DerivedTotals};
 pub use forming::FormingBar;
 pub use ring::Ring;
 pub use series::Series;
@@ -30,9 +32,11 @@ pub use signal::{Momentum, Readings, Signal, Trend};
 pub use snapshot::{RestoreError, SeriesSnapshot};
 
 use analysis::State;
+use derived::Deriving;
 use idle::Idle;
 use series::Order;
 
+use crate::aggregate::{Derivation, Parts};
 use crate::indicators::Instance;
 use crate::market::{
     Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp,
@@ -100,14 +104,37 @@ pub struct Outcome<'a> {
     pub signal: Option<&'a Signal>,
 }
 
-impl Outcome<'_> {
+/// An [`Outcome`] whose signal, if it has one, is still with the engine.
+#[derive(Debug)]
+struct Worked {
+    series: Option<SeriesId>,
+    begun: bool,
+    /// True if the bars of the series were derived before.
+    was_derived: bool,
+    effect: Effect,
+    missing: u64,
+    publish: bool,
+}
+
+impl Worked {
     const fn silent(series: Option<SeriesId>, effect: Effect) -> Self {
         Self {
             series,
             begun: false,
+            was_derived: false,
             effect,
             missing: 0,
-            signal: None,
+            publish: false,
+        }
+    }
+
+    fn outcome(self, signal: &Signal) -> Outcome<'_> {
+        Outcome {
+            series: self.series,
+            begun: self.begun,
+            effect: self.effect,
+            missing: self.missing,
+            signal: self.publish.then_some(signal),
         }
     }
 }
@@ -130,6 +157,8 @@ pub struct Engine {
     idle: Idle,
     /// True if a series may have a bar that is forming until the next one comes.
     has_forming: bool,
+    /// What derived bars take; none where none are derived.
+    deriving: Option<Box<Deriving>>,
 }
 
 /// The state before the bar at work, to roll back to.
@@ -150,6 +179,7 @@ impl Engine {
         let signal = Signal::blank(&config);
         Self {
             fingerprint: config.fingerprint(),
+            deriving: Deriving::by(&config.derived),
             config,
             max_series,
             index: HashMap::new(),
@@ -169,7 +199,8 @@ impl Engine {
     #[must_use]
     pub fn bytes_per_series(config: &AnalysisConfig) -> usize {
         let further = 2 * config.indicators.len() * size_of::<Instance>();
-        Ring::full_bytes(config.window) + size_of::<Option<Series>>() + further + KEEPING
+        let buckets = Derivation::bytes(&config.derived);
+        Ring::full_bytes(config.window) + size_of::<Option<Series>>() + further + buckets + KEEPING
     }
 
     /// The configuration it computes under.
@@ -212,10 +243,20 @@ impl Engine {
 
     /// Takes in one bar that arrived at `now`. Within a series, a later bar is appended, an
     /// equal timestamp replaces the last bar, an earlier one is refused. The bar that it completes,
-    /// if any, must be taken in before it ([`Self::closed_by`]).
+    /// if any, must be taken in before it ([`Self::closed_by`]), and so must the derived bars that
+    /// end before it ([`Self::close_before`]).
     ///
     /// A panic in here leaves the engine usable after [`Self::roll_back`].
     pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
+        let worked = self.work(event, None, now);
+        if self.deriving.is_some() {
+            self.gather(event, &worked);
+        }
+        worked.outcome(&self.signal)
+    }
+
+    /// Takes in one bar; `parts` are those of a derived one.
+    fn work(&mut self, event: &BarEvent<'_>, parts: Option<Parts>, now: Timestamp) -> Worked {
         let key = SeriesKeyRef {
             symbol: &event.symbol,
             timeframe: event.timeframe,
@@ -234,7 +275,7 @@ impl Engine {
                         {
                             series.hold(event);
                         }
-                        return Outcome::silent(None, Effect::Forming);
+                        return Worked::silent(None, Effect::Forming);
                     }
                     self.start_anew(id);
                 }
@@ -242,20 +283,21 @@ impl Engine {
             }
             // a series begins with a bar that is complete, or will be when the next one comes
             None if event.finality == Finality::Forming => {
-                return Outcome::silent(None, Effect::Forming);
+                return Worked::silent(None, Effect::Forming);
             }
             None => match self.begin(event) {
                 Ok(id) => {
                     begun = true;
                     id
                 }
-                Err(refusal) => return Outcome::silent(None, Effect::Refused(refusal)),
+                Err(refusal) => return Worked::silent(None, Effect::Refused(refusal)),
             },
         };
         let Some(series) = self.series[id.index()].as_mut() else {
             unreachable!("the index names only series that are kept")
         };
         series.touch(now);
+        let was_derived = series.derived.parts.is_some();
         let order = series.order(event.bar.timestamp);
         let is_final = event.finality.is_final();
         let effect = match order {
@@ -298,17 +340,22 @@ impl Engine {
             Effect::Forming if until_next => series.hold(event),
             _ => {}
         }
+        signal.parts = parts;
+        if matches!(effect, Effect::Appended | Effect::Corrected) {
+            series.derived.parts = parts;
+        }
         self.working = None;
         self.replaced = None;
         if effect == Effect::Appended {
             self.note_bar(event.bar.timestamp);
         }
-        Outcome {
+        Worked {
             series: Some(id),
             begun,
+            was_derived,
             effect,
             missing,
-            signal: publish.then_some(&self.signal),
+            publish,
         }
     }
 
@@ -324,6 +371,9 @@ impl Engine {
             return;
         };
         self.trial = State::new(&self.config);
+        if let Some(deriving) = &mut self.deriving {
+            deriving.roll_back();
+        }
         if let Some(before) = self.replaced.take() {
             self.series[id.index()] = Some(before);
             return;
@@ -355,6 +405,9 @@ impl Engine {
         if let Some(series) = self.series.get_mut(id.index()).and_then(Option::take) {
             self.index.remove(series.key());
             self.free.push(id);
+            if let Some(deriving) = &mut self.deriving {
+                deriving.on_forgotten(&series);
+            }
         }
     }
 
@@ -378,7 +431,9 @@ impl Engine {
 
     fn start_anew(&mut self, id: SeriesId) {
         if let Some(series) = self.series[id.index()].as_mut() {
-            let empty = Series::new(series.key().clone(), &self.config);
+            let mut empty = Series::new(series.key().clone(), &self.config);
+            // its buckets were seen from their open all the same
+            empty.derived = series.derived.clone();
             self.replaced = Some(std::mem::replace(series, empty));
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::{MOST, State};
 use super::config::AnalysisConfig;
+use super::derived::Derived;
 use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
@@ -34,6 +35,9 @@ pub struct Series {
     /// The bar that the next one completes. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) forming: Option<FormingBar>,
+    /// What concerns derived bars. Formats write it beside the rest of the series.
+    #[serde(skip)]
+    pub(super) derived: Derived,
 }
 
 /// What a bar means to a series, by its timestamp.
@@ -56,6 +60,7 @@ impl Series {
             source: None,
             touched: Timestamp::from_nanos(i64::MIN),
             forming: None,
+            derived: Derived::default(),
         }
     }
 
@@ -234,6 +239,7 @@ impl Series {
         signal.is_final = true;
         signal.revision = revision;
         signal.source.clone_from(&self.source);
+        signal.parts = self.derived.parts;
         state.advance(config, bars, signal);
     }
 
@@ -268,6 +274,26 @@ impl Series {
             && self.revision < u32::MAX
             && self.before.is_sound(config)
             && self.after.is_sound(config)
+            && self.derived.is_sound(
+                &config.derived,
+                self.key.timeframe,
+                self.ring.newest().map(|bar| bar.timestamp),
+            )
+    }
+
+    pub(super) fn take_derived(&mut self) -> Option<Derived> {
+        let derived = std::mem::take(&mut self.derived);
+        (!derived.is_none()).then_some(derived)
+    }
+
+    pub(super) fn set_derived(&mut self, derived: Derived) {
+        self.derived = derived;
+    }
+
+    /// True if its bars are derived from those of a smaller timeframe.
+    #[must_use]
+    pub const fn is_derived(&self) -> bool {
+        self.derived.parts.is_some()
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::alerts::AlertSet;
 use super::config::AnalysisConfig;
+use crate::aggregate::Parts;
 use crate::indicators::Spec;
 use crate::market::{Bar, Symbol, Timeframe, Timestamp};
 
@@ -112,6 +113,9 @@ pub struct Signal {
     /// Who sent the bar, if they said so.
     #[schemars(with = "Option<String>")]
     pub source: Option<Arc<str>>,
+    /// How complete the bar is; of a derived bar only.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
     /// The further indicators, by key.
     pub indicators: Readings,
 }
@@ -152,6 +156,7 @@ impl Signal {
             is_final: true,
             revision: 0,
             source: None,
+            parts: None,
             indicators: Readings::new(Arc::from(config.indicators.as_slice())),
         }
     }

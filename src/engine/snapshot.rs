@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, FormingBar, Series, SeriesId};
+use super::{Derived, Engine, FormingBar, Series, SeriesId};
 
 /// The complete state of one series. Continuing it gives the bits that the series itself
 /// would have given.
@@ -55,6 +55,16 @@ impl SeriesSnapshot {
         self.series.set_forming(Some(forming));
     }
 
+    /// Moves out what concerns derived bars: no format writes it with the rest of its series.
+    pub fn take_derived(&mut self) -> Option<Derived> {
+        self.series.take_derived()
+    }
+
+    /// Moves in what [`Self::take_derived`] has moved out.
+    pub fn put_derived(&mut self, derived: Derived) {
+        self.series.set_derived(derived);
+    }
+
     /// The series in it.
     #[must_use]
     pub const fn series(&self) -> &Series {
@@ -95,6 +105,12 @@ impl Engine {
         if let Some(id) = self.index.get(series.key()) {
             let id = *id;
             newest.inspect(|(at, _)| self.note_restored(*at));
+            if let Some(deriving) = &mut self.deriving {
+                if let Some(before) = &self.series[id.index()] {
+                    deriving.on_forgotten(before);
+                }
+                deriving.on_kept(&series);
+            }
             self.series[id.index()] = Some(series);
             return Ok(id);
         }
@@ -102,6 +118,9 @@ impl Engine {
             return Err(RestoreError::Full);
         }
         newest.inspect(|(at, _)| self.note_restored(*at));
+        if let Some(deriving) = &mut self.deriving {
+            deriving.on_kept(&series);
+        }
         self.keep(series).ok_or(RestoreError::Full)
     }
 }

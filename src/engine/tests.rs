@@ -1,6 +1,7 @@
 //! The engine from outside. Expected values are worked out by hand, with periods short enough
 //! for that; where a run is compared with another run, the other one is plainer.
 
+mod derived;
 mod forming;
 mod judgement;
 mod keeping;

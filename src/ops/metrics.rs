@@ -32,6 +32,9 @@ pub const ACQUIRED: &str = "acquired";
 /// A partition (or a share of the symbols) left this process.
 pub const RELEASED: &str = "released";
 
+/// What becomes of derived bars.
+const DERIVED: [&str; 5] = ["derived", "revised", "own", "straddling", "no_room"];
+
 /// Buckets in seconds, per decade 1, 2.5 and 5.
 const SIGNAL_LATENCY: &[f64] = &[
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
@@ -76,6 +79,8 @@ pub struct Metrics {
     pub bars_adjusted: IntCounter,
     pub bars_corrected: IntCounter,
     pub bar_gaps: IntCounter,
+    /// Derived bars, by what became of them: one of `DERIVED`.
+    pub derived_bars: IntCounterVec,
     pub signals_published: IntCounter,
     pub alerts: IntCounterVec,
     pub publish_errors: IntCounter,
@@ -100,6 +105,7 @@ pub struct Metrics {
     newest_bar: AtomicI64,
     last_bar_timestamp_seconds: IntGauge,
     pub series: IntGauge,
+    pub open_buckets: IntGauge,
     pub partitions_owned: IntGauge,
     pub consumer_lag_bars: IntGauge,
     pub unowned_lag_bars: IntGauge,
@@ -144,6 +150,7 @@ impl Metrics {
             bars_adjusted: counter(r, "bars_adjusted_total", "Bars whose high or low was widened to an open or close just outside of them."),
             bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced the newest bar of their series with other values."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
+            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived) or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
             signals_published: counter(r, "signals_published_total", "Signals published."),
             alerts: labelled_counter(r, "alerts_total", "Alerts raised, by alert.", "alert", alerts),
             publish_errors: counter(r, "publish_errors_total", "Publishes that failed."),
@@ -163,6 +170,7 @@ impl Metrics {
             newest_bar: AtomicI64::new(0),
             last_bar_timestamp_seconds: gauge(r, "last_bar_timestamp_seconds", "Open time of the newest bar taken into the engine, in Unix seconds; 0 before the first."),
             series: gauge(r, "series", "Series kept."),
+            open_buckets: gauge(r, "open_buckets", "Derived bars that are not complete yet."),
             partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),
             consumer_lag_bars: gauge(r, "consumer_lag_bars", "Bars waiting to be read, with this process' share of those in partitions that no member owns."),
             unowned_lag_bars: gauge(r, "unowned_lag_bars", "Bars waiting in partitions that no member owns: this process' share of them, as last known."),

@@ -29,7 +29,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::engine::{Effect, Engine, Refusal as Declined, SeriesId, Signal};
+use crate::engine::{
+    DerivedOutcome, Effect, Engine, Outcome, Refusal as Declined, SeriesId, Signal,
+};
 use crate::market::{BarEvent, Timestamp};
 use crate::wire::{
     Content, Decoder, Element, Ignored, Reason, Refusal, SubjectParts, SubjectRefusal,
@@ -62,6 +64,8 @@ pub enum Admission {
 pub enum Output<'a> {
     /// A bar was taken in.
     Taken(Taken<'a>),
+    /// A bar was derived from others and taken in.
+    Derived(Taken<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
     /// An element is understood and needs nothing to be done.
@@ -110,6 +114,12 @@ pub trait Sink {
 
     /// The engine has worked on a bar, and its output comes next. For measuring.
     fn after_bar(&mut self, _event: &BarEvent<'_>) {}
+
+    /// Returns whether the derived bars that are still forming are wanted, with `event` in them. They
+    /// are no state: everything else is the same without them.
+    fn wants_forming(&self, _event: &BarEvent<'_>) -> bool {
+        false
+    }
 
     /// Takes an output.
     fn output(&mut self, output: Output<'_>);
@@ -243,26 +253,59 @@ fn bar(
     arrived: Timestamp,
     sink: &mut impl Sink,
 ) {
+    let derives = engine.derives();
+    if derives {
+        engine.close_before(event);
+        derived(engine, arrived, sink);
+    }
     sink.before_bar(event);
     let outcome = engine.on_bar(event, arrived);
     sink.after_bar(event);
+    let effect = outcome.effect;
+    sink.output(match effect {
+        Effect::Refused(declined) => Output::Refused(refusal(declined, event, bytes)),
+        _ => taken(event, outcome).map_or(Output::Duplicate(event), Output::Taken),
+    });
+    if derives {
+        derived(engine, arrived, sink);
+        if sink.wants_forming(event) {
+            engine.peek_derived(event, effect);
+            derived(engine, arrived, sink);
+        }
+    }
+}
+
+/// Takes in the derived bars that are due.
+fn derived(engine: &mut Engine, arrived: Timestamp, sink: &mut impl Sink) {
+    while let Some(DerivedOutcome {
+        symbol,
+        derived,
+        outcome,
+    }) = engine.next_derived(arrived)
+    {
+        let event = derived.event(symbol.as_str());
+        if let Some(taken) = taken(&event, outcome) {
+            sink.output(Output::Derived(taken));
+        }
+    }
+}
+
+/// A bar with what it changed; `None` where it changed nothing.
+fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>> {
     let change = match outcome.effect {
         Effect::Appended => Change::Appended,
         Effect::Corrected => Change::Corrected,
         Effect::Forming => Change::Forming,
-        Effect::Duplicate => return sink.output(Output::Duplicate(event)),
-        Effect::Refused(declined) => {
-            return sink.output(Output::Refused(refusal(declined, event, bytes)));
-        }
+        Effect::Duplicate | Effect::Refused(_) => return None,
     };
-    sink.output(Output::Taken(Taken {
+    Some(Taken {
         event,
         series: outcome.series,
         begun: outcome.begun,
         change,
         missing: outcome.missing,
         signal: outcome.signal,
-    }));
+    })
 }
 
 fn refusal<'a>(declined: Declined, event: &'a BarEvent<'_>, bytes: &'a [u8]) -> Refusal<'a> {

@@ -13,6 +13,8 @@ struct Noted {
     outputs: Vec<String>,
     bars: Vec<f64>,
     only_completes: Vec<f64>,
+    /// Derived bars that are forming are wanted.
+    forming: bool,
     skipped: Vec<f64>,
 }
 
@@ -28,6 +30,10 @@ impl Sink for Noted {
         }
     }
 
+    fn wants_forming(&self, _event: &BarEvent<'_>) -> bool {
+        self.forming
+    }
+
     fn before_bar(&mut self, event: &BarEvent<'_>) {
         self.bars.push(event.bar.close);
     }
@@ -38,6 +44,11 @@ impl Sink for Noted {
 
     fn output(&mut self, output: Output<'_>) {
         self.outputs.push(match output {
+            Output::Derived(taken) => format!(
+                "derived {} {:?}",
+                taken.event.timeframe,
+                taken.signal.map(|signal| (signal.close, signal.is_final)),
+            ),
             Output::Taken(Taken {
                 event,
                 begun,
@@ -231,4 +242,54 @@ fn a_poisonous_message_is_refused_whole() {
     let refusal = poison(b"[1,2]");
     assert_eq!(refusal.reason, Reason::Poison);
     assert_eq!((refusal.payload, refusal.elements), (&b"[1,2]"[..], 1));
+}
+
+#[test]
+fn derived_bars_come_in_the_order_of_their_ends() {
+    let config = AnalysisConfig {
+        min_bars: 1,
+        derived: "5m,10m".parse().unwrap(),
+        ..AnalysisConfig::default()
+    };
+    let rules = InputRules::new(65_536, Timeframe::MINUTE);
+    let mut pipeline = Pipeline::new(Decoder::new(rules), Engine::new(Arc::new(config), 10));
+    let message = |minutes: std::ops::Range<i64>| {
+        let bars: Vec<String> = minutes.map(|minute| bar("A", minute, 7.0)).collect();
+        format!("[{}]", bars.join(","))
+    };
+    let found = outputs(&mut pipeline, &message(8..10));
+    // 5m of minute 5 was not seen from its open
+    assert!(
+        found.iter().all(|one| one.starts_with("Appended")),
+        "{found:?}"
+    );
+    let found = outputs(&mut pipeline, &message(10..20));
+    let derived: Vec<(usize, &String)> = found
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| one.starts_with("derived"))
+        .collect();
+    let five = "derived 5m Some((7.0, true))".to_owned();
+    let ten = "derived 10m Some((7.0, true))".to_owned();
+    // each after the bar that completes it, the smaller first
+    assert_eq!(derived, [(5, &five), (11, &five), (12, &ten)]);
+    outputs(&mut pipeline, &bar("A", 20, 8.0));
+    // with a bar missing, before the bar that closes it
+    let found = outputs(&mut pipeline, &bar("A", 26, 9.0));
+    assert_eq!(found[0], "derived 5m Some((8.0, true))");
+    assert!(
+        found[1].starts_with("Appended 9 after 5 missing"),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 2);
+    let mut sink = Noted {
+        forming: true,
+        ..Noted::default()
+    };
+    assert_eq!(take(&mut pipeline, &bar("A", 27, 6.0), &mut sink), Ok(()));
+    let shown = [
+        "derived 5m Some((6.0, false))",
+        "derived 10m Some((6.0, false))",
+    ];
+    assert_eq!(sink.outputs[1..], shown);
 }

@@ -354,6 +354,10 @@ struct Actions {
 
 impl Sink for Actions {
     fn output(&mut self, output: Output<'_>) {
+        // what is explained is the message, and not what follows from it
+        if matches!(output, Output::Derived(_)) {
+            return;
+        }
         self.bars += 1;
         self.last = does(&output);
     }

@@ -19,7 +19,7 @@ use crate::engine::Signal;
 use crate::error::Error;
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
-use crate::pipeline::{self, Admission, Output, Pipeline, Sink};
+use crate::pipeline::{self, Admission, Change, Output, Pipeline, Sink};
 use crate::wire::{Refusal, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
@@ -94,13 +94,18 @@ impl<W: Write> Sink for OfLine<'_, '_, W> {
 /// error. It fails with [`Error::Data`] at the first bad line when `args.strict`, otherwise only
 /// when a file cannot be read or `out` cannot be written.
 pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Replayed {
+    let mut config = config.clone();
+    if let Some(timeframes) = &args.timeframes {
+        let calendar = config.analysis.derived.calendar().clone();
+        config.analysis.derived = timeframes.clone().on_calendar(calendar);
+    }
     let mut replay = Replay {
-        pipeline: Pipeline::configured(config),
+        pipeline: Pipeline::configured(&config),
         printer: Printer {
             line: Vec::new(),
             out,
             strict: args.strict,
-            options: Arc::new(args.input.options(config)),
+            options: Arc::new(args.input.options(&config)),
             summary: Summary::default(),
             progress: ProgressBar::hidden(),
             closed: false,
@@ -159,6 +164,9 @@ impl<W: Write> Replay<'_, W> {
         }
         self.printer.progress.finish_and_clear();
         self.printer.tell(path, file.notes());
+        let derived = self.pipeline.engine_mut().take_derived_notes();
+        self.printer
+            .tell(path, derived.iter().map(ToString::to_string).collect());
         Ok(())
     }
 
@@ -209,6 +217,10 @@ impl<W: Write> Printer<'_, W> {
                     Some(signal) => self.print(signal),
                     None => Ok(()),
                 }
+            }
+            Output::Derived(taken) => {
+                self.summary.derived += u64::from(taken.change == Change::Appended);
+                taken.signal.map_or(Ok(()), |signal| self.print(signal))
             }
             Output::Duplicate(event) => {
                 self.summary.repeat(event.bar.timestamp);

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::aggregate::Parts;
 use crate::engine::Signal;
 use crate::market::{BarEvent, Timeframe, Timestamp};
 
@@ -65,6 +66,7 @@ pub fn encode_signal(signal: &Signal, out: &mut Vec<u8>) {
         is_final,
         revision,
         source,
+        parts,
         indicators,
     } = signal;
     macro_rules! numbers {
@@ -105,6 +107,12 @@ pub fn encode_signal(signal: &Signal, out: &mut Vec<u8>) {
     json(revision, out);
     out.extend_from_slice(b",\"source\":");
     json(source, out);
+    if let Some(Parts { have, expected }) = parts {
+        out.extend_from_slice(b",\"parts\":");
+        json(have, out);
+        out.extend_from_slice(b",\"parts_expected\":");
+        json(expected, out);
+    }
     out.extend_from_slice(b",\"indicators\":");
     json(indicators, out);
     out.push(b'}');
@@ -189,6 +197,7 @@ mod tests {
             raised in any::<[bool; 16]>(),
             (bars_analyzed, gap_bars, revision, is_final) in any::<(usize, u64, u32, bool)>(),
             source in proptest::option::of(any::<String>()),
+            parts in proptest::option::of(any::<(u64, Option<u64>)>()),
         ) -> Signal {
             let mut alerts = AlertSet::EMPTY;
             for (alert, raised) in Alert::ALL.into_iter().zip(raised) {
@@ -207,6 +216,7 @@ mod tests {
                 trend_signal, momentum_signal, confidence, alerts, bars_analyzed, gap_bars,
                 is_final, revision,
                 source: source.map(Into::into),
+                parts: parts.map(|(have, expected)| Parts { have, expected }),
                 indicators: Readings::default(),
             }
         }

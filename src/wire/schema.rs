@@ -224,7 +224,7 @@ mod tests {
         let names = "symbol timeframe timestamp open high low close volume rsi macd macd_signal \
             macd_histogram bb_upper bb_middle bb_lower bb_width bb_position sma_short sma_long \
             ema_short ema_long volume_sma volume_ratio trend_signal momentum_signal confidence \
-            alerts bars_analyzed gap_bars final revision source indicators";
+            alerts bars_analyzed gap_bars final revision source parts parts_expected indicators";
         let mut expected: Vec<_> = names.split_whitespace().collect();
         let schema = signal();
         let properties = schema["properties"].as_object().unwrap();
@@ -232,5 +232,10 @@ mod tests {
         expected.sort_unstable();
         found.sort_unstable();
         assert_eq!(found, expected);
+        // a plain bar has none
+        let required = schema["required"].as_array().unwrap();
+        assert!(required.iter().any(|name| *name == "revision"));
+        let of_derived = |name: &&Value| **name == "parts" || **name == "parts_expected";
+        assert!(required.iter().find(of_derived).is_none());
     }
 }

@@ -8,6 +8,7 @@ mod common;
 
 mod broker;
 mod dead_letters;
+mod derived;
 mod drain;
 mod fed;
 mod floods;

@@ -29,6 +29,7 @@ pub const CONFIGURATIONS: [Variables; 2] = [
         ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
         ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
         ("TECHNICAL_INDICATORS", "atr(14)"),
+        ("TECHNICAL_TIMEFRAMES", "3m,5m,15m"),
     ],
     &[
         ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
@@ -36,6 +37,7 @@ pub const CONFIGURATIONS: [Variables; 2] = [
         ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
         ("TECHNICAL_INDICATORS", "atr(14),adx(14)"),
         ("TECHNICAL_RSI_PERIOD", "7"),
+        ("TECHNICAL_TIMEFRAMES", "3m,5m,15m"),
     ],
 ];
 

@@ -13,6 +13,7 @@ mod controls;
 mod copies;
 mod defaults;
 mod deliveries;
+mod derived;
 mod faults;
 mod fed;
 mod feeder;

@@ -24,16 +24,23 @@ use technical_analysis_agent::tools::verify::{Task, VerifyReport};
 
 use crate::common::{Agent, NatsServer, PATIENCE};
 use crate::feeder::{Counts, bar, connect, store, store_round};
-use crate::fleet::CONFIGURATIONS;
 use crate::history::{Due, Stored, contents, count};
 use crate::permissions::connected_as;
-use crate::{ANALYSIS, agent};
+use crate::{ANALYSIS, Variables, agent};
 
 const SYMBOLS: usize = 6;
 const ROUNDS: u64 = 30;
 const LISTS: [&str; 5] = ["missing", "doubled", "different", "out_of_order", "holes"];
 /// The limit that the fed market breaks now and then.
 const MARKET: [(&str, &str); 1] = [("TECHNICAL_MAX_PAYLOAD_BYTES", "4096")];
+
+/// The configuration of the agents here, for replay.
+const CONFIGURATION: [Variables; 1] = [&[
+    ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
+    ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
+    ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
+    ("TECHNICAL_INDICATORS", "atr(14)"),
+]];
 
 /// How a run of `verify` ended, and what it printed.
 struct Verified {
@@ -166,7 +173,7 @@ async fn judged_market(more: &[(&str, &str)]) -> (NatsServer, Context, u64) {
         }
     }
     let fed = counts.bars.into_inner() + counts.malformed.into_inner();
-    let due = Due::of(&js, &CONFIGURATIONS[..1]).await;
+    let due = Due::of(&js, &CONFIGURATION).await;
     assert!(due.wait(&js).await, "everything due is stored");
     running.sigterm();
     assert_eq!(running.wait_exit(), 0);
@@ -238,7 +245,7 @@ async fn what_agents_stored_of_a_market_is_as_promised_and_is_left_as_it_is() {
     assert_eq!(report["pending"], 0);
     assert_eq!(report["not_checkable"], json!({}));
     // an independent judgement says the same
-    let due = Due::of(&js, &CONFIGURATIONS[..1]).await;
+    let due = Due::of(&js, &CONFIGURATION).await;
     let faults: Vec<String> = due
         .verdicts(&js)
         .await

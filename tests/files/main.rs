@@ -2,6 +2,7 @@
 //!
 //! The expected values are those that stand in the fixture, in plain units and UTC. Where the
 //! shapes of the fixtures come from is told in `tests/data/files/README.md`.
+mod derived;
 mod presets;
 mod tables;
 

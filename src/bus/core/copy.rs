@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot};
+use crate::engine::{Derived, Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot};
 use crate::group::{MemberId, Slot, SlotSet};
+use crate::market::Symbol;
 
 /// Parts that may be on their way.
 const WINDOW: u32 = 8;
@@ -57,6 +58,9 @@ enum Record {
     },
     /// The forming bar of the series that comes next. An agent that is older knows no such bar.
     Forming(FormingBar),
+    /// What concerns derived bars in the series that comes next. An agent that is older derives
+    /// none.
+    Derived(Derived),
 }
 
 /// The next message of a giver.
@@ -70,8 +74,9 @@ pub(super) enum Next {
 pub(super) struct Giving {
     pub to: MemberId,
     pub copy: u64,
-    /// The slots still to be written, the one at work first.
-    slots: VecDeque<(Slot, VecDeque<SeriesId>)>,
+    /// The slots still to be written, the one at work first, and the series of each. Those of a
+    /// symbol follow each other.
+    slots: VecDeque<(Slot, VecDeque<(Symbol, SeriesId)>)>,
     /// Series of the slot at work that are written.
     series: u32,
     /// Messages that are written and not sent.
@@ -83,13 +88,16 @@ pub(super) struct Giving {
 
 impl Giving {
     pub fn new(engine: &Engine, to: MemberId, copy: u64, slots: SlotSet, now: Instant) -> Self {
-        let mut by_slot: VecDeque<(Slot, VecDeque<SeriesId>)> =
+        let mut by_slot: VecDeque<(Slot, VecDeque<(Symbol, SeriesId)>)> =
             slots.iter().map(|slot| (slot, VecDeque::new())).collect();
         for (id, series) in engine.iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
             if let Ok(at) = by_slot.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                by_slot[at].1.push_back(id);
+                by_slot[at].1.push_back((series.key().symbol.clone(), id));
             }
+        }
+        for (_, series) in &mut by_slot {
+            series.make_contiguous().sort_unstable();
         }
         Self {
             to,
@@ -132,34 +140,43 @@ impl Giving {
         Next::Part { part, bytes }
     }
 
-    /// Writes one record; false when all are written.
+    /// Writes the series of one symbol, or the end of a slot; false when all are written. The
+    /// series of a symbol are of one moment, as bars of some are derived from those of another.
     fn write(&mut self, engine: &Engine) -> bool {
         let Some((slot, series)) = self.slots.front_mut() else {
             return false;
         };
-        let record = match series.pop_front() {
-            Some(id) => {
-                // one that was forgotten since is not given
-                let Some(mut snapshot) = engine.snapshot(id) else {
-                    return true;
-                };
+        let Some((symbol, mut id)) = series.pop_front() else {
+            let record = Record::Slot {
+                slot: *slot,
+                series: self.series,
+            };
+            append(&mut self.buffer, &record);
+            self.slots.pop_front();
+            self.series = 0;
+            return true;
+        };
+        loop {
+            // one that was forgotten since is not given
+            if let Some(mut snapshot) = engine.snapshot(id) {
                 if let Some(forming) = snapshot.take_forming() {
                     append(&mut self.buffer, &Record::Forming(forming));
                 }
+                if let Some(derived) = snapshot.take_derived() {
+                    append(&mut self.buffer, &Record::Derived(derived));
+                }
                 self.series += 1;
-                Record::Series(Box::new(snapshot))
+                append(&mut self.buffer, &Record::Series(Box::new(snapshot)));
             }
-            None => Record::Slot {
-                slot: *slot,
-                series: self.series,
-            },
-        };
-        if matches!(record, Record::Slot { .. }) {
-            self.slots.pop_front();
-            self.series = 0;
+            match series.front() {
+                Some((next, _)) if *next == symbol => {}
+                _ => return true,
+            }
+            let Some((_, next)) = series.pop_front() else {
+                return true;
+            };
+            id = next;
         }
-        append(&mut self.buffer, &record);
-        true
     }
 }
 
@@ -190,6 +207,8 @@ pub(super) struct Taking {
     series: u32,
     /// The forming bar of the series that comes next.
     forming: Option<FormingBar>,
+    /// What concerns derived bars in the series that comes next.
+    derived: Option<Derived>,
 }
 
 impl Taking {
@@ -203,6 +222,7 @@ impl Taking {
             buffer: Vec::new(),
             series: 0,
             forming: None,
+            derived: None,
         }
     }
 
@@ -234,9 +254,13 @@ impl Taking {
             at += LENGTH_BYTES + record.len();
             match postcard::from_bytes(record).map_err(|_| CopyFault::Damaged { part })? {
                 Record::Forming(forming) => self.forming = Some(forming),
+                Record::Derived(derived) => self.derived = Some(derived),
                 Record::Series(mut snapshot) => {
                     if let Some(forming) = self.forming.take() {
                         snapshot.put_forming(forming);
+                    }
+                    if let Some(derived) = self.derived.take() {
+                        snapshot.put_derived(derived);
                     }
                     keep(*snapshot)?;
                     self.series += 1;

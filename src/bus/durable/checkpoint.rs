@@ -14,9 +14,11 @@
 //! | … | fingerprint, position, and every series but for its bars, in postcard |
 //! | … | the bars of one series after the other, as columns (`engine/columns.rs`) |
 //! | … | the bars that are forming until the next one comes, each after the place of its series, in postcard |
+//! | … | what concerns derived bars, such as open buckets, each after the place of its series, in postcard |
 //!
-//! Version 2 has no such forming bars, and is still written where there are none. In version 1 the
-//! bars stood with the rest of their series, eight or nine bytes each. All are read.
+//! Version 3 ends before what concerns derived bars, and is still written where there are none;
+//! version 2 has no forming bars either, and is still written where there are neither. In version 1
+//! the bars stood with the rest of their series, eight or nine bytes each. All are read.
 
 mod stored;
 
@@ -25,14 +27,16 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commit::Position;
-use crate::engine::{AnalysisConfig, Engine, FormingBar, SeriesSnapshot};
+use crate::engine::{AnalysisConfig, Derived, Engine, FormingBar, SeriesSnapshot};
 pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The newest version, with bars that are forming until the next one comes.
-const VERSION: u8 = 3;
-/// The version that is written where there are no such bars.
+/// The newest version, with what concerns derived bars.
+const VERSION: u8 = 4;
+/// The version with bars that are forming until the next one comes, written where none are derived.
+const WITHOUT_DERIVED: u8 = 3;
+/// The version that is written where there are no forming bars either.
 const WITHOUT_FORMING: u8 = 2;
 /// The version with the bars of a series beside the rest of it.
 const BARS_WITHIN: u8 = 1;
@@ -93,16 +97,25 @@ impl Snapshot {
     pub fn encode(mut self) -> Result<Vec<u8>, postcard::Error> {
         let mut bars = Vec::new();
         let mut forming = Vec::new();
+        let mut derived = Vec::new();
         for (place, series) in self.series.iter_mut().enumerate() {
             series.take_bars(&mut bars);
             forming.extend(series.take_forming().map(|bar| (place, bar)));
+            derived.extend(series.take_derived().map(|one| (place, one)));
         }
-        let version = if forming.is_empty() {
-            WITHOUT_FORMING
-        } else {
-            bars = postcard::to_extend(&forming, bars)?;
+        let version = if !derived.is_empty() {
             VERSION
+        } else if !forming.is_empty() {
+            WITHOUT_DERIVED
+        } else {
+            WITHOUT_FORMING
         };
+        if version > WITHOUT_FORMING {
+            bars = postcard::to_extend(&forming, bars)?;
+        }
+        if version > WITHOUT_DERIVED {
+            bars = postcard::to_extend(&derived, bars)?;
+        }
         let content = Content {
             fingerprint: self.fingerprint,
             position: self.position,
@@ -160,6 +173,15 @@ pub(super) fn restore(
         for (place, bar) in forming {
             let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
             series.put_forming(bar);
+        }
+    }
+    if version > WITHOUT_DERIVED {
+        let (derived, rest) = postcard::take_from_bytes::<Vec<(usize, Derived)>>(bars)
+            .map_err(|_| Unusable::Damaged)?;
+        bars = rest;
+        for (place, one) in derived {
+            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
+            series.put_derived(one);
         }
     }
     let mut engine = Engine::new(config, max_series);

@@ -108,6 +108,11 @@ impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
         self.out.local.engine_seconds.observe(took.as_secs_f64());
     }
 
+    fn wants_forming(&self, event: &BarEvent<'_>) -> bool {
+        let slot = Slot::of(event.symbol.as_bytes());
+        self.envelope.duty.holds.contains(slot)
+    }
+
     fn output(&mut self, output: Output<'_>) {
         match output {
             Output::Taken(taken) => {
@@ -115,6 +120,9 @@ impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
                 let completed = taken.event.bar.timestamp < self.opened;
                 self.out.tallies.taken(&taken, completed);
                 self.out.taken(&taken, self.envelope, self.clock);
+            }
+            Output::Derived(taken) => {
+                self.out.ready(&taken, self.envelope, self.clock);
             }
             Output::Duplicate(event) => {
                 self.out.tallies.duplicate(event);
@@ -210,7 +218,7 @@ impl Outlet {
             .observe(latency.as_secs_f64());
     }
 
-    /// Makes the signal of a bar ready, if there is one. The engine took the bar in at `finished`.
+    /// Counts a bar, and makes its signal ready. The engine took the bar in at `finished`.
     fn taken(&mut self, taken: &Taken<'_>, envelope: &Envelope<'_>, finished: Instant) {
         let event = taken.event;
         match taken.change {
@@ -229,8 +237,17 @@ impl Outlet {
             symbol = %event.symbol, timeframe = %event.timeframe, timestamp = %event.bar.timestamp,
             close = event.bar.close, effect = ?taken.change, "bar"
         );
+        if self.ready(taken, envelope, finished) {
+            self.local.bars_owned.inc();
+        }
+    }
+
+    /// Makes the signal of a bar ready, if there is one. Returns whether this member publishes
+    /// those of the series.
+    fn ready(&mut self, taken: &Taken<'_>, envelope: &Envelope<'_>, finished: Instant) -> bool {
+        let event = taken.event;
         let Some(id) = taken.series else {
-            return;
+            return false;
         };
         if taken.begun
             && let Some(of_another) = self.routes.get_mut(id.index())
@@ -245,15 +262,12 @@ impl Outlet {
             &self.forming_subject,
         );
         let holds = envelope.duty.holds.contains(route.slot);
-        if holds {
-            self.local.bars_owned.inc();
-        }
         let Some(signal) = taken.signal else {
-            return;
+            return holds;
         };
         let kept = signal.is_final && envelope.duty.keeps.contains(route.slot);
         if !holds && !kept {
-            return;
+            return false;
         }
         let outgoing = Outgoing {
             subject: if signal.is_final {
@@ -279,6 +293,7 @@ impl Outlet {
                 signal: outgoing,
             });
         }
+        holds
     }
 
     /// Counts something that is understood and needs nothing to be done.

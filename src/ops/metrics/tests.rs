@@ -61,6 +61,8 @@ const CONTRACT: &[(&str, &str)] = &[
 /// What there is besides.
 const FURTHER: &[(&str, &str)] = &[
     ("technical_memory_limit_bytes", "gauge"),
+    ("technical_derived_bars_total", "counter"),
+    ("technical_open_buckets", "gauge"),
     ("technical_log_errors_total", "counter"),
     ("technical_commit_messages", "histogram"),
     ("technical_commit_seconds", "histogram"),
@@ -88,6 +90,8 @@ fn every_series_is_there_at_zero_before_anything_happened() {
         "technical_bars_rejected_total{reason=\"late\"} 0",
         "technical_bars_rejected_total{reason=\"too_large\"} 0",
         "technical_messages_ignored_total{kind=\"heartbeat\"} 0",
+        "technical_derived_bars_total{kind=\"derived\"} 0",
+        "technical_derived_bars_total{kind=\"no_room\"} 0",
         "technical_alerts_total{alert=\"rsi_overbought\"} 0",
         "technical_alerts_total{alert=\"volume_spike\"} 0",
         "technical_partition_moves_total{direction=\"acquired\"} 0",

@@ -129,7 +129,7 @@ impl BarEntry {
 /// The agent's action for a bar with this output.
 pub(super) fn does(output: &Output<'_>) -> String {
     let taken = match output {
-        Output::Taken(taken) => taken,
+        Output::Taken(taken) | Output::Derived(taken) => taken,
         Output::Duplicate(_) => {
             return "ignores it, as the series has the same bar already".to_owned();
         }

@@ -24,6 +24,8 @@ pub struct Summary {
     pub refused: BTreeMap<&'static str, u64>,
     /// Messages that are understood and are no bars, by kind.
     pub ignored: BTreeMap<&'static str, u64>,
+    /// Bars derived from those taken in.
+    pub derived: u64,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
@@ -131,6 +133,9 @@ impl fmt::Display for Summary {
         )?;
         if !self.ignored.is_empty() {
             write!(f, ", {}", Counts("ignored", &self.ignored))?;
+        }
+        if self.derived > 0 {
+            write!(f, ", {} derived", self.derived)?;
         }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;

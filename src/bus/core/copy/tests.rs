@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::aggregate::Plan;
 use crate::engine::AnalysisConfig;
-use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
 
 fn engine(max_series: usize) -> Engine {
     Engine::new(Arc::new(AnalysisConfig::default()), max_series)
@@ -238,4 +239,86 @@ fn a_giver_waits_for_its_taker_and_not_for_ever() {
     assert!(giving.is_open());
     assert!(!giving.is_given_up(start + PATIENCE));
     assert!(giving.is_given_up(start + PATIENCE + Duration::from_millis(1)));
+}
+
+#[test]
+fn open_buckets_and_derived_series_arrive_as_of_one_moment() {
+    let deriving = || {
+        let derived = vec!["5m".parse().unwrap()];
+        let config = AnalysisConfig {
+            derived: Plan::new(derived, Zone::UTC).unwrap(),
+            ..AnalysisConfig::default()
+        };
+        Engine::new(Arc::new(config), 100)
+    };
+    let take = |engine: &mut Engine, symbol: &str, minute: i64| {
+        let close = 10.0 + f64::from(u8::try_from(minute).unwrap());
+        let event = BarEvent {
+            symbol: symbol.to_owned().into(),
+            timeframe: Timeframe::MINUTE,
+            bar: Bar {
+                timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: 0.1,
+            },
+            finality: Finality::Final,
+            adjusted: false,
+            source: None,
+        };
+        let now = Timestamp::from_nanos(0);
+        engine.close_before(&event);
+        while engine.next_derived(now).is_some() {}
+        engine.on_bar(&event, now);
+        while engine.next_derived(now).is_some() {}
+    };
+    let symbols = ["A", "B", "C"];
+    let mut from = deriving();
+    for minute in 0..8 {
+        symbols
+            .iter()
+            .for_each(|symbol| take(&mut from, symbol, minute));
+    }
+    let (mut giving, mut taking, mut into) = (giving(&from), taking(), deriving());
+    let mut minute = 8;
+    loop {
+        match giving.next(&from, 300) {
+            Next::Part { part, bytes } => {
+                super::tests::take(&mut taking, &mut into, [(part, bytes)]).unwrap();
+                // the giver is at work meanwhile
+                symbols
+                    .iter()
+                    .for_each(|symbol| take(&mut from, symbol, minute));
+                minute += 1;
+                giving.on_taken(part + 1, Instant::now());
+            }
+            Next::End { parts } => break assert_eq!(taking.on_end(parts), Ok(())),
+        }
+    }
+    assert!(minute > 15, "the copy came in {minute} parts");
+    let five: Timeframe = "5m".parse().unwrap();
+    for symbol in symbols {
+        let newest = |engine: &Engine, timeframe| {
+            let series = engine.find(symbol, timeframe).unwrap().1;
+            series.ring().newest().unwrap().timestamp.nanos() / Timeframe::MINUTE.nanos()
+        };
+        // what the minutes in the copy have closed is in it, and nothing later
+        let at = newest(&into, Timeframe::MINUTE);
+        assert_eq!(newest(&into, five), (at + 1) / 5 * 5 - 5);
+        // the rest gives what it has given
+        for minute in at + 1..minute {
+            take(&mut into, symbol, minute);
+        }
+    }
+    let all = |engine: &Engine| {
+        let mut all: Vec<String> = engine
+            .iter()
+            .map(|(_, series)| format!("{series:?}"))
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(all(&into), all(&from));
 }

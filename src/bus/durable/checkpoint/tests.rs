@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
+use crate::aggregate::{Parts, Plan};
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
 
 fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
     BarEvent {
@@ -28,6 +29,30 @@ fn config() -> AnalysisConfig {
         sma_short: 2,
         ..AnalysisConfig::default()
     }
+}
+
+/// As [`config`], with five minutes derived.
+fn deriving() -> AnalysisConfig {
+    let five = vec!["5m".parse().unwrap()];
+    AnalysisConfig {
+        derived: Plan::new(five, Zone::UTC).unwrap(),
+        ..config()
+    }
+}
+
+/// Takes in a bar as the agent does; the final bars that are derived.
+fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<(Bar, Parts)> {
+    let mut bars = Vec::new();
+    let now = Timestamp::from_nanos(5);
+    engine.close_before(event);
+    while let Some(one) = engine.next_derived(now) {
+        bars.push((one.derived.bar, one.derived.parts));
+    }
+    engine.on_bar(event, now);
+    while let Some(one) = engine.next_derived(now) {
+        bars.push((one.derived.bar, one.derived.parts));
+    }
+    bars
 }
 
 fn empty() -> Engine {
@@ -100,12 +125,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 4;
+    bytes[7] = 5;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(4));
+    assert_eq!(unusable, Unusable::Newer(5));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 4") && text.contains("newer than 3"),
+        text.contains("version 5") && text.contains("newer than 4"),
         "{text}"
     );
     // whatever else it may have changed
@@ -128,15 +153,19 @@ proptest! {
     /// With the right checksum: somebody else's bytes.
     #[test]
     fn no_contents_are_too_bad_to_be_read(
-        version in 1u8..=3,
+        version in 1u8..=4,
         at in 0usize..2_000,
         other in prop::collection::vec(any::<u8>(), 1..20),
     ) {
-        let mut content = laid_down(version, config().fingerprint())[16..].to_vec();
+        let config = if version == 4 { deriving() } else { config() };
+        let mut content = laid_down(version, config.fingerprint())[16..].to_vec();
         let at = at % content.len();
         let end = (at + other.len()).min(content.len());
         content[at..end].copy_from_slice(&other[..end - at]);
-        let _ = told(&sealed(version, &content));
+        let restored = restore(&sealed(version, &content), "o", Arc::new(config), 10);
+        if let Ok((mut engine, _)) = restored {
+            take(&mut engine, &bar("A", 1_000, 11.0));
+        }
     }
 }
 
@@ -206,7 +235,7 @@ fn state(after: &After) -> Vec<u8> {
 }
 
 /// Closes of 10, 12 and 11 in the first three minutes of 1970; in version 3, a forming bar of the
-/// fourth.
+/// fourth; in version 4, the open bucket of the first five.
 fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
     let minute = 60_000_000_000_u64;
     let column = |values: [f64; 3]| [vec![3], values.map(double).concat()].concat();
@@ -230,6 +259,31 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
     let forming = if version == 3 {
         let values = [11.0, 13.0, 11.0, 13.0, 100.0].map(double).concat();
         [vec![1, 0], number(6 * minute), values, vec![0]].concat()
+    } else {
+        vec![]
+    };
+    let derived = if version == 4 {
+        let prices = |close| [10.0, 12.0, 10.0, close].map(double).concat();
+        [
+            // no forming bars; of one series, the first: not derived, and others are
+            vec![0, 1, 0, 0, 1],
+            // from minutes, the newest of which is the third; five minutes, seen since 1970
+            vec![2, b'1', b'm', 1],
+            number(4 * minute),
+            vec![1, 2, b'5', b'm', 0],
+            // its bucket, of five parts, is open
+            vec![1, 0],
+            number(10 * minute),
+            vec![5, 1],
+            // two parts of volume 200 in one limb at place 0, and with the newest three of 300
+            vec![2],
+            prices(12.0),
+            [vec![0, 1], number(200)].concat(),
+            vec![3],
+            prices(11.0),
+            [vec![0, 1], number(300)].concat(),
+        ]
+        .concat()
     } else {
         vec![]
     };
@@ -266,6 +320,7 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
         vec![3, 0, 0, 0, 10],
         behind,
         forming,
+        derived,
     ];
     sealed(version, &content.concat())
 }
@@ -363,6 +418,36 @@ fn the_newest_version_is_written() {
     engine.on_bar(&forming, Timestamp::from_nanos(5));
     let bytes = Snapshot::take(&engine, position()).encode().unwrap();
     assert_eq!(bytes, laid_down(3, config().fingerprint()));
+}
+
+#[test]
+fn open_buckets_are_written_in_a_version_of_their_own() {
+    let mut engine = Engine::new(Arc::new(deriving()), 10);
+    for (minute, close) in [(0, 10.0), (1, 12.0), (2, 11.0)] {
+        assert_eq!(take(&mut engine, &bar("A", minute, close)), []);
+    }
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes, laid_down(4, deriving().fingerprint()));
+    let (mut restored, _) = restore(&bytes, "o", Arc::new(deriving()), 10).unwrap();
+    assert_eq!(take(&mut restored, &bar("A", 3, 9.0)), []);
+    let five = Bar {
+        timestamp: Timestamp::from_nanos(0),
+        open: 10.0,
+        high: 13.0,
+        low: 9.0,
+        close: 13.0,
+        volume: 500.0,
+    };
+    let parts = Parts {
+        have: 5,
+        expected: Some(5),
+    };
+    assert_eq!(take(&mut restored, &bar("A", 4, 13.0)), [(five, parts)]);
+    // of another configuration, and with a byte too many
+    assert_eq!(told(&bytes), Some(Unusable::Configuration));
+    let beyond = sealed(4, &[&bytes[16..], &[0]].concat());
+    let told = restore(&beyond, "o", Arc::new(deriving()), 10).err();
+    assert_eq!(told, Some(Unusable::Damaged));
 }
 
 #[test]

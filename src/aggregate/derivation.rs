@@ -1,0 +1,419 @@
+//! The buckets that the bars of one series are gathered in.
+//!
+//! Invariants: buckets are ordered by timeframe, smallest first; a bucket that is gathered has at
+//! least one part; `before` is its content without the newest part, so that the newest bar of the
+//! series can be replaced.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::bucket::{Bucket, is_made_of, part_end};
+use super::exact_sum::ExactSum;
+use super::plan::Plan;
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
+
+/// Bytes that the volume of a market takes aside.
+const ROOM_OF_SUM: usize = 4 * size_of::<u64>();
+
+/// How complete a derived bar is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parts {
+    /// Bars of the smallest timeframe that it was derived from.
+    #[serde(rename = "parts")]
+    pub have: u64,
+    /// Bars that it would have if none were missing; `null` where that is not known.
+    #[serde(rename = "parts_expected")]
+    pub expected: Option<u64>,
+}
+
+/// A bar that was derived.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DerivedBar {
+    /// Its length.
+    pub timeframe: Timeframe,
+    /// The bar.
+    pub bar: Bar,
+    /// How complete it is.
+    pub parts: Parts,
+    /// False while its bucket is open.
+    pub is_final: bool,
+}
+
+impl DerivedBar {
+    /// The bar of `symbol`, to be taken in.
+    #[must_use]
+    pub const fn event<'a>(&self, symbol: &'a str) -> BarEvent<'a> {
+        BarEvent {
+            symbol: Cow::Borrowed(symbol),
+            timeframe: self.timeframe,
+            bar: self.bar,
+            finality: if self.is_final {
+                Finality::Final
+            } else {
+                Finality::Forming
+            },
+            adjusted: false,
+            source: None,
+        }
+    }
+}
+
+/// The prices and volume of some bars together.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Content {
+    parts: u64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: ExactSum,
+}
+
+/// Room for a content on trial, so that none is allocated.
+#[derive(Debug, Default)]
+pub struct Scratch(Content);
+
+/// Where a bucket is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    /// It was not seen from its open, so it gives no bar.
+    Unseen,
+    /// It takes bars.
+    Open,
+    /// Its bar was handed out.
+    Closed,
+}
+
+/// The bucket at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    bucket: Bucket,
+    expected: u64,
+    stage: Stage,
+}
+
+/// The bucket of one timeframe that takes the newest bars.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Gathering {
+    timeframe: Timeframe,
+    /// A bucket that opens earlier was not seen from its open.
+    seen_since: Timestamp,
+    place: Option<Place>,
+    before: Content,
+    content: Content,
+}
+
+/// The open buckets of a series, one per derived timeframe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Derivation {
+    part: Timeframe,
+    /// The newest bar taken in.
+    newest: Option<Timestamp>,
+    gathered: Vec<Gathering>,
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self {
+            volume: self.volume.clone(),
+            ..*self
+        }
+    }
+
+    /// Copies in place, without allocating.
+    fn clone_from(&mut self, source: &Self) {
+        let mut volume = std::mem::take(&mut self.volume);
+        volume.clone_from(&source.volume);
+        *self = Self { volume, ..*source };
+    }
+}
+
+impl Content {
+    fn clear(&mut self) {
+        self.parts = 0;
+        self.volume.clear();
+    }
+
+    /// Takes in a bar that is later than all before it.
+    fn add(&mut self, bar: &Bar) {
+        if self.parts == 0 {
+            self.open = bar.open;
+            self.high = bar.high;
+            self.low = bar.low;
+        }
+        self.high = self.high.max(bar.high);
+        self.low = self.low.min(bar.low);
+        self.close = bar.close;
+        self.volume.add(bar.volume);
+        self.parts = self.parts.saturating_add(1);
+    }
+
+    fn bar(&self, opened: Timestamp) -> Bar {
+        Bar {
+            timestamp: opened,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume.value(),
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let prices = [self.open, self.high, self.low, self.close];
+        prices.iter().all(|price| price.is_finite()) && self.volume.is_sound()
+    }
+}
+
+impl Gathering {
+    fn derived(&self, place: &Place, content: &Content, is_final: bool) -> DerivedBar {
+        DerivedBar {
+            timeframe: self.timeframe,
+            bar: content.bar(place.bucket.open),
+            parts: Parts {
+                have: content.parts,
+                expected: Some(place.expected),
+            },
+            is_final,
+        }
+    }
+
+    /// The place of a bar that opens at `open`: the bucket at work, or a new one. `None` where bars
+    /// do not fill the bucket evenly.
+    fn place_of(&self, part: Timeframe, zone: &Zone, open: Timestamp) -> Option<Place> {
+        if let Some(place) = self.place.filter(|place| place.bucket.contains(open)) {
+            return Some(place);
+        }
+        let bucket = Bucket::of(self.timeframe, zone, open)?;
+        let stage = if bucket.open < self.seen_since {
+            Stage::Unseen
+        } else {
+            Stage::Open
+        };
+        Some(Place {
+            expected: bucket.expected(part, zone)?,
+            bucket,
+            stage,
+        })
+    }
+}
+
+impl Derivation {
+    /// Gathers bars of `part` for those timeframes of `plan` that they add up to and that `wanted`
+    /// says yes to, `since` the open of the first bar. `None` where there is no such timeframe.
+    #[must_use]
+    pub fn new(
+        plan: &Plan,
+        part: Timeframe,
+        since: Timestamp,
+        wanted: impl Fn(Timeframe) -> bool,
+    ) -> Option<Self> {
+        let gathered: Vec<Gathering> = plan
+            .timeframes()
+            .iter()
+            .filter(|timeframe| is_made_of(**timeframe, part) && wanted(**timeframe))
+            .map(|timeframe| Gathering {
+                timeframe: *timeframe,
+                seen_since: since,
+                place: None,
+                before: Content::default(),
+                content: Content::default(),
+            })
+            .collect();
+        (!gathered.is_empty()).then_some(Self {
+            part,
+            newest: None,
+            gathered,
+        })
+    }
+
+    /// The memory that it takes by `plan`, in bytes.
+    #[must_use]
+    pub fn bytes(plan: &Plan) -> usize {
+        let gathering = size_of::<Gathering>() + 2 * ROOM_OF_SUM;
+        if plan.is_empty() {
+            0
+        } else {
+            size_of::<Self>() + plan.timeframes().len() * gathering
+        }
+    }
+
+    /// Buckets that take bars.
+    #[must_use]
+    pub fn open_buckets(&self) -> usize {
+        let places = self.gathered.iter().filter_map(|one| one.place);
+        places.filter(|place| place.stage == Stage::Open).count()
+    }
+
+    /// Gives up a timeframe, with its open bucket; false where it is not derived.
+    pub fn give_up(&mut self, timeframe: Timeframe) -> bool {
+        let before = self.gathered.len();
+        self.gathered.retain(|one| one.timeframe != timeframe);
+        self.gathered.len() < before
+    }
+
+    /// Closes every bucket that ends at `at` or earlier, and appends its bar to `out`: of several,
+    /// the one that ends earlier first, and of those that end together the smaller.
+    pub fn close_until(&mut self, at: Timestamp, out: &mut Vec<DerivedBar>) {
+        while let Some(one) = self
+            .gathered
+            .iter_mut()
+            .filter(|one| {
+                one.place
+                    .is_some_and(|place| place.stage == Stage::Open && place.bucket.end <= at)
+            })
+            // the first of several that are equal, and so the smaller
+            .min_by_key(|one| one.place.map(|place| place.bucket.end))
+        {
+            let Some(place) = &mut one.place else { return };
+            place.stage = Stage::Closed;
+            let place = *place;
+            out.push(one.derived(&place, &one.content, true));
+        }
+    }
+
+    /// Takes in a final bar that is later than all before it, and appends the bars of the buckets
+    /// that it completes to `out`, smallest first. [`Self::close_until`] its open comes before.
+    /// Returns the first timeframe whose bucket it does not fit in: it begins in one and ends in
+    /// the next, so neither of the two gives a bar.
+    pub fn append(
+        &mut self,
+        bar: &Bar,
+        zone: &Zone,
+        out: &mut Vec<DerivedBar>,
+    ) -> Option<Timeframe> {
+        let open = bar.timestamp;
+        let end = part_end(self.part, zone, open);
+        self.newest = Some(open);
+        let mut straddled = None;
+        for one in &mut self.gathered {
+            let place = one.place_of(self.part, zone, open);
+            let (Some(mut place), Some(end)) = (place, end) else {
+                one.spoil(end.unwrap_or_else(|| open.after(self.part.longest_nanos())));
+                straddled = straddled.or(Some(one.timeframe));
+                continue;
+            };
+            if end > place.bucket.end {
+                one.spoil(end);
+                straddled = straddled.or(Some(one.timeframe));
+                continue;
+            }
+            if one
+                .place
+                .is_none_or(|at_work| at_work.bucket != place.bucket)
+            {
+                debug_assert!(
+                    one.place.is_none_or(|left| left.stage != Stage::Open),
+                    "a bucket is closed before a later one takes bars"
+                );
+                one.content.clear();
+            }
+            if place.stage == Stage::Unseen {
+                one.place = Some(place);
+                continue;
+            }
+            one.before.clone_from(&one.content);
+            one.content.add(bar);
+            if end == place.bucket.end && one.content.parts >= place.expected {
+                place.stage = Stage::Closed;
+                out.push(one.derived(&place, &one.content, true));
+            }
+            one.place = Some(place);
+        }
+        straddled
+    }
+
+    /// Replaces the newest bar, and appends the bars of the buckets that were closed with it to
+    /// `out`, smallest first.
+    pub fn correct(&mut self, bar: &Bar, out: &mut Vec<DerivedBar>) {
+        if self.newest != Some(bar.timestamp) {
+            return;
+        }
+        for one in &mut self.gathered {
+            let Some(place) = one.place else { continue };
+            if place.stage == Stage::Unseen || !place.bucket.contains(bar.timestamp) {
+                continue;
+            }
+            one.content.clone_from(&one.before);
+            one.content.add(bar);
+            if place.stage == Stage::Closed {
+                out.push(one.derived(&place, &one.content, true));
+            }
+        }
+    }
+
+    /// Appends the bars of the open buckets to `out`, as they would be with a `forming` bar that is
+    /// later than all before it, or as they are without one. Changes nothing but `scratch`.
+    pub fn peek(
+        &self,
+        forming: Option<&Bar>,
+        zone: &Zone,
+        scratch: &mut Scratch,
+        out: &mut Vec<DerivedBar>,
+    ) {
+        let end = forming.and_then(|bar| part_end(self.part, zone, bar.timestamp));
+        for one in &self.gathered {
+            let Some(bar) = forming else {
+                if let Some(place) = one.place.filter(|place| place.stage == Stage::Open) {
+                    out.push(one.derived(&place, &one.content, false));
+                }
+                continue;
+            };
+            let place = one.place_of(self.part, zone, bar.timestamp);
+            let Some(place) = place.filter(|place| place.stage == Stage::Open) else {
+                continue;
+            };
+            if end.is_none_or(|end| end > place.bucket.end) {
+                continue;
+            }
+            let Scratch(content) = scratch;
+            if one.place == Some(place) {
+                content.clone_from(&one.content);
+            } else {
+                content.clear();
+            }
+            content.add(bar);
+            out.push(one.derived(&place, content, false));
+        }
+    }
+
+    /// True if a deserialized state can be worked with: it derives timeframes of `plan` from bars
+    /// of `part`, the newest of which opened at `newest`, and its buckets and numbers are possible.
+    #[must_use]
+    pub fn is_sound(&self, plan: &Plan, part: Timeframe, newest: Option<Timestamp>) -> bool {
+        let timeframes = || self.gathered.iter().map(|one| one.timeframe);
+        self.part == part
+            && self.newest == newest
+            && !self.gathered.is_empty()
+            && timeframes().all(|one| plan.timeframes().contains(&one) && is_made_of(one, part))
+            && timeframes().is_sorted_by(|a, b| a.nanos() < b.nanos())
+            && self
+                .gathered
+                .iter()
+                .all(|one| one.is_sound(part, plan.calendar(), newest))
+    }
+}
+
+impl Gathering {
+    /// Drops the bucket at work, and lets none count that opens before `until`.
+    fn spoil(&mut self, until: Timestamp) {
+        self.seen_since = self.seen_since.max(until);
+        self.place = None;
+        self.content.clear();
+    }
+
+    fn is_sound(&self, part: Timeframe, zone: &Zone, newest: Option<Timestamp>) -> bool {
+        let is_of_newest = |place: Place| {
+            let bucket = newest.and_then(|at| Bucket::of(self.timeframe, zone, at));
+            bucket == Some(place.bucket)
+                && place.bucket.expected(part, zone) == Some(place.expected)
+                && (place.stage == Stage::Unseen || self.content.parts > 0)
+        };
+        self.before.is_sound() && self.content.is_sound() && self.place.is_none_or(is_of_newest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

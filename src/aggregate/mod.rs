@@ -1,0 +1,24 @@
+//! Larger bars of smaller ones.
+//!
+//! A [`Plan`] names the timeframes to derive and the calendar of their days. For each series that
+//! is derived from, a [`Derivation`] keeps one open bucket per timeframe and hands out a
+//! [`DerivedBar`] when a bucket closes.
+//!
+//! Promises: a derived bar is a function of the bars of its bucket and of nothing else: no clock,
+//! no order of timeframes, no restart. Its volume is the exact sum of theirs ([`ExactSum`]). A
+//! bucket that was not seen from its open, or that a bar reaches into from outside, gives no bar.
+//!
+//! A bucket closes with its last bar when it is complete, else with the first bar of its series
+//! after its end. Allocates nothing per bar once the buckets are there.
+//!
+//! Must not know: indicators, signals, messages.
+
+mod bucket;
+mod derivation;
+mod exact_sum;
+mod plan;
+
+pub use bucket::{Bucket, is_derivable, is_made_of, part_end};
+pub use derivation::{Derivation, DerivedBar, Parts, Scratch};
+pub use exact_sum::ExactSum;
+pub use plan::{InvalidPlan, Plan};

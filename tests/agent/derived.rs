@@ -1,0 +1,138 @@
+//! Larger bars that the agent derives from smaller ones.
+
+use serde_json::Value;
+
+use crate::common::{NatsServer, assert_same, collect_signals, flat, replay, send, until};
+use crate::{client, ready_agent};
+
+const DERIVED: [(&str, &str); 1] = [("TECHNICAL_TIMEFRAMES", "5m,1h")];
+const EVERY_BAR: (&str, &str) = ("TECHNICAL_MIN_BARS_REQUIRED", "1");
+
+/// Minutes of three symbols, some missing, and some corrected.
+fn market(minutes: std::ops::Range<u64>) -> Vec<Value> {
+    let mut sent = Vec::new();
+    for minute in minutes {
+        for (symbol, name) in ["A", "B", "BRK.B"].into_iter().enumerate() {
+            let turn = minute * 7 + symbol as u64 * 3;
+            if turn.is_multiple_of(11) {
+                continue;
+            }
+            let close = 10.0 + f64::from(u8::try_from(turn % 13).unwrap()) / 10.0;
+            sent.push(flat(name, minute, close));
+            if turn.is_multiple_of(6) {
+                sent.push(flat(name, minute, close + 0.7));
+            }
+        }
+    }
+    sent
+}
+
+fn expected(sent: &[Value]) -> Vec<String> {
+    let sent: Vec<String> = sent.iter().map(Value::to_string).collect();
+    replay(&sent, &[EVERY_BAR, DERIVED[0]])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn derived_signals_are_those_of_replay_and_are_shown() {
+    let server = NatsServer::plain();
+    let agent = ready_agent(&server, "one", &DERIVED);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let forming = collect_signals(&client, "insight.forming.technical.A.5m").await;
+    let sent = market(0..130);
+    for bar in &sent {
+        send(&client, bar).await;
+    }
+    let expected = expected(&sent);
+    let came = signals.wait_for(expected.len()).await;
+    assert_same(&came, &expected);
+    let derived = |name: &str| {
+        let subject = format!("insight.technical.BRK%2EB.{name}");
+        came.iter()
+            .filter(|one| one.subject.as_str() == subject)
+            .count()
+    };
+    // revisions among them
+    assert!(derived("5m") >= 25 && derived("1h") >= 2);
+    let shown = forming.wait_for(50).await;
+    for one in &shown {
+        let signal = one.json();
+        assert_eq!(signal["final"], false);
+        assert_eq!(signal["parts_expected"], 5);
+        assert!(one.header("Nats-Msg-Id").is_none());
+    }
+    let detail = agent.get("/series/A/5m").json();
+    assert_eq!(detail["signal"]["timeframe"], "5m");
+    assert_eq!(detail["signal"]["parts_expected"], 5);
+    let listed = agent.get("/series?timeframe=1h").json();
+    assert_eq!(listed["total"], 3);
+    until("derived bars to be counted", || {
+        let metrics = agent.metrics();
+        let count = |kind| metrics.get(&format!("technical_derived_bars_total{{kind=\"{kind}\"}}"));
+        let open = metrics.get("technical_open_buckets")?;
+        (count("derived")? >= 75.0 && count("revised")? >= 1.0 && open >= 3.0).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_buckets_go_from_member_to_member() {
+    let server = NatsServer::plain();
+    let mut first = ready_agent(&server, "one", &DERIVED);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let sent = market(0..95);
+    let (before, rest) = sent.split_at(100);
+    let (between, after) = rest.split_at(rest.len() / 2);
+    for bar in before {
+        send(&client, bar).await;
+    }
+    let second = ready_agent(&server, "two", &DERIVED);
+    for bar in between {
+        send(&client, bar).await;
+    }
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    for bar in after {
+        send(&client, bar).await;
+    }
+    let expected = expected(&sent);
+    let came = signals.wait_for(expected.len()).await;
+    assert_same(&came, &expected);
+    second.get("/readyz");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bars_of_the_source_win_and_that_is_said_once() {
+    let server = NatsServer::plain();
+    let agent = ready_agent(&server, "one", &DERIVED);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.*.5m").await;
+    let mut sent = Vec::new();
+    for minute in 0..20 {
+        for symbol in ["A", "B"] {
+            if minute % 5 == 0 {
+                let mut own = flat(symbol, minute, 20.0);
+                own["timeframe"] = "5m".into();
+                sent.push(own);
+            }
+            sent.push(flat(symbol, minute, 10.0));
+        }
+    }
+    for bar in &sent {
+        send(&client, bar).await;
+    }
+    let came = signals.wait_for(8).await;
+    for one in &came {
+        assert_eq!(one.json()["close"], 20.0);
+        assert!(one.json().get("parts").is_none());
+    }
+    let note = agent.wait_log("sends 5m bars of A itself");
+    assert_eq!(note["level"], "WARN");
+    agent.wait_metrics(&[("technical_derived_bars_total{kind=\"own\"}", 2.0)]);
+    let said = agent
+        .logs()
+        .iter()
+        .filter(|line| line.to_string().contains("bars of"))
+        .count();
+    assert_eq!(said, 1);
+}

@@ -1,0 +1,121 @@
+//! Larger bars that `replay` derives, against an oracle: see `tests/data/aggregate/README.md`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{replay, said};
+
+/// Open time, prices and volume, parts.
+type Row = (String, f64, f64, f64, f64, f64, u64);
+
+const SPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars/spy_1m.csv");
+
+fn oracle() -> BTreeMap<String, Vec<Row>> {
+    serde_json::from_str(include_str!("../data/aggregate/spy.json")).unwrap()
+}
+
+/// The signals of one timeframe, as rows.
+fn rows(stdout: &[u8], timeframe: &str) -> Vec<Row> {
+    let signals = std::str::from_utf8(stdout).unwrap().lines();
+    let signals = signals.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    signals
+        .filter(|signal| signal["timeframe"] == timeframe)
+        .map(|signal| {
+            let number = |key: &str| signal[key].as_f64().unwrap();
+            (
+                signal["timestamp"].as_str().unwrap().to_owned(),
+                number("open"),
+                number("high"),
+                number("low"),
+                number("close"),
+                number("volume"),
+                signal["parts"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn derived_bars_of_a_real_market_are_those_of_the_oracle() {
+    let expected = oracle();
+    let utc = replay(&[SPY, "--timeframes", "5m,1h,1d"], &[]);
+    assert_eq!(utc.status.code(), Some(0), "{}", said(&utc));
+    for name in ["5m", "1h", "1d"] {
+        assert_eq!(rows(&utc.stdout, name), expected[name], "{name}");
+    }
+    let derived: usize = ["5m", "1h", "1d"]
+        .iter()
+        .map(|name| expected[*name].len())
+        .sum();
+    assert!(
+        said(&utc).contains(&format!(", {derived} derived")),
+        "{}",
+        said(&utc)
+    );
+    let calendar = ("TECHNICAL_CALENDAR", "America/New_York");
+    let new_york = replay(&[SPY, "--timeframes", "1d"], &[calendar]);
+    assert_eq!(rows(&new_york.stdout, "1d"), expected["1d New York"]);
+}
+
+#[test]
+fn the_option_and_the_variable_give_the_same_bytes() {
+    let by_option = replay(&[SPY, "--timeframes", "1h,15m"], &[]);
+    let by_variable = replay(&[SPY], &[("TECHNICAL_TIMEFRAMES", "15m,1h")]);
+    assert_eq!(by_option.stdout, by_variable.stdout);
+    let over = replay(
+        &[SPY, "--timeframes", "1h,15m"],
+        &[("TECHNICAL_TIMEFRAMES", "5m")],
+    );
+    assert_eq!(over.stdout, by_option.stdout);
+    // the minutes say what they say without any
+    let plain = replay(&[SPY], &[]);
+    let of_minutes = |stdout: &[u8]| -> Vec<String> {
+        let text = std::str::from_utf8(stdout).unwrap();
+        let minutes = text
+            .lines()
+            .filter(|line| line.contains(r#""timeframe":"1m""#));
+        minutes.map(str::to_owned).collect()
+    };
+    assert_eq!(of_minutes(&by_option.stdout), of_minutes(&plain.stdout));
+    assert!(
+        !std::str::from_utf8(&plain.stdout)
+            .unwrap()
+            .contains("parts")
+    );
+}
+
+#[test]
+fn what_cannot_be_derived_is_named() {
+    let output = replay(&[SPY, "--timeframes", "5m,7m"], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        said(&output).contains("`7m` cannot be derived"),
+        "{}",
+        said(&output)
+    );
+    let output = replay(&[SPY], &[("TECHNICAL_TIMEFRAMES", "1h,2d")]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(
+        said(&output).contains("TECHNICAL_TIMEFRAMES"),
+        "{}",
+        said(&output)
+    );
+    assert!(
+        said(&output).contains("`2d` cannot be derived"),
+        "{}",
+        said(&output)
+    );
+    let days = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars/spy_1d.csv");
+    let calendar = ("TECHNICAL_CALENDAR", "America/New_York");
+    let output = replay(&[days, "--timeframes", "1w"], &[calendar]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        said(&output).contains("TECHNICAL_CALENDAR"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(rows(&output.stdout, "1w"), []);
+    let output = replay(&[days, "--timeframes", "1w"], &[]);
+    assert!(rows(&output.stdout, "1w").len() > 100);
+}
