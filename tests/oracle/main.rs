@@ -4,6 +4,7 @@
 mod columns;
 mod data;
 mod docs;
+mod odd;
 
 use std::path::Path;
 
