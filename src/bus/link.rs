@@ -15,31 +15,30 @@
 //! The link holds the client, so a connection ends by [`super::drain_and_close`] only, never by
 //! being forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod denials;
+mod drops;
+mod last_error;
+mod line;
+mod server;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ClientError, Event, ReconnectToServer, Server};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::backoff::jitter;
 use super::dial::Dialler;
-use super::permissions::{Denial, Operation};
+use super::permissions::Denial;
 use crate::config::NatsConfig;
+use denials::Denials;
+use drops::Drops;
+use last_error::{Failure, LastError};
+use line::LineThrottle;
+pub use server::ServerView;
 
-/// Denials remembered at most.
-const MAX_DENIALS: usize = 32;
-/// One that does not come again within this may have been lifted; a subscription is asked for once.
-const DENIAL_HOLDS: Duration = Duration::from_secs(30);
-/// An error that comes this long before the connection is lost is taken for its reason.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// One line of a kind per this.
-const LOG_EVERY: Duration = Duration::from_secs(10);
-/// How long a burst of drops is counted before it is logged.
-const BURST_COUNT: Duration = Duration::from_secs(1);
 /// A server in lame-duck mode leaves its clients at least 10 s by default.
 const MOVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -54,34 +53,11 @@ pub struct LinkState {
     pub lame_duck: bool,
 }
 
-/// Something that went wrong.
-#[derive(Debug)]
-struct Failure {
-    text: String,
-    at: Instant,
-}
-
 /// The state that a caller of [`Link::changed`] has seen.
 #[derive(Debug)]
 pub struct Seen {
     state: watch::Receiver<LinkState>,
     error: watch::Receiver<Option<Failure>>,
-}
-
-/// The server of the last connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerView {
-    /// Its name, or its id where it has none.
-    pub name: String,
-    /// Its version, such as `2.12.1`.
-    pub version: String,
-    /// `host:port` as it was dialled: a server says of itself what it listens on, which is mostly
-    /// `0.0.0.0`.
-    pub address: String,
-    /// The largest message it takes, in bytes.
-    pub max_payload: usize,
-    /// Whether it offers `JetStream`.
-    pub jetstream: bool,
 }
 
 /// The observed state of one connection.
@@ -90,14 +66,12 @@ pub struct Link {
     state: watch::Sender<LinkState>,
     client: OnceLock<Client>,
     dialler: Dialler,
-    slow_consumer_events: AtomicU64,
-    burst: AtomicBool,
-    last_error: watch::Sender<Option<Failure>>,
-    denials: Mutex<BTreeMap<Denial, Instant>>,
-    told_denials: Mutex<BTreeSet<String>>,
-    outage_line: Throttle,
-    refusal_line: Throttle,
-    server_error_line: Throttle,
+    drops: Arc<Drops>,
+    last_error: LastError,
+    denials: Denials,
+    outage_line: LineThrottle,
+    refusal_line: LineThrottle,
+    server_error_line: LineThrottle,
     loss_logged: AtomicBool,
     server_error: watch::Sender<Option<String>>,
 }
@@ -108,14 +82,12 @@ impl Default for Link {
             state: watch::Sender::new(LinkState::default()),
             client: OnceLock::new(),
             dialler: Dialler::default(),
-            slow_consumer_events: AtomicU64::new(0),
-            burst: AtomicBool::new(false),
-            last_error: watch::Sender::new(None),
-            denials: Mutex::new(BTreeMap::new()),
-            told_denials: Mutex::new(BTreeSet::new()),
-            outage_line: Throttle::default(),
-            refusal_line: Throttle::default(),
-            server_error_line: Throttle::default(),
+            drops: Arc::default(),
+            last_error: LastError::default(),
+            denials: Denials::default(),
+            outage_line: LineThrottle::default(),
+            refusal_line: LineThrottle::default(),
+            server_error_line: LineThrottle::default(),
             loss_logged: AtomicBool::new(false),
             server_error: watch::Sender::new(None),
         }
@@ -160,14 +132,13 @@ impl Link {
     /// bound (see the module).
     #[must_use]
     pub fn slow_consumer_events(&self) -> u64 {
-        self.slow_consumer_events.load(Ordering::Relaxed)
+        self.drops.total()
     }
 
     /// The last thing that went wrong; none since it went right again.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        let last = self.last_error.borrow();
-        last.as_ref().map(|failure| failure.text.clone())
+        self.last_error.text()
     }
 
     /// Returns when the connection's state or its last error has changed, in a way that the caller
@@ -198,21 +169,7 @@ impl Link {
     #[must_use]
     pub fn server(&self) -> Option<ServerView> {
         let info = self.client.get()?.server_info();
-        let name = if info.server_name.is_empty() {
-            info.server_id
-        } else {
-            info.server_name
-        };
-        Some(ServerView {
-            name,
-            version: info.version,
-            address: self
-                .dialler
-                .dialled()
-                .unwrap_or_else(|| format!("{}:{}", info.host, info.port)),
-            max_payload: info.max_payload,
-            jetstream: info.jetstream,
-        })
+        Some(ServerView::new(info, self.dialler.dialled()))
     }
 
     /// Returns when the connection has ended for good.
@@ -284,14 +241,13 @@ impl Link {
     }
 
     pub(super) fn failed(&self, text: String) {
-        let at = Instant::now();
-        self.last_error.send_replace(Some(Failure { text, at }));
+        self.last_error.set(text);
     }
 
     /// A server has let us in: what went wrong before is over.
     fn let_in(&self) {
         self.dialler.accepted();
-        self.last_error.send_replace(None);
+        self.last_error.clear();
     }
 
     /// Whether a line about a connection that fails is due, so that retries do not flood the log.
@@ -313,14 +269,17 @@ impl Link {
             Event::Connected => self.connected(),
             Event::Disconnected => self.disconnected(),
             Event::LameDuckMode => self.lame_duck(),
-            Event::SlowConsumer(_) => self.slow_consumer(),
+            Event::SlowConsumer(_) => {
+                self.compare_with_client();
+                self.drops.note();
+            }
             Event::Closed => self.ended(),
             Event::Draining => tracing::debug!("draining the NATS connection"),
             Event::ServerError(error) => {
                 let text = error.to_string();
                 match Denial::parse(&text) {
                     // it comes for each message, and is told of once
-                    Some(denial) => self.note_denial(denial),
+                    Some(denial) => self.denials.note(denial),
                     None if self.server_error_line.due() => {
                         tracing::warn!(%error, "the NATS server reports an error");
                     }
@@ -333,54 +292,28 @@ impl Link {
         }
     }
 
-    /// What the server does not let this connection do, as far as it is known to hold still.
-    /// Forgotten at a reconnect, which asks for everything anew.
+    /// The denials of this connection, as far as they are known to hold still. Forgotten at a
+    /// reconnect, which asks for everything again.
     #[must_use]
     pub fn denials(&self) -> Vec<Denial> {
-        let holds = |(denial, at): &(&Denial, &Instant)| {
-            denial.operation == Operation::Subscribe || at.elapsed() < DENIAL_HOLDS
-        };
-        let denials = lock(&self.denials);
-        let held = denials.iter().filter(holds);
-        held.map(|(denial, _)| denial.clone()).collect()
+        self.denials.held()
     }
 
     /// Forgets what was denied, before it is tried again. An inbox stays denied until the next
     /// connection: the client subscribes to it once, so the server does not refuse it again, and
     /// no answer comes.
     pub(super) fn forget_denials(&self) {
-        lock(&self.denials).retain(|denial, _| denial.is_deaf());
+        self.denials.forget();
         self.server_error.send_replace(None);
     }
 
     /// Forgets that signals and what goes with them were denied: they have been stored since.
     pub(super) fn signals_are_stored(&self) {
-        let holds = |denial: &Denial| {
-            denial.operation == Operation::Subscribe || denial.subject.starts_with('$')
-        };
-        lock(&self.denials).retain(|denial, _| holds(denial));
-    }
-
-    fn note_denial(&self, denial: Denial) {
-        let mut denials = lock(&self.denials);
-        let known = denials.contains_key(&denial);
-        if !known && denials.len() >= MAX_DENIALS {
-            return;
-        }
-        let told = self.told_denials.lock();
-        let mut told = told.unwrap_or_else(PoisonError::into_inner);
-        // a fresh inbox is denied as the one before was
-        if told.len() < MAX_DENIALS && told.insert(denial.to_string()) {
-            tracing::error!(
-                "the NATS user lacks a permission: {denial}; allow it in the authorization of the \
-                 server (`technical-analysis-agent config --permissions` prints all it takes)"
-            );
-        }
-        denials.insert(denial, Instant::now());
+        self.denials.signals_are_stored();
     }
 
     fn connected(&self) {
-        lock(&self.denials).clear();
+        self.denials.clear();
         self.let_in();
         self.state.send_replace(LinkState {
             connected: true,
@@ -393,12 +326,7 @@ impl Link {
     }
 
     fn disconnected(&self) {
-        // an error of long ago is not the reason; one that the server gave with its farewell is
-        let old = |last: &mut Option<Failure>| {
-            let old = |failure: &Failure| failure.at.elapsed() >= FAREWELL;
-            last.take_if(|failure| old(failure)).is_some()
-        };
-        self.last_error.send_if_modified(old);
+        self.last_error.keep_farewell();
         let was = self.state.send_replace(LinkState::default());
         if was.connected && self.outage_line.due() {
             self.loss_logged.store(true, Ordering::Release);
@@ -420,40 +348,6 @@ impl Link {
         let told = self.last_error();
         if !told.is_some_and(|told| told.contains(kind)) {
             self.failed(text);
-        }
-    }
-
-    fn slow_consumer(self: &Arc<Self>) {
-        self.slow_consumer_events.fetch_add(1, Ordering::Relaxed);
-        self.compare_with_client();
-        if self.burst.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let link = Arc::clone(self);
-        let before = self.slow_consumer_events().saturating_sub(1);
-        tokio::spawn(async move { link.report_bursts(before).await });
-    }
-
-    async fn report_bursts(&self, mut reported: u64) {
-        loop {
-            tokio::time::sleep(BURST_COUNT).await;
-            let total = self.slow_consumer_events();
-            tracing::warn!(
-                events = total - reported,
-                total,
-                "a NATS subscription is full and drops messages: this process is too slow for them"
-            );
-            reported = total;
-            tokio::time::sleep(LOG_EVERY - BURST_COUNT).await;
-            if self.slow_consumer_events() == reported {
-                self.burst.store(false, Ordering::Release);
-                // One may have come between the comparison and the store, and seen a burst.
-                if self.slow_consumer_events() == reported
-                    || self.burst.swap(true, Ordering::AcqRel)
-                {
-                    return;
-                }
-            }
         }
     }
 
@@ -504,30 +398,6 @@ impl Drop for EndOfEvents {
             self.0.ended();
         }
     }
-}
-
-/// Lets one line through per [`LOG_EVERY`].
-#[derive(Debug, Default)]
-struct Throttle(Mutex<Option<Instant>>);
-
-impl Throttle {
-    fn due(&self) -> bool {
-        let mut last = lock(&self.0);
-        let due = last.is_none_or(|at| at.elapsed() >= LOG_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-
-    fn reset(&self) {
-        *lock(&self.0) = None;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Each value is replaced whole: a panic elsewhere cannot have left half of one.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use std::io;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use async_nats::ServerError;
 
+use super::line::lock;
 use super::*;
 
 #[derive(Clone, Default)]
