@@ -129,7 +129,7 @@ async fn a_damaged_or_newer_checkpoint_is_told_of_and_made_anew_from_the_stream(
         store(&js, subject, &bar(0, n).to_string(), &n.to_string()).await;
     }
     settle(&js, 20, 1).await;
-    let unusable: [(&[u8], &str); 4] = [
+    let unusable: [(&[u8], &str); 5] = [
         (
             b"TACKPT\0\x01rubbish and more of it",
             "its checksum is wrong",
@@ -142,7 +142,11 @@ async fn a_damaged_or_newer_checkpoint_is_told_of_and_made_anew_from_the_stream(
             b"TACKPT\0\x03rubbish and more of it",
             "its checksum is wrong",
         ),
-        (b"TACKPT\0\x04of another time", "version 4 of its format"),
+        (
+            b"TACKPT\0\x04rubbish and more of it",
+            "its checksum is wrong",
+        ),
+        (b"TACKPT\0\xffof another time", "version 255 of its format"),
     ];
     let mut stored = 20;
     for (bytes, problem) in unusable {
