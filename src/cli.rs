@@ -62,7 +62,7 @@ pub enum Command {
 #[command(next_help_heading = "Reading files")]
 pub struct InputArgs {
     /// Format of the input; without it the extension tells, else the content. Files packed with
-    /// gzip or zstd are known by their content
+    /// gzip, zstd or zip are known by their content
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// Vendor of the files: reads files without a header, times in the vendor's zone and prices in

@@ -8,6 +8,7 @@ mod json;
 #[cfg(feature = "parquet")]
 mod parquet_rows;
 mod table;
+mod zip;
 
 use std::borrow::Cow;
 use std::io::{self, BufReader};
@@ -310,7 +311,7 @@ fn parquet(_: input::Input, _: Option<&Path>, _: ReadOptions) -> Result<Table, S
 
 fn by_extension(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let packed = [".gz", ".zst", ".zstd"]
+    let packed = [".gz", ".zst", ".zstd", ".zip"]
         .iter()
         .find_map(|ending| name.strip_suffix(ending));
     let name = packed.unwrap_or(&name);
@@ -328,7 +329,14 @@ mod tests {
     #[test]
     fn the_extension_tells_the_format_and_else_the_content() {
         let format = |path: &str| by_extension(Path::new(path));
-        for name in ["a/b.csv", "b.CSV", "b.tsv", "b.csv.gz", "b.csv.zst"] {
+        for name in [
+            "a/b.csv",
+            "b.CSV",
+            "b.tsv",
+            "b.csv.gz",
+            "b.csv.zst",
+            "b.csv.zip",
+        ] {
             assert_eq!(format(name), Some(Format::Csv), "{name}");
         }
         for name in ["b.jsonl", "b.ndjson", "b.json", "b.json.gz"] {

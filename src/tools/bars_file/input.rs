@@ -1,12 +1,14 @@
 //! The bytes of a file as text: opened, counted for a progress bar, unpacked, and in UTF-8.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+
+use super::zip;
 
 /// Bytes at the beginning that tell what the rest is.
 const TELLING: usize = 512;
@@ -38,9 +40,19 @@ pub(super) fn open(path: &Path) -> io::Result<Opened> {
     if path == Path::new("-") {
         return unpack(Box::new(io::stdin()), None);
     }
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let about = file.metadata()?;
     let size = about.is_file().then_some(about.len());
+    if size.is_some() {
+        let mut magic = Vec::new();
+        file.by_ref()
+            .take(zip::MAGIC.len() as u64)
+            .read_to_end(&mut magic)?;
+        file.rewind()?;
+        if magic == zip::MAGIC {
+            return unpack(zip::open(file)?, None);
+        }
+    }
     unpack(Box::new(file), size)
 }
 
@@ -89,22 +101,24 @@ pub(super) fn unpack(input: Input, size: Option<u64>) -> io::Result<Opened> {
 
 /// Says what to do with files that are known and are no text.
 fn refuse_binary(start: &[u8]) -> io::Result<()> {
-    let told =
-        if start.starts_with(b"PK\x03\x04") {
-            "is a ZIP archive or a spreadsheet: unpack it (unzip -p FILE | … -), or save it as CSV"
-        } else if start.starts_with(b"BZh") {
-            "is packed with bzip2: unpack it first (bzcat FILE | … -)"
-        } else if start.starts_with(b"\xfd7zXZ") {
-            "is packed with xz: unpack it first (xzcat FILE | … -)"
-        } else if start.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-            "is a spreadsheet: save it as CSV"
-        } else if start.trim_ascii_start().get(..5).is_some_and(|tag| {
-            tag.eq_ignore_ascii_case(b"<html") || tag.eq_ignore_ascii_case(b"<!doc")
-        }) {
-            "is a web page, as some sites send it in place of a download: look at it in a browser"
-        } else {
-            return Ok(());
-        };
+    let told = if start.starts_with(b"PK\x03\x04") {
+        "is a ZIP archive or a spreadsheet, of which only an archive of one file on disk is read: \
+             unpack it (unzip -p FILE | … -), or save it as CSV"
+    } else if start.starts_with(b"BZh") {
+        "is packed with bzip2: unpack it first (bzcat FILE | … -)"
+    } else if start.starts_with(b"\xfd7zXZ") {
+        "is packed with xz: unpack it first (xzcat FILE | … -)"
+    } else if start.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        "is a spreadsheet: save it as CSV"
+    } else if start
+        .trim_ascii_start()
+        .get(..5)
+        .is_some_and(|tag| tag.eq_ignore_ascii_case(b"<html") || tag.eq_ignore_ascii_case(b"<!doc"))
+    {
+        "is a web page, as some sites send it in place of a download: look at it in a browser"
+    } else {
+        return Ok(());
+    };
     Err(io::Error::new(io::ErrorKind::InvalidData, told))
 }
 
