@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::{Coordinator, Running};
+use super::Coordinator;
+use super::supervisor::Running;
 use crate::bus::catalogue::page;
 use crate::bus::durable::partition::{Command, Gauges, Phase};
 use crate::market::{SeriesKey, Timestamp};
@@ -39,7 +40,7 @@ impl Coordinator {
     fn status(&self) -> StatusReport {
         let common = &self.common;
         let config = &common.config;
-        let owned = self.leases.owned();
+        let owned = self.membership.leases().owned();
         let units = common.streams.units.len();
         let member = |(id, record): (&crate::group::MemberId, &crate::group::MemberRecord)| {
             let count = owned.get(id).copied().unwrap_or(0);
@@ -56,7 +57,7 @@ impl Coordinator {
                 owned_share: share,
             }
         };
-        let last = self.newest();
+        let last = self.supervisor.newest();
         StatusReport {
             agent: config.agent_name.clone(),
             instance: common.instance.clone(),
@@ -64,7 +65,7 @@ impl Coordinator {
             version: VERSION.to_owned(),
             git: GIT.to_owned(),
             delivery: "durable".to_owned(),
-            state: if self.leases.is_leaving() {
+            state: if self.membership.leases().is_leaving() {
                 AgentState::Draining
             } else if self.is_settled() {
                 AgentState::Active
@@ -76,9 +77,11 @@ impl Coordinator {
             started_at: self.started_at,
             uptime_seconds: common.started.elapsed().as_secs_f64(),
             config_fingerprint: format!("{:016x}", config.analysis.fingerprint()),
-            members: self.table.members.iter().map(member).collect(),
-            owned_partitions: self.leases.held().count() as u64,
-            series: self.sum(|gauges| gauges.series.load(Ordering::Relaxed)),
+            members: self.membership.table().members.iter().map(member).collect(),
+            owned_partitions: self.membership.leases().held().count() as u64,
+            series: self
+                .supervisor
+                .sum(|gauges| gauges.series.load(Ordering::Relaxed)),
             bars_received: common.metrics.bars_received.get(),
             signals_published: common.metrics.signals_published.get(),
             last_processed: clock_of(last),
@@ -86,16 +89,17 @@ impl Coordinator {
             resident_bytes: ProcessUsage::read().map(|usage| usage.resident_bytes),
             durable: DurableStatus::of(&common.metrics),
             partitions: Some(
-                self.leases
+                self.membership
+                    .leases()
                     .held()
-                    .map(|unit| self.partition(unit, self.running.get(&unit)))
+                    .map(|unit| self.partition(unit, self.supervisor.get(unit)))
                     .collect(),
             ),
         }
     }
 
     fn partition(&self, unit: u32, running: Option<&Running>) -> PartitionStatus {
-        let kept = self.kept.get(&unit).copied().unwrap_or_default();
+        let last = self.supervisor.last_gauges(unit);
         let of = |gauge: fn(&Gauges) -> &AtomicU64| {
             running.map_or(0, |running| gauge(&running.gauges).load(Ordering::Relaxed))
         };
@@ -109,8 +113,8 @@ impl Coordinator {
                 }
             }),
             series: of(|gauges| &gauges.series),
-            lag_bars: of(|gauges| &gauges.lag).max(kept.lag),
-            last_processed: clock_of(of(|gauges| &gauges.last_processed).max(kept.last_processed)),
+            lag_bars: of(|gauges| &gauges.lag).max(last.lag),
+            last_processed: clock_of(of(|gauges| &gauges.last_processed).max(last.last_processed)),
             checkpoint_age_seconds: running.map_or(0.0, |running| self.checkpoint_age(running)),
         }
     }
@@ -125,8 +129,8 @@ impl Coordinator {
         reply: oneshot::Sender<SeriesPage>,
     ) {
         let asked: Vec<_> = self
-            .running
-            .values()
+            .supervisor
+            .running()
             .filter_map(|running| {
                 let (reply, answer) = oneshot::channel();
                 let query = Query::Keys { reply };
@@ -169,8 +173,8 @@ impl Coordinator {
     /// Asks every partition: which one has a symbol, only the server's hash says.
     fn series(&self, key: SeriesKey, window: usize, reply: oneshot::Sender<SeriesAnswer>) {
         let asked: Vec<_> = self
-            .running
-            .values()
+            .supervisor
+            .running()
             .filter_map(|running| {
                 let (reply, answer) = oneshot::channel();
                 let query = Query::Series {
@@ -205,8 +209,8 @@ impl Coordinator {
 
     fn checkpoint(&self, reply: oneshot::Sender<Checkpoint>) {
         let asked: Vec<_> = self
-            .running
-            .values()
+            .supervisor
+            .running()
             .filter_map(|running| {
                 let (reply, written) = oneshot::channel();
                 running.commands.try_send(Command::Save(reply)).ok()?;

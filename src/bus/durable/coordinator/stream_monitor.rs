@@ -1,14 +1,17 @@
-//! Noticing that what work rests on is not there any more.
+//! Notices that a stream which work depends on is gone.
 //!
 //! A stream that is gone shows in many ways, or in none: feeds end, commits are not answered,
 //! checkpoints fail, or bars of one shape of subject just do not come. So whatever fails only
 //! raises a suspicion, and the streams themselves are looked at; that is done from time to time
-//! anyway. Two looks have to say the same before everything is given up and found or made anew.
+//! anyway. Two looks have to say the same before everything is given up and found again or recreated.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Coordinator, Done};
+use tokio::task::JoinSet;
+
+use crate::bus::durable::Common;
 use crate::bus::durable::streams::{self, Rest, SetupError};
 use crate::ops::metrics::Metrics;
 
@@ -19,30 +22,20 @@ const SOON: Duration = Duration::from_millis(250);
 /// Looks in a row that miss something.
 const LOOKS: u32 = 2;
 
-/// What is known of the streams that work rests on.
-#[derive(Debug)]
-pub(super) struct StreamMonitor {
-    looking: bool,
-    looked_at: Instant,
+/// The result of a look: the stream that is gone, if any.
+type Look = Result<Option<String>, SetupError>;
+
+/// What the looks so far have shown.
+#[derive(Debug, Default)]
+struct Looks {
+    /// In a row, that missed something.
     missed: u32,
     lost: Option<String>,
 }
 
-impl Default for StreamMonitor {
-    fn default() -> Self {
-        Self {
-            looking: false,
-            looked_at: Instant::now(),
-            missed: 0,
-            lost: None,
-        }
-    }
-}
-
-impl StreamMonitor {
-    /// What a look has shown at `connected`.
-    fn note(&mut self, looked: Result<Option<String>, SetupError>, connected: bool) {
-        self.looking = false;
+impl Looks {
+    /// Takes in a look that ended while connected, or not.
+    fn note(&mut self, looked: Look, connected: bool) {
         let missing = match looked {
             Ok(missing) => missing,
             Err(error @ (SetupError::NoJetStream(_) | SetupError::NotForAccount(_))) => {
@@ -65,42 +58,60 @@ impl StreamMonitor {
     }
 }
 
-impl Coordinator {
-    /// What work rests on and is not there any more.
-    pub(in crate::bus::durable) fn lost(&self) -> Option<&str> {
-        self.stream_monitor.lost.as_deref()
+pub(super) struct StreamMonitor {
+    common: Arc<Common>,
+    looks: Looks,
+    looked_at: Instant,
+    /// The look that is under way, if any.
+    under_way: JoinSet<Look>,
+}
+
+impl StreamMonitor {
+    pub fn new(common: &Arc<Common>) -> Self {
+        Self {
+            common: Arc::clone(common),
+            looks: Looks::default(),
+            looked_at: Instant::now(),
+            under_way: JoinSet::new(),
+        }
+    }
+
+    /// The stream that is gone, or why this member gives way.
+    pub fn lost(&self) -> Option<&str> {
+        self.looks.lost.as_deref()
     }
 
     /// Ends work here, because another member works in a way that does not go with it.
-    pub(super) fn give_way(&mut self, reason: String) {
-        self.stream_monitor.lost = Some(reason);
+    pub fn give_way(&mut self, reason: String) {
+        self.looks.lost = Some(reason);
     }
 
     /// Looks at the streams when it is time to, or something has failed.
-    pub(super) fn look_at_streams(&mut self) {
-        let since = self.stream_monitor.looked_at.elapsed();
-        let suspected =
-            self.stream_monitor.missed > 0 || self.common.streams_suspected.load(Ordering::Relaxed);
+    pub fn look(&mut self) {
+        let common = &self.common;
+        let suspected = self.looks.missed > 0 || common.streams_suspected.load(Ordering::Relaxed);
         let due = if suspected { SOON } else { LOOK };
-        if self.stream_monitor.looking || since < due || !self.common.link.is_connected() {
+        let early = self.looked_at.elapsed() < due;
+        if !self.under_way.is_empty() || early || !common.link.is_connected() {
             return;
         }
-        self.common
-            .streams_suspected
-            .store(false, Ordering::Relaxed);
-        self.stream_monitor.looking = true;
-        self.stream_monitor.looked_at = Instant::now();
-        let (js, rests) = (self.common.js.clone(), self.common.streams.rests.clone());
-        let api = self.common.config.nats.jetstream.clone();
-        self.begun.spawn(async move {
+        common.streams_suspected.store(false, Ordering::Relaxed);
+        self.looked_at = Instant::now();
+        let (js, rests) = (common.js.clone(), common.streams.rests.clone());
+        let api = common.config.nats.jetstream.clone();
+        self.under_way.spawn(async move {
             let looked = streams::missing(&js, &rests).await;
-            Done::Looked(looked.map_err(|error| streams::elsewhere(&api, error)))
+            looked.map_err(|error| streams::elsewhere(&api, error))
         });
     }
 
-    pub(super) fn on_looked(&mut self, looked: Result<Option<String>, SetupError>) {
-        self.stream_monitor
-            .note(looked, self.common.link.is_connected());
+    /// Waits for the look that is under way. May be dropped while it waits.
+    pub async fn next(&mut self) {
+        match self.under_way.join_next().await {
+            Some(Ok(looked)) => self.looks.note(looked, self.common.link.is_connected()),
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -133,32 +144,32 @@ mod tests {
 
     #[test]
     fn only_what_two_looks_in_a_row_miss_is_lost() {
-        let mut monitor = StreamMonitor::default();
-        monitor.note(gone(), true);
-        monitor.note(Ok(None), true);
-        monitor.note(gone(), true);
-        assert_eq!(monitor.lost, None);
+        let mut looks = Looks::default();
+        looks.note(gone(), true);
+        looks.note(Ok(None), true);
+        looks.note(gone(), true);
+        assert_eq!(looks.lost, None);
         // no answer says nothing
-        monitor.note(Err(SetupError::Unavailable("busy".to_owned())), true);
-        monitor.note(gone(), true);
-        assert!(monitor.lost.unwrap().contains("S is not there"));
+        looks.note(Err(SetupError::Unavailable("busy".to_owned())), true);
+        looks.note(gone(), true);
+        assert!(looks.lost.unwrap().contains("S is not there"));
     }
 
     #[test]
     fn what_is_heard_while_the_connection_breaks_does_not_count() {
-        let mut monitor = StreamMonitor::default();
+        let mut looks = Looks::default();
         for _ in 0..5 {
-            monitor.note(gone(), false);
+            looks.note(gone(), false);
         }
-        assert_eq!(monitor.lost, None);
+        assert_eq!(looks.lost, None);
     }
 
     #[test]
     fn a_server_without_jetstream_holds_nothing() {
-        let mut monitor = StreamMonitor::default();
+        let mut looks = Looks::default();
         for _ in 0..2 {
-            monitor.note(Err(SetupError::NoJetStream("nobody".to_owned())), true);
+            looks.note(Err(SetupError::NoJetStream("nobody".to_owned())), true);
         }
-        assert!(monitor.lost.is_some());
+        assert!(looks.lost.is_some());
     }
 }

@@ -1,67 +1,214 @@
-//! The life of the partitions' tasks: started, stopped, and started again when they fail or are
-//! refused.
+//! The partitions' tasks: started, stopped, and started again when they fail or are refused.
+//!
+//! Must not know: why this member owns a partition, health.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use super::{Coordinator, Kept, Running};
+use super::STALL;
+use super::panics::Panics;
+use super::reloads::Reloads;
 use crate::bus::backoff::backoff;
+use crate::bus::durable::Common;
 use crate::bus::durable::partition::{self, Command, Exit, Gauges};
+use crate::group::Leases;
 
-/// A message that makes the agent panic this often is refused.
-const TRIES: u32 = 2;
-/// Messages of one partition whose panics are remembered, the newest. A refused one is in the
-/// partition's marker once it is stored, which remembers as many.
-const MAX_PANICS: usize = 1_000;
-
-/// Counts one more panic on a message; how many there were.
-fn panicked(panics: &mut BTreeMap<(u32, u64), u32>, unit: u32, seq: u64) -> u32 {
-    let of_unit = (unit, 0)..=(unit, u64::MAX);
-    let is_known = panics.contains_key(&(unit, seq));
-    if !is_known && panics.range(of_unit.clone()).count() >= MAX_PANICS {
-        let oldest = panics.range(of_unit).next().map(|(key, _)| *key);
-        if let Some(oldest) = oldest {
-            panics.remove(&oldest);
-        }
-    }
-    let tries = panics.entry((unit, seq)).or_insert(0);
-    *tries = tries.saturating_add(1);
-    *tries
+/// A partition at work.
+pub(super) struct Running {
+    pub commands: mpsc::Sender<Command>,
+    pub gauges: Arc<Gauges>,
+    task: AbortHandle,
+    run: u64,
+    stopping: bool,
 }
 
-impl Coordinator {
-    /// Starts work on a partition, now or after the pause that is due.
-    pub(super) fn begin(&mut self, unit: u32) {
-        let pause = self.reloads.pause(unit, self.now());
+impl Running {
+    /// True if it works on new bars, or waits for the store to take their signals.
+    fn has_recovered(&self) -> bool {
+        self.gauges.phase().has_recovered()
+    }
+}
+
+/// The gauges of a partition that outlive its task, for its next one.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct LastGauges {
+    pub lag: u64,
+    pub last_processed: u64,
+}
+
+/// Consecutive failures of a partition, with the last reason.
+#[derive(Default)]
+pub(super) struct Failure {
+    times: usize,
+    pub reason: String,
+}
+
+/// The end of a task that concerns the leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// As it was told to.
+    Stopped(u32),
+    /// Another member has committed to its partition.
+    Fenced,
+}
+
+pub(super) struct Supervisor {
+    common: Arc<Common>,
+    running: HashMap<u32, Running>,
+    /// Of partitions that wait for a restart.
+    last_gauges: HashMap<u32, LastGauges>,
+    tasks: JoinSet<(u32, u64, Exit)>,
+    /// When partitions are to be started again.
+    restarts: BTreeMap<u32, Instant>,
+    reloads: Reloads,
+    failures: HashMap<u32, Failure>,
+    panics: Panics,
+    /// Tasks started so far, which tells the newest task of a partition from older ones.
+    runs: u64,
+}
+
+impl Supervisor {
+    pub fn new(common: &Arc<Common>) -> Self {
+        Self {
+            common: Arc::clone(common),
+            running: HashMap::new(),
+            last_gauges: HashMap::new(),
+            tasks: JoinSet::new(),
+            restarts: BTreeMap::new(),
+            reloads: Reloads::default(),
+            failures: HashMap::new(),
+            panics: Panics::default(),
+            runs: 0,
+        }
+    }
+
+    /// Tasks at work.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &Running> {
+        self.running.values()
+    }
+
+    pub fn get(&self, unit: u32) -> Option<&Running> {
+        self.running.get(&unit)
+    }
+
+    /// The last gauges of a partition that waits for a restart, and else zeros.
+    pub fn last_gauges(&self, unit: u32) -> LastGauges {
+        self.last_gauges.get(&unit).copied().unwrap_or_default()
+    }
+
+    /// The sum of a gauge over all tasks.
+    pub fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
+        self.running().map(|running| of(&running.gauges)).sum()
+    }
+
+    /// Bars that are stored in these partitions and not taken in, as far as is known.
+    pub fn lag(&self) -> u64 {
+        let waiting: u64 = self.last_gauges.values().map(|last| last.lag).sum();
+        waiting + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
+    }
+
+    /// When the newest bar was stored, in nanoseconds since the epoch; 0 if none has come.
+    pub fn newest(&self) -> u64 {
+        let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
+        let running = self.running().map(at);
+        let waiting = self.last_gauges.values().map(|last| last.last_processed);
+        running.chain(waiting).max().unwrap_or(0)
+    }
+
+    /// True if a partition is at work and has recovered.
+    pub fn has_recovered(&self, unit: u32) -> bool {
+        self.get(unit).is_some_and(Running::has_recovered)
+    }
+
+    /// Partitions that have failed lately.
+    pub fn failures(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// The first partition that has failed more than once in a row.
+    pub fn failing(&self) -> Option<(u32, &Failure)> {
+        let again = |(_, failure): &(&u32, &Failure)| failure.times > 1;
+        let failing = self.failures.iter().filter(again);
+        let (unit, failure) = failing.min_by_key(|(unit, _)| **unit)?;
+        Some((*unit, failure))
+    }
+
+    /// Waits for a task to end, and returns its end where it concerns the leases. May be dropped
+    /// while it waits.
+    pub async fn next(&mut self) -> Option<Ended> {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => self.on_ended(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends all tasks at once.
+    pub fn abort(&mut self) {
+        self.tasks.abort_all();
+    }
+
+    /// Begins work on a partition that has become this member's, now or after the pause that is due.
+    pub fn take_on(&mut self, unit: u32) {
+        self.failures.remove(&unit);
+        // its owners since have written down which messages are poison
+        self.panics.forget(unit);
+        let pause = self.reloads.pause(unit, self.common.started.elapsed());
         if pause.is_zero() {
             self.start(unit);
         } else {
-            self.again.insert(unit, Instant::now() + pause);
+            self.restarts.insert(unit, Instant::now() + pause);
         }
     }
 
-    pub(super) fn start(&mut self, unit: u32) {
-        self.again.remove(&unit);
-        self.reloads.note(unit, self.now());
+    /// Starts partitions whose pause is over, if they are still this member's.
+    pub fn start_due(&mut self, leases: &Leases) {
+        let now = Instant::now();
+        let due: Vec<u32> = self
+            .restarts
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(unit, _)| *unit)
+            .collect();
+        for unit in due {
+            self.restarts.remove(&unit);
+            if leases.holds(unit) {
+                self.start(unit);
+            }
+        }
+    }
+
+    fn start(&mut self, unit: u32) {
+        self.restarts.remove(&unit);
+        self.reloads.note(unit, self.common.started.elapsed());
         self.runs += 1;
         let run = self.runs;
         let (commands, receiver) = mpsc::channel(64);
         let gauges = Arc::new(Gauges::default());
         gauges.beat(self.common.uptime_ms());
-        let kept = self.kept.remove(&unit).unwrap_or_default();
-        gauges.lag.store(kept.lag, Ordering::Relaxed);
-        let last = kept.last_processed;
-        gauges.last_processed.store(last, Ordering::Relaxed);
+        let last = self.last_gauges.remove(&unit).unwrap_or_default();
+        gauges.lag.store(last.lag, Ordering::Relaxed);
+        gauges
+            .last_processed
+            .store(last.last_processed, Ordering::Relaxed);
         let work = partition::run(
             Arc::clone(&self.common),
             unit,
             Arc::clone(&gauges),
             receiver,
-            self.poison(unit),
+            self.panics.poison(unit),
         );
         let task = self.tasks.spawn(async move { (unit, run, work.await) });
         let running = Running {
@@ -76,48 +223,75 @@ impl Coordinator {
         }
     }
 
-    /// Messages that have panicked often enough.
-    fn poison(&self, unit: u32) -> BTreeSet<u64> {
-        self.panics
-            .range((unit, 0)..=(unit, u64::MAX))
-            .filter(|(_, tries)| **tries >= TRIES)
-            .map(|((_, seq), _)| *seq)
-            .collect()
+    /// Ends work on a partition in order. True if there is none; otherwise [`Self::next`] returns
+    /// when it has stopped.
+    pub fn stop(&mut self, unit: u32) -> bool {
+        self.forget(unit);
+        let Some(running) = self.running.get_mut(&unit) else {
+            return true;
+        };
+        running.stopping = true;
+        // room is there but for a flood of questions; then it ends without a checkpoint
+        if running.commands.try_send(Command::Stop).is_err() {
+            running.task.abort();
+        }
+        false
     }
 
-    pub(super) fn stop(&mut self, unit: u32) {
-        self.again.remove(&unit);
-        self.kept.remove(&unit);
-        match self.running.get_mut(&unit) {
-            Some(running) => {
-                running.stopping = true;
-                // room is there but for a flood of questions; then it ends without a checkpoint
-                if running.commands.try_send(Command::Stop).is_err() {
-                    running.task.abort();
-                }
-            }
-            None => {
-                let steps = self.leases.stopped(unit);
-                self.perform(steps);
+    /// Ends work on a partition at once.
+    pub fn drop_partition(&mut self, unit: u32) {
+        self.forget(unit);
+        if let Some(running) = self.running.remove(&unit) {
+            running.task.abort();
+        }
+    }
+
+    /// Forgets what was kept for the next task of a partition.
+    fn forget(&mut self, unit: u32) {
+        self.restarts.remove(&unit);
+        self.last_gauges.remove(&unit);
+    }
+
+    /// Forgets the failures of partitions that work again, and of those that another member owns
+    /// now: they are no reason why this one should not be ready.
+    pub fn clear_failures(&mut self, leases: &Leases) {
+        let running = &self.running;
+        self.failures.retain(|unit, _| {
+            leases.holds(*unit) && !running.get(unit).is_some_and(Running::has_recovered)
+        });
+    }
+
+    /// Ends tasks that neither work nor wait as they should, so that they are started again.
+    pub fn restart_stalled(&mut self) {
+        if !self.common.link.is_connected() {
+            return;
+        }
+        let now = self.common.uptime_ms();
+        let limit = u64::try_from(STALL.as_millis()).unwrap_or(u64::MAX);
+        for (unit, running) in &self.running {
+            let beat = running.gauges.beat.load(Ordering::Relaxed);
+            if now.saturating_sub(beat) > limit {
+                self.common.metrics.stalls.inc();
+                tracing::warn!(unit, "partition makes no progress; loading it again");
+                running.gauges.beat.store(now, Ordering::Relaxed);
+                running.task.abort();
             }
         }
     }
 
-    pub(super) fn on_ended(
+    fn on_ended(
         &mut self,
-        ended: Result<(tokio::task::Id, (u32, u64, Exit)), tokio::task::JoinError>,
-    ) {
-        let (unit, end) = match ended {
-            Ok((_, (unit, run, end))) => match self.running.get(&unit) {
-                Some(running) if running.run == run => (unit, end),
-                _ => return,
-            },
+        ended: Result<(tokio::task::Id, (u32, u64, Exit)), JoinError>,
+    ) -> Option<Ended> {
+        let (unit, exit) = match ended {
+            Ok((_, (unit, run, exit))) => {
+                // an older task was replaced
+                self.running.get(&unit).filter(|newest| newest.run == run)?;
+                (unit, exit)
+            }
             Err(error) => {
                 let of = |running: &Running| running.task.id() == error.id();
-                let found = self.running.iter().find(|(_, running)| of(running));
-                let Some(unit) = found.map(|(unit, _)| *unit) else {
-                    return;
-                };
+                let (unit, _) = self.running.iter().find(|(_, running)| of(running))?;
                 if error.is_panic() {
                     self.common.metrics.panics.inc();
                 }
@@ -126,23 +300,28 @@ impl Coordinator {
                 } else {
                     error.to_string()
                 };
-                (unit, Exit::Failed(reason))
+                (*unit, Exit::Failed(reason))
             }
         };
-        let Some(running) = self.running.remove(&unit) else {
-            return;
-        };
+        let running = self.running.remove(&unit)?;
         if running.stopping {
-            let steps = self.leases.stopped(unit);
-            self.perform(steps);
-            return;
+            return Some(Ended::Stopped(unit));
         }
-        let kept = Kept {
+        let last = LastGauges {
             lag: running.gauges.lag.load(Ordering::Relaxed),
             last_processed: running.gauges.last_processed.load(Ordering::Relaxed),
         };
-        self.kept.insert(unit, kept);
-        let wait = match end {
+        self.last_gauges.insert(unit, last);
+        let fenced = matches!(exit, Exit::Fenced);
+        let pause = self.pause_after(unit, exit);
+        let pause = pause.max(self.reloads.pause(unit, self.common.started.elapsed()));
+        self.restarts.insert(unit, Instant::now() + pause);
+        fenced.then_some(Ended::Fenced)
+    }
+
+    /// Logs how the task of a partition ended, and returns the time to wait before the next one.
+    fn pause_after(&mut self, unit: u32, exit: Exit) -> Duration {
+        match exit {
             Exit::Stopped => Duration::ZERO,
             Exit::Fenced => {
                 tracing::info!(
@@ -150,7 +329,6 @@ impl Coordinator {
                     "another member has committed to this partition; loading it again if it is \
                      still this one's"
                 );
-                self.read_at = None;
                 Duration::from_millis(100)
             }
             Exit::Hidden => {
@@ -162,20 +340,20 @@ impl Coordinator {
                 Duration::from_millis(100)
             }
             Exit::Panicked(seq) => {
-                let tries = panicked(&mut self.panics, unit, seq);
-                if tries < TRIES {
-                    tracing::error!(
-                        unit,
-                        seq,
-                        "the agent panicked on a message; loading the partition from its \
-                         checkpoint to try once more"
-                    );
-                } else {
+                let tries = self.panics.note(unit, seq);
+                if self.panics.is_poison(unit, seq) {
                     tracing::error!(
                         unit,
                         seq,
                         tries,
                         "the agent panicked on the same message again; it is refused as poison"
+                    );
+                } else {
+                    tracing::error!(
+                        unit,
+                        seq,
+                        "the agent panicked on a message; loading the partition from its \
+                         checkpoint to try once more"
                     );
                 }
                 Duration::from_millis(50)
@@ -198,32 +376,6 @@ impl Coordinator {
                 failure.reason = reason;
                 backoff(failure.times).min(Duration::from_secs(2))
             }
-        };
-        let wait = wait.max(self.reloads.pause(unit, self.now()));
-        self.again.insert(unit, Instant::now() + wait);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn panics_are_counted_by_message_and_the_oldest_of_a_partition_are_forgotten() {
-        let mut panics = BTreeMap::new();
-        assert_eq!(panicked(&mut panics, 1, 7), 1);
-        assert_eq!(panicked(&mut panics, 1, 7), 2);
-        assert_eq!(panicked(&mut panics, 2, 7), 1);
-        for seq in 100..10_000 {
-            panicked(&mut panics, 1, seq);
         }
-        assert_eq!(panics.len(), 1_000 + 1);
-        assert_eq!(panics[&(2, 7)], 1, "of another partition");
-        assert_eq!(
-            panicked(&mut panics, 1, 9_999),
-            2,
-            "of the newest all is known"
-        );
-        assert_eq!(panicked(&mut panics, 1, 7), 1, "forgotten");
     }
 }

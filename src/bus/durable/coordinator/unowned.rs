@@ -6,14 +6,16 @@
 //! all members' lag is that of the whole group.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Coordinator, Done};
 use crate::bus::durable::feed::Feed;
 use crate::bus::durable::streams::marker_subject;
 use crate::bus::durable::{Common, markers};
+use crate::group::{Leases, Table};
 
 /// In leases: how long a partition may have no owner before every member says so.
 const PATIENCE: u32 = 2;
@@ -26,9 +28,13 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Partitions named in a log line or a reason.
 const NAMED: usize = 20;
 
+/// How many bars wait, by partition.
+type Counted = Vec<(u32, Result<u64, String>)>;
+
 /// The partitions that nobody owns, as far as they are known.
 #[derive(Debug, Default)]
-pub(super) struct Unowned {
+struct Unowned {
+    /// For too long.
     neglected: Vec<u32>,
     /// Bars that wait in those partitions that this member reports on, as last known.
     waiting: BTreeMap<u32, u64>,
@@ -39,11 +45,6 @@ pub(super) struct Unowned {
 }
 
 impl Unowned {
-    /// Those that nobody has owned for too long.
-    pub fn neglected(&self) -> &[u32] {
-        &self.neglected
-    }
-
     /// Bars that wait in partitions that nobody owns, as far as this member reports on them.
     pub fn lag(&self) -> u64 {
         self.waiting.values().sum()
@@ -91,7 +92,7 @@ impl Unowned {
     }
 
     /// Takes in how many bars wait; what cannot be counted stays as it was.
-    fn counted(&mut self, counted: Vec<(u32, Result<u64, String>)>) {
+    fn counted(&mut self, counted: Counted) {
         self.asking = false;
         for (unit, waiting) in counted {
             match waiting {
@@ -117,19 +118,48 @@ fn named(units: &[u32]) -> String {
     names.join(", ") + more
 }
 
-impl Coordinator {
-    /// Says which partitions nobody works on, and asks for the bars that wait in this member's
+pub(super) struct UnownedMonitor {
+    common: Arc<Common>,
+    unowned: Unowned,
+    /// The question that is under way, if any.
+    under_way: JoinSet<Counted>,
+}
+
+impl UnownedMonitor {
+    pub fn new(common: &Arc<Common>) -> Self {
+        Self {
+            common: Arc::clone(common),
+            unowned: Unowned::default(),
+            under_way: JoinSet::new(),
+        }
+    }
+
+    /// Partitions that nobody has owned for too long.
+    pub fn neglected(&self) -> usize {
+        self.unowned.neglected.len()
+    }
+
+    /// Bars that wait in partitions that nobody owns, as far as this member reports on them.
+    pub fn lag(&self) -> u64 {
+        self.unowned.lag()
+    }
+
+    /// Why the group does not work as a whole.
+    pub fn problem(&self) -> Option<String> {
+        self.unowned.problem()
+    }
+
+    /// Logs which partitions nobody works on, and asks for the bars that wait in this member's
     /// share of them.
-    pub(super) fn look_at_unowned(&mut self) {
+    pub fn look(&mut self, leases: &Leases, table: &Table) {
         let lease = self.common.config.durable.lease;
-        if self.leases.is_leaving() {
+        if leases.is_leaving() {
             self.unowned = Unowned::default();
             return;
         }
         self.unowned
-            .note(self.leases.unowned(PATIENCE * lease).collect());
-        let unowned = self.leases.unowned(lease);
-        let mine = self.leases.reports(unowned, &self.table);
+            .note(leases.unowned(PATIENCE * lease).collect());
+        let mine = leases.reports(leases.unowned(lease), table);
         let mine = mine.into_iter().collect();
         if !self.common.link.is_connected() {
             return;
@@ -138,20 +168,24 @@ impl Coordinator {
         if due.is_empty() {
             return;
         }
-        let common = std::sync::Arc::clone(&self.common);
-        self.begun.spawn(async move {
+        let common = Arc::clone(&self.common);
+        self.under_way.spawn(async move {
             let mut counted = Vec::with_capacity(due.len());
             for unit in due {
                 let waiting = timeout(ANSWER, waiting(&common, unit)).await;
                 let unanswered = |_| Err("the server does not answer".to_owned());
                 counted.push((unit, waiting.unwrap_or_else(unanswered)));
             }
-            Done::Counted(counted)
+            counted
         });
     }
 
-    pub(super) fn on_counted(&mut self, counted: Vec<(u32, Result<u64, String>)>) {
-        self.unowned.counted(counted);
+    /// Waits for the answer to the question that is under way. May be dropped while it waits.
+    pub async fn next(&mut self) {
+        match self.under_way.join_next().await {
+            Some(counted) => self.unowned.counted(counted.unwrap_or_default()),
+            None => std::future::pending().await,
+        }
     }
 }
 
