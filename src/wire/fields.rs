@@ -4,16 +4,18 @@
 //! native name before the aliases, an earlier alias before a later one, the last of equal
 //! keys, `null` as if absent) and leaves what a value means to [`super::decode`].
 
-use std::borrow::Cow;
-use std::fmt;
+mod careful;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::dialects::{Candle, Completion};
 pub(super) use super::names::{Field, Marks};
-use super::names::{GRANULARITY, Key, MAX_NAMES, PRICE, STARTS, VOLUME_OF, W, currency};
+use super::names::{GRANULARITY, Key, PRICE, STARTS, VOLUME_OF, W, currency};
+pub(super) use super::scalar::{Scalar, scalar};
 use super::scan;
+use careful::{Careful, Entries};
 
 /// The fields of a bar that is written as a row, in order.
 const ROW: [Field; 6] = [
@@ -24,38 +26,6 @@ const ROW: [Field; 6] = [
     Field::Close,
     Field::Volume,
 ];
-
-/// A field's value as JSON has it, borrowed where the JSON holds it verbatim.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Scalar<'a> {
-    /// Not there, or `null`.
-    Absent,
-    Bool(bool),
-    Int(u64),
-    /// A number with a sign, a fraction or an exponent, or beyond 64 bits.
-    Number(f64),
-    Text(Cow<'a, str>),
-    /// An array or object.
-    Nested,
-    /// A number beyond the range of doubles, as written.
-    HugeNumber(&'a str),
-    /// A string with escapes that stand for no character, as written.
-    BrokenText(&'a str),
-}
-
-impl Scalar<'_> {
-    /// True if there is no value.
-    #[inline]
-    pub(super) const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
-    }
-
-    /// The value, leaving none.
-    #[inline]
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Absent)
-    }
-}
 
 /// One field of one object: which of its names counted, and the value.
 #[derive(Debug, Clone, PartialEq)]
@@ -284,200 +254,6 @@ const fn is_w(field: Field, rank: u8) -> bool {
 
 const fn is_bool(value: &Scalar<'_>) -> bool {
     matches!(value, Scalar::Bool(_))
-}
-
-/// The entries of an object, in order.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(Written(key)) = map.next_key()? {
-                    entries.push((key, map.next_value()?));
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// A key as it is written, borrowed where it has no escapes.
-struct Written<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Written<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Written<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Written<'de>, E> {
-                Ok(Written(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Written<'de>, E> {
-                Ok(Written(Cow::Owned(key.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_identifier(Text)
-    }
-}
-
-/// Every spelling's value as raw JSON, of which those that count are read in a second pass.
-struct Careful<'a> {
-    spellings: [[Option<&'a RawValue>; MAX_NAMES]; Field::ALL.len()],
-    marks: Marks,
-}
-
-impl<'de> Deserialize<'de> for Careful<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Careful<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Careful<'de>, A::Error> {
-                let mut careful = Careful {
-                    spellings: [[None; MAX_NAMES]; Field::ALL.len()],
-                    marks: Marks::NONE,
-                };
-                while let Some(Known(key)) = map.next_key()? {
-                    let raw = map.next_value::<&'de RawValue>()?;
-                    let value = (raw.get() != "null").then_some(raw);
-                    match key {
-                        None => {}
-                        Some(Key::Mark(mark)) if value.is_some() || mark == Marks::VENDOR => {
-                            careful.marks.add(mark);
-                        }
-                        Some(Key::Mark(_)) => {}
-                        Some(Key::Of(field, rank)) => {
-                            let other =
-                                value.is_some_and(|raw| !matches!(raw.get(), "true" | "false"));
-                            if !is_w(field, rank) || !other {
-                                careful.spellings[field as usize][usize::from(rank)] = value;
-                            }
-                        }
-                    }
-                }
-                Ok(careful)
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// The value of a piece of valid JSON.
-pub(super) fn scalar(json: &str) -> Scalar<'_> {
-    if let Some(number) = scan::number(json) {
-        return number;
-    }
-    serde_json::from_str(json).unwrap_or_else(|_| {
-        if json.starts_with('"') {
-            Scalar::BrokenText(json)
-        } else {
-            Scalar::HugeNumber(json)
-        }
-    })
-}
-
-/// A key, if it is one of ours.
-struct Known(Option<Key>);
-
-impl<'de> Deserialize<'de> for Known {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-
-        impl Visitor<'_> for Name {
-            type Value = Known;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Known, E> {
-                Ok(Known(Key::of(key)))
-            }
-        }
-
-        deserializer.deserialize_identifier(Name)
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Scalar<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Absent)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Bool(value))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Int(value))
-            }
-
-            #[allow(clippy::cast_precision_loss)] // to the nearest double, as numbers are read
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(value as f64))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(value))
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Nested)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Nested)
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
 }
 
 #[cfg(test)]

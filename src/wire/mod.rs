@@ -11,6 +11,7 @@ pub mod headers;
 mod names;
 mod reason;
 mod rules;
+mod scalar;
 mod scan;
 pub mod schema;
 mod subject;
