@@ -205,7 +205,7 @@ impl Sink for Encoded<'_> {
         if let Some(headers) = self.headers {
             let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
             let (at, revision) = (signal.timestamp, signal.revision);
-            let id = message_id("technical-analysis", &key, at, revision);
+            let id = message_id("technical-analysis", &key, at, revision, 0);
             black_box(headers.build(Provenance {
                 message_id: Some(id),
                 input_seq: None,

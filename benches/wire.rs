@@ -104,6 +104,7 @@ fn encode(c: &mut Criterion) {
                 black_box(&series),
                 signal.timestamp,
                 0,
+                0,
             )
         });
     });
@@ -114,6 +115,7 @@ fn encode(c: &mut Criterion) {
                     "technical-analysis",
                     &series,
                     signal.timestamp,
+                    0,
                     0,
                 )),
                 input_seq: Some(black_box(123_456_789)),

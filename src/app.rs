@@ -317,6 +317,8 @@ impl Application {
                 logs: logs.clone(),
                 stop: Arc::clone(asked),
                 queries: queries.clone(),
+                config: Arc::clone(&self.config),
+                link: Arc::clone(&self.link),
             }),
             admin_token: token.map(|token| Arc::from(token.reveal())),
         };

@@ -40,6 +40,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Publish bars to NATS as a market-data source would
     Feed(FeedArgs),
+    /// Make a series begin anew: its bars are forgotten, and its next one is accepted whatever its time
+    Reset(ResetArgs),
     /// Print signals as they arrive, a line each, until Ctrl-C
     Watch(WatchArgs),
     /// Say how messages are read, from a file or from a live subject, and what the agent does with them
@@ -211,6 +213,29 @@ pub struct FeedArgs {
         allow_negative_numbers = true
     )]
     pub rate: f64,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reset`.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(
+    after_help = "Publishes a control message in order with the bars of the series, under the subject \
+    that `feed` would publish them to, and asks the agents of TECHNICAL_GROUP how many bars were \
+    forgotten. Exit code 0 when the series was reset, 65 when there is no such series or the reset was \
+    refused, 69 when no agent answers, the server cannot be reached or does not allow it."
+)]
+pub struct ResetArgs {
+    /// The instrument
+    #[arg(value_name = "SYMBOL", value_parser = symbol)]
+    pub symbol: String,
+    /// The bar length, as 1m or 1d
+    #[arg(value_name = "TIMEFRAME")]
+    pub timeframe: Timeframe,
+    /// Publish there instead: the subject that the bars of the series come on
+    #[arg(long, value_name = "S", value_parser = plain_subject)]
+    pub subject: Option<String>,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
@@ -445,6 +470,14 @@ fn reference() -> String {
         let _ = writeln!(text, "  {:>2}  {meaning}", exit.code());
     }
     text
+}
+
+fn plain_subject(text: &str) -> Result<String, String> {
+    let pattern: SubjectPattern = text.parse().map_err(|invalid| format!("{invalid}"))?;
+    if text.contains(['*', '>', '{']) {
+        return Err("a subject without wildcards is needed".to_owned());
+    }
+    Ok(pattern.as_str().to_owned())
 }
 
 fn symbol(text: &str) -> Result<String, String> {

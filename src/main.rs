@@ -10,16 +10,17 @@ use technical_analysis_agent::app::{self, Application, ignore_early};
 use technical_analysis_agent::bus::{Link, Sizing, connect, permissions};
 use technical_analysis_agent::cli::{
     self, Command, ConfigArgs, ExplainArgs, FeedArgs, HealthArgs, RedriveArgs, ReplayArgs,
-    VerifyArgs, WatchArgs,
+    ResetArgs, VerifyArgs, WatchArgs,
 };
 use technical_analysis_agent::clock;
 use technical_analysis_agent::config::{Config, FormerEnvironment, ProcessEnvironment};
 use technical_analysis_agent::error::Error;
 use technical_analysis_agent::exit::Exit;
 use technical_analysis_agent::indicators;
+use technical_analysis_agent::market::{SeriesKey, Symbol};
 use technical_analysis_agent::ops::logs::{self, Stream, complain};
 use technical_analysis_agent::tools::explain::{Explained, Explainer};
-use technical_analysis_agent::tools::feed::feed;
+use technical_analysis_agent::tools::feed::{feed, reset};
 use technical_analysis_agent::tools::redrive::redrive;
 use technical_analysis_agent::tools::verify::{MOST, Task, verify};
 use technical_analysis_agent::tools::watch::{self, watch};
@@ -51,6 +52,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Run => run_agent(),
         Command::Replay(args) => replay_files(args),
         Command::Feed(args) => feed_bars(args),
+        Command::Reset(args) => reset_series(args),
         Command::Watch(args) => watch_signals(args),
         Command::Explain(args) => explain_messages(args),
         Command::Redrive(args) => redrive_letters(args),
@@ -187,6 +189,30 @@ fn watch_signals(args: &WatchArgs) -> Result<Exit, Error> {
         Exit::Done
     } else {
         Exit::Data
+    })
+}
+
+fn reset_series(args: &ResetArgs) -> Result<Exit, Error> {
+    let mut config = Config::load(&ProcessEnvironment)?;
+    config.nats.connect_timeout.get_or_insert(VERIFY_CONNECT);
+    let symbol = Symbol::new(&args.symbol).map_err(|invalid| Error::Usage(invalid.to_string()))?;
+    let series = SeriesKey::new(symbol, args.timeframe);
+    let _logs = logs::start(&config.logs, &config.agent_name, Stream::Stderr)?;
+    let report = runtime()?.block_on(async {
+        let link = Link::new();
+        let client = connect(&config.nats, &config.agent_name, &link, Sizing::default()).await?;
+        let subject = args.subject.as_deref();
+        Ok::<_, Error>(reset(&client, &link, &config, &series, subject).await?)
+    })?;
+    if args.json {
+        say(&json_line(&report)?)?;
+    }
+    complain(&report);
+    Ok(match (report.is_answered(), report.done) {
+        (true, true) => Exit::Done,
+        (true, false) => Exit::Data,
+        (false, _) if report.was_refused() => Exit::Data,
+        (false, _) => Exit::Unreachable,
     })
 }
 

@@ -440,3 +440,21 @@ fn messages_of_vendors_are_told_with_their_dialect() {
     let because = found[0]["because"].as_str().unwrap();
     assert!(because.contains("`channel`: ohlc"), "{because}");
 }
+
+#[test]
+fn a_reset_is_told_and_followed() {
+    let bar = |minute: u32| {
+        format!(
+            r#"{{"symbol":"A","timeframe":"1m","timestamp":"2024-01-01T00:{minute:02}:00Z","open":1,"high":1,"low":1,"close":1}}"#
+        )
+    };
+    let reset = r#"{"reset":{"symbol":"A","timeframe":"1m"}}"#;
+    let text = format!("{}\n{}\n{reset}\n{}\n", bar(9), bar(3), bar(3));
+    let (code, found) = entries(&text, &["-"], &[]);
+    assert_eq!((code, found.len()), (Some(0), 4));
+    let does = |at: usize| found[at]["does"].as_str().unwrap();
+    assert!(does(1).starts_with("refuses it"), "{}", does(1));
+    assert_eq!(found[2]["kind"], "reset");
+    assert_eq!(does(2), "forgets the bars of A 1m, which begins anew");
+    assert!(does(3).starts_with("appends it"), "{}", does(3));
+}

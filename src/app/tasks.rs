@@ -9,13 +9,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::reload::Reload;
 use crate::bus::Link;
+use crate::config::Config;
+use crate::market::SeriesKey;
 use crate::ops::health::{Component, Health};
 use crate::ops::heartbeat::{self, Heartbeat};
-use crate::ops::http::{Admin, Checkpoint};
+use crate::ops::http::{Admin, Checkpoint, SeriesReset};
 use crate::ops::logs::LogControl;
 use crate::ops::metrics::Metrics;
 use crate::ops::notify::Notifier;
 use crate::ops::query::Queries;
+use crate::tools::feed::reset;
 
 /// Keeps metrics and health true to the connection.
 pub(super) async fn observe(link: Arc<Link>, metrics: Arc<Metrics>, component: Component) {
@@ -137,6 +140,8 @@ pub(super) struct Controls {
     pub(super) logs: LogControl,
     pub(super) stop: Arc<Notify>,
     pub(super) queries: Queries,
+    pub(super) config: Arc<Config>,
+    pub(super) link: Arc<Link>,
 }
 
 impl Admin for Controls {
@@ -155,6 +160,19 @@ impl Admin for Controls {
         Box::pin(async move {
             let outcome = queries.checkpoint().await;
             outcome.unwrap_or_else(|error| Checkpoint::Failed(error.to_string()))
+        })
+    }
+
+    fn reset(&self, series: SeriesKey) -> BoxFuture<'static, SeriesReset> {
+        let (config, link) = (Arc::clone(&self.config), Arc::clone(&self.link));
+        Box::pin(async move {
+            let Some(client) = link.client().filter(|_| link.is_connected()) else {
+                return SeriesReset::Failed("not connected to NATS".to_owned());
+            };
+            match reset(&client, &link, &config, &series, None).await {
+                Ok(report) => report.answer(),
+                Err(error) => SeriesReset::Failed(format!("{error:#}")),
+            }
         })
     }
 }

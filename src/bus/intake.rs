@@ -24,7 +24,7 @@ use crate::group::SlotSet;
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::metrics::Metrics;
 use crate::pipeline::{self, Admission, Panicked, Pipeline};
-use crate::wire::{SubjectParts, SubjectRefusal};
+use crate::wire::{Reset, SubjectParts, SubjectRefusal};
 
 use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
@@ -143,7 +143,20 @@ impl Intake {
         parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
         admit: impl FnMut(&BarEvent<'_>) -> Admission,
     ) {
-        if self.attempt(arrival, duty, parts, admit).is_err() {
+        self.take_if(arrival, duty, parts, admit, |_| true);
+    }
+
+    /// As [`Self::take`], where `admit_reset` decides about a reset.
+    pub fn take_if<'a>(
+        &mut self,
+        arrival: Arrival<'a>,
+        duty: Duty,
+        parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
+        admit: impl FnMut(&BarEvent<'_>) -> Admission,
+        admit_reset: impl FnMut(&Reset) -> bool,
+    ) {
+        let done = self.attempt_if(arrival, duty, parts, admit, admit_reset);
+        if done.is_err() {
             self.refuse_as_poison(arrival, duty);
         }
     }
@@ -157,12 +170,26 @@ impl Intake {
         parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
         admit: impl FnMut(&BarEvent<'_>) -> Admission,
     ) -> Result<(), Panicked> {
+        self.attempt_if(arrival, duty, parts, admit, |_| true)
+    }
+
+    fn attempt_if<'a>(
+        &mut self,
+        arrival: Arrival<'a>,
+        duty: Duty,
+        parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
+        admit: impl FnMut(&BarEvent<'_>) -> Admission,
+        admit_reset: impl FnMut(&Reset) -> bool,
+    ) -> Result<(), Panicked> {
         let Self { pipeline, out, .. } = self;
         let envelope = Envelope::new(arrival, duty);
         out.begin_message(&envelope);
         let done = pipeline.guard(|pipeline| {
             let parts = parts(arrival.subject);
-            pipeline.take(&arrival.message(&parts), &mut out.sink(&envelope, admit));
+            pipeline.take(
+                &arrival.message(&parts),
+                &mut out.sink(&envelope, admit, admit_reset),
+            );
             out.close_letters(&parts, &envelope);
             out.tallies.end();
         });

@@ -119,6 +119,12 @@ impl Link {
         self.state().connected
     }
 
+    /// The connection's client; none before the first connect.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.client.get().cloned()
+    }
+
     /// How often the connection was lost and made again.
     #[must_use]
     pub fn reconnects(&self) -> u64 {

@@ -153,6 +153,11 @@ impl Deriving {
         }
     }
 
+    /// The bars of a series are forgotten, and with them its buckets.
+    pub fn on_emptied(&mut self, series: &Series) {
+        self.open_buckets -= series.derived.open_buckets();
+    }
+
     /// A series is kept no longer.
     pub fn on_forgotten(&mut self, series: &Series) {
         self.open_buckets -= series.derived.open_buckets();

@@ -100,8 +100,19 @@ pub struct Outcome<'a> {
     pub effect: Effect,
     /// Bars missing right before it.
     pub missing: u64,
+    /// Which reset the series began with; 0 if none.
+    pub epoch: u64,
     /// What is to be published, if anything.
     pub signal: Option<&'a Signal>,
+}
+
+/// A series that was reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emptied {
+    /// The series.
+    pub series: SeriesId,
+    /// The bars that were in its window.
+    pub forgotten: usize,
 }
 
 /// An [`Outcome`] whose signal, if it has one, is still with the engine.
@@ -113,6 +124,7 @@ struct Worked {
     was_derived: bool,
     effect: Effect,
     missing: u64,
+    epoch: u64,
     publish: bool,
 }
 
@@ -124,6 +136,7 @@ impl Worked {
             was_derived: false,
             effect,
             missing: 0,
+            epoch: 0,
             publish: false,
         }
     }
@@ -134,6 +147,7 @@ impl Worked {
             begun: self.begun,
             effect: self.effect,
             missing: self.missing,
+            epoch: self.epoch,
             signal: self.publish.then_some(signal),
         }
     }
@@ -344,6 +358,7 @@ impl Engine {
         if matches!(effect, Effect::Appended | Effect::Corrected) {
             series.derived.parts = parts;
         }
+        let epoch = series.epoch();
         self.working = None;
         self.replaced = None;
         if effect == Effect::Appended {
@@ -355,6 +370,7 @@ impl Engine {
             was_derived,
             effect,
             missing,
+            epoch,
             publish,
         }
     }
@@ -384,7 +400,7 @@ impl Engine {
             if series.forming().is_some_and(|held| held.timestamp() == at) {
                 series.release(at);
             }
-            if series.last_open().is_none() {
+            if series.last_open().is_none() && series.epoch() == 0 {
                 self.forget(id);
             }
         }
@@ -398,6 +414,54 @@ impl Engine {
         }
         series.latest(&self.config, &mut self.trial, &mut self.signal);
         Some(&self.signal)
+    }
+
+    /// Makes the series of `symbol` in `timeframe` as new: its next bar is accepted whatever its
+    /// time. So are the series that are derived from it. Nothing where there is no such series.
+    /// `epoch` tells this reset from others.
+    pub fn reset(
+        &mut self,
+        symbol: &str,
+        timeframe: Timeframe,
+        epoch: Option<u64>,
+    ) -> Option<Emptied> {
+        let id = *self.index.get(&SeriesKeyRef { symbol, timeframe })?;
+        let series = self.get(id)?;
+        let epoch = epoch.unwrap_or_else(|| series.epoch().wrapping_add(1).max(1));
+        let mut emptied = Emptied {
+            series: id,
+            forgotten: self.empty(id, epoch),
+        };
+        if self.get(id).is_some_and(Series::is_derived) {
+            return Some(emptied);
+        }
+        let config = Arc::clone(&self.config);
+        for timeframe in config.derived.timeframes() {
+            let timeframe = *timeframe;
+            let derived = self.index.get(&SeriesKeyRef { symbol, timeframe });
+            if let Some(id) = derived.copied()
+                && self.get(id).is_some_and(Series::is_derived)
+            {
+                emptied.forgotten += self.empty(id, epoch);
+            }
+        }
+        Some(emptied)
+    }
+
+    /// Puts an empty series in the place of one; returns the bars that were in its window.
+    fn empty(&mut self, id: SeriesId, epoch: u64) -> usize {
+        let Some(series) = self.series[id.index()].as_mut() else {
+            return 0;
+        };
+        let forgotten = series.ring().len();
+        let mut empty = series.emptied(epoch, &self.config);
+        if series.is_derived() {
+            empty.derived = series.derived.clone();
+        } else if let Some(deriving) = &mut self.deriving {
+            deriving.on_emptied(series);
+        }
+        *series = empty;
+        forgotten
     }
 
     /// Forgets one series.
@@ -431,7 +495,7 @@ impl Engine {
 
     fn start_anew(&mut self, id: SeriesId) {
         if let Some(series) = self.series[id.index()].as_mut() {
-            let mut empty = Series::new(series.key().clone(), &self.config);
+            let mut empty = series.emptied(series.epoch(), &self.config);
             // its buckets were seen from their open all the same
             empty.derived = series.derived.clone();
             self.replaced = Some(std::mem::replace(series, empty));

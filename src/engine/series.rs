@@ -32,6 +32,9 @@ pub struct Series {
     source: Option<Arc<str>>,
     /// When a bar last arrived.
     touched: Timestamp,
+    /// Which reset it began with; 0 if none. Formats write it beside the rest of the series.
+    #[serde(skip)]
+    pub(super) epoch: u64,
     /// The bar that the next one completes. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) forming: Option<FormingBar>,
@@ -59,8 +62,18 @@ impl Series {
             revision: 0,
             source: None,
             touched: Timestamp::from_nanos(i64::MIN),
+            epoch: 0,
             forming: None,
             derived: Derived::default(),
+        }
+    }
+
+    /// The same series as if no bar had ever come, after the reset `epoch`.
+    pub(super) fn emptied(&self, epoch: u64, config: &AnalysisConfig) -> Self {
+        Self {
+            epoch,
+            touched: self.touched,
+            ..Self::new(self.key.clone(), config)
         }
     }
 
@@ -80,6 +93,12 @@ impl Series {
     #[must_use]
     pub const fn bars(&self) -> u64 {
         self.bars
+    }
+
+    /// Tells the time after one reset from that after another; 0 before the first.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The newest bar and how often it was corrected: how far the series has come.
@@ -268,7 +287,7 @@ impl Series {
         self.ring.window() == config.window
             && self.ring.is_sound()
             && self.ring.is_in_order()
-            && self.last_open().is_some()
+            && (self.last_open().is_some() || self.epoch != 0)
             && self.bars <= MOST
             && self.missing <= MOST
             && self.revision < u32::MAX

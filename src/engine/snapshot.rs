@@ -65,6 +65,17 @@ impl SeriesSnapshot {
         self.series.set_derived(derived);
     }
 
+    /// Which reset its series began with, which no format writes with the rest of it; 0 if none.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.series.epoch
+    }
+
+    /// Puts the value of [`Self::epoch`] in.
+    pub const fn put_epoch(&mut self, epoch: u64) {
+        self.series.epoch = epoch;
+    }
+
     /// The series in it.
     #[must_use]
     pub const fn series(&self) -> &Series {

@@ -182,6 +182,16 @@ pub enum Direct {
         /// The value of [`Direct::Grant`].
         letters: Vec<u64>,
     },
+    /// Which reset each series of the grant with this number began with, where there was one. It
+    /// comes before the grant.
+    GrantEpochs {
+        /// Who grants.
+        from: MemberId,
+        /// The number of the grant.
+        seq: u64,
+        /// By series.
+        epochs: Vec<(SeriesKey, u64)>,
+    },
 }
 
 /// What a dead letter is told by: where the refused input came in, and its bytes.

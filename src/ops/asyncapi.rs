@@ -77,7 +77,7 @@ fn channels() -> Value {
             "raw.market_data.price.{symbol}.{timeframe}",
             "Bars of one series (`TECHNICAL_SUBJECTS`).",
             &series,
-            &["MarketData"],
+            &["MarketData", "Reset"],
         ),
         "signals": channel(
             "insight.technical.{symbol}.{timeframe}",
@@ -196,7 +196,8 @@ fn messages() -> Value {
         headers::TRACEPARENT: trace,
     });
     let mut complete = provenance.clone();
-    complete[headers::MESSAGE_ID] = text("Unique per group, series, bar and revision.");
+    complete[headers::MESSAGE_ID] =
+        text("Unique per group, series, bar, revision and reset of the series.");
     let signal = json!({ "$ref": "#/components/schemas/Signal" });
     json!({
         "MarketData": {
@@ -206,6 +207,27 @@ fn messages() -> Value {
                 headers::FEED: text("On a bar that `feed` published: the id of the run."),
             } },
             "payload": { "$ref": "#/components/schemas/MarketData" },
+        },
+        "Reset": {
+            "summary": "A control message in order with the bars: the series begins anew.",
+            "payload": {
+                "type": "object",
+                "required": ["reset"],
+                "additionalProperties": false,
+                "properties": { "reset": {
+                    "type": "object",
+                    "required": ["symbol", "timeframe"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "symbol": text("The instrument, plainly."),
+                        "timeframe": text("The bar length."),
+                        "id": {
+                            "type": "string", "minLength": 1, "maxLength": 64,
+                            "description": "Tells this reset from others of the series.",
+                        },
+                    },
+                } },
+            },
         },
         "Signal": {
             "summary": "A pure function of the bars of its series and the configuration.",

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub bar_gaps: IntCounter,
     /// Derived bars, by what became of them: one of `DERIVED`.
     pub derived_bars: IntCounterVec,
+    /// Series that were reset.
+    pub series_resets: IntCounter,
     pub signals_published: IntCounter,
     pub alerts: IntCounterVec,
     pub publish_errors: IntCounter,
@@ -149,6 +151,7 @@ impl Metrics {
             bars_duplicate: counter(r, "bars_duplicate_total", "Bars ignored because the same bar was there already."),
             bars_adjusted: counter(r, "bars_adjusted_total", "Bars whose high or low was widened to an open or close just outside of them."),
             bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced the newest bar of their series with other values."),
+            series_resets: counter(r, "series_resets_total", "Series that began anew because of a reset, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
             derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived) or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
             signals_published: counter(r, "signals_published_total", "Signals published."),
@@ -222,6 +225,7 @@ impl Metrics {
             bars_adjusted: self.bars_adjusted.local(),
             bars_corrected: self.bars_corrected.local(),
             bar_gaps: self.bar_gaps.local(),
+            series_resets: self.series_resets.local(),
             signals_published: self.signals_published.local(),
             alerts: self
                 .alert_names
@@ -268,6 +272,8 @@ pub struct LocalMetrics {
     pub bars_adjusted: LocalIntCounter,
     pub bars_corrected: LocalIntCounter,
     pub bar_gaps: LocalIntCounter,
+    /// See [`Metrics::series_resets`].
+    pub series_resets: LocalIntCounter,
     pub signals_published: LocalIntCounter,
     /// In the order of the alerts handed to [`Metrics::new`].
     pub alerts: Vec<LocalIntCounter>,
@@ -287,6 +293,7 @@ impl LocalMetrics {
             &self.bars_adjusted,
             &self.bars_corrected,
             &self.bar_gaps,
+            &self.series_resets,
             &self.signals_published,
         ] {
             counter.flush();

@@ -75,6 +75,15 @@ pub struct Tally {
     /// Elements that are understood and hold no bar.
     #[serde(skip_serializing_if = "is_zero")]
     pub ignored: u64,
+    /// Series that were reset.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resets: u64,
+    /// Bars that were in their windows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
+    /// Resets of series that were not there.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown_series: u64,
     /// Elements that were refused, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<Cow<'static, str>, u64>,
@@ -102,6 +111,9 @@ impl Tally {
         self.duplicates += other.duplicates;
         self.forming += other.forming;
         self.ignored += other.ignored;
+        self.resets += other.resets;
+        self.forgotten += other.forgotten;
+        self.unknown_series += other.unknown_series;
         self.signals_due += other.signals_due;
         self.held += other.held;
         for (reason, count) in &other.refused {

@@ -13,6 +13,9 @@
 //! The elements of a message are worked off one after the other. A bar that completes the forming
 //! bar before it ([`Engine::closed_by`]) comes after that one, so one element has up to two outputs.
 //!
+//! # Resets
+//! A message may be a [`Reset`] in place of market data. The engine follows it where it stands.
+//!
 //! # Time
 //! The time of a message is its arrival, and the driver hands it in: core delivery when the client
 //! received the message, durable delivery when the server stored it, `replay` when it reads the
@@ -34,7 +37,7 @@ use crate::engine::{
 };
 use crate::market::{BarEvent, Timestamp};
 use crate::wire::{
-    Content, Decoder, Element, Ignored, Reason, Refusal, SubjectParts, SubjectRefusal,
+    Content, Decoder, Element, Ignored, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
 };
 
 /// A message, with everything that its outputs depend on.
@@ -68,6 +71,8 @@ pub enum Output<'a> {
     Derived(Taken<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
+    /// A series was reset.
+    Reset(Restarted<'a>),
     /// An element is understood and needs nothing to be done.
     Ignored(Ignored),
     /// An element or the whole message was refused, by the decoder or the engine.
@@ -94,6 +99,8 @@ pub struct Taken<'a> {
     pub series: Option<SeriesId>,
     /// True if the series began with it; its id may have been another's before.
     pub begun: bool,
+    /// Which reset the series began with; 0 if none.
+    pub epoch: u64,
     /// What it changed.
     pub change: Change,
     /// Bars missing right before it.
@@ -102,8 +109,22 @@ pub struct Taken<'a> {
     pub signal: Option<&'a Signal>,
 }
 
+/// A series that begins anew.
+#[derive(Debug)]
+pub struct Restarted<'a> {
+    /// The message that says so.
+    pub reset: &'a Reset,
+    /// The bars that were in its window; nothing where there was no such series.
+    pub forgotten: Option<usize>,
+}
+
 /// Where outputs go.
 pub trait Sink {
+    /// Decides whether a reset is followed: it is not where copied state contains it.
+    fn admit_reset(&mut self, _reset: &Reset) -> bool {
+        true
+    }
+
     /// Decides about a bar of a message before the engine sees it.
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         take_all(event)
@@ -178,6 +199,11 @@ impl Pipeline {
     pub fn take(&mut self, message: &Message<'_>, sink: &mut impl Sink) {
         let Self { decoder, engine } = self;
         let arrived = message.arrived;
+        match Reset::read(message.payload, message.subject) {
+            Some(Ok(reset)) => return restart(engine, &reset, sink),
+            Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
+            None => {}
+        }
         decoder.decode_all(message.payload, message.subject, arrived, |element| {
             step(engine, element, arrived, sink);
         });
@@ -246,6 +272,18 @@ fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mu
     }
 }
 
+fn restart(engine: &mut Engine, reset: &Reset, sink: &mut impl Sink) {
+    if !sink.admit_reset(reset) {
+        return;
+    }
+    let series = &reset.series;
+    let emptied = engine.reset(series.symbol.as_str(), series.timeframe, reset.epoch());
+    sink.output(Output::Reset(Restarted {
+        reset,
+        forgotten: emptied.map(|emptied| emptied.forgotten),
+    }));
+}
+
 fn bar(
     engine: &mut Engine,
     event: &BarEvent<'_>,
@@ -302,6 +340,7 @@ fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>>
         event,
         series: outcome.series,
         begun: outcome.begun,
+        epoch: outcome.epoch,
         change,
         missing: outcome.missing,
         signal: outcome.signal,

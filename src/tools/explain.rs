@@ -25,7 +25,9 @@ use crate::market::Timestamp;
 use crate::ops::logs::complain;
 use crate::pipeline::{Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
-use crate::wire::{Content, Decoder, Element, SubjectParts, SubjectPattern, SubjectRefusal};
+use crate::wire::{
+    Content, Decoder, Element, Refusal, Reset, SubjectParts, SubjectPattern, SubjectRefusal,
+};
 
 use report::{BarEntry, Entry, accepted, does, scale_hint, shown};
 use trace::Facts;
@@ -155,6 +157,47 @@ impl<'a, W: Write> Explainer<'a, W> {
         Ok(())
     }
 
+    /// What an agent does with a reset: it is followed here as well.
+    fn reset(
+        &mut self,
+        reset: &Result<Reset, Refusal<'_>>,
+        payload: &[u8],
+        subject: Option<&str>,
+        line: Option<u64>,
+    ) -> Entry {
+        let mut entry = Entry {
+            message: self.count.messages,
+            line,
+            subject: subject.map(str::to_owned),
+            element: 1,
+            dialect: GENERIC,
+            because: None,
+            kind: "refused",
+            bar: None,
+            reason: None,
+            detail: None,
+            accepted: None,
+            hint: None,
+            does: String::new(),
+            shown: shown(payload),
+        };
+        match reset {
+            Ok(Reset { series, .. }) => {
+                self.count.understood += 1;
+                let engine = self.pipeline.engine_mut();
+                engine.reset(series.symbol.as_str(), series.timeframe, None);
+                entry.kind = "reset";
+                entry.does = format!("forgets the bars of {series}, which begins anew");
+            }
+            Err(refusal) => {
+                entry.reason = Some(refusal.reason.name());
+                entry.detail = Some(refusal.detail.to_string());
+                entry.does = format!("refuses it: {}", refusal.detail);
+            }
+        }
+        entry
+    }
+
     fn message(
         &mut self,
         payload: &[u8],
@@ -170,6 +213,10 @@ impl<'a, W: Write> Explainer<'a, W> {
             Some(_) => self.parts(subject),
             None => Ok(rows),
         };
+        if let Some(reset) = Reset::read(payload, &parts) {
+            let entry = self.reset(&reset, payload, subject, line);
+            return self.write(&entry);
+        }
         let now = clock::now();
         let decoder = self.pipeline.decoder().clone();
         let elements = read(&decoder, payload, &parts, now);

@@ -7,6 +7,7 @@
 mod address;
 mod asking;
 mod outcome;
+mod reset;
 mod source;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,7 @@ use super::replay::Refused;
 use address::Target;
 use outcome::Fed;
 pub use outcome::Outcome;
+pub use reset::{ResetReport, reset};
 use source::Item;
 
 /// Acknowledgements that may be outstanding.
@@ -43,6 +45,8 @@ const IN_FLIGHT: usize = 1_000;
 const READ_AHEAD: usize = 1_024;
 /// How long the server may take to say whether a stream covers a subject.
 const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long agents may come no further before the rest of the bars counts as unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the server may take to confirm the last bars.
 const CONFIRMATION: Duration = Duration::from_secs(30);
 
@@ -235,7 +239,7 @@ pub async fn feed(
     let seconds = start.elapsed().as_secs_f64();
     fed.messages = publisher.published;
     let outcome = if fed.messages > 0 {
-        Some(asking::ask(client, link, &config.group, id, fed).await)
+        Some(asking::ask(client, link, &config.group, id, fed, PATIENCE).await)
     } else {
         None
     };

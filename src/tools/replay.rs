@@ -226,6 +226,10 @@ impl<W: Write> Printer<'_, W> {
                 self.summary.repeat(event.bar.timestamp);
                 Ok(())
             }
+            Output::Reset(_) => {
+                self.summary.resets += 1;
+                Ok(())
+            }
             Output::Ignored(kind) => {
                 self.summary.ignore(kind.name());
                 Ok(())

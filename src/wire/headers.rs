@@ -1,6 +1,8 @@
 //! Headers: everything about a message that is not a pure function of the bars — who, when,
 //! from where, and why not.
 
+use std::fmt::Write as _;
+
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Reason, Refusal, token};
@@ -52,9 +54,17 @@ static MESSAGE_ID_NAME: HeaderName = HeaderName::from_static(MESSAGE_ID);
 static TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 
 /// The message id of a final signal: `<group>.<symbol>.<timeframe>.<open ns>.<revision>`, group
-/// and symbol escaped as in subjects, so that no part holds a dot and no two ids collide.
+/// and symbol escaped as in subjects, so that no part holds a dot and no two ids collide. After a
+/// reset of the series the revision is followed by `r` and the `epoch` of the reset in hexadecimal
+/// digits: a bar of then may have the time of an earlier one.
 #[must_use]
-pub fn message_id(group: &str, series: &SeriesKey, opened: Timestamp, revision: u32) -> String {
+pub fn message_id(
+    group: &str,
+    series: &SeriesKey,
+    opened: Timestamp,
+    revision: u32,
+    epoch: u64,
+) -> String {
     let mut id = String::with_capacity(group.len() + series.symbol.as_str().len() + 40);
     for part in [group, series.symbol.as_str()] {
         // the formatting machinery costs more than the rest of an id together
@@ -72,6 +82,10 @@ pub fn message_id(group: &str, series: &SeriesKey, opened: Timestamp, revision: 
     for number in [opened.nanos(), i64::from(revision)] {
         id.push('.');
         id.push_str(itoa::Buffer::new().format(number));
+    }
+    if epoch != 0 {
+        // after a reset only, so the cost of the machinery does not matter
+        let _ = write!(id, "r{epoch:x}");
     }
     id
 }
@@ -243,7 +257,7 @@ mod tests {
     #[test]
     fn a_signal_says_who_made_it_from_what() {
         let trace = HeaderValue::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-        let id = message_id("g.1", &series("BRK.B"), Timestamp::from_epoch(60), 2);
+        let id = message_id("g.1", &series("BRK.B"), Timestamp::from_epoch(60), 2, 0);
         let headers = SignalHeaders::new("a", "g.1", "0.1.0").build(Provenance {
             message_id: Some(id),
             input_seq: Some(42),
@@ -383,11 +397,11 @@ mod tests {
 
         #[test]
         fn different_bars_have_different_ids(
-            a in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12),
-            b in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12),
+            a in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12, 0u64..3),
+            b in ("[a.%2E-]{1,4}", "[A.%/2F-]{1,4}", -20i64..20, 0u32..12, 0u64..3),
         ) {
-            let id = |(group, symbol, at, revision): &(String, String, i64, u32)| {
-                message_id(group, &series(symbol), Timestamp::from_nanos(*at), *revision)
+            let id = |(group, symbol, at, revision, epoch): &(String, String, i64, u32, u64)| {
+                message_id(group, &series(symbol), Timestamp::from_nanos(*at), *revision, *epoch)
             };
             prop_assert_eq!(id(&a) == id(&b), a == b);
         }

@@ -2,6 +2,7 @@
 //!
 //! Must not know: the broker beyond the type of its headers, the engine beyond its signal.
 
+mod control;
 mod decode;
 pub mod dialects;
 mod encode;
@@ -18,6 +19,7 @@ mod subject;
 mod tape;
 mod time;
 
+pub use control::Reset;
 pub use decode::{Content, Decoder, ELEMENTS_MAX, Element, Refusal};
 pub use dialects::{DialectRule, Ignored};
 pub use encode::{Encoder, encode_bar, encode_signal};

@@ -19,6 +19,7 @@ mod ops;
 mod outputs;
 mod panics;
 mod path;
+mod reset;
 mod signals;
 mod start;
 mod watchdog;

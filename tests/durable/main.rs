@@ -38,6 +38,7 @@ mod questions;
 mod redrive;
 mod removed;
 mod report;
+mod reset;
 mod retention;
 mod roles;
 mod schedule;

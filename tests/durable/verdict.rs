@@ -50,19 +50,26 @@ pub fn of_signals(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> [Verdict; 3
             None => once.faults.push(format!("no signal: number {at}")),
         }
     }
-    let mut due: Vec<Key> = Vec::new();
-    let mut hashes: HashMap<Key, Vec<u64>> = HashMap::new();
-    for line in replayed.iter().flatten() {
-        let key = Head::read(line).expect("replay prints signals").key;
-        let all = hashes.entry(key.clone()).or_default();
-        if all.is_empty() {
-            due.push(key);
+    // after a reset of its series, a bar may have the time of one before
+    let mut due: Vec<(Key, usize)> = Vec::new();
+    let mut hashes: HashMap<(Key, usize), Vec<u64>> = HashMap::new();
+    for lines in replayed {
+        let mut times: HashMap<Key, usize> = HashMap::new();
+        for line in lines {
+            let key = Head::read(line).expect("replay prints signals").key;
+            let time = times.entry(key.clone()).or_default();
+            *time += 1;
+            let one = (key, *time);
+            let all = hashes.entry(one.clone()).or_default();
+            if all.is_empty() {
+                due.push(one);
+            }
+            all.push(hash("", line));
         }
-        all.push(hash("", line));
     }
     once.judged = due.len();
-    for key in &due {
-        let hashes = &hashes[key];
+    for one in &due {
+        let (key, hashes) = (&one.0, &hashes[one]);
         let one = Due {
             key,
             hashes,

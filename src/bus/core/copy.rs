@@ -61,6 +61,8 @@ enum Record {
     /// What concerns derived bars in the series that comes next. An agent that is older derives
     /// none.
     Derived(Derived),
+    /// The reset that the series began with that comes next. An agent that is older knows none.
+    Epoch(u64),
 }
 
 /// The next message of a giver.
@@ -165,6 +167,9 @@ impl Giving {
                 if let Some(derived) = snapshot.take_derived() {
                     append(&mut self.buffer, &Record::Derived(derived));
                 }
+                if snapshot.epoch() != 0 {
+                    append(&mut self.buffer, &Record::Epoch(snapshot.epoch()));
+                }
                 self.series += 1;
                 append(&mut self.buffer, &Record::Series(Box::new(snapshot)));
             }
@@ -209,6 +214,8 @@ pub(super) struct Taking {
     forming: Option<FormingBar>,
     /// What concerns derived bars in the series that comes next.
     derived: Option<Derived>,
+    /// The reset that the series began with that comes next.
+    epoch: Option<u64>,
 }
 
 impl Taking {
@@ -223,6 +230,7 @@ impl Taking {
             series: 0,
             forming: None,
             derived: None,
+            epoch: None,
         }
     }
 
@@ -255,12 +263,16 @@ impl Taking {
             match postcard::from_bytes(record).map_err(|_| CopyFault::Damaged { part })? {
                 Record::Forming(forming) => self.forming = Some(forming),
                 Record::Derived(derived) => self.derived = Some(derived),
+                Record::Epoch(epoch) => self.epoch = Some(epoch),
                 Record::Series(mut snapshot) => {
                     if let Some(forming) = self.forming.take() {
                         snapshot.put_forming(forming);
                     }
                     if let Some(derived) = self.derived.take() {
                         snapshot.put_derived(derived);
+                    }
+                    if let Some(epoch) = self.epoch.take() {
+                        snapshot.put_epoch(epoch);
                     }
                     keep(*snapshot)?;
                     self.series += 1;

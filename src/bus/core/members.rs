@@ -13,6 +13,7 @@ use crate::bus::guard::Guard;
 use crate::bus::intake::{Duty, Intake, Outgoing};
 use crate::engine::{Engine, SeriesId, SeriesSnapshot};
 use crate::group::{Direct, Handover, MemberId, Place, Position, Presence, Purpose, Slot, SlotSet};
+use crate::market::SeriesKey;
 use crate::wire::token;
 
 /// A message to a member stays below this, whatever the server allows.
@@ -97,6 +98,8 @@ pub(super) struct Members {
     /// Why the last copy failed, until one succeeds.
     copy_fault: Option<String>,
     granting: Option<Granting>,
+    /// The resets that the series of grants that are on their way began with.
+    epochs: Option<(MemberId, u64, HashMap<SeriesKey, u64>)>,
     copied: Resume,
     /// Slots whose signals are kept until they are granted.
     keeps: SlotSet,
@@ -122,6 +125,7 @@ impl Members {
             copies: 0,
             copy_fault: None,
             granting: None,
+            epochs: None,
             copied: Resume::default(),
             keeps: SlotSet::EMPTY,
         }
@@ -214,8 +218,12 @@ impl Members {
             !slots.contains(*slot)
         });
         let mut by_slot: HashMap<Slot, Vec<Position>> = HashMap::new();
+        let mut epochs = Vec::new();
         for (_, series) in intake.engine().iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
+            if series.epoch() != 0 && slots.contains(slot) {
+                epochs.push((series.key().clone(), series.epoch()));
+            }
             if let Some((timestamp, revision)) = series.position().filter(|_| slots.contains(slot))
             {
                 let key = series.key().clone();
@@ -227,6 +235,11 @@ impl Members {
             }
         }
         let room = self.room();
+        for epochs in epochs.chunks((room / POSITION_BYTES).max(1)) {
+            let (from, epochs) = (self.me.clone(), epochs.to_vec());
+            self.say(to, &Direct::GrantEpochs { from, seq, epochs })
+                .await;
+        }
         let mut part = SlotSet::EMPTY;
         let (mut positions, mut marks) = (Vec::new(), Vec::new());
         for slot in slots.iter() {
@@ -303,6 +316,22 @@ impl Members {
         }
     }
 
+    /// Keeps the resets of a grant until the rest of it comes.
+    pub fn on_grant_epochs(&mut self, from: MemberId, seq: u64, epochs: Vec<(SeriesKey, u64)>) {
+        match &mut self.epochs {
+            Some((of, grant, known)) if *of == from && *grant == seq => known.extend(epochs),
+            known => *known = Some((from, seq, epochs.into_iter().collect())),
+        }
+    }
+
+    /// Takes the resets of this grant.
+    pub fn granted_epochs(&mut self, from: &MemberId, seq: u64) -> HashMap<SeriesKey, u64> {
+        let known = self
+            .epochs
+            .take_if(|(of, grant, _)| of == from && *grant == seq);
+        known.map_or_else(HashMap::new, |(_, _, epochs)| epochs)
+    }
+
     /// Adds to a grant the parts of it that came before.
     pub fn complete_grant(
         &mut self,
@@ -320,28 +349,46 @@ impl Members {
 
     /// Signals of `mine` beyond `positions` were published by nobody, and dead letters that are
     /// not among `letters` written by nobody: they are to be now. What was kept of `slots` is
-    /// kept no longer.
+    /// kept no longer. `epochs` are the resets that the series in these positions began with.
     pub fn inherit(
         &mut self,
         intake: &mut Intake,
-        slots: SlotSet,
-        mine: SlotSet,
+        (slots, mine): (SlotSet, SlotSet),
         positions: &[Position],
+        epochs: &HashMap<SeriesKey, u64>,
         letters: &[u64],
     ) {
-        let published: HashMap<_, _> = positions
-            .iter()
-            .map(|p| (&p.key, (p.timestamp, p.revision)))
-            .collect();
+        let of_position = |p: &Position| (p.timestamp, p.revision);
+        let published: HashMap<_, _> = positions.iter().map(|p| (&p.key, of_position(p))).collect();
         self.keeps = self.keeps.difference(slots);
         let (granted, kept) = std::mem::take(&mut intake.out.kept)
             .into_iter()
             .partition(|kept| slots.contains(kept.slot));
         intake.out.kept = kept;
+        // times of before a reset say nothing about those of after it, so order tells
+        let mut passed: HashMap<SeriesKey, bool> = HashMap::new();
+        for kept in &granted {
+            let of_grant = epochs.get(&kept.key).copied().unwrap_or_default();
+            if kept.epoch == of_grant {
+                passed.insert(kept.key.clone(), false);
+            } else if !passed.contains_key(&kept.key) {
+                let (symbol, timeframe) = (kept.key.symbol.as_str(), kept.key.timeframe);
+                let series = intake.engine().find(symbol, timeframe);
+                if series.is_some_and(|(_, series)| series.epoch() != of_grant) {
+                    passed.insert(kept.key.clone(), true);
+                }
+            }
+        }
         for kept in granted {
-            let beyond = published
-                .get(&kept.key)
-                .is_none_or(|published| (kept.timestamp, kept.revision) > *published);
+            let of_grant = epochs.get(&kept.key).copied().unwrap_or_default();
+            let beyond = if kept.epoch == of_grant {
+                passed.insert(kept.key.clone(), true);
+                published
+                    .get(&kept.key)
+                    .is_none_or(|published| (kept.timestamp, kept.revision) > *published)
+            } else {
+                passed.get(&kept.key).copied().unwrap_or_default()
+            };
             if beyond && mine.contains(kept.slot) {
                 intake.out.outbox.push(kept.signal);
             }
@@ -568,6 +615,7 @@ impl Members {
         self.giving.clear();
         self.taking = None;
         self.granting = None;
+        self.epochs = None;
         intake.out.kept.clear();
         intake.out.kept_letters.clear();
         intake.out.written.clear();
@@ -605,10 +653,11 @@ fn keep(
 ) -> Result<(), CopyFault> {
     let key = snapshot.series().key().clone();
     let newest = snapshot.series().ring().newest();
+    let epoch = snapshot.epoch();
     match engine.restore(snapshot) {
         Ok(_) => {
-            if let Some(newest) = newest {
-                copied.copied(key, newest);
+            if newest.is_some() || epoch != 0 {
+                copied.copied(key, newest, epoch);
             }
             Ok(())
         }

@@ -19,6 +19,7 @@ mod resume;
 mod roll_call;
 mod upkeep;
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ use crate::market::{BarEvent, Timestamp};
 use crate::ops::health::{Component, Progress};
 use crate::ops::logs::Throttle;
 use crate::pipeline::take_all;
-use crate::wire::SubjectPattern;
+use crate::wire::{Reset, SubjectPattern};
 
 use feeds::Feeds;
 use members::{GroupSubjects, Members};
@@ -330,8 +331,11 @@ impl Worker {
             let resume = self.resume.as_mut().filter(|_| waiting.held_back);
             match resume {
                 Some(resume) => {
-                    let admit = |event: &BarEvent<'_>| resume.admit(event);
-                    self.intake.take(arrival, duty, parts, admit);
+                    let resume = RefCell::new(resume);
+                    let admit = |event: &BarEvent<'_>| resume.borrow_mut().admit(event);
+                    let admit_reset = |reset: &Reset| resume.borrow_mut().admit_reset(reset);
+                    self.intake
+                        .take_if(arrival, duty, parts, admit, admit_reset);
                 }
                 None => self.intake.take(arrival, duty, parts, take_all),
             }

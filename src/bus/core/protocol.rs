@@ -13,6 +13,7 @@ use super::{TICK, Worker};
 use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
+use crate::wire::Reset;
 
 impl Worker {
     /// Heeds the presences that have arrived.
@@ -97,8 +98,14 @@ impl Worker {
                 self.moved(ACQUIRED, mine);
                 self.members
                     .complete_grant(&from, seq, &mut positions, &mut letters);
-                self.members
-                    .inherit(&mut self.intake, slots, mine, &positions, &letters);
+                let epochs = self.members.granted_epochs(&from, seq);
+                self.members.inherit(
+                    &mut self.intake,
+                    (slots, mine),
+                    &positions,
+                    &epochs,
+                    &letters,
+                );
             }
             Direct::GrantPart {
                 from,
@@ -106,6 +113,9 @@ impl Worker {
                 positions,
                 letters,
             } => self.members.on_grant_part(from, seq, positions, letters),
+            Direct::GrantEpochs { from, seq, epochs } => {
+                self.members.on_grant_epochs(from, seq, epochs);
+            }
             Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
             Direct::State { from, series } => {
                 handover.on_progress(now, &from);
@@ -234,8 +244,13 @@ impl Worker {
             let pattern = &self.feeds.0[waiting.feed].0;
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
             let parts = |subject| pattern.parts(subject);
-            self.intake
-                .each_bar(arrival, parts, |event| resume.scan(event));
+            let reset = Reset::read(arrival.payload, &pattern.parts(arrival.subject));
+            match reset {
+                Some(Ok(reset)) => resume.scan_reset(&reset),
+                _ => self
+                    .intake
+                    .each_bar(arrival, parts, |event| resume.scan(event)),
+            }
         }
         resume.rewind();
         self.resume = Some(resume);

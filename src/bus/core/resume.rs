@@ -2,18 +2,31 @@
 //!
 //! A member that copies the state of a series has received some of the bars that made it, and
 //! has let them wait. Everything up to the newest bar of the copied state is in it; what comes
-//! after is not.
+//! after is not. A reset among them is in the state if the series began with it, and then so is
+//! everything before; the state says which reset that was.
 
 use hashbrown::HashMap;
 
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef};
 use crate::pipeline::Admission;
+use crate::wire::Reset;
+
+/// Resets without an id in a row that are counted from one with an id.
+const COUNTED: u64 = 1_000_000;
 
 #[derive(Debug)]
 struct Copied {
-    newest: Bar,
-    /// Waiting bars of the series up to and including the newest, where it is among them.
+    /// None where the series was reset and no bar has come since.
+    newest: Option<Bar>,
+    /// The reset that the series began with; 0 if none.
+    epoch: u64,
+    /// Waiting bars and resets of the series up to and including the newest in the state, where it
+    /// is among them.
     contained: Option<usize>,
+    /// The last reset that was seen, where it is known which one it was.
+    reset: Option<u64>,
+    /// A reset was seen that is not in the state.
+    is_past: bool,
     seen: usize,
 }
 
@@ -24,11 +37,15 @@ pub(super) struct Resume {
 }
 
 impl Resume {
-    /// The state of `key` was copied; `newest` is its last bar.
-    pub fn copied(&mut self, key: SeriesKey, newest: Bar) {
+    /// The state of `key` was copied; `newest` is its last bar, and `epoch` the reset that it began
+    /// with.
+    pub fn copied(&mut self, key: SeriesKey, newest: Option<Bar>, epoch: u64) {
         let copied = Copied {
             newest,
+            epoch,
             contained: None,
+            reset: None,
+            is_past: false,
             seen: 0,
         };
         self.series.insert(key, copied);
@@ -41,9 +58,30 @@ impl Resume {
         }
         if let Some(copied) = self.find(event) {
             copied.seen += 1;
-            if event.bar.timestamp == copied.newest.timestamp
-                && event.bar.same_values(&copied.newest)
-            {
+            let is_newest = |newest: Bar| {
+                event.bar.timestamp == newest.timestamp && event.bar.same_values(&newest)
+            };
+            if !copied.is_past && copied.newest.is_some_and(is_newest) {
+                copied.contained = Some(copied.seen);
+            }
+        }
+    }
+
+    /// As [`Self::scan`].
+    pub fn scan_reset(&mut self, reset: &Reset) {
+        if let Some(copied) = self.series.get_mut(&reset.series) {
+            copied.seen += 1;
+            // one without an id is counted from the one before it
+            let counted = copied.reset.map(|before| before.wrapping_add(1));
+            copied.reset = reset.epoch().or(counted);
+            let is_contained = match copied.reset {
+                Some(epoch) => copied.epoch.wrapping_sub(epoch) < COUNTED,
+                // the bars tell
+                None if copied.newest.is_some() && copied.epoch != 0 => return,
+                None => copied.epoch != 0,
+            };
+            copied.is_past = !is_contained;
+            if is_contained {
                 copied.contained = Some(copied.seen);
             }
         }
@@ -52,6 +90,20 @@ impl Resume {
     /// All was shown: back to the first bar.
     pub fn rewind(&mut self) {
         self.series.values_mut().for_each(|copied| copied.seen = 0);
+    }
+
+    /// Whether a reset is to be followed: the copied state does not contain it.
+    pub fn admit_reset(&mut self, reset: &Reset) -> bool {
+        let Some(copied) = self.series.get_mut(&reset.series) else {
+            return true;
+        };
+        copied.seen += 1;
+        if copied.contained.is_some_and(|last| copied.seen <= last) {
+            return false;
+        }
+        // nothing of what comes after it is in the state
+        self.series.remove(&reset.series);
+        true
     }
 
     /// Leaves the next bar out if the copied state contains it.
@@ -69,13 +121,14 @@ impl Resume {
             return false;
         }
         self.find(event).is_some_and(|copied| {
+            let is_before = |newest: Bar| event.bar.timestamp <= newest.timestamp;
             if event.finality == Finality::UntilNext {
-                return event.bar.timestamp <= copied.newest.timestamp;
+                return copied.newest.is_some_and(is_before);
             }
             copied.seen += 1;
             match copied.contained {
                 Some(contained) => copied.seen <= contained,
-                None => event.bar.timestamp <= copied.newest.timestamp,
+                None => copied.newest.is_some_and(is_before),
             }
         })
     }
@@ -120,7 +173,8 @@ mod tests {
         let mut resume = Resume::default();
         resume.copied(
             SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE),
-            copied.bar,
+            Some(copied.bar),
+            0,
         );
         waiting.iter().for_each(|event| resume.scan(event));
         resume.rewind();
@@ -164,5 +218,107 @@ mod tests {
     fn late_bars_before_a_state_that_is_further_on_are_in_it() {
         let waiting = [event(1, 1.0), event(4, 4.0)];
         assert_eq!(left(&event(3, 3.0), &waiting), [4.0]);
+    }
+
+    /// What is left of bars and resets that wait: closes, and 0 for a reset.
+    fn left_after_reset(
+        newest: Option<BarEvent<'_>>,
+        epoch: u64,
+        waiting: &[Result<BarEvent<'_>, &str>],
+    ) -> Vec<f64> {
+        let key = || SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE);
+        let reset = |id: &str| Reset {
+            series: key(),
+            id: Some(id.to_owned()),
+        };
+        let mut resume = Resume::default();
+        resume.copied(key(), newest.map(|event| event.bar), epoch);
+        for one in waiting {
+            match one {
+                Ok(event) => resume.scan(event),
+                Err(id) => resume.scan_reset(&reset(id)),
+            }
+        }
+        resume.rewind();
+        let mut left = Vec::new();
+        for one in waiting {
+            match one {
+                Ok(event) if !resume.covers(event) => left.push(event.bar.close),
+                Err(id) if resume.admit_reset(&reset(id)) => left.push(0.0),
+                _ => {}
+            }
+        }
+        left
+    }
+
+    #[test]
+    fn a_reset_that_the_copied_state_began_with_is_passed_over_with_all_before_it() {
+        let epoch = |id: &str| {
+            let series = SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE);
+            let id = Some(id.to_owned());
+            Reset { series, id }.epoch().unwrap()
+        };
+        // the same bars before and after each reset
+        let bars = || [Ok(event(1, 1.0)), Ok(event(2, 2.0))];
+        let [a, b] = bars();
+        let [c, d] = bars();
+        let [e, f] = bars();
+        let waiting = [a, b, Err("one"), c, d, Err("two"), e, f];
+        let after = |newest, epoch| left_after_reset(newest, epoch, &waiting);
+        let all_after_one = [0.0, 1.0, 2.0];
+        assert_eq!(after(Some(event(2, 2.0)), epoch("two")), [0.0; 0]);
+        assert_eq!(after(Some(event(1, 1.0)), epoch("two")), [2.0]);
+        assert_eq!(after(None, epoch("two")), [1.0, 2.0]);
+        assert_eq!(after(Some(event(2, 2.0)), epoch("one")), all_after_one);
+        // state of before both, and of before all that waits
+        let all = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0];
+        assert_eq!(after(Some(event(2, 2.0)), 0), all);
+        assert_eq!(
+            after(Some(event(0, 9.0)), epoch("former")),
+            [&[1.0, 2.0], &all[..]].concat()
+        );
+    }
+
+    #[test]
+    fn resets_without_an_id_are_counted_from_one_with_an_id_or_told_by_the_bars() {
+        let key = || SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE);
+        let reset = |id: Option<&str>| Reset {
+            series: key(),
+            id: id.map(str::to_owned),
+        };
+        let named = reset(Some("one")).epoch().unwrap();
+        // bars of each of them have times and values of their own
+        let waiting = [Some("one"), None, None];
+        let left = |newest: Option<f64>, epoch: u64, waiting: &[Option<&str>]| {
+            let bar = |at: usize| event(10 - at as i64, at as f64);
+            let mut resume = Resume::default();
+            let newest = newest.map(|close| bar(close as usize).bar);
+            resume.copied(key(), newest, epoch);
+            for (at, id) in waiting.iter().enumerate() {
+                resume.scan_reset(&reset(*id));
+                resume.scan(&bar(at));
+            }
+            resume.rewind();
+            let mut left = Vec::new();
+            for (at, id) in waiting.iter().enumerate() {
+                if resume.admit_reset(&reset(*id)) {
+                    left.push(format!("reset {at}"));
+                }
+                if !resume.covers(&bar(at)) {
+                    left.push(format!("bar {at}"));
+                }
+            }
+            left
+        };
+        assert_eq!(left(Some(2.0), named + 2, &waiting), [""; 0]);
+        assert_eq!(left(None, named + 2, &waiting), ["bar 2"]);
+        assert_eq!(left(Some(1.0), named + 1, &waiting), ["reset 2", "bar 2"]);
+        // which of them it was is not known, but what came after it is
+        let unnamed = [None, None, None];
+        assert_eq!(left(Some(1.0), 17, &unnamed), ["reset 2", "bar 2"]);
+        assert_eq!(
+            left(Some(1.0), 0, &unnamed),
+            ["reset 0", "bar 0", "reset 1", "bar 1", "reset 2", "bar 2"]
+        );
     }
 }

@@ -180,11 +180,14 @@ impl Already {
     }
 }
 
-/// A hash of the series in a message id, when its bar opened, and the revision.
+/// A hash of the series in a message id and of the reset that it began with, when its bar opened,
+/// and the revision.
 fn parts(id: &str) -> Option<(u64, i64, u32)> {
     let mut parts = id.rsplitn(3, '.');
-    let (revision, opened) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    Some((xxh3_64(parts.next()?.as_bytes()), opened, revision))
+    let (revision, opened) = (parts.next()?, parts.next()?.parse().ok()?);
+    let (revision, epoch) = revision.split_once('r').unwrap_or((revision, ""));
+    let series = xxh3_64_with_seed(parts.next()?.as_bytes(), xxh3_64(epoch.as_bytes()));
+    Some((series, opened, revision.parse().ok()?))
 }
 
 async fn message(
@@ -281,6 +284,8 @@ mod tests {
         assert!(!holds("g.A.5m.300.0", "12"));
         assert!(!holds("g.B.1m.300.0", "12"));
         assert!(!holds("g.A.1m.300.0", "13"));
+        // after a reset, times begin anew
+        assert!(!holds("g.A.1m.300.0r1f", "12"));
     }
 
     #[test]

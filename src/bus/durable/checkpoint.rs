@@ -15,10 +15,12 @@
 //! | … | the bars of one series after the other, as columns (`engine/columns.rs`) |
 //! | … | the bars that are forming until the next one comes, each after the place of its series, in postcard |
 //! | … | what concerns derived bars, such as open buckets, each after the place of its series, in postcard |
+//! | … | the resets that series began with, each after the place of its series, in postcard |
 //!
-//! Version 3 ends before what concerns derived bars, and is still written where there are none;
-//! version 2 has no forming bars either, and is still written where there are neither. In version 1
-//! the bars stood with the rest of their series, eight or nine bytes each. All are read.
+//! Version 4 ends before the resets, and is still written where there are none; version 3 ends before
+//! what concerns derived bars, and is written where there are none of these either; version 2 has no
+//! forming bars either. In version 1 the bars stood with the rest of their series, eight or nine bytes
+//! each. All are read.
 
 mod stored;
 
@@ -32,8 +34,10 @@ pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The newest version, with what concerns derived bars.
-const VERSION: u8 = 4;
+/// The newest version, with the resets that series began with.
+const VERSION: u8 = 5;
+/// The version with what concerns derived bars, written where no series was reset.
+const WITHOUT_RESETS: u8 = 4;
 /// The version with bars that are forming until the next one comes, written where none are derived.
 const WITHOUT_DERIVED: u8 = 3;
 /// The version that is written where there are no forming bars either.
@@ -98,13 +102,19 @@ impl Snapshot {
         let mut bars = Vec::new();
         let mut forming = Vec::new();
         let mut derived = Vec::new();
+        let mut resets: Vec<(usize, u64)> = Vec::new();
         for (place, series) in self.series.iter_mut().enumerate() {
+            if series.epoch() != 0 {
+                resets.push((place, series.epoch()));
+            }
             series.take_bars(&mut bars);
             forming.extend(series.take_forming().map(|bar| (place, bar)));
             derived.extend(series.take_derived().map(|one| (place, one)));
         }
-        let version = if !derived.is_empty() {
+        let version = if !resets.is_empty() {
             VERSION
+        } else if !derived.is_empty() {
+            WITHOUT_RESETS
         } else if !forming.is_empty() {
             WITHOUT_DERIVED
         } else {
@@ -115,6 +125,9 @@ impl Snapshot {
         }
         if version > WITHOUT_DERIVED {
             bars = postcard::to_extend(&derived, bars)?;
+        }
+        if version > WITHOUT_RESETS {
+            bars = postcard::to_extend(&resets, bars)?;
         }
         let content = Content {
             fingerprint: self.fingerprint,
@@ -182,6 +195,15 @@ pub(super) fn restore(
         for (place, one) in derived {
             let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
             series.put_derived(one);
+        }
+    }
+    if version > WITHOUT_RESETS {
+        let (resets, rest) =
+            postcard::take_from_bytes::<Vec<(usize, u64)>>(bars).map_err(|_| Unusable::Damaged)?;
+        bars = rest;
+        for (place, epoch) in resets {
+            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
+            series.put_epoch(epoch);
         }
     }
     let mut engine = Engine::new(config, max_series);

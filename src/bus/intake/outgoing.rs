@@ -75,6 +75,8 @@ pub(in crate::bus) struct Kept {
     pub key: SeriesKey,
     pub timestamp: Timestamp,
     pub revision: u32,
+    /// Which reset the series began with; 0 if none.
+    pub epoch: u64,
     pub signal: Outgoing,
 }
 

@@ -22,13 +22,14 @@ use crate::group::{Slot, letter_mark};
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
-use crate::pipeline::{Admission, Change, Output, Sink, Taken};
+use crate::pipeline::{Admission, Change, Output, Restarted, Sink, Taken};
 use crate::version::VERSION;
 use crate::wire::headers::{
     DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
 };
 use crate::wire::{
-    ELEMENTS_MAX, Encoder, Ignored, Reason, Refusal, SubjectParts, SubjectRefusal, SubjectTemplate,
+    ELEMENTS_MAX, Encoder, Ignored, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
+    SubjectTemplate,
 };
 
 /// A reason is logged this often.
@@ -75,17 +76,30 @@ pub(in crate::bus) struct Outlet {
 }
 
 /// Takes the outputs of one message.
-pub(super) struct OfMessage<'o, 'e, A> {
+pub(super) struct OfMessage<'o, 'e, A, R> {
     out: &'o mut Outlet,
     envelope: &'e Envelope<'e>,
     admit: A,
+    admit_reset: R,
     /// The open time of the bar that the element at work holds.
     opened: Timestamp,
     /// When the engine began, and then ended, to work on a bar.
     clock: Instant,
 }
 
-impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
+impl<A, R> Sink for OfMessage<'_, '_, A, R>
+where
+    A: FnMut(&BarEvent<'_>) -> Admission,
+    R: FnMut(&Reset) -> bool,
+{
+    fn admit_reset(&mut self, reset: &Reset) -> bool {
+        let admitted = (self.admit_reset)(reset);
+        if !admitted {
+            self.out.tallies.passed_over();
+        }
+        admitted
+    }
+
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         self.opened = event.bar.timestamp;
         let admission = (self.admit)(event);
@@ -128,6 +142,7 @@ impl<A: FnMut(&BarEvent<'_>) -> Admission> Sink for OfMessage<'_, '_, A> {
                 self.out.tallies.duplicate(event);
                 self.out.local.bars_duplicate.inc();
             }
+            Output::Reset(restarted) => self.out.restarted(&restarted, self.envelope),
             Output::Ignored(kind) => self.out.ignore(kind, self.envelope),
             Output::Refused(refusal) => self.out.refuse(&refusal, self.envelope),
         }
@@ -182,17 +197,19 @@ impl Outlet {
     }
 
     /// Where the outputs of the message in `envelope` go.
-    pub(super) fn sink<'e, A>(
+    pub(super) fn sink<'e, A, R>(
         &mut self,
         envelope: &'e Envelope<'e>,
         admit: A,
-    ) -> OfMessage<'_, 'e, A> {
+        admit_reset: R,
+    ) -> OfMessage<'_, 'e, A, R> {
         OfMessage {
             clock: envelope.received,
             opened: envelope.arrival.arrived,
             out: self,
             envelope,
             admit,
+            admit_reset,
         }
     }
 
@@ -275,7 +292,14 @@ impl Outlet {
             } else {
                 route.forming.clone()
             },
-            headers: provenance(&self.headers, &self.group, signal, envelope, finished),
+            headers: provenance(
+                &self.headers,
+                &self.group,
+                signal,
+                taken.epoch,
+                envelope,
+                finished,
+            ),
             payload: self.encoder.signal(signal),
             received: Some(envelope.received),
             forming: !signal.is_final,
@@ -290,10 +314,32 @@ impl Outlet {
                 key: SeriesKey::new(signal.symbol.clone(), signal.timeframe),
                 timestamp: signal.timestamp,
                 revision: signal.revision,
+                epoch: taken.epoch,
                 signal: outgoing,
             });
         }
         holds
+    }
+
+    /// A series begins anew, or none is there that could. The member that publishes its signals says so.
+    fn restarted(&mut self, restarted: &Restarted<'_>, envelope: &Envelope<'_>) {
+        let series = &restarted.reset.series;
+        let slot = Slot::of(series.symbol.as_str().as_bytes());
+        self.tallies.reset(slot, restarted.forgotten);
+        self.last_processed = Some(envelope.arrival.arrived);
+        if !envelope.duty.holds.contains(slot) {
+            return;
+        }
+        let (symbol, timeframe) = (&series.symbol, series.timeframe);
+        match restarted.forgotten {
+            Some(forgotten) => {
+                self.local.series_resets.inc();
+                tracing::info!(%symbol, %timeframe, forgotten, "a series was reset");
+            }
+            None => {
+                tracing::info!(%symbol, %timeframe, "there is no such series to be reset");
+            }
+        }
     }
 
     /// Counts something that is understood and needs nothing to be done.
@@ -424,12 +470,13 @@ fn provenance(
     headers: &SignalHeaders,
     group: &str,
     signal: &Signal,
+    epoch: u64,
     envelope: &Envelope<'_>,
     now: Instant,
 ) -> HeaderMap {
     let id = || {
         let key = SeriesKey::new(signal.symbol.clone(), signal.timeframe);
-        message_id(group, &key, signal.timestamp, signal.revision)
+        message_id(group, &key, signal.timestamp, signal.revision, epoch)
     };
     headers.build(Provenance {
         message_id: signal.is_final.then(id),

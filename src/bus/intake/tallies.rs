@@ -83,6 +83,19 @@ impl Tallies {
         }
     }
 
+    /// A series was reset and forgot so many bars, or was not there.
+    pub(super) fn reset(&mut self, slot: Slot, forgotten: Option<usize>) {
+        let Some(tally) = self.of(slot) else { return };
+        match forgotten {
+            Some(bars) => {
+                tally.resets += 1;
+                tally.forgotten += bars as u64;
+            }
+            None => tally.unknown_series += 1,
+        }
+        self.element(slot, 1);
+    }
+
     /// Elements were refused.
     pub(super) fn refused(&mut self, slot: Slot, refusal: &Refusal<'_>) {
         let elements = refusal.elements as u64;

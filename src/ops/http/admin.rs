@@ -1,7 +1,7 @@
 //! The routes that change something, for the holder of the token.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::OpsState;
 use super::routes::error;
+use crate::market::{SeriesKey, Symbol, Timeframe};
 
 /// What the admin routes do.
 pub trait Admin: Send + Sync + 'static {
@@ -26,6 +27,27 @@ pub trait Admin: Send + Sync + 'static {
 
     /// Writes checkpoints of everything this process owns.
     fn checkpoint(&self) -> BoxFuture<'static, Checkpoint>;
+
+    /// Makes a series begin anew, at a place in the input that all members see.
+    fn reset(&self, series: SeriesKey) -> BoxFuture<'static, SeriesReset>;
+}
+
+/// The outcome of a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeriesReset {
+    /// The series begins anew.
+    Done {
+        /// Bars that were in its window.
+        forgotten: u64,
+        /// The agents that publish its signals.
+        by: Vec<String>,
+    },
+    /// There is no such series.
+    Unknown,
+    /// This process may not publish the reset, with what to do.
+    Denied(String),
+    /// It is not known whether it was followed, with the reason.
+    Failed(String),
 }
 
 /// What came of a demand for checkpoints.
@@ -101,6 +123,35 @@ pub(super) async fn log_level(State(state): State<OpsState>, body: String) -> Re
 pub(super) async fn drain(State(state): State<OpsState>) -> Response {
     state.admin.drain();
     (StatusCode::ACCEPTED, Json(json!({ "status": "draining" }))).into_response()
+}
+
+pub(super) async fn reset(
+    State(state): State<OpsState>,
+    Path((symbol, timeframe)): Path<(String, String)>,
+) -> Response {
+    let series = match series_key(&symbol, &timeframe) {
+        Ok(series) => series,
+        Err(reason) => return error(StatusCode::BAD_REQUEST, reason),
+    };
+    match state.admin.reset(series.clone()).await {
+        SeriesReset::Done { forgotten, by } => Json(json!({
+            "status": "reset", "symbol": series.symbol.as_str(),
+            "timeframe": series.timeframe.to_string(), "forgotten": forgotten, "by": by,
+        }))
+        .into_response(),
+        SeriesReset::Unknown => {
+            let message = format!("there is no series {series}: nothing was reset");
+            error(StatusCode::NOT_FOUND, message)
+        }
+        SeriesReset::Denied(reason) => error(StatusCode::FORBIDDEN, reason),
+        SeriesReset::Failed(reason) => error(StatusCode::SERVICE_UNAVAILABLE, reason),
+    }
+}
+
+fn series_key(symbol: &str, timeframe: &str) -> Result<SeriesKey, String> {
+    let symbol = Symbol::new(symbol).map_err(|invalid| invalid.to_string())?;
+    let timeframe: Timeframe = timeframe.parse().map_err(|invalid| format!("{invalid}"))?;
+    Ok(SeriesKey::new(symbol, timeframe))
 }
 
 pub(super) async fn checkpoint(State(state): State<OpsState>) -> Response {

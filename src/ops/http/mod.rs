@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-pub use admin::{Admin, Checkpoint};
+pub use admin::{Admin, Checkpoint, SeriesReset};
 use connections::{Answering, Open};
 
 use super::health::Health;

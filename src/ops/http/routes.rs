@@ -47,6 +47,7 @@ const ROUTES: &[&str] = &[
     "POST /admin/log-level",
     "POST /admin/drain",
     "POST /admin/checkpoint",
+    "POST /admin/series/{symbol}/{timeframe}/reset",
 ];
 
 pub(super) fn router(state: OpsState) -> Router {
@@ -55,6 +56,10 @@ pub(super) fn router(state: OpsState) -> Router {
         .route("/admin/log-level", post(admin::log_level))
         .route("/admin/drain", post(admin::drain))
         .route("/admin/checkpoint", post(admin::checkpoint))
+        .route(
+            "/admin/series/{symbol}/{timeframe}/reset",
+            post(admin::reset),
+        )
         .route_layer(middleware::from_fn_with_state(
             state.clone(),
             admin::authorize,

@@ -36,6 +36,19 @@ impl Admin for Asked {
         let reason = "there is nothing to checkpoint in core delivery";
         async move { Checkpoint::Unsupported(reason.to_owned()) }.boxed()
     }
+
+    fn reset(&self, series: crate::market::SeriesKey) -> BoxFuture<'static, SeriesReset> {
+        let outcome = match series.symbol.as_str() {
+            "BTC/USDT" => SeriesReset::Done {
+                forgotten: 7,
+                by: vec!["a".to_owned()],
+            },
+            "DENIED" => SeriesReset::Denied("may not".to_owned()),
+            "LOST" => SeriesReset::Failed("nobody".to_owned()),
+            _ => SeriesReset::Unknown,
+        };
+        async move { outcome }.boxed()
+    }
 }
 
 struct Endpoint {
@@ -325,7 +338,12 @@ async fn who_is_lost_is_told_the_way() {
 #[tokio::test]
 async fn without_a_token_the_admin_routes_are_closed() {
     let endpoint = Endpoint::start(None).await;
-    for path in ["/admin/log-level", "/admin/drain", "/admin/checkpoint"] {
+    for path in [
+        "/admin/log-level",
+        "/admin/drain",
+        "/admin/checkpoint",
+        "/admin/series/A/1m/reset",
+    ] {
         let (code, body) = endpoint.post(path, Some("anything"), "").await;
         assert_eq!(code, 403, "{path}");
         assert!(body["error"].as_str().unwrap().contains("HTTP_ADMIN_TOKEN"));
@@ -372,6 +390,31 @@ async fn the_log_level_is_taken_as_json_or_text() {
     }
     let long = "x".repeat(5_000);
     assert_eq!(level(&long).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_reset_is_answered_with_what_was_forgotten_or_why_it_was_not_done() {
+    let endpoint = Endpoint::start(Some("t")).await;
+    let reset = async |series: &str| {
+        let path = format!("/admin/series/{series}/reset");
+        endpoint.post(&path, Some("t"), "").await
+    };
+    let (code, told) = reset("BTC%2FUSDT/1day").await;
+    assert_eq!(code, 200);
+    let expected = serde_json::json!({
+        "status": "reset", "symbol": "BTC/USDT", "timeframe": "1d", "forgotten": 7, "by": ["a"],
+    });
+    assert_eq!(told, expected);
+    for (series, expected) in [
+        ("NONE/1d", 404),
+        ("A/7x", 400),
+        ("DENIED/1d", 403),
+        ("LOST/1d", 503),
+    ] {
+        let (code, body) = reset(series).await;
+        assert_eq!(code, expected, "{series}: {body}");
+        assert!(body["error"].is_string(), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_bars_adjusted_total", "counter"),
     ("technical_bars_corrected_total", "counter"),
     ("technical_bar_gaps_total", "counter"),
+    ("technical_series_resets_total", "counter"),
     ("technical_signals_published_total", "counter"),
     ("technical_alerts_total", "counter"),
     ("technical_publish_errors_total", "counter"),

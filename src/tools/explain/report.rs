@@ -32,7 +32,7 @@ pub struct Entry {
     /// The reason for the choice of the dialect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// `bar`, `ignored` or `refused`.
+    /// `bar`, `ignored`, `refused`, or `reset`: a control message.
     pub kind: &'static str,
     /// The bar.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -135,6 +135,7 @@ pub(super) fn does(output: &Output<'_>) -> String {
         }
         Output::Refused(refusal) => return format!("refuses it: {}", refusal.detail),
         Output::Ignored(kind) => return format!("ignores it as {}", kind.name()),
+        Output::Reset(_) => return "forgets the bars of the series".to_owned(),
     };
     let does = match taken.change {
         Change::Appended if taken.begun => "begins its series with it",
@@ -437,6 +438,7 @@ mod tests {
                 event: &event,
                 series: None,
                 begun,
+                epoch: 0,
                 change: Change::Appended,
                 missing: 0,
                 signal,

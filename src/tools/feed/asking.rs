@@ -20,21 +20,21 @@ use crate::wire::headers::GROUP;
 const ROUND: Duration = Duration::from_millis(250);
 /// Questions without any answer before it is said that nobody answers.
 const UNANSWERED: u32 = 4;
-/// How long agents may come no further before the rest counts as unknown.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long signals are waited for that an agent may have published that is gone.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Asks the agents of `group` for the outcome of `feed`.
+/// Asks the agents of `group` for the outcome of `feed`. The rest counts as unknown when they come no
+/// further for `patience`.
 pub(super) async fn ask(
     client: &Client,
     link: &Link,
     group: &str,
     feed: FeedId,
     fed: Fed,
+    patience: Duration,
 ) -> Outcome {
     let waiting = ProgressBar::new_spinner();
-    let outcome = ask_until_settled(client, link, group, feed, fed, &waiting).await;
+    let outcome = ask_until_settled(client, link, group, feed, fed, (patience, &waiting)).await;
     waiting.finish_and_clear();
     outcome
 }
@@ -45,7 +45,7 @@ async fn ask_until_settled(
     group: &str,
     feed: FeedId,
     fed: Fed,
-    waiting: &ProgressBar,
+    (patience, waiting): (Duration, &ProgressBar),
 ) -> Outcome {
     let subject = format!("technical.feed.{feed}");
     let inbox = client.new_inbox();
@@ -82,9 +82,9 @@ async fn ask_until_settled(
             (known, since) = (now, Instant::now());
         }
         let patience = if outcome.unknown == 0 {
-            SETTLE
+            SETTLE.min(patience)
         } else {
-            PATIENCE
+            patience
         };
         if since.elapsed() >= patience {
             return match error {

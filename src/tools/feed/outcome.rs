@@ -41,6 +41,18 @@ pub struct Outcome {
     pub forming: u64,
     /// Elements without a bar.
     pub ignored: u64,
+    /// Series that were reset.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resets: u64,
+    /// Bars that were in their windows.
+    #[serde(skip)]
+    pub forgotten: u64,
+    /// Resets of series that were not there.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown_series: u64,
+    /// The agents that were responsible for the bars, by name.
+    #[serde(skip)]
+    pub by: Vec<String>,
     /// Bars that were refused, by reason.
     pub refused: BTreeMap<Cow<'static, str>, u64>,
     /// For each reason, why the first bar was refused.
@@ -53,6 +65,12 @@ pub struct Outcome {
     pub unknown: u64,
     #[serde(skip)]
     bars: u64,
+}
+
+// the signature is serde's
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Outcome {
@@ -87,6 +105,14 @@ impl Outcome {
             outcome.unknown = fed.bars;
             return outcome;
         }
+        let responsible = |one: &&FeedAnswer| one.receipt.slots.values().any(|of| of.held > 0);
+        let by = if by_core { &core } else { &durable };
+        let mut by: Vec<String> = by
+            .iter()
+            .filter(|one| responsible(one))
+            .map(|one| one.agent.clone())
+            .collect();
+        by.sort();
         let mut all = Tally::default();
         known.slots.values().for_each(|tally| all.add(tally));
         if !complete {
@@ -99,6 +125,10 @@ impl Outcome {
             duplicates: all.duplicates,
             forming: all.forming,
             ignored: all.ignored,
+            resets: all.resets,
+            forgotten: all.forgotten,
+            unknown_series: all.unknown_series,
+            by,
             signals_due: all.signals_due,
             signals_published: known.signals_published,
             bars: all.bars,
@@ -176,6 +206,8 @@ impl fmt::Display for Outcome {
             (self.duplicates, "duplicates"),
             (self.forming, "still forming"),
             (self.ignored, "without a bar"),
+            (self.resets, "resets"),
+            (self.unknown_series, "resets of series that are not there"),
             (self.refused.get("late").copied().unwrap_or(0), "late"),
         ] {
             if count > 0 {

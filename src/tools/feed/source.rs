@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::market::{Timestamp, in_order};
 use crate::tools::bars_file::{BAD_LINE, BarsFile, Line, LineError, ReadOptions};
 use crate::tools::synthetic::Synthetic;
-use crate::wire::{Content, Decoder, Reason};
+use crate::wire::{Content, Decoder, Reason, Reset, SubjectParts};
 
 use super::address::Address;
 
@@ -180,6 +180,18 @@ impl MessageReader {
             vec![text]
         };
         let item = |bar: &str| {
+            let anywhere = Ok(SubjectParts::default());
+            if let Some(Ok(reset)) = Reset::read(bar.as_bytes(), &anywhere) {
+                return vec![Ok(Item::Bar {
+                    address: Address {
+                        symbol: reset.series.symbol.to_string(),
+                        timeframe: Some(reset.series.timeframe.to_string()),
+                    },
+                    payload: bar.as_bytes().to_vec(),
+                    bars: 1,
+                    times: None,
+                })];
+            }
             let (found, elements) = self.found(bar);
             let message = |address, times| {
                 vec![Ok(Item::Bar {

@@ -26,6 +26,8 @@ pub struct Summary {
     pub ignored: BTreeMap<&'static str, u64>,
     /// Bars derived from those taken in.
     pub derived: u64,
+    /// Series that were reset, or were not there to be.
+    pub resets: u64,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
@@ -136,6 +138,9 @@ impl fmt::Display for Summary {
         }
         if self.derived > 0 {
             write!(f, ", {} derived", self.derived)?;
+        }
+        if self.resets > 0 {
+            write!(f, ", {} resets", self.resets)?;
         }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;

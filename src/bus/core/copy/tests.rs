@@ -106,6 +106,26 @@ fn every_series_arrives_whatever_fits_in_a_part() {
 }
 
 #[test]
+fn resets_arrive_with_their_series() {
+    let mut from = filled(4);
+    let symbols: Vec<String> = from
+        .iter()
+        .map(|(_, series)| series.key().symbol.to_string())
+        .collect();
+    from.reset(&symbols[0], Timeframe::MINUTE, Some(7)).unwrap();
+    for room in [97, 60_000] {
+        let (mut taking, mut into) = (taking(), engine(4));
+        take(&mut taking, &mut into, (0..).zip(parts(&from, room))).unwrap();
+        for symbol in &symbols {
+            let (_, copied) = into.find(symbol, Timeframe::MINUTE).unwrap();
+            let is_reset = *symbol == symbols[0];
+            assert_eq!(copied.epoch(), if is_reset { 7 } else { 0 });
+            assert_eq!(copied.ring().is_empty(), is_reset);
+        }
+    }
+}
+
+#[test]
 fn forming_bars_arrive_with_their_series() {
     let mut from = filled(4);
     let next = |symbol: &'static str, minute: i64| BarEvent {

@@ -125,12 +125,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 5;
+    bytes[7] = 6;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(5));
+    assert_eq!(unusable, Unusable::Newer(6));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 5") && text.contains("newer than 4"),
+        text.contains("version 6") && text.contains("newer than 5"),
         "{text}"
     );
     // whatever else it may have changed
@@ -153,7 +153,7 @@ proptest! {
     /// With the right checksum: somebody else's bytes.
     #[test]
     fn no_contents_are_too_bad_to_be_read(
-        version in 1u8..=4,
+        version in 1u8..=5,
         at in 0usize..2_000,
         other in prop::collection::vec(any::<u8>(), 1..20),
     ) {
@@ -256,7 +256,7 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
         )
     };
     // the bar of the fourth minute is forming: one of them, of the first series, without a source
-    let forming = if version == 3 {
+    let forming = if version == 3 || version == 5 {
         let values = [11.0, 13.0, 11.0, 13.0, 100.0].map(double).concat();
         [vec![1, 0], number(6 * minute), values, vec![0]].concat()
     } else {
@@ -284,6 +284,9 @@ fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
             [vec![0, 1], number(300)].concat(),
         ]
         .concat()
+    } else if version == 5 {
+        // none; and of one series that began with a reset, the first: number 300
+        vec![0, 1, 0, 0xac, 2]
     } else {
         vec![]
     };
@@ -332,7 +335,7 @@ fn sealed(version: u8, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn each_version_is_continued() {
-    for version in [1, 2, 3] {
+    for version in [1, 2, 3, 5] {
         let bytes = laid_down(version, config().fingerprint());
         let restored = || {
             let (engine, at) = read_back(&bytes).unwrap();
@@ -405,6 +408,34 @@ fn forming_bars_are_written_in_a_version_of_their_own() {
 }
 
 #[test]
+fn a_reset_survives_a_restart_also_where_no_bar_has_come_since() {
+    let (restored, _) = read_back(&laid_down(5, config().fingerprint())).unwrap();
+    let epoch = |engine: &Engine, symbol: &str| {
+        let (_, series) = engine.find(symbol, Timeframe::MINUTE).unwrap();
+        series.epoch()
+    };
+    assert_eq!(epoch(&restored, "A"), 300);
+    let mut engine = engine(40);
+    engine.reset("B", Timeframe::MINUTE, Some(7)).unwrap();
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes[7], 5);
+    let (mut restored, _) = read_back(&bytes).unwrap();
+    assert_eq!((epoch(&restored, "A"), epoch(&restored, "B")), (0, 7));
+    let (_, series) = restored.find("B", Timeframe::MINUTE).unwrap();
+    assert!(series.ring().is_empty());
+    // older than any bar before
+    let outcome = restored.on_bar(&bar("B", -1_000, 101.0), Timestamp::from_nanos(6));
+    assert_eq!(
+        (outcome.effect, outcome.epoch),
+        (crate::engine::Effect::Appended, 7)
+    );
+    assert_eq!(outcome.missing, 0);
+    // a place that no series has
+    let beyond = [&bytes[16..bytes.len() - 2], &[9, 7]].concat();
+    assert_eq!(told(&sealed(5, &beyond)), Some(Unusable::Damaged));
+}
+
+#[test]
 fn the_newest_version_is_written() {
     let mut engine = empty();
     for (minute, close) in [(0, 10.0), (1, 12.0), (2, 11.0)] {
@@ -418,6 +449,12 @@ fn the_newest_version_is_written() {
     engine.on_bar(&forming, Timestamp::from_nanos(5));
     let bytes = Snapshot::take(&engine, position()).encode().unwrap();
     assert_eq!(bytes, laid_down(3, config().fingerprint()));
+    let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
+    let mut snapshot = engine.snapshot(id).unwrap();
+    snapshot.put_epoch(300);
+    engine.restore(snapshot).unwrap();
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes, laid_down(5, config().fingerprint()));
 }
 
 #[test]

@@ -152,7 +152,7 @@ async fn recognised(
 fn series_ids(intake: &Intake, group: &str) -> HashSet<String> {
     let ids = intake.engine().iter().map(|(_, series)| {
         let opened = Timestamp::from_nanos(0);
-        let id = message_id(group, series.key(), opened, 0);
+        let id = message_id(group, series.key(), opened, 0, 0);
         series_of(&id).to_owned()
     });
     ids.collect()
@@ -272,6 +272,10 @@ mod tests {
     fn the_series_of_a_message_id_is_the_part_before_time_and_revision() {
         assert_eq!(
             series_of("desk.BTC%2FUSDT.1m.1700000000000000000.2"),
+            "desk.BTC%2FUSDT.1m"
+        );
+        assert_eq!(
+            series_of("desk.BTC%2FUSDT.1m.1700000000000000000.2r1f"),
             "desk.BTC%2FUSDT.1m"
         );
         assert_eq!(series_of("none"), "");
