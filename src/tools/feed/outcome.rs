@@ -65,6 +65,9 @@ pub struct Outcome {
     pub unknown: u64,
     #[serde(skip)]
     bars: u64,
+    /// Bars of which the agent that is responsible has answered.
+    #[serde(skip)]
+    held: u64,
 }
 
 // the signature is serde's
@@ -132,6 +135,7 @@ impl Outcome {
             signals_due: all.signals_due,
             signals_published: known.signals_published,
             bars: all.bars,
+            held: all.held,
             refused: all.refused,
             details: known.details,
             ..outcome
@@ -146,9 +150,10 @@ impl Outcome {
         }
     }
 
-    /// True if every bar is accounted for, and every signal that is due is published.
+    /// True if every bar is accounted for by the agent that is responsible for it, and every signal
+    /// that is due is published.
     pub(super) const fn is_settled(&self) -> bool {
-        self.unknown == 0 && self.signals_published >= self.signals_due
+        self.unknown == 0 && self.held >= self.bars && self.signals_published >= self.signals_due
     }
 
     /// True if every bar is accounted for, and was refused.
