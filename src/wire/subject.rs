@@ -283,8 +283,7 @@ impl SubjectPattern {
     #[must_use]
     pub fn canonical(&self, subject: &str) -> Option<String> {
         let written = self.symbol_token(subject)?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if written.bytes().all(plain) {
+        if written.bytes().all(is_plain) {
             return None;
         }
         let canonical = token(&unescape(written).ok()?).to_string();
@@ -328,6 +327,11 @@ impl SubjectPattern {
     }
 }
 
+/// True if a byte of a symbol stands for itself in a subject; [`TOKEN`] says the same.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
 /// True if `token`, a slice of `subject`, is its last token.
 fn ends(subject: &str, token: &str) -> bool {
     token.as_bytes().as_ptr_range().end == subject.as_bytes().as_ptr_range().end
@@ -335,6 +339,11 @@ fn ends(subject: &str, token: &str) -> bool {
 
 /// The symbol that a token of `subject` names.
 fn symbol_of<'a>(token: &'a str, subject: &str) -> Result<Cow<'a, str>, SubjectRefusal> {
+    // the everyday symbol needs no escape and breaks no rule
+    let fits = (1..=Symbol::MAX_BYTES).contains(&token.len());
+    if fits && token.bytes().all(is_plain) {
+        return Ok(Cow::Borrowed(token));
+    }
     let symbol = unescape(token)?;
     Symbol::check(&symbol)
         .map_err(|error| bad_symbol(format!("in subject `{subject}`: {error}")))?;
@@ -344,9 +353,10 @@ fn symbol_of<'a>(token: &'a str, subject: &str) -> Result<Cow<'a, str>, SubjectR
 /// The timeframe of a token that may as well be a part of a symbol with a dot in it, such as
 /// `0700.1` or `BF.D`: a number with its unit.
 fn timeframe_of(token: &str) -> Option<Timeframe> {
+    let timeframe = token.parse().ok()?;
     let digit = token.bytes().any(|b| b.is_ascii_digit());
     let letter = token.bytes().any(|b| b.is_ascii_alphabetic());
-    token.parse().ok().filter(|_| digit && letter)
+    (digit && letter).then_some(timeframe)
 }
 
 impl FromStr for SubjectPattern {
