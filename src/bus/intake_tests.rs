@@ -13,8 +13,8 @@ use crate::ops::metrics::Build;
 use crate::pipeline::take_all;
 use crate::wire::{Ignored, Reason, SubjectPattern};
 
-/// A member alone, with an indicator further than the default ones.
-struct Alone;
+/// A member alone, with an indicator further than the default ones and these derived timeframes.
+struct Alone(&'static str);
 
 impl Environment for Alone {
     fn variables(&self) -> Vec<(OsString, OsString)> {
@@ -22,6 +22,7 @@ impl Environment for Alone {
             ("TECHNICAL_INDICATORS", "atr(3)"),
             ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
             ("TECHNICAL_AGENT_NAME", "one"),
+            ("TECHNICAL_TIMEFRAMES", self.0),
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into()
@@ -59,7 +60,11 @@ struct Rig {
 
 impl Rig {
     fn new(metrics: Arc<Metrics>) -> Self {
-        let config = Config::load(&Alone).unwrap();
+        Self::deriving("", metrics)
+    }
+
+    fn deriving(timeframes: &'static str, metrics: Arc<Metrics>) -> Self {
+        let config = Config::load(&Alone(timeframes)).unwrap();
         Self {
             intake: Intake::new(&config, metrics),
             pattern: config.subjects[0].clone(),
@@ -268,4 +273,27 @@ fn a_message_of_a_feed_that_makes_the_agent_panic_counts_as_refused_once() {
     let poison = |tally: &crate::ops::receipts::Tally| tally.refused.get("poison").copied();
     assert_eq!(sum(|tally| tally.refusals()), 1);
     assert!(receipt.slots.values().any(|tally| poison(tally) == Some(1)));
+}
+
+#[test]
+fn open_derived_bars_are_shown_a_bounded_number_of_times_for_one_message() {
+    let mut rig = Rig::deriving("5m,1h", metrics());
+    let mut forming_and_not = |minutes: std::ops::Range<u64>| {
+        let bars: Vec<String> = minutes.map(|minute| bar(minute, 10.0)).collect();
+        let published = rig.take(&format!("[{}]", bars.join(",")));
+        let (forming, complete): (Vec<_>, Vec<_>) = published
+            .iter()
+            .partition(|(subject, ..)| subject.starts_with("insight.forming."));
+        (forming.len(), complete.len())
+    };
+    let bars = 1_200;
+    let (forming, complete) = forming_and_not(0..bars);
+    // each of the first bars shows up to two open derived bars
+    assert!((32..=2 * 64).contains(&forming), "{forming}");
+    // of the bars themselves, and of the derived ones
+    let derived = bars / 5 + bars / 60;
+    assert_eq!(complete as u64, bars + derived);
+    // the next message has a share of its own
+    let (forming, _) = forming_and_not(bars..bars + 3);
+    assert_eq!(forming, 2 * 3);
 }

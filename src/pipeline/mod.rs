@@ -138,7 +138,7 @@ pub trait Sink {
 
     /// Returns whether the derived bars that are still forming are wanted, with `event` in them. They
     /// are no state: everything else is the same without them.
-    fn wants_forming(&self, _event: &BarEvent<'_>) -> bool {
+    fn wants_forming(&mut self, _event: &BarEvent<'_>) -> bool {
         false
     }
 

@@ -30,7 +30,7 @@ impl Sink for Noted {
         }
     }
 
-    fn wants_forming(&self, _event: &BarEvent<'_>) -> bool {
+    fn wants_forming(&mut self, _event: &BarEvent<'_>) -> bool {
         self.forming
     }
 

@@ -37,6 +37,10 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The longest trace context that is carried through; today's has 55 bytes.
 const TRACEPARENT_BYTES: usize = 512;
 
+/// After so many bars of one message the open derived bars are shown. A message of thousands of bars
+/// is history, and would be answered with as many forming signals for each derived timeframe.
+const SHOWN_PER_MESSAGE: u32 = 64;
+
 /// Refusals logged, by reason. All intakes of a process share it.
 pub(in crate::bus) type Refused = Arc<Mutex<Throttle<Reason>>>;
 
@@ -83,6 +87,8 @@ pub(super) struct OfMessage<'o, 'e, A, R> {
     admit_reset: R,
     /// The open time of the bar that the element at work holds.
     opened: Timestamp,
+    /// Bars of the message after which the open derived bars were shown.
+    shown: u32,
     /// When the engine began, and then ended, to work on a bar.
     clock: Instant,
 }
@@ -122,9 +128,13 @@ where
         self.out.local.engine_seconds.observe(took.as_secs_f64());
     }
 
-    fn wants_forming(&self, event: &BarEvent<'_>) -> bool {
+    fn wants_forming(&mut self, event: &BarEvent<'_>) -> bool {
         let slot = Slot::of(event.symbol.as_bytes());
-        self.envelope.duty.holds.contains(slot)
+        if self.shown >= SHOWN_PER_MESSAGE || !self.envelope.duty.holds.contains(slot) {
+            return false;
+        }
+        self.shown += 1;
+        true
     }
 
     fn output(&mut self, output: Output<'_>) {
@@ -206,6 +216,7 @@ impl Outlet {
         OfMessage {
             clock: envelope.received,
             opened: envelope.arrival.arrived,
+            shown: 0,
             out: self,
             envelope,
             admit,
