@@ -29,7 +29,7 @@ pub enum InvalidPlan {
     /// It is there twice.
     #[error("`{0}` is named twice")]
     Twice(Timeframe),
-    /// More than [`MOST`].
+    /// More than are derived for one symbol.
     #[error("{0} timeframes are named; at most {MOST} are derived")]
     TooMany(usize),
 }
