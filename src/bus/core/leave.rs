@@ -26,7 +26,7 @@ impl Worker {
     async fn farewell(&mut self) {
         self.roll_call.serve(false).await;
         let farewell = self.members.handover.farewell();
-        self.members.announce(&farewell).await;
+        self.members.messenger.announce(&farewell).await;
     }
 
     /// Finishes what was received, and ends the connection when all of it is confirmed.

@@ -9,10 +9,13 @@
 //! bar that came before it is worked off.
 
 mod answers;
+mod copies;
 mod copy;
 mod feeds;
+mod inheritance;
 mod leave;
 mod members;
+mod messenger;
 mod protocol;
 mod queue;
 mod resume;
@@ -45,7 +48,8 @@ use crate::pipeline::take_all;
 use crate::wire::{Reset, SubjectPattern};
 
 use feeds::Feeds;
-use members::{GroupSubjects, Members};
+use members::Members;
+use messenger::GroupSubjects;
 use queue::Queue;
 use resume::Resume;
 use roll_call::RollCall;
@@ -238,7 +242,7 @@ impl Worker {
                     return None;
                 }
             }
-            if self.members.is_copying() || (self.active && !self.pending.is_empty()) {
+            if self.members.copies.is_copying() || (self.active && !self.pending.is_empty()) {
                 tokio::task::yield_now().await;
                 continue;
             }

@@ -7,8 +7,9 @@ use async_nats::Message;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
+use super::copies::Taken;
 use super::copy::CopyFault;
-use super::members::{PRESENCE, Taken, said_to};
+use super::messenger::{PRESENCE, sent_to};
 use super::{TICK, Worker};
 use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
@@ -68,8 +69,8 @@ impl Worker {
         }
         for message in messages {
             let (headers, content) = (message.headers.as_ref(), &message.payload);
-            let to = [self.members.me.as_ref()];
-            if !self.guard.admits(said_to(&to), headers, content) {
+            let to = [self.members.messenger.me.as_ref()];
+            if !self.guard.admits(sent_to(&to), headers, content) {
                 continue;
             }
             match postcard::from_bytes::<Direct>(&message.payload) {
@@ -97,9 +98,10 @@ impl Worker {
                 let mine = handover.on_grant(now, &from, seq, slots);
                 self.moved(ACQUIRED, mine);
                 self.members
+                    .inheritance
                     .complete_grant(&from, seq, &mut positions, &mut letters);
-                let epochs = self.members.granted_epochs(&from, seq);
-                self.members.inherit(
+                let epochs = self.members.inheritance.granted_epochs(&from, seq);
+                self.members.inheritance.inherit(
                     &mut self.intake,
                     (slots, mine),
                     &positions,
@@ -112,15 +114,25 @@ impl Worker {
                 seq,
                 positions,
                 letters,
-            } => self.members.on_grant_part(from, seq, positions, letters),
+            } => self
+                .members
+                .inheritance
+                .on_grant_part(from, seq, positions, letters),
             Direct::GrantEpochs { from, seq, epochs } => {
-                self.members.on_grant_epochs(from, seq, epochs);
+                self.members.inheritance.on_grant_epochs(from, seq, epochs);
             }
-            Direct::SyncRequest { from, slots } => self.members.copy_to(&self.intake, from, slots),
+            Direct::SyncRequest { from, slots } => {
+                self.members
+                    .copies
+                    .begin_uncounted(&self.intake, from, slots)
+            }
             Direct::State { from, series } => {
                 handover.on_progress(now, &from);
                 if handover.phase() == Phase::Syncing
-                    && let Err(fault) = self.members.restore(&mut self.intake, &series)
+                    && let Err(fault) = self
+                        .members
+                        .copies
+                        .take_uncounted(&mut self.intake, &series)
                 {
                     self.copy_failed(&from, &fault);
                 }
@@ -128,10 +140,12 @@ impl Worker {
             Direct::Synced { from, slots } => handover.on_synced(now, &from, slots),
             Direct::CopyRequest { from, copy, slots } => {
                 if matches!(handover.phase(), Phase::Active | Phase::Leaving) {
-                    self.members.give_to(&self.intake, from, copy, slots);
+                    self.members.copies.begin(&self.intake, from, copy, slots);
                 }
             }
-            Direct::CopyTaken { from, copy, parts } => self.members.on_taken(&from, copy, parts),
+            Direct::CopyTaken { from, copy, parts } => {
+                self.members.copies.on_taken(&from, copy, parts)
+            }
             Direct::CopyPart {
                 from,
                 copy,
@@ -139,17 +153,20 @@ impl Worker {
                 bytes,
             } => {
                 let members = &mut self.members;
-                match members.take_part(&mut self.intake, &from, copy, part, &bytes) {
+                match members
+                    .copies
+                    .take_part(&mut self.intake, &from, copy, part, &bytes)
+                {
                     None => {}
                     Some(Ok(Taken { slots, parts })) => {
                         self.members.handover.on_copied(now, &from, slots);
-                        self.members.confirm(&from, copy, parts).await;
+                        self.members.messenger.confirm(&from, copy, parts).await;
                     }
                     Some(Err(fault)) => self.copy_failed(&from, &fault),
                 }
             }
             Direct::CopyEnd { from, copy, parts } => {
-                match self.members.end_copy(&from, copy, parts) {
+                match self.members.copies.end(&from, copy, parts) {
                     None => {}
                     Some(Ok(())) => self.members.handover.on_synced(now, &from, SlotSet::EMPTY),
                     Some(Err(fault)) => self.copy_failed(&from, &fault),
@@ -159,7 +176,7 @@ impl Worker {
     }
 
     fn copy_failed(&mut self, from: &MemberId, fault: &CopyFault) {
-        self.members.copy_failed(from, fault);
+        self.members.copies.failed(from, fault);
         let now = self.started.elapsed();
         self.members.handover.on_copy_failed(now, from);
     }
@@ -183,7 +200,7 @@ impl Worker {
                 let presence = self.members.handover.presence(hello);
                 // before it is said, so that one that starts hears of it by one way or the other
                 self.roll_call.serve(presence.phase.answers()).await;
-                self.members.announce(&presence).await;
+                self.members.messenger.announce(&presence).await;
                 if hello && presence.phase == Phase::Starting {
                     self.roll_call.ask(self.members.handover.silence());
                 }
@@ -193,8 +210,8 @@ impl Worker {
                 slots,
                 counted,
             } => self.members.request_sync(&from, slots, counted).await,
-            Action::SyncFailed { from } => self.members.copy_failed(&from, &CopyFault::Silence),
-            Action::Offer { to, slots } => self.members.offer(&to, slots).await,
+            Action::SyncFailed { from } => self.members.copies.failed(&from, &CopyFault::Silence),
+            Action::Offer { to, slots } => self.members.messenger.offer(&to, slots).await,
             Action::Accept { to, slots } => self.members.accept(&to, slots).await,
             Action::Release { to, slots, seq } => {
                 self.publish().await;
@@ -203,13 +220,13 @@ impl Worker {
             }
             Action::Take { slots } => {
                 self.moved(ACQUIRED, slots);
-                self.members.forget(&mut self.intake, slots);
+                self.members.inheritance.forget(&mut self.intake, slots);
             }
             Action::Drop { slots } => {
                 self.moved(RELEASED, slots);
-                self.members.forget(&mut self.intake, slots);
+                self.members.inheritance.forget(&mut self.intake, slots);
             }
-            Action::Forget { slots } => self.members.forget(&mut self.intake, slots),
+            Action::Forget { slots } => self.members.inheritance.forget(&mut self.intake, slots),
             Action::Activate { cold } => self.activate(cold),
             Action::Restart => {
                 tracing::warn!("was cut off from the group for too long; joining it anew");
@@ -237,7 +254,7 @@ impl Worker {
         self.intake.out.forget_routes();
         self.setup.health.started();
         self.pending.restart(Instant::now());
-        let Some(mut resume) = self.members.take_copied() else {
+        let Some(mut resume) = self.members.copies.take_copied() else {
             return;
         };
         for waiting in self.pending.iter() {

@@ -47,7 +47,7 @@ impl Worker {
             Phase::Syncing => {
                 let slots = self.members.handover.awaited().len();
                 let text = format!("copying state from the other members; {slots} of 256 slots are missing");
-                match self.members.copy_fault() {
+                match self.members.copies.fault() {
                     None => self.membership.down(text),
                     Some(fault) => self.membership.down(format!("{text}; the last copy failed: {fault}")),
                 }
