@@ -5,9 +5,8 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use technical_analysis_agent::cli::Format;
 use technical_analysis_agent::market::{Timeframe, Timestamp};
-use technical_analysis_agent::tools::bars_file::{BarsFile, LineError, Preset, ReadOptions};
+use technical_analysis_agent::tools::bars_file::{Format, BarsFile, LineError, Preset, ReadOptions};
 use technical_analysis_agent::wire::{InputRules, Decoder, SubjectParts};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
