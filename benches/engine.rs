@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
-use technical_analysis_agent::pipeline::{Message, Output, Pipeline, Sink};
+use technical_analysis_agent::pipeline::{Filter, Message, Output, Pipeline, Sink};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
 use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
@@ -193,6 +193,8 @@ struct Encoded<'h> {
     encoder: Encoder,
     headers: Option<&'h SignalHeaders>,
 }
+
+impl Filter for Encoded<'_> {}
 
 impl Sink for Encoded<'_> {
     fn output(&mut self, output: Output<'_>) {

@@ -3,25 +3,29 @@
 //! Must not know how a command does its work. The list of variables in `--help` is made from
 //! [`config::keys`].
 
+mod input;
+mod values;
+
+pub use input::{FileTime, InputArgs};
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::aggregate::Plan;
 use crate::bus::permissions::Role;
-use crate::config::{self, Config};
+use crate::config;
 use crate::exit::Exit;
-use crate::market::{Symbol, Timeframe, Timestamp, Zone};
+use crate::market::{Timeframe, Timestamp};
 use crate::time_spec::TimeSpec;
-use crate::tools::bars_file::{Format, Preset, ReadOptions, TimeFormat};
 use crate::tools::health::Question;
 use crate::version;
-use crate::wire::{Reason, SubjectPattern, time_of_text};
+use crate::wire::{Reason, SubjectPattern};
+use values::{duration, patience, plain_subject, rate, reason, stored_time, stream_name, symbol};
 
 /// Turns market data on NATS into technical-analysis signals.
 #[derive(Debug, Parser)]
@@ -40,7 +44,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Publish bars to NATS as a market-data source would
     Feed(FeedArgs),
-    /// Make a series begin anew: its bars are forgotten, and its next one is accepted whatever its time
+    /// Reset a series: forget its bars, and accept the next one whatever its time
     Reset(ResetArgs),
     /// Print signals as they arrive, a line each, until Ctrl-C
     Watch(WatchArgs),
@@ -57,98 +61,6 @@ pub enum Command {
     Config(ConfigArgs),
     /// List the indicators: parameters, outputs, first value, convention, source
     Indicators(OutputArgs),
-}
-
-/// How a file of bars is read.
-#[derive(Debug, Clone, PartialEq, Args)]
-#[command(next_help_heading = "Reading files")]
-pub struct InputArgs {
-    /// Format of the input; without it the extension tells, else the content. Files packed with
-    /// gzip, zstd or zip are known by their content
-    #[arg(long, value_enum)]
-    pub format: Option<Format>,
-    /// Vendor of the files: reads files without a header, times in the vendor's zone and prices in
-    /// the vendor's unit
-    #[arg(long, value_enum, hide_possible_values = false)]
-    pub preset: Option<Preset>,
-    /// Symbol of every row of a table, whatever its columns say, and of JSON that names none
-    #[arg(long, value_name = "S", value_parser = symbol)]
-    pub symbol: Option<String>,
-    /// Timeframe of every row of a table, whatever its columns say, and of JSON that names none;
-    /// without it and a column, the distance of the rows tells
-    #[arg(long, value_name = "T")]
-    pub timeframe: Option<Timeframe>,
-    /// Columns of a table in order, for one without a header or with unknown names: time, date,
-    /// clock (the time of day), open, high, low, close, volume, symbol, timeframe, final, source, or
-    /// - for one that is not read
-    #[arg(
-        long,
-        value_name = "A,B,…",
-        value_delimiter = ',',
-        allow_hyphen_values = true
-    )]
-    pub columns: Option<Vec<String>>,
-    /// Form of the times in a table: s, ms, us, ns (an epoch), excel (a day number), or a pattern
-    /// such as %d/%m/%Y %H:%M
-    #[arg(long, value_name = "FORMAT")]
-    pub time_format: Option<TimeFormat>,
-    /// Zone of times without an offset, as America/New_York; without it that of the preset or of the
-    /// header, else TECHNICAL_TIMEZONE
-    #[arg(long, value_name = "ZONE")]
-    pub timezone: Option<Zone>,
-    /// Separator of the cells of a table; without it one of , ; tab | is found
-    #[arg(long, value_name = "C", value_parser = delimiter)]
-    pub delimiter: Option<u8>,
-    /// Only bars that open at this time or later: 2026-01-31, 2026-01-31T14:30 (in --timezone), or with
-    /// an offset
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<FileTime>,
-    /// Only bars that open before this time: likewise
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<FileTime>,
-}
-
-impl InputArgs {
-    /// The options for the files of this command under `config`.
-    #[must_use]
-    pub fn options(&self, config: &Config) -> ReadOptions {
-        let default_zone = config.input.zone.clone();
-        let zone = self.timezone.as_ref().unwrap_or(&default_zone);
-        ReadOptions {
-            symbol: self.symbol.clone(),
-            timeframe: self.timeframe,
-            preset: self.preset,
-            columns: self.columns.clone(),
-            time_format: self.time_format.clone(),
-            zone: self.timezone.clone(),
-            delimiter: self.delimiter,
-            from: self.from.as_ref().map(|time| time.in_zone(zone)),
-            to: self.to.as_ref().map(|time| time.in_zone(zone)),
-            default_zone,
-            default_timeframe: config.input.default_timeframe,
-        }
-    }
-}
-
-/// A time on the command line, which may have no offset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileTime(String);
-
-impl FileTime {
-    fn in_zone(&self, zone: &Zone) -> Timestamp {
-        // checked when it was parsed; a time that a zone jumps over is that of UTC
-        time_of_text(&self.0, zone)
-            .or_else(|_| time_of_text(&self.0, &Zone::UTC))
-            .unwrap_or(Timestamp::from_nanos(0))
-    }
-}
-
-impl std::str::FromStr for FileTime {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        time_of_text(text, &Zone::UTC).map(|_| Self(text.to_owned()))
-    }
 }
 
 /// Arguments of `replay`.
@@ -470,89 +382,6 @@ fn reference() -> String {
         let _ = writeln!(text, "  {:>2}  {meaning}", exit.code());
     }
     text
-}
-
-fn plain_subject(text: &str) -> Result<String, String> {
-    let pattern: SubjectPattern = text.parse().map_err(|invalid| format!("{invalid}"))?;
-    if text.contains(['*', '>', '{']) {
-        return Err("a subject without wildcards is needed".to_owned());
-    }
-    Ok(pattern.as_str().to_owned())
-}
-
-fn symbol(text: &str) -> Result<String, String> {
-    Symbol::check(text)
-        .map(|()| text.to_owned())
-        .map_err(|error| error.to_string())
-}
-
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [one @ (b'\t' | 0x20..=0x7e)] if !one.is_ascii_alphanumeric() && *one != b'"' => Ok(*one),
-        _ => Err("must be one character, or tab".to_owned()),
-    }
-}
-
-fn reason() -> impl TypedValueParser<Value = Reason> {
-    // the names are those of ALL
-    PossibleValuesParser::new(Reason::ALL.map(Reason::name))
-        .try_map(|name| Reason::named(&name).ok_or("is no reason"))
-}
-
-fn stream_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !".*>/\\".contains(c);
-    if text.is_empty() || !text.chars().all(plain) {
-        return Err(
-            "must be the name of a stream: no dots, wildcards, slashes or spaces".to_owned(),
-        );
-    }
-    Ok(text.to_owned())
-}
-
-fn patience(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|wait| *wait <= Duration::from_secs(86_400))
-        .ok_or_else(|| "must be a number of seconds from 0 to 86400".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let seconds = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => f64::NAN,
-    };
-    let duration = number
-        .parse()
-        .ok()
-        .filter(|number: &f64| *number > 0.0 && number * seconds <= 366.0 * 86_400.0)
-        .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok());
-    duration
-        .ok_or_else(|| "must be a number of seconds, or 90s, 15m, 2h, 1d, up to a year".to_owned())
-}
-
-/// A number would be read as a time, too; what is asked for is to be seen.
-fn stored_time(text: &str) -> Result<Timestamp, String> {
-    let invalid = || "must be RFC 3339 with an offset (2026-01-31T14:30:00Z)".to_owned();
-    if !text.contains(['T', 't', ' ']) {
-        return Err(invalid());
-    }
-    text.parse().map_err(|_| invalid())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|rate: &f64| rate.is_finite() && *rate >= 0.0)
-        .ok_or_else(|| "must be a number per second, 0 or more".to_owned())
 }
 
 #[cfg(test)]

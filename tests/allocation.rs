@@ -9,7 +9,7 @@ use bytes::Bytes;
 use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
 use technical_analysis_agent::indicators::{catalogue, parse};
 use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
-use technical_analysis_agent::pipeline::{Message, Output, Pipeline, Sink, Taken};
+use technical_analysis_agent::pipeline::{Filter, Message, Output, Pipeline, Sink, Taken};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
 
@@ -80,6 +80,8 @@ struct Encoded {
     encoder: Encoder,
     signal: Option<Bytes>,
 }
+
+impl Filter for Encoded {}
 
 impl Sink for Encoded {
     fn output(&mut self, output: Output<'_>) {

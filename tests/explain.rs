@@ -455,6 +455,6 @@ fn a_reset_is_told_and_followed() {
     let does = |at: usize| found[at]["does"].as_str().unwrap();
     assert!(does(1).starts_with("refuses it"), "{}", does(1));
     assert_eq!(found[2]["kind"], "reset");
-    assert_eq!(does(2), "forgets the bars of A 1m, which begins anew");
+    assert_eq!(does(2), "resets A 1m: its bars are forgotten");
     assert!(does(3).starts_with("appends it"), "{}", does(3));
 }

@@ -17,7 +17,7 @@ use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
 /// Bytes that the volume of a market takes aside.
 const ROOM_OF_SUM: usize = 4 * size_of::<u64>();
 
-/// How complete a derived bar is.
+/// The completeness of a derived bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
     /// Bars of the smallest timeframe that it was derived from.
@@ -35,7 +35,7 @@ pub struct DerivedBar {
     pub timeframe: Timeframe,
     /// The bar.
     pub bar: Bar,
-    /// How complete it is.
+    /// Its completeness.
     pub parts: Parts,
     /// False while its bucket is open.
     pub is_final: bool,
@@ -75,7 +75,7 @@ struct Content {
 #[derive(Debug, Default)]
 pub struct Scratch(Content);
 
-/// Where a bucket is in its life.
+/// The stage of a bucket's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// It was not seen from its open, so it gives no bar.

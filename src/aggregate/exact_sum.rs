@@ -16,7 +16,7 @@ const BASE: u64 = 1_000_000_000_000_000_000;
 const MAX_LIMBS: usize = 40;
 /// The place of the least limb that a double reaches down to: 5e-324 is in it.
 const LOWEST: i16 = -19;
-/// Whole numbers below this are doubles without rounding.
+/// Every whole number below this is a double.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// An exact sum of doubles that are not negative.

@@ -73,7 +73,7 @@ pub(super) async fn beat(client: async_nats::Client, agent: String, queries: Que
     }
 }
 
-/// Tells whoever started this process when it is ready, alive and stopping.
+/// Notifies the supervisor of this process that it is ready, alive or stopping.
 pub(super) async fn supervise(
     notifier: Notifier,
     health: Health,

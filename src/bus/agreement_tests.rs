@@ -17,7 +17,7 @@ use crate::cli::{self, Command};
 use crate::clock;
 use crate::config::{Config, Environment};
 use crate::group::SlotSet;
-use crate::pipeline::take_all;
+use crate::pipeline::TakeAll;
 use crate::tools::replay::{Replayed, replay};
 
 /// An environment of these variables alone.
@@ -157,7 +157,7 @@ fn core(config: &Config, messages: &[Published]) -> (Vec<Said>, Vec<Bytes>) {
         let mut patterns = config.subjects.iter();
         let pattern = patterns.find(|pattern| pattern.matches(subject)).unwrap();
         let arrival = Arrival::plain(&message, clock::now());
-        intake.take(arrival, duty, |subject| pattern.parts(subject), take_all);
+        intake.take(arrival, duty, |subject| pattern.parts(subject), TakeAll);
         for one in intake.out.outbox.drain(..) {
             let reason = reason(&one.headers);
             // replay leaves derived bars out while they are forming

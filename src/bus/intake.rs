@@ -23,8 +23,8 @@ use crate::engine::Engine;
 use crate::group::SlotSet;
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::metrics::Metrics;
-use crate::pipeline::{self, Admission, Panicked, Pipeline};
-use crate::wire::{Reset, SubjectParts, SubjectRefusal};
+use crate::pipeline::{self, Filter, Panicked, Pipeline};
+use crate::wire::{SubjectParts, SubjectRefusal};
 
 use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
@@ -134,62 +134,36 @@ impl Intake {
     }
 
     /// Works off one message; its outputs are in the outlet afterwards. `parts` reads its subject,
-    /// `admit` decides about each of its bars. If the engine panics, the message is refused as
+    /// `filter` decides about each of its bars. If the engine panics, the message is refused as
     /// poison and nothing else is lost.
     pub fn take<'a>(
         &mut self,
         arrival: Arrival<'a>,
         duty: Duty,
         parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
-        admit: impl FnMut(&BarEvent<'_>) -> Admission,
+        filter: impl Filter,
     ) {
-        self.take_if(arrival, duty, parts, admit, |_| true);
-    }
-
-    /// As [`Self::take`], where `admit_reset` decides about a reset.
-    pub fn take_if<'a>(
-        &mut self,
-        arrival: Arrival<'a>,
-        duty: Duty,
-        parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
-        admit: impl FnMut(&BarEvent<'_>) -> Admission,
-        admit_reset: impl FnMut(&Reset) -> bool,
-    ) {
-        let done = self.attempt_if(arrival, duty, parts, admit, admit_reset);
+        let done = self.attempt(arrival, duty, parts, filter);
         if done.is_err() {
             self.refuse_as_poison(arrival, duty);
         }
     }
 
-    /// As [`Self::take`], but a panic is left to the caller: what the message did before it is in
-    /// the engine and in the outlet.
+    /// Does the same as [`Self::take`], but leaves a panic to the caller: what the message did before it
+    /// is in the engine and in the outlet.
     pub fn attempt<'a>(
         &mut self,
         arrival: Arrival<'a>,
         duty: Duty,
         parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
-        admit: impl FnMut(&BarEvent<'_>) -> Admission,
-    ) -> Result<(), Panicked> {
-        self.attempt_if(arrival, duty, parts, admit, |_| true)
-    }
-
-    fn attempt_if<'a>(
-        &mut self,
-        arrival: Arrival<'a>,
-        duty: Duty,
-        parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
-        admit: impl FnMut(&BarEvent<'_>) -> Admission,
-        admit_reset: impl FnMut(&Reset) -> bool,
+        filter: impl Filter,
     ) -> Result<(), Panicked> {
         let Self { pipeline, out, .. } = self;
         let envelope = Envelope::new(arrival, duty);
         out.begin_message(&envelope);
         let done = pipeline.guard(|pipeline| {
             let parts = parts(arrival.subject);
-            pipeline.take(
-                &arrival.message(&parts),
-                &mut out.sink(&envelope, admit, admit_reset),
-            );
+            pipeline.take(&arrival.message(&parts), &mut out.sink(&envelope, filter));
             out.close_letters(&parts, &envelope);
             out.tallies.end();
         });

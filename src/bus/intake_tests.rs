@@ -10,7 +10,7 @@ use crate::config::Environment;
 use crate::engine::Alert;
 use crate::group::SlotSet;
 use crate::ops::metrics::Build;
-use crate::pipeline::take_all;
+use crate::pipeline::TakeAll;
 use crate::wire::{Ignored, Reason, SubjectPattern};
 
 /// A member alone, with an indicator further than the default ones and these derived timeframes.
@@ -97,7 +97,7 @@ impl Rig {
         };
         let arrival = Arrival::plain(&message, clock::now());
         let parts = |subject| self.pattern.parts(subject);
-        self.intake.take(arrival, duty, parts, take_all);
+        self.intake.take(arrival, duty, parts, TakeAll);
         let outbox = std::mem::take(&mut self.intake.out.outbox).into_iter();
         outbox
             .map(|outgoing| {

@@ -125,7 +125,7 @@ impl Link {
         self.client.get().cloned()
     }
 
-    /// How often the connection was lost and made again.
+    /// Reconnects since the start.
     #[must_use]
     pub fn reconnects(&self) -> u64 {
         self.client.get().map_or(0, |client| {
@@ -189,7 +189,7 @@ impl Link {
         let _ = self.watch().wait_for(condition).await;
     }
 
-    /// What comes of `asking`, or nothing when the connection is lost or made meanwhile: the answer
+    /// The output of `asking`; `None` when the connection is lost or made meanwhile: the answer
     /// may then never come.
     pub(super) async fn unless_lost<F: Future>(&self, asking: F) -> Option<F::Output> {
         let mut changes = self.watch();

@@ -31,9 +31,9 @@ pub struct Setup {
     pub host: String,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
-    /// Where the outcomes of fed bars are counted.
+    /// The counts of outcomes of fed bars.
     pub receipts: Arc<Receipts>,
-    /// Where condition is told.
+    /// The health of the process.
     pub health: Health,
     /// Questions from outside.
     pub queries: mpsc::Receiver<Query>,

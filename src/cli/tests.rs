@@ -1,4 +1,5 @@
 use super::*;
+use crate::tools::bars_file::Format;
 
 fn command(line: &str) -> Result<Command, clap::Error> {
     let arguments = line.split_whitespace().map(OsString::from);

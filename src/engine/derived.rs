@@ -17,10 +17,10 @@ use super::{Effect, Engine, Outcome, Refusal, Series, SeriesId, Worked};
 use crate::aggregate::{Derivation, DerivedBar, Parts, Plan, Scratch, is_made_of};
 use crate::market::{BarEvent, Finality, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
-/// What a series has to do with derived bars.
+/// The derivation state of a series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Derived {
-    /// How complete the newest bar is, if the bars of the series are derived.
+    /// The completeness of the newest bar, if the bars of the series are derived.
     pub(super) parts: Option<Parts>,
     /// The buckets that its bars are gathered in, if others are derived from them.
     pub(super) gathered: Option<Box<Derivation>>,
@@ -48,7 +48,7 @@ pub struct DerivedNote {
     pub symbol: Symbol,
     /// The derived timeframe.
     pub timeframe: Timeframe,
-    /// What it is.
+    /// The kind of note.
     pub kind: DerivedNoteKind,
 }
 
@@ -70,11 +70,11 @@ pub struct DerivedOutcome<'a> {
     pub symbol: Symbol,
     /// The bar.
     pub derived: DerivedBar,
-    /// What it did.
+    /// Its effect on its series.
     pub outcome: Outcome<'a>,
 }
 
-/// What an engine that derives bars keeps beside its series.
+/// The state of an engine that derives bars, beside that of its series.
 #[derive(Debug, Default)]
 pub(super) struct Deriving {
     /// The timeframes that each symbol is fed, smallest first.
@@ -115,7 +115,7 @@ impl Derived {
 }
 
 impl Deriving {
-    /// What an engine keeps by `plan`; nothing where none are derived.
+    /// The empty state for `plan`; `None` where nothing is derived.
     pub fn by(plan: &Plan) -> Option<Box<Self>> {
         (!plan.is_empty()).then(Box::default)
     }
@@ -291,7 +291,7 @@ impl Engine {
         totals.map(std::mem::take).unwrap_or_default()
     }
 
-    /// What people should know about derived bars, and were not told yet.
+    /// Takes the notes about derived bars that were not logged yet.
     pub fn take_derived_notes(&mut self) -> Vec<DerivedNote> {
         let notes = self.deriving.as_mut().map(|one| &mut one.notes);
         notes.map(std::mem::take).unwrap_or_default()

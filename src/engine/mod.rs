@@ -171,7 +171,7 @@ pub struct Engine {
     idle: Idle,
     /// True if a series may have a bar that is forming until the next one comes.
     has_forming: bool,
-    /// What derived bars take; none where none are derived.
+    /// The state of derivation; `None` where nothing is derived.
     deriving: Option<Box<Deriving>>,
 }
 

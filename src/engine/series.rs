@@ -38,7 +38,7 @@ pub struct Series {
     /// The bar that the next one completes. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) forming: Option<FormingBar>,
-    /// What concerns derived bars. Formats write it beside the rest of the series.
+    /// Its derivation state. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) derived: Derived,
 }
@@ -95,7 +95,8 @@ impl Series {
         self.bars
     }
 
-    /// Tells the time after one reset from that after another; 0 before the first.
+    /// The number of the reset that the series began with; 0 before the first. It tells resets apart and does
+    /// not count them.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch

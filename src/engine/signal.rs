@@ -113,7 +113,7 @@ pub struct Signal {
     /// Who sent the bar, if they said so.
     #[schemars(with = "Option<String>")]
     pub source: Option<Arc<str>>,
-    /// How complete the bar is; of a derived bar only.
+    /// The completeness of a derived bar; other signals have none.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
     /// The further indicators, by key.

@@ -100,7 +100,7 @@ pub enum Direct {
     },
     /// "I published these series up to here and no further: go on."
     Grant {
-        /// Who grants.
+        /// The member that grants.
         from: MemberId,
         /// As in [`Presence::seq`].
         seq: u64,
@@ -173,7 +173,7 @@ pub enum Direct {
     /// Positions and letters of the grant with this number that did not fit in its message. They
     /// come before it.
     GrantPart {
-        /// Who grants.
+        /// The member that grants.
         from: MemberId,
         /// The number of the grant.
         seq: u64,
@@ -185,7 +185,7 @@ pub enum Direct {
     /// Which reset each series of the grant with this number began with, where there was one. It
     /// comes before the grant.
     GrantEpochs {
-        /// Who grants.
+        /// The member that grants.
         from: MemberId,
         /// The number of the grant.
         seq: u64,

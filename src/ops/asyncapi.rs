@@ -209,7 +209,7 @@ fn messages() -> Value {
             "payload": { "$ref": "#/components/schemas/MarketData" },
         },
         "Reset": {
-            "summary": "A control message in order with the bars: the series begins anew.",
+            "summary": "A control message in order with the bars: it resets the series.",
             "payload": {
                 "type": "object",
                 "required": ["reset"],

@@ -32,7 +32,7 @@ pub const ACQUIRED: &str = "acquired";
 /// A partition (or a share of the symbols) left this process.
 pub const RELEASED: &str = "released";
 
-/// What becomes of derived bars.
+/// The kinds of derived bars that are counted.
 const DERIVED: [&str; 5] = ["derived", "revised", "own", "straddling", "no_room"];
 
 /// Buckets in seconds, per decade 1, 2.5 and 5.

@@ -121,7 +121,7 @@ impl Tally {
         }
     }
 
-    /// How many elements were refused.
+    /// Elements refused, for whatever reason.
     #[must_use]
     pub fn refusals(&self) -> u64 {
         self.refused.values().sum()

@@ -51,7 +51,7 @@ pub struct Message<'m> {
     pub arrived: Timestamp,
 }
 
-/// What a driver does with a bar before the engine sees it.
+/// A driver's decision about a bar before the engine sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// The bar is taken in.
@@ -79,7 +79,7 @@ pub enum Output<'a> {
     Refused(Refusal<'a>),
 }
 
-/// What a bar that was taken in changed.
+/// The change that a bar made to its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It is the new last bar of its series.
@@ -101,7 +101,7 @@ pub struct Taken<'a> {
     pub begun: bool,
     /// Which reset the series began with; 0 if none.
     pub epoch: u64,
-    /// What it changed.
+    /// The change that it made.
     pub change: Change,
     /// Bars missing right before it.
     pub missing: u64,
@@ -109,7 +109,7 @@ pub struct Taken<'a> {
     pub signal: Option<&'a Signal>,
 }
 
-/// A series that begins anew.
+/// A series that was reset.
 #[derive(Debug)]
 pub struct Restarted<'a> {
     /// The message that says so.
@@ -118,18 +118,38 @@ pub struct Restarted<'a> {
     pub forgotten: Option<usize>,
 }
 
-/// Where outputs go.
-pub trait Sink {
-    /// Decides whether a reset is followed: it is not where copied state contains it.
+/// A driver's decisions about bars and resets before the engine sees them. Without one of its own, a
+/// driver takes all of them.
+pub trait Filter {
+    /// Decides about a bar of a message.
+    fn admit(&mut self, _event: &BarEvent<'_>) -> Admission {
+        Admission::Take
+    }
+
+    /// Returns true if a reset is to be followed.
     fn admit_reset(&mut self, _reset: &Reset) -> bool {
         true
     }
+}
 
-    /// Decides about a bar of a message before the engine sees it.
+impl<F: Filter> Filter for &mut F {
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
-        take_all(event)
+        F::admit(self, event)
     }
 
+    fn admit_reset(&mut self, reset: &Reset) -> bool {
+        F::admit_reset(self, reset)
+    }
+}
+
+/// The filter of a driver that leaves nothing out.
+#[derive(Debug, Clone, Copy)]
+pub struct TakeAll;
+
+impl Filter for TakeAll {}
+
+/// A receiver of outputs, which is also asked about each bar and reset.
+pub trait Sink: Filter {
     /// The engine is about to work on a bar. For measuring.
     fn before_bar(&mut self, _event: &BarEvent<'_>) {}
 
@@ -144,12 +164,6 @@ pub trait Sink {
 
     /// Takes an output.
     fn output(&mut self, output: Output<'_>);
-}
-
-/// Takes in every bar: the admission of a driver that leaves none out.
-#[must_use]
-pub const fn take_all(_event: &BarEvent<'_>) -> Admission {
-    Admission::Take
 }
 
 /// The pipeline panicked in the middle of a message.

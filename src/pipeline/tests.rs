@@ -18,7 +18,7 @@ struct Noted {
     skipped: Vec<f64>,
 }
 
-impl Sink for Noted {
+impl Filter for Noted {
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         let close = event.bar.close;
         if self.skipped.contains(&close) {
@@ -29,7 +29,9 @@ impl Sink for Noted {
             Admission::Take
         }
     }
+}
 
+impl Sink for Noted {
     fn wants_forming(&mut self, _event: &BarEvent<'_>) -> bool {
         self.forming
     }

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::market::Timestamp;
 use crate::ops::logs::complain;
-use crate::pipeline::{Output, Pipeline, Sink};
+use crate::pipeline::{Filter, Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
 use crate::wire::{
     Content, Decoder, Element, Refusal, Reset, SubjectParts, SubjectPattern, SubjectRefusal,
@@ -157,7 +157,7 @@ impl<'a, W: Write> Explainer<'a, W> {
         Ok(())
     }
 
-    /// What an agent does with a reset: it is followed here as well.
+    /// Explains a reset, and follows it as an agent would.
     fn reset(
         &mut self,
         reset: &Result<Reset, Refusal<'_>>,
@@ -187,7 +187,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                 let engine = self.pipeline.engine_mut();
                 engine.reset(series.symbol.as_str(), series.timeframe, None);
                 entry.kind = "reset";
-                entry.does = format!("forgets the bars of {series}, which begins anew");
+                entry.does = format!("resets {series}: its bars are forgotten");
             }
             Err(refusal) => {
                 entry.reason = Some(refusal.reason.name());
@@ -398,6 +398,8 @@ struct Actions {
     bars: usize,
     last: String,
 }
+
+impl Filter for Actions {}
 
 impl Sink for Actions {
     fn output(&mut self, output: Output<'_>) {

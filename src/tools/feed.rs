@@ -45,9 +45,9 @@ const IN_FLIGHT: usize = 1_000;
 const READ_AHEAD: usize = 1_024;
 /// How long the server may take to say whether a stream covers a subject.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// How long agents may come no further before the rest of the bars counts as unknown.
+/// Bars that no agent has counted count as unknown once the agents make no progress for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the server may take to confirm the last bars.
+/// The server confirms the last bars within this time.
 const CONFIRMATION: Duration = Duration::from_secs(30);
 
 /// What was published.
@@ -77,7 +77,7 @@ pub struct FeedReport {
     pub seconds: f64,
     /// The group whose agents were asked.
     pub group: String,
-    /// What they did with the bars; absent where nothing was published.
+    /// The outcome of the bars; absent where nothing was published.
     pub outcome: Option<Outcome>,
 }
 

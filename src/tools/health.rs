@@ -42,7 +42,7 @@ pub enum Unhealthy {
     Unreachable {
         /// What was asked.
         url: String,
-        /// What went wrong.
+        /// The failure.
         error: Box<ureq::Error>,
     },
     /// The answer was no.

@@ -19,7 +19,7 @@ use crate::engine::Signal;
 use crate::error::Error;
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
-use crate::pipeline::{self, Admission, Change, Output, Pipeline, Sink};
+use crate::pipeline::{self, Admission, Change, Filter, Output, Pipeline, Sink};
 use crate::wire::{Refusal, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
@@ -72,7 +72,7 @@ struct OfLine<'p, 'a, W: Write> {
     outcome: Result<(), Error>,
 }
 
-impl<W: Write> Sink for OfLine<'_, '_, W> {
+impl<W: Write> Filter for OfLine<'_, '_, W> {
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         if self.outcome.is_err() {
             Admission::Skip
@@ -82,7 +82,9 @@ impl<W: Write> Sink for OfLine<'_, '_, W> {
             Admission::Complete
         }
     }
+}
 
+impl<W: Write> Sink for OfLine<'_, '_, W> {
     fn output(&mut self, output: Output<'_>) {
         if self.outcome.is_ok() {
             self.outcome = self.printer.output(output, self.path, self.number);

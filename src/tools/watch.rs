@@ -73,7 +73,7 @@ pub enum WatchError {
 /// The reason why watching ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// As many messages came as were asked for.
+    /// The number of messages that was asked for has come.
     Count,
     /// The time is over.
     Time,

@@ -6,7 +6,7 @@
 //!
 //! | message | means |
 //! |---|---|
-//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series begins anew; `"id"` tells one reset from another |
+//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is reset; `"id"` tells one reset from another |
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ const BYTES_MAX: usize = 1_024;
 /// The longest id of a reset.
 const ID_MAX: usize = 64;
 
-/// "The series begins anew."
+/// A message that resets a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reset {
     /// The series.

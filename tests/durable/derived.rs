@@ -1,13 +1,13 @@
 //! Derived bars through kills, graceful ends and hand-overs: stored once, and those of `replay`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Agent, NatsServer, PATIENCE, replay};
+use crate::common::{Agent, NatsServer, replay};
 use crate::feeder::{connect, store};
-use crate::history::contents;
+use crate::history::signals_stored;
 use crate::{ANALYSIS, agent};
 
 const DERIVED: (&str, &str) = ("TECHNICAL_TIMEFRAMES", "2m,5m,15m");
@@ -105,20 +105,7 @@ async fn derived_signals_are_stored_once_through_kills_and_hand_overs() {
             .iter()
             .any(|line| line.contains(r#""timeframe":"5m""#) && line.contains(r#""revision":1"#))
     );
-    let start = Instant::now();
-    let stored = loop {
-        let stored = contents(&js, "TECHNICAL_SIGNALS", "insight.>").await;
-        if stored.len() >= expected.len() {
-            break stored;
-        }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{} of {} signals",
-            stored.len(),
-            expected.len()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    let stored = signals_stored(&js, expected.len()).await;
     let stored = stored
         .iter()
         .map(|stored| String::from_utf8(stored.payload.clone()).unwrap());

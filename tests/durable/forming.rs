@@ -1,12 +1,12 @@
 //! Bars that form until the next one comes, through kills and graceful ends in the middle of a bar.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{NatsServer, PATIENCE, replay};
+use crate::common::{NatsServer, replay};
 use crate::feeder::{connect, store};
-use crate::history::contents;
+use crate::history::signals_stored;
 use crate::{ANALYSIS, agent};
 
 /// A push of Kraken about minute `n`, of which it is the `push`th.
@@ -62,20 +62,7 @@ async fn a_bar_without_a_flag_has_its_signal_once_through_kills_in_the_middle_of
         .collect();
     // the last bar is still forming, and the first four have no signal
     assert_eq!(expected.len(), 25);
-    let start = Instant::now();
-    let stored = loop {
-        let stored = contents(&js, "TECHNICAL_SIGNALS", "insight.>").await;
-        if stored.len() >= expected.len() {
-            break stored;
-        }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{} of {} signals",
-            stored.len(),
-            expected.len()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    let stored = signals_stored(&js, expected.len()).await;
     let found: Vec<String> = stored
         .iter()
         .map(|stored| String::from_utf8(stored.payload.clone()).unwrap())

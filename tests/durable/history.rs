@@ -58,6 +58,23 @@ pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
     }
 }
 
+/// The signals of all series, once there are as many as `count`.
+pub async fn signals_stored(js: &Context, count: usize) -> Vec<Stored> {
+    let start = Instant::now();
+    loop {
+        let stored = contents(js, "TECHNICAL_SIGNALS", "insight.>").await;
+        if stored.len() >= count {
+            return stored;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{} of {count} signals",
+            stored.len()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn read(js: &Context, stream: &str, filter: &str) -> Result<Vec<Stored>, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let stream = match js.get_stream(stream).await {

@@ -1,4 +1,4 @@
-//! A series that begins anew, at a place in the stream that every owner and every replay sees.
+//! A reset of a series, at a place in the stream that every owner and every replay sees.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ async fn a_series_begins_anew_also_where_its_owner_is_killed_right_after() {
     assert_eq!(code, 0, "{said}");
     assert_eq!(report["forgotten"], 20, "{said}");
     assert!(
-        said.contains("S1 1m begins anew: 20 bars forgotten by "),
+        said.contains("S1 1m was reset: 20 bars forgotten by "),
         "{said}"
     );
     let owner = report["by"][0].as_str().expect("an owner").to_owned();

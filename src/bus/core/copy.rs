@@ -58,8 +58,8 @@ enum Record {
     },
     /// The forming bar of the series that comes next. An agent that is older knows no such bar.
     Forming(FormingBar),
-    /// What concerns derived bars in the series that comes next. An agent that is older derives
-    /// none.
+    /// The derivation state of the series that comes next. Agents of former versions derive no bars and
+    /// skip it.
     Derived(Derived),
     /// The reset that the series began with that comes next. An agent that is older knows none.
     Epoch(u64),
@@ -212,7 +212,7 @@ pub(super) struct Taking {
     series: u32,
     /// The forming bar of the series that comes next.
     forming: Option<FormingBar>,
-    /// What concerns derived bars in the series that comes next.
+    /// The derivation state of the series that comes next.
     derived: Option<Derived>,
     /// The reset that the series began with that comes next.
     epoch: Option<u64>,

@@ -1,5 +1,5 @@
-//! What a hand-over of slots leaves to the heir: the signals and dead letters that it kept, and the
-//! account of what the holder has published of them.
+//! Hand-overs of slots to this member: the signals and dead letters kept for them, and the positions
+//! up to which the holder has published.
 
 use hashbrown::HashMap;
 
@@ -8,7 +8,7 @@ use crate::bus::intake::{Intake, Outgoing};
 use crate::group::{Direct, MemberId, Position, Slot, SlotSet};
 use crate::market::SeriesKey;
 
-/// What the mark of a dead letter takes, at most.
+/// The largest mark of a dead letter, in bytes.
 const MARK_BYTES: usize = 10;
 /// Bytes of signals, and of dead letters, kept for hand-overs at most.
 const KEPT_BYTES: usize = 32 << 20;
@@ -48,7 +48,7 @@ impl Inheritance {
         messenger.send(to, &Direct::Accept { from, slots }).await;
     }
 
-    /// Tells the heir how far each series of `slots` has come, in as many messages as it takes.
+    /// Grants `slots` to the heir with the position of each of their series, in as many messages as that takes.
     pub async fn grant(
         messenger: &Messenger,
         intake: &mut Intake,
@@ -222,7 +222,7 @@ impl Inheritance {
         }
     }
 
-    /// What was kept of `slots` is not needed.
+    /// Drops the signals and dead letters that were kept for `slots`.
     pub fn forget(&mut self, intake: &mut Intake, slots: SlotSet) {
         self.keeps = self.keeps.difference(slots);
         intake.out.kept.retain(|kept| !slots.contains(kept.slot));
@@ -305,7 +305,7 @@ const fn size(positions: &[Position], marks: &[u64]) -> usize {
     positions.len() * POSITION_BYTES + marks.len() * MARK_BYTES
 }
 
-/// How many of the oldest to give up, so that the rest takes half of what may be kept.
+/// The number of the oldest to give up, so that the rest takes half of the bytes allowed.
 fn excess_of<T>(kept: &[T], outgoing: impl Fn(&T) -> &Outgoing) -> usize {
     let bytes = |one: &T| outgoing(one).payload.len() + KEPT_OVERHEAD;
     let mut all: usize = kept.iter().map(bytes).sum();

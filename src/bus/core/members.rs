@@ -35,7 +35,7 @@ impl Members {
         }
     }
 
-    /// What this member does with the signals of which slots.
+    /// The slots whose signals this member publishes, keeps and offers.
     pub fn duty(&self) -> Duty {
         Duty {
             holds: *self.handover.holds(),
@@ -44,7 +44,7 @@ impl Members {
         }
     }
 
-    /// Tells the heir how far each series of `slots` has come.
+    /// Grants `slots` to the heir with the position of each of their series.
     pub async fn grant(&self, intake: &mut Intake, to: &MemberId, slots: SlotSet, seq: u64) {
         Inheritance::grant(&self.messenger, intake, to, slots, seq).await;
     }

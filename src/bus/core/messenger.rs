@@ -12,7 +12,7 @@ use crate::wire::token;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// The most bytes a message has beside its series, positions and marks.
 const ENVELOPE_BYTES: usize = 4 * 1024;
-/// What a position takes, at most: a symbol, a timeframe, a timestamp, a revision.
+/// The largest position, in bytes: a symbol, a timeframe, a timestamp, a revision.
 pub(super) const POSITION_BYTES: usize = 96;
 
 /// The subjects on which the members of a group talk.
@@ -83,7 +83,7 @@ impl Messenger {
         room.max(POSITION_BYTES)
     }
 
-    /// Tells all members of this one.
+    /// Publishes the presence of this member.
     pub async fn announce(&self, presence: &Presence) {
         match serde_json::to_vec(presence) {
             Ok(json) => {
@@ -112,7 +112,7 @@ impl Messenger {
         self.send(to, &Direct::Offer { from, slots }).await;
     }
 
-    /// Tells the giver how much of its copy was taken.
+    /// Confirms to the giver the parts of its copy that were taken.
     pub async fn confirm(&self, to: &MemberId, copy: u64, parts: u32) {
         let from = self.me.clone();
         self.send(to, &Direct::CopyTaken { from, copy, parts })

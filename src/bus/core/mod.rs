@@ -22,7 +22,6 @@ mod resume;
 mod roll_call;
 mod upkeep;
 
-use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,11 +40,11 @@ use super::setup::Setup;
 use crate::clock;
 use crate::failpoints;
 use crate::group::{Handover, MemberId, Timing, Way};
-use crate::market::{BarEvent, Timestamp};
+use crate::market::Timestamp;
 use crate::ops::health::{Component, Progress};
 use crate::ops::logs::Throttle;
-use crate::pipeline::take_all;
-use crate::wire::{Reset, SubjectPattern};
+use crate::pipeline::TakeAll;
+use crate::wire::SubjectPattern;
 
 use feeds::Feeds;
 use members::Members;
@@ -334,14 +333,8 @@ impl Worker {
             // copied state contains nothing of what came after it
             let resume = self.resume.as_mut().filter(|_| waiting.held_back);
             match resume {
-                Some(resume) => {
-                    let resume = RefCell::new(resume);
-                    let admit = |event: &BarEvent<'_>| resume.borrow_mut().admit(event);
-                    let admit_reset = |reset: &Reset| resume.borrow_mut().admit_reset(reset);
-                    self.intake
-                        .take_if(arrival, duty, parts, admit, admit_reset);
-                }
-                None => self.intake.take(arrival, duty, parts, take_all),
+                Some(resume) => self.intake.take(arrival, duty, parts, resume),
+                None => self.intake.take(arrival, duty, parts, TakeAll),
             }
             if batch % 16 == 0 || waiting.message.payload.len() > 1_024 {
                 now = Instant::now();

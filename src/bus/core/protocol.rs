@@ -229,7 +229,7 @@ impl Worker {
             Action::Forget { slots } => self.members.inheritance.forget(&mut self.intake, slots),
             Action::Activate { cold } => self.activate(cold),
             Action::Restart => {
-                tracing::warn!("was cut off from the group for too long; joining it anew");
+                tracing::warn!("was cut off from the group for too long; joining it again");
                 self.active = false;
                 self.roll_call.forget();
                 self.members.restart(&mut self.intake);

@@ -8,7 +8,7 @@
 use hashbrown::HashMap;
 
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef};
-use crate::pipeline::Admission;
+use crate::pipeline::{Admission, Filter};
 use crate::wire::Reset;
 
 /// Resets without an id in a row that are counted from one with an id.
@@ -67,7 +67,7 @@ impl Resume {
         }
     }
 
-    /// As [`Self::scan`].
+    /// Shows a reset that waits, in order with the bars of [`Self::scan`].
     pub fn scan_reset(&mut self, reset: &Reset) {
         if let Some(copied) = self.series.get_mut(&reset.series) {
             copied.seen += 1;
@@ -90,29 +90,6 @@ impl Resume {
     /// All was shown: back to the first bar.
     pub fn rewind(&mut self) {
         self.series.values_mut().for_each(|copied| copied.seen = 0);
-    }
-
-    /// Whether a reset is to be followed: the copied state does not contain it.
-    pub fn admit_reset(&mut self, reset: &Reset) -> bool {
-        let Some(copied) = self.series.get_mut(&reset.series) else {
-            return true;
-        };
-        copied.seen += 1;
-        if copied.contained.is_some_and(|last| copied.seen <= last) {
-            return false;
-        }
-        // nothing of what comes after it is in the state
-        self.series.remove(&reset.series);
-        true
-    }
-
-    /// Leaves the next bar out if the copied state contains it.
-    pub fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
-        if self.covers(event) {
-            Admission::Skip
-        } else {
-            Admission::Take
-        }
     }
 
     fn covers(&mut self, event: &BarEvent<'_>) -> bool {
@@ -143,6 +120,31 @@ impl Resume {
             timeframe: event.timeframe,
         };
         self.series.get_mut(&key)
+    }
+}
+
+impl Filter for Resume {
+    /// Leaves the next bar out if the copied state contains it.
+    fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
+        if self.covers(event) {
+            Admission::Skip
+        } else {
+            Admission::Take
+        }
+    }
+
+    /// True if a reset is to be followed because the copied state does not contain it.
+    fn admit_reset(&mut self, reset: &Reset) -> bool {
+        let Some(copied) = self.series.get_mut(&reset.series) else {
+            return true;
+        };
+        copied.seen += 1;
+        if copied.contained.is_some_and(|last| copied.seen <= last) {
+            return false;
+        }
+        // nothing of what comes after it is in the state
+        self.series.remove(&reset.series);
+        true
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
         assert_eq!(left(&event(3, 3.0), &waiting), [4.0]);
     }
 
-    /// What is left of bars and resets that wait: closes, and 0 for a reset.
+    /// The waiting bars and resets that are admitted: closes, and 0 for a reset.
     fn left_after_reset(
         newest: Option<BarEvent<'_>>,
         epoch: u64,

@@ -284,7 +284,7 @@ mod tests {
         assert!(!holds("g.A.5m.300.0", "12"));
         assert!(!holds("g.B.1m.300.0", "12"));
         assert!(!holds("g.A.1m.300.0", "13"));
-        // after a reset, times begin anew
+        // after a reset, times start over
         assert!(!holds("g.A.1m.300.0r1f", "12"));
     }
 

@@ -21,7 +21,7 @@ use crate::bus::layout::{Layout, filter, key};
 use crate::config::Config;
 use crate::market::Timestamp;
 use crate::ops::metrics::Metrics;
-use crate::pipeline::take_all;
+use crate::pipeline::TakeAll;
 
 /// The partitions as they were recorded when the stream of bars was made.
 #[derive(Debug, Clone)]
@@ -206,7 +206,7 @@ impl Recomputation {
             if poison {
                 intake.refuse_as_poison(arrival, SPEAKING);
             } else {
-                intake.take(arrival, SPEAKING, |subject| layout.parts(subject), take_all);
+                intake.take(arrival, SPEAKING, |subject| layout.parts(subject), TakeAll);
             }
         });
         let outputs = intake.out.outbox.drain(..).filter(|one| !one.forming);

@@ -22,7 +22,7 @@ use crate::group::{Slot, letter_mark};
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
-use crate::pipeline::{Admission, Change, Output, Restarted, Sink, Taken};
+use crate::pipeline::{Admission, Change, Filter, Output, Restarted, Sink, Taken};
 use crate::version::VERSION;
 use crate::wire::headers::{
     DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
@@ -44,7 +44,7 @@ const SHOWN_PER_MESSAGE: u32 = 64;
 /// Refusals logged, by reason. All intakes of a process share it.
 pub(in crate::bus) type Refused = Arc<Mutex<Throttle<Reason>>>;
 
-/// Where the signals of a series go.
+/// The slot and the subjects of a series.
 struct Route {
     slot: Slot,
     signals: Subject,
@@ -80,11 +80,10 @@ pub(in crate::bus) struct Outlet {
 }
 
 /// Takes the outputs of one message.
-pub(super) struct OfMessage<'o, 'e, A, R> {
+pub(super) struct OfMessage<'o, 'e, F> {
     out: &'o mut Outlet,
     envelope: &'e Envelope<'e>,
-    admit: A,
-    admit_reset: R,
+    filter: F,
     /// The open time of the bar that the element at work holds.
     opened: Timestamp,
     /// Bars of the message after which the open derived bars were shown.
@@ -93,13 +92,9 @@ pub(super) struct OfMessage<'o, 'e, A, R> {
     clock: Instant,
 }
 
-impl<A, R> Sink for OfMessage<'_, '_, A, R>
-where
-    A: FnMut(&BarEvent<'_>) -> Admission,
-    R: FnMut(&Reset) -> bool,
-{
+impl<F: Filter> Filter for OfMessage<'_, '_, F> {
     fn admit_reset(&mut self, reset: &Reset) -> bool {
-        let admitted = (self.admit_reset)(reset);
+        let admitted = self.filter.admit_reset(reset);
         if !admitted {
             self.out.tallies.passed_over();
         }
@@ -108,13 +103,15 @@ where
 
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         self.opened = event.bar.timestamp;
-        let admission = (self.admit)(event);
+        let admission = self.filter.admit(event);
         if admission != Admission::Take {
             self.out.tallies.passed_over();
         }
         admission
     }
+}
 
+impl<F: Filter> Sink for OfMessage<'_, '_, F> {
     fn before_bar(&mut self, _event: &BarEvent<'_>) {
         self.clock = Instant::now();
     }
@@ -206,21 +203,19 @@ impl Outlet {
         self.budget = LetterBudget::default();
     }
 
-    /// Where the outputs of the message in `envelope` go.
-    pub(super) fn sink<'e, A, R>(
+    /// A sink for the outputs of the message in `envelope`.
+    pub(super) fn sink<'e, F>(
         &mut self,
         envelope: &'e Envelope<'e>,
-        admit: A,
-        admit_reset: R,
-    ) -> OfMessage<'_, 'e, A, R> {
+        filter: F,
+    ) -> OfMessage<'_, 'e, F> {
         OfMessage {
             clock: envelope.received,
             opened: envelope.arrival.arrived,
             shown: 0,
             out: self,
             envelope,
-            admit,
-            admit_reset,
+            filter,
         }
     }
 
@@ -332,7 +327,7 @@ impl Outlet {
         holds
     }
 
-    /// A series begins anew, or none is there that could. The member that publishes its signals says so.
+    /// Counts and logs a reset, in the member that publishes the signals of the series.
     fn restarted(&mut self, restarted: &Restarted<'_>, envelope: &Envelope<'_>) {
         let series = &restarted.reset.series;
         let slot = Slot::of(series.symbol.as_str().as_bytes());

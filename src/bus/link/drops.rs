@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::line::LOG_EVERY;
 
-/// How long a burst of drops is counted before it is logged.
+/// A burst of drops is counted for this long before it is logged.
 const BURST_COUNT: Duration = Duration::from_secs(1);
 
 /// The drops of one connection.

@@ -14,7 +14,7 @@ pub struct ServerView {
     pub address: String,
     /// The largest message it takes, in bytes.
     pub max_payload: usize,
-    /// Whether it offers `JetStream`.
+    /// True if it offers `JetStream`.
     pub jetstream: bool,
 }
 

@@ -28,14 +28,14 @@ pub trait Admin: Send + Sync + 'static {
     /// Writes checkpoints of everything this process owns.
     fn checkpoint(&self) -> BoxFuture<'static, Checkpoint>;
 
-    /// Makes a series begin anew, at a place in the input that all members see.
+    /// Resets a series, at a place in the input that all members see.
     fn reset(&self, series: SeriesKey) -> BoxFuture<'static, SeriesReset>;
 }
 
 /// The outcome of a reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeriesReset {
-    /// The series begins anew.
+    /// The series was reset.
     Done {
         /// Bars that were in its window.
         forgotten: u64,

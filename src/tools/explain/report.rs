@@ -158,8 +158,8 @@ const FIXED_POINT: f64 = 1e9;
 /// Units of 1e-9 in the smallest step of a price that is usual.
 const STEP: f64 = 1e3;
 
-/// What the prices would be if they were fixed-point numbers, where they look like it: whole numbers
-/// of which none is below 1 in that scale, in steps of no less than a millionth.
+/// A hint at the prices in units of 1e-9, if they look like fixed-point numbers: whole, none below 1 in
+/// that scale, in steps of no less than a millionth.
 pub(super) fn scale_hint(prices: [f64; 4]) -> Option<String> {
     let is_fixed_point = |price: &f64| *price >= FIXED_POINT && price % STEP == 0.0;
     if !prices.iter().all(is_fixed_point) {

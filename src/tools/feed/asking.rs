@@ -20,7 +20,7 @@ use crate::wire::headers::GROUP;
 const ROUND: Duration = Duration::from_millis(250);
 /// Questions without any answer before it is said that nobody answers.
 const UNANSWERED: u32 = 4;
-/// How long signals are waited for that an agent may have published that is gone.
+/// Signals of an agent that is gone are waited for this long.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Asks the agents of `group` for the outcome of `feed`. The rest counts as unknown when they come no
@@ -101,7 +101,7 @@ async fn ask_until_settled(
     }
 }
 
-/// What came besides answers.
+/// The signals and refusals that came besides answers.
 #[derive(Default)]
 struct Heard {
     /// The server says that nobody listens.
@@ -136,7 +136,7 @@ async fn hear(
     heard
 }
 
-/// How far the agents have come.
+/// The progress of the agents: elements counted and signals published.
 fn known_to(answers: &[FeedAnswer]) -> (u64, u64) {
     let receipts = answers.iter().map(|answer| &answer.receipt);
     receipts.fold((0, 0), |(messages, signals), receipt| {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::ops::receipts::{FeedAnswer, Receipt, Tally};
 
-/// How much was published.
+/// The elements and bars that were published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fed {
     pub messages: u64,

@@ -20,7 +20,7 @@ use crate::ops::http::SeriesReset;
 use crate::ops::receipts::FeedId;
 use crate::wire::Reset;
 
-/// How long the owner of the series may take.
+/// The owner of the series answers within this time.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The account of a reset.
@@ -30,19 +30,19 @@ pub struct ResetReport {
     pub symbol: String,
     /// The bar length.
     pub timeframe: String,
-    /// Where the reset was published.
+    /// The subject of the reset.
     pub subject: String,
     /// The stream that stores it, if one does.
     pub stream: Option<String>,
-    /// Whether the series was there, and was reset.
+    /// True if the series existed and was reset.
     pub done: bool,
     /// Bars that were in its window.
     pub forgotten: u64,
     /// The agents that have counted it.
     pub by: Vec<String>,
-    /// Whether the reset needs another look: it was not published, or no agent answers for it.
+    /// Why the reset may not have happened: it was not published, or no agent answers for it.
     pub problem: Option<String>,
-    /// Whether something that is not allowed is in the way.
+    /// True if a permission is missing.
     #[serde(skip)]
     denied: bool,
     #[serde(skip)]
@@ -86,7 +86,7 @@ impl fmt::Display for ResetReport {
             (Some(problem), _) => write!(f, "{symbol} {timeframe}: {problem}"),
             (None, true) => write!(
                 f,
-                "{symbol} {timeframe} begins anew: {} bars forgotten by {by}",
+                "{symbol} {timeframe} was reset: {} bars forgotten by {by}",
                 self.forgotten
             ),
             (None, false) => write!(

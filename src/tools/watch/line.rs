@@ -1,7 +1,6 @@
 //! A message as one line: for people, or as JSON.
 //!
-//! Whatever the message holds, the line is one line and has no control characters: it goes to a
-//! terminal.
+//! The result has no line breaks and no control characters, because it goes to a terminal.
 
 use async_nats::Message;
 use serde_json::{Value, json};

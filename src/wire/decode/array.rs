@@ -173,7 +173,7 @@ mod tests {
             prop_assert_eq!((array.texts, array.rest), (expected, None), "{}", text);
         }
 
-        /// What cannot be divided is no array, and no bytes break it.
+        /// Text that cannot be divided is no array, and no bytes break the reader.
         #[test]
         fn what_cannot_be_divided_is_an_error(text in "\\[[\\[\\]{}\":,\\\\0-9eé nul]{0,40}") {
             if Array::read(&text).is_err() {

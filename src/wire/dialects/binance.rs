@@ -198,7 +198,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is read from the text alone is what is read from all values of the message.
+        /// Reading the text and reading all values of the message give the same candle.
         #[test]
         fn both_ways_of_reading_agree(
             before in object(vec!["e", "E", "s"]),

@@ -31,7 +31,7 @@ fn config() -> AnalysisConfig {
     }
 }
 
-/// As [`config`], with five minutes derived.
+/// [`config`] with five minutes derived.
 fn deriving() -> AnalysisConfig {
     let five = vec!["5m".parse().unwrap()];
     AnalysisConfig {

@@ -25,8 +25,8 @@ const READ_EVERY: Duration = Duration::from_millis(500);
 /// Records of dead members are removed one at a time, and not more often than this.
 const REMOVE_EVERY: Duration = Duration::from_secs(1);
 
-/// What the leases ask for: work on a partition begins, ends in order, or ends at once because
-/// another member owns it.
+/// A change of a partition's work that the leases ask for: it begins, ends in order, or ends at once
+/// because another member owns the partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
     Start(u32),

@@ -25,7 +25,7 @@ const LOOKS: u32 = 2;
 /// The result of a look: the stream that is gone, if any.
 type Look = Result<Option<String>, SetupError>;
 
-/// What the looks so far have shown.
+/// The result of the looks so far.
 #[derive(Debug, Default)]
 struct Looks {
     /// In a row, that missed something.
@@ -115,20 +115,20 @@ impl StreamMonitor {
     }
 }
 
-/// Says what was removed since `before` and is there anew, and what that means.
+/// Logs the streams that were recreated since `before`, and the loss that this means.
 pub(in crate::bus::durable) fn report_lost_streams(
     before: &[Rest],
     now: &[Rest],
     metrics: &Metrics,
 ) {
     for rest in now {
-        let made_anew = |old: &&Rest| old.name == rest.name && old.origin != rest.origin;
-        if before.iter().find(made_anew).is_some() {
+        let recreated = |old: &&Rest| old.name == rest.name && old.origin != rest.origin;
+        if before.iter().find(recreated).is_some() {
             metrics.streams_lost.inc();
             tracing::error!(
                 stream = rest.name,
                 means = rest.loss(),
-                "a stream was removed with all that it held, and is there anew"
+                "a stream was removed with all that it held, and was recreated"
             );
         }
     }

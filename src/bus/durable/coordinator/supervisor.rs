@@ -51,7 +51,7 @@ pub(super) struct Failure {
 /// The end of a task that concerns the leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// As it was told to.
+    /// The task of this partition stopped when it was told to.
     Stopped(u32),
     /// Another member has committed to its partition.
     Fenced,

@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Partitions named in a log line or a reason.
 const NAMED: usize = 20;
 
-/// How many bars wait, by partition.
+/// The number of bars that wait, by partition.
 type Counted = Vec<(u32, Result<u64, String>)>;
 
 /// The partitions that nobody owns, as far as they are known.

@@ -15,7 +15,7 @@ use crate::bus::intake::{Arrival, Duty, Outgoing};
 use crate::bus::layout::Layout;
 use crate::group::SlotSet;
 use crate::market::Timestamp;
-use crate::pipeline::take_all;
+use crate::pipeline::TakeAll;
 
 /// Messages worked off before they are committed.
 const BATCH: usize = 256;
@@ -245,7 +245,7 @@ impl Partition {
         let duty = if silent { SILENT } else { SPEAKING };
         if self.poison.contains(&seq) {
             self.intake.refuse_as_poison(arrival, duty);
-        } else if self.intake.attempt(arrival, duty, parts, take_all).is_err() {
+        } else if self.intake.attempt(arrival, duty, parts, TakeAll).is_err() {
             self.intake.out.outbox.clear();
             return Err(Exit::Panicked(seq));
         }

@@ -18,7 +18,7 @@ use crate::bus::durable::checkpoint::Bucket;
 use crate::bus::layout::{Layout, filter};
 use crate::config::{Config, DurableConfig};
 
-/// What has been found or made so far.
+/// The streams found or created so far.
 struct Assembly<'a> {
     js: &'a Context,
     durable: &'a DurableConfig,
@@ -33,7 +33,7 @@ struct Assembly<'a> {
 /// Finds or makes everything.
 ///
 /// # Errors
-/// What stands in the way, or that the server did not answer.
+/// The condition that is not met, or that the server did not answer.
 pub(super) async fn find_or_make(
     js: &Context,
     config: &Config,
@@ -201,7 +201,7 @@ fn bare(bars: &str) -> String {
     format!("{bars}_BARE")
 }
 
-/// How many partitions there are: as recorded when the stream was made.
+/// The number of partitions, as recorded when the stream was created.
 async fn recorded_partitions(js: &Context, durable: &DurableConfig) -> Result<u32, SetupError> {
     let wanted = u32::try_from(durable.partitions).unwrap_or(u32::MAX);
     let name = &durable.bars_stream;

@@ -79,7 +79,7 @@ pub(super) fn not_made(config: &StreamConfig, error: &CreateStreamError) -> Setu
     SetupError::Unavailable(format!("cannot make the stream {name}: {error}"))
 }
 
-/// What to do about a limit that a new stream would exceed.
+/// Advice about a limit that a new stream would exceed.
 fn limit(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::MAXIMUM_STREAMS_LIMIT => {
@@ -107,7 +107,7 @@ fn limit(code: ErrorCode) -> Option<&'static str> {
     })
 }
 
-/// What the refusal of a request says.
+/// The error for a request that the server refused.
 pub(super) fn refused(error: &Error) -> SetupError {
     match error.error_code() {
         ErrorCode::JETSTREAM_NOT_ENABLED => SetupError::NoJetStream(error.to_string()),
@@ -118,7 +118,7 @@ pub(super) fn refused(error: &Error) -> SetupError {
     }
 }
 
-/// What it says that a request has no answer.
+/// The error for a request without an answer.
 pub(super) fn unanswered(error: &RequestError) -> SetupError {
     match error.kind() {
         RequestErrorKind::NoResponders => SetupError::NoJetStream(
