@@ -28,6 +28,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ClientError, Event, ReconnectToServer, Server};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::backoff::jitter;
 use super::dial::Dialler;
@@ -311,6 +312,11 @@ impl Link {
     pub(super) fn forget_denials(&self) {
         self.denials.forget();
         self.server_error.send_replace(None);
+    }
+
+    /// Forgets those of `which` that were denied before `at`, when they were tried again.
+    pub(super) fn forget_denials_before(&self, at: Instant, which: impl Fn(&Denial) -> bool) {
+        self.denials.forget_before(at, which);
     }
 
     /// Forgets that signals and what goes with them were denied: they have been stored since.

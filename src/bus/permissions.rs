@@ -122,6 +122,15 @@ impl Denial {
     }
 }
 
+impl Need {
+    /// True if `denial` is about this.
+    pub(super) fn is_denied_by(&self, denial: &Denial) -> bool {
+        let pattern = self.subject.parse::<SubjectPattern>();
+        self.operation == denial.operation
+            && pattern.is_ok_and(|pattern| pattern.matches(&denial.subject))
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operation = match self.operation {

@@ -15,6 +15,7 @@
 
 mod answers;
 mod awaited_writes;
+mod denials;
 mod membership;
 mod panics;
 mod records;
@@ -45,6 +46,7 @@ use crate::failpoints;
 use crate::market::Timestamp;
 use crate::ops::health::{Component, Health, Progress};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
+use denials::DenialMonitor;
 use membership::{Membership, Move};
 use stream_monitor::StreamMonitor;
 use supervisor::{Ended, Supervisor};
@@ -67,6 +69,7 @@ pub(super) struct Coordinator {
     supervisor: Supervisor,
     stream_monitor: StreamMonitor,
     unowned: UnownedMonitor,
+    denials: DenialMonitor,
     /// True once this member has had its full share of partitions at work.
     joined: bool,
     membership_health: Component,
@@ -99,6 +102,7 @@ impl Coordinator {
             supervisor: Supervisor::new(&common),
             stream_monitor: StreamMonitor::new(&common),
             unowned: UnownedMonitor::new(&common),
+            denials: DenialMonitor::new(&common),
             joined: false,
             membership_health,
             intake_health,
@@ -188,6 +192,7 @@ impl Coordinator {
         self.supervisor.clear_failures(leases);
         self.supervisor.restart_stalled();
         self.unowned.look(leases, self.membership.table());
+        self.denials.look();
         self.common.report_retention();
         self.common.guard.tell();
         self.report();

@@ -8,27 +8,23 @@
 mod assembly;
 mod copies;
 mod foreign;
+mod permitted;
 mod settings;
 mod setup_error;
 mod standing;
 mod verify;
 mod wanted;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
+use async_nats::Client;
 use async_nats::jetstream::Context;
-use async_nats::{Client, HeaderMap};
-use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::checkpoint::Bucket;
-use crate::bus::drain::round_trip;
 use crate::bus::layout::{Layout, key};
 use crate::bus::link::Link;
-use crate::bus::permissions::needs;
 use crate::config::{Config, JetStreamApi};
 use assembly::{existing, find_or_make, second};
+use permitted::allowed;
+pub(super) use permitted::{ask_again, denied};
 pub use setup_error::SetupError;
 use setup_error::{refused, unanswered};
 use standing::Holds;
@@ -36,8 +32,6 @@ pub(super) use standing::{Rest, missing};
 
 /// The oldest server that has what a commit needs.
 const OLDEST: (u32, u32) = (2, 12);
-/// For the server to read what was sent to it.
-const ANSWER: Duration = Duration::from_secs(5);
 /// Metadata of the stream of bars: how many partitions its subjects are divided into.
 pub(super) const PARTITIONS: &str = "technical.partitions";
 
@@ -151,38 +145,6 @@ pub(super) async fn outdated(js: &Context, config: &Config, too_old: SetupError)
         Err(error) if error.is_unsupported() => too_old,
         Err(error) => error,
     }
-}
-
-/// Tries everything that can be tried without effect: a subject that is forbidden answers nothing,
-/// and is otherwise only found out when it is needed.
-async fn allowed(client: &Client, link: &Link, config: &Config) -> Result<(), SetupError> {
-    let unanswered = |error: &dyn std::fmt::Display| SetupError::Unavailable(error.to_string());
-    link.forget_denials();
-    let mut headers = HeaderMap::new();
-    // should it be stored after all, then not: no stream is there yet
-    headers.insert("Nats-Expected-Last-Sequence", i64::MAX.to_string());
-    for subject in needs(config).into_iter().filter_map(|need| need.probe) {
-        client
-            .publish_with_headers(subject, headers.clone(), Bytes::new())
-            .await
-            .map_err(|error| unanswered(&error))?;
-    }
-    let deadline = Instant::now() + ANSWER;
-    round_trip(client, link, deadline)
-        .await
-        .map_err(|error| unanswered(&error))?;
-    denied(link, config).map_or(Ok(()), Err)
-}
-
-/// What stands in the way of all that is denied.
-pub(super) fn denied(link: &Link, config: &Config) -> Option<SetupError> {
-    let denials = link.denials();
-    let grave = denials
-        .iter()
-        .filter(|denial| !denial.is_minor(config) && !denial.is_about_changes());
-    let told: BTreeSet<String> = grave.map(ToString::to_string).collect();
-    let told: Vec<String> = told.into_iter().collect();
-    (!told.is_empty()).then(|| SetupError::Denied(told.join(", ")))
 }
 
 fn can_serve(link: &Link) -> Result<(), SetupError> {

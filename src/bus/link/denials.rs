@@ -44,6 +44,11 @@ impl Denials {
         lock(&self.held).retain(|denial, _| denial.is_deaf());
     }
 
+    /// Forgets those of `which` that have not come since `at`.
+    pub fn forget_before(&self, at: Instant, which: impl Fn(&Denial) -> bool) {
+        lock(&self.held).retain(|denial, came| *came >= at || !which(denial));
+    }
+
     /// Forgets the denials of signals and what goes with them.
     pub fn signals_are_stored(&self) {
         let holds = |denial: &Denial| {

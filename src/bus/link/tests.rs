@@ -101,6 +101,25 @@ async fn the_state_follows_the_events() {
     assert!(link.state().closed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_forgotten_unless_it_came_again_when_it_was_tried_again() {
+    let link = Link::new();
+    let denied = |text: &str| link.observe(Event::ServerError(ServerError::Other(text.to_owned())));
+    let shown = || -> Vec<String> { link.denials().iter().map(ToString::to_string).collect() };
+    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.A\"");
+    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.B\"");
+    denied("Permissions Violation for Publish to \"$JS.API.STREAM.PURGE.A\"");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let asked = Instant::now();
+    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.B\"");
+    link.forget_denials_before(asked, |denial| denial.subject.contains("MSG.GET"));
+    let left = [
+        "publish to `$JS.API.STREAM.MSG.GET.B`",
+        "publish to `$JS.API.STREAM.PURGE.A`",
+    ];
+    assert_eq!(shown(), left);
+}
+
 #[tokio::test]
 async fn an_inbox_that_was_denied_stays_so_until_the_next_connection() {
     let link = Link::new();
