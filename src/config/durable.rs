@@ -1,10 +1,14 @@
 //! Streams, retention and leases of durable delivery.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::check::{Check, count, field, name, one_of, stream_name, whole, whole_seconds};
-use super::raw::Raw;
+use super::check::Check;
+use super::keys::Variable;
+use super::keys::analysis::TECHNICAL_DATA_WINDOW_SIZE;
+use super::keys::durable::{
+    DurableValues, TECHNICAL_BARS_PER_SERIES, TECHNICAL_BARS_STREAM, TECHNICAL_INPUT_STREAM,
+    TECHNICAL_SIGNALS_STREAM,
+};
 
 /// Where a stream is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,75 +54,39 @@ pub struct DurableConfig {
     pub checkpoint: Duration,
 }
 
-/// Ten years: what is older is not market data any more but an archive.
-/// Each is a task, a consumer and a lease, and the table of leases has to fit into one answer of the
-/// server (1,024 records) beside the members.
-const MAX_PARTITIONS: u32 = 512;
-const MAX_AGE_SECS: u64 = 315_360_000;
-/// What NATS can hold in a signed 64-bit count.
-const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
-
-/// The name of a cluster or tag: one word that a shell passes on as it is.
-fn placement_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_alphanumeric() || "-_.:/=".contains(c);
-    let text = name(text)?;
-    if text.is_empty() || !text.chars().all(plain) {
-        return Err("must be letters, digits and - _ . : / = only".to_owned());
-    }
-    Ok(text)
-}
-
-/// In an order of their own, as theirs has no meaning.
-fn placement_tags(text: &str) -> Result<Vec<String>, String> {
-    let tags: BTreeSet<String> = text
-        .split(',')
-        .map(|tag| placement_name(tag.trim()))
-        .collect::<Result<_, _>>()?;
-    Ok(tags.into_iter().collect())
-}
-
-pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableConfig {
-    let age = || whole_seconds(1..=MAX_AGE_SECS);
-    let bytes = || |text: &str| whole(0..=MAX_BYTES)(text).map(|n| (n > 0).then_some(n));
-    let storage = one_of(&[("file", Storage::File), ("memory", Storage::Memory)]);
+pub(super) fn read(values: &DurableValues, check: &mut Check<'_>, window: usize) -> DurableConfig {
     let two_windows = 2 * window as u64;
-    let bars_per_series = check.read_optional(
-        &field!(raw.technical_bars_per_series),
-        whole(1..=10_000_000),
-    );
+    let bars_per_series = check.read_optional(&values.TECHNICAL_BARS_PER_SERIES);
     check.require(
         bars_per_series.is_none_or(|bars| bars >= two_windows),
-        &["TECHNICAL_BARS_PER_SERIES", "TECHNICAL_DATA_WINDOW_SIZE"],
+        &[
+            TECHNICAL_BARS_PER_SERIES::KEY,
+            TECHNICAL_DATA_WINDOW_SIZE::KEY,
+        ],
         "the stream must keep two windows of bars for a rebuild",
     );
     let config = DurableConfig {
-        partitions: check.read(&field!(raw.technical_partitions), count(1..=MAX_PARTITIONS)),
-        bars_stream: check.read(&field!(raw.technical_bars_stream), stream_name),
-        input_stream: check.read_optional(&field!(raw.technical_input_stream), stream_name),
-        signals_stream: check.read(&field!(raw.technical_signals_stream), stream_name),
-        replicas: check.read(&field!(raw.technical_stream_replicas), count(1..=5)),
-        storage: check.read(&field!(raw.technical_stream_storage), storage),
-        placement_cluster: check.read_optional(
-            &field!(raw.technical_stream_placement_cluster),
-            placement_name,
-        ),
+        partitions: check.read(&values.TECHNICAL_PARTITIONS),
+        bars_stream: check.read(&values.TECHNICAL_BARS_STREAM),
+        input_stream: check.read_optional(&values.TECHNICAL_INPUT_STREAM),
+        signals_stream: check.read(&values.TECHNICAL_SIGNALS_STREAM),
+        replicas: check.read(&values.TECHNICAL_STREAM_REPLICAS),
+        storage: check.read(&values.TECHNICAL_STREAM_STORAGE),
+        placement_cluster: check.read_optional(&values.TECHNICAL_STREAM_PLACEMENT_CLUSTER),
         placement_tags: check
-            .read_optional(&field!(raw.technical_stream_placement_tags), placement_tags)
+            .read_optional(&values.TECHNICAL_STREAM_PLACEMENT_TAGS)
             .unwrap_or_default(),
         bars_per_series,
-        bars_max_age: check.read(&field!(raw.technical_bars_max_age_secs), age()),
-        signals_max_age: check.read(&field!(raw.technical_signals_max_age_secs), age()),
-        bars_max_bytes: check.read(&field!(raw.technical_bars_max_bytes), bytes()),
-        signals_max_bytes: check.read(&field!(raw.technical_signals_max_bytes), bytes()),
-        lease: check.read(&field!(raw.technical_lease_secs), whole_seconds(2..=3_600)),
-        checkpoint: check.read(
-            &field!(raw.technical_checkpoint_secs),
-            whole_seconds(1..=3_600),
-        ),
+        bars_max_age: check.read(&values.TECHNICAL_BARS_MAX_AGE_SECS),
+        signals_max_age: check.read(&values.TECHNICAL_SIGNALS_MAX_AGE_SECS),
+        bars_max_bytes: check.read(&values.TECHNICAL_BARS_MAX_BYTES),
+        signals_max_bytes: check.read(&values.TECHNICAL_SIGNALS_MAX_BYTES),
+        lease: check.read(&values.TECHNICAL_LEASE_SECS),
+        checkpoint: check.read(&values.TECHNICAL_CHECKPOINT_SECS),
     };
     check.require(
         config.bars_stream != config.signals_stream,
-        &["TECHNICAL_BARS_STREAM", "TECHNICAL_SIGNALS_STREAM"],
+        &[TECHNICAL_BARS_STREAM::KEY, TECHNICAL_SIGNALS_STREAM::KEY],
         "bars and signals need a stream each",
     );
     let bars = &config.bars_stream;
@@ -134,27 +102,11 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, window: usize) -> DurableCo
     check.require(
         input.is_none_or(|input| !made_here.contains(input)),
         &[
-            "TECHNICAL_INPUT_STREAM",
-            "TECHNICAL_BARS_STREAM",
-            "TECHNICAL_SIGNALS_STREAM",
+            TECHNICAL_INPUT_STREAM::KEY,
+            TECHNICAL_BARS_STREAM::KEY,
+            TECHNICAL_SIGNALS_STREAM::KEY,
         ],
         "the agent makes this stream itself; name the stream that the bars come from, or none",
     );
     config
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_a_set_of_words() {
-        assert_eq!(
-            placement_tags("ssd, zone:a,ssd").unwrap(),
-            ["ssd", "zone:a"]
-        );
-        for bad in ["", "a,,b", "a b", "a;b", "$(x)"] {
-            assert!(placement_tags(bad).is_err(), "{bad:?}");
-        }
-    }
 }

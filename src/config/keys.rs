@@ -1,9 +1,28 @@
-//! The one list of variables: `--help`, `.env.example`, the README's table, the output of
-//! `config` and the check for unknown keys are all made from it.
+//! The variables, each declared once with its type, default, example and meaning and with the reader
+//! that knows its range. `--help`, `.env.example`, the README's table, the output of `config` and
+//! the check for unknown keys are all made from these declarations.
+//!
+//! A variable is a type ([`Variable`]), so that a rule names it and a misspelt name does not compile.
+//! The variables of a section are the fields of one struct, into which envy reads their texts.
 
-mod list;
+pub(super) mod agent;
+pub(super) mod analysis;
+pub(super) mod durable;
+pub(super) mod input;
+pub(super) mod nats;
+pub(super) mod process;
 
-pub use list::SECTIONS;
+use serde::{Deserialize, Deserializer};
+
+/// Every variable by section.
+pub const SECTIONS: &[Section] = &[
+    nats::SECTION,
+    process::SECTION,
+    agent::SECTION,
+    input::SECTION,
+    analysis::SECTION,
+    durable::SECTION,
+];
 
 /// The value of a variable that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +58,7 @@ pub struct Section {
     /// Its heading.
     pub title: &'static str,
     /// Its variables.
-    pub keys: &'static [Key],
+    pub keys: &'static [&'static Key],
 }
 
 impl Key {
@@ -72,7 +91,7 @@ impl Key {
 
 /// Every variable there is, in the order they are listed.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    SECTIONS.iter().flat_map(|section| section.keys)
+    SECTIONS.iter().flat_map(|section| section.keys).copied()
 }
 
 /// The variable called `name` in any case.
@@ -81,33 +100,142 @@ pub fn find(name: &str) -> Option<&'static Key> {
     all().find(|key| key.name.eq_ignore_ascii_case(name))
 }
 
-const fn set(
-    name: &'static str,
-    default: &'static str,
-    example: &'static str,
-    meaning: &'static str,
-) -> Key {
+/// A variable, as a type that stands for it.
+pub(super) trait Variable {
+    /// The type of its value.
+    type Value: Clone;
+    /// Everything that is known of it.
+    const KEY: &'static Key;
+
+    /// Reads its text.
+    ///
+    /// # Errors
+    /// What a valid text would be.
+    fn read(text: &str) -> Result<Self::Value, String>;
+}
+
+/// The value of a variable as it was read, or the reason why it is refused; nothing where there is
+/// neither a text nor a default.
+pub(super) struct Entry<V: Variable>(pub Option<Result<V::Value, String>>);
+
+impl<V: Variable> Entry<V> {
+    /// True if it has a text.
+    pub const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl<V: Variable> Default for Entry<V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, V: Variable> Deserialize<'de> for Entry<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(Some(V::read(&text))))
+    }
+}
+
+/// Declares the variables of a section: each as a type, and all of them as one struct.
+macro_rules! section {
+    ($values:ident, $title:literal: $($key:ident: $type:ty = $read:expr, $about:expr;)+) => {
+        $(
+            #[allow(non_camel_case_types)]
+            pub(in crate::config) struct $key;
+
+            impl $crate::config::keys::Variable for $key {
+                type Value = $type;
+                const KEY: &'static $crate::config::keys::Key = &$about.named(stringify!($key));
+
+                fn read(text: &str) -> Result<$type, String> {
+                    ($read)(text)
+                }
+            }
+        )+
+
+        /// The variables of the section, by name.
+        pub(in crate::config) const SECTION: $crate::config::keys::Section =
+            $crate::config::keys::Section {
+                title: $title,
+                keys: &[$(<$key as $crate::config::keys::Variable>::KEY),+],
+            };
+
+        /// The values of the section.
+        #[allow(non_snake_case)]
+        #[derive(Default)]
+        pub(in crate::config) struct $values {
+            $(pub $key: $crate::config::keys::Entry<$key>,)+
+        }
+
+        impl<'de> serde::Deserialize<'de> for $values {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Fields;
+
+                impl<'de> serde::de::Visitor<'de> for Fields {
+                    type Value = $values;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("variables with their texts")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        mut map: A,
+                    ) -> Result<$values, A::Error> {
+                        let mut values = $values::default();
+                        while let Some(name) = map.next_key::<String>()? {
+                            match name {
+                                $(
+                                    // envy gives names in lower case
+                                    name if name.eq_ignore_ascii_case(stringify!($key)) => {
+                                        values.$key = map.next_value()?;
+                                    }
+                                )+
+                                _ => {
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(values)
+                    }
+                }
+
+                deserializer.deserialize_map(Fields)
+            }
+        }
+    };
+}
+use section;
+
+impl Key {
+    /// The same variable under a name.
+    const fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The same variable, which may also be read from a file.
+    const fn or_file(self) -> Self {
+        Self {
+            from_file: true,
+            ..self
+        }
+    }
+}
+
+/// A variable with a default.
+const fn set(default: &'static str, example: &'static str, meaning: &'static str) -> Key {
     Key {
-        name,
         fallback: Fallback::Text(default),
-        meaning,
-        example,
-        secret: false,
-        from_file: false,
+        ..unset(example, meaning)
     }
 }
 
-/// The same variable, which may also be read from a file.
-const fn or_file(key: Key) -> Key {
+/// A variable without a default.
+const fn unset(example: &'static str, meaning: &'static str) -> Key {
     Key {
-        from_file: true,
-        ..key
-    }
-}
-
-const fn unset(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
-    Key {
-        name,
+        name: "",
         fallback: Fallback::None,
         meaning,
         example,
@@ -116,22 +244,50 @@ const fn unset(name: &'static str, example: &'static str, meaning: &'static str)
     }
 }
 
-const fn secret(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
+/// A secret.
+const fn secret(example: &'static str, meaning: &'static str) -> Key {
     Key {
         secret: true,
         from_file: true,
-        ..unset(name, example, meaning)
+        ..unset(example, meaning)
     }
 }
 
-const fn derived(
-    name: &'static str,
-    default: &'static str,
-    example: &'static str,
-    meaning: &'static str,
-) -> Key {
+/// A variable whose default is worked out from other values.
+const fn derived(default: &'static str, example: &'static str, meaning: &'static str) -> Key {
     Key {
         fallback: Fallback::Derived(default),
-        ..unset(name, example, meaning)
+        ..unset(example, meaning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::durable::DurableValues;
+    use super::*;
+
+    #[test]
+    fn no_two_variables_have_one_name() {
+        let names: BTreeSet<&str> = all().map(|key| key.name).collect();
+        assert_eq!(names.len(), all().count());
+    }
+
+    #[test]
+    fn envy_reads_each_variable_of_a_section_by_its_own_reader() {
+        let texts = [
+            ("TECHNICAL_PARTITIONS", "8"),
+            ("TECHNICAL_LEASE_SECS", "1"),
+            ("NATS_URL", "nats://elsewhere"),
+        ];
+        let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let values: DurableValues = envy::from_iter(texts).unwrap();
+        assert_eq!(values.TECHNICAL_PARTITIONS.0, Some(Ok(8)));
+        let refused = Some(Err(
+            "must be a whole number from 2 to 3600 (seconds)".to_owned()
+        ));
+        assert_eq!(values.TECHNICAL_LEASE_SECS.0, refused);
+        assert_eq!(values.TECHNICAL_BARS_STREAM.0, None);
     }
 }

@@ -14,7 +14,7 @@ mod input;
 pub mod keys;
 mod log_filter;
 mod nats;
-mod raw;
+mod readers;
 mod reference;
 mod secret;
 mod settings;
@@ -40,8 +40,15 @@ pub use violation::{ConfigError, Given, Violation};
 use crate::engine::AnalysisConfig;
 use crate::wire::{InputRules, SubjectPattern, SubjectTemplate};
 
-use check::{Check, count, field, name, one_of, seconds, whole_seconds};
-use raw::Raw;
+use check::Check;
+use keys::Variable;
+use keys::agent::AgentValues;
+use keys::analysis::{AnalysisValues, TECHNICAL_SERIES_IDLE_SECS};
+use keys::durable::DurableValues;
+use keys::input::{InputValues, TECHNICAL_DEFAULT_TIMEFRAME};
+use keys::nats::NatsValues;
+use keys::process::ProcessValues;
+use readers::MAX_NAME;
 use settings::Settings;
 
 /// Everything the agent is told from outside.
@@ -134,6 +141,29 @@ pub struct HttpConfig {
     pub admin_token: Option<Secret>,
 }
 
+/// The values of all variables, by section.
+struct Values {
+    nats: NatsValues,
+    process: ProcessValues,
+    agent: AgentValues,
+    input: InputValues,
+    analysis: AnalysisValues,
+    durable: DurableValues,
+}
+
+impl Values {
+    fn of(settings: &Settings) -> envy::Result<Self> {
+        Ok(Self {
+            nats: envy::from_iter(settings.texts())?,
+            process: envy::from_iter(settings.texts())?,
+            agent: envy::from_iter(settings.texts())?,
+            input: envy::from_iter(settings.texts())?,
+            analysis: envy::from_iter(settings.texts())?,
+            durable: envy::from_iter(settings.texts())?,
+        })
+    }
+}
+
 impl Config {
     /// Reads and checks everything.
     ///
@@ -141,7 +171,7 @@ impl Config {
     /// Every violation there is, with what was ignored.
     pub fn load(environment: &dyn Environment) -> Result<Self, ConfigError> {
         let mut settings = Settings::gather(environment);
-        let raw: Raw = envy::from_iter(settings.texts()).map_err(|error| ConfigError {
+        let values = Values::of(&settings).map_err(|error| ConfigError {
             violations: vec![Violation::Keys {
                 given: Vec::new(),
                 reason: error.to_string(),
@@ -151,7 +181,7 @@ impl Config {
         let warnings = std::mem::take(&mut settings.warnings);
         let mut violations = std::mem::take(&mut settings.violations);
         let mut check = Check::new(&settings);
-        let mut config = Self::read(&raw, &mut check, environment);
+        let mut config = Self::read(&values, &mut check, environment);
         violations.append(&mut check.violations);
         if !violations.is_empty() {
             return Err(ConfigError {
@@ -166,45 +196,39 @@ impl Config {
         Ok(config)
     }
 
-    fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environment) -> Self {
-        let group = check.read(&field!(raw.technical_group), name);
+    fn read(values: &Values, check: &mut Check<'_>, environment: &dyn Environment) -> Self {
+        let Values { agent, process, .. } = values;
+        let group = check.read(&agent.TECHNICAL_GROUP);
         let agent_name = check
-            .read_optional(&field!(raw.technical_agent_name), name)
+            .read_optional(&agent.TECHNICAL_AGENT_NAME)
             .unwrap_or_else(|| default_agent_name(&group, environment));
         let group_secrets = check
-            .read_optional(&field!(raw.technical_group_secret), group_secrets)
+            .read_optional(&agent.TECHNICAL_GROUP_SECRET)
             .unwrap_or_default();
-        let delivery = check.read(&field!(raw.technical_delivery), one_of(DELIVERIES));
-        let nats = nats::read(raw, check, environment);
+        let delivery = check.read(&agent.TECHNICAL_DELIVERY);
+        let nats = nats::read(&values.nats, check, environment);
         let logs = LogConfig {
-            filter: check.read(&field!(raw.log_level), |text| {
-                text.parse()
-                    .map_err(|error: InvalidLogFilter| error.to_string())
-            }),
-            format: check.read(&field!(raw.log_format), one_of(FORMATS)),
-            dir: check.read_optional(&field!(raw.log_dir), |text| Ok(PathBuf::from(text))),
+            filter: check.read(&process.LOG_LEVEL),
+            format: check.read(&process.LOG_FORMAT),
+            dir: check.read_optional(&process.LOG_DIR),
         };
         let http = HttpConfig {
-            addr: check.read(&field!(raw.http_addr), http_addr),
-            admin_token: check.read_optional(&field!(raw.http_admin_token), bearer_token),
+            addr: check.read(&process.HTTP_ADDR),
+            admin_token: check.read_optional(&process.HTTP_ADMIN_TOKEN),
         };
-        let subjects = subjects::read(raw, check);
-        let analysis = analysis::read(raw, check);
-        let watchdog = check.read(
-            &field!(raw.technical_watchdog_secs),
-            whole_seconds(0..=86_400),
-        );
-        let idle = check.read(
-            &field!(raw.technical_series_idle_secs),
-            whole_seconds(0..=31_536_000),
-        );
-        let input = input::read(raw, check);
+        let subjects = subjects::read(agent, check);
+        let analysis = analysis::read(&values.analysis, check);
+        let idle = check.read(&values.analysis.TECHNICAL_SERIES_IDLE_SECS);
+        let input = input::read(values, check);
         // where it is left to its default, bars name their own
-        let named = check.is_set("TECHNICAL_DEFAULT_TIMEFRAME");
+        let named = check.is_set(TECHNICAL_DEFAULT_TIMEFRAME::KEY);
         let bar = u128::from(input.default_timeframe.nanos().unsigned_abs());
         check.require(
-            !named || idle.is_zero() || idle.as_nanos() >= bar,
-            &["TECHNICAL_SERIES_IDLE_SECS", "TECHNICAL_DEFAULT_TIMEFRAME"],
+            !named || idle.is_none_or(|idle| idle.as_nanos() >= bar),
+            &[
+                TECHNICAL_SERIES_IDLE_SECS::KEY,
+                TECHNICAL_DEFAULT_TIMEFRAME::KEY,
+            ],
             "a series is not silent before its next bar is due: allow at least one timeframe",
         );
         Self {
@@ -214,18 +238,18 @@ impl Config {
             delivery,
             nats,
             logs,
-            shutdown_timeout: check.read(&field!(raw.shutdown_timeout), seconds(0.1..=3_600.0)),
-            watchdog: (!watchdog.is_zero()).then_some(watchdog),
+            shutdown_timeout: check.read(&process.SHUTDOWN_TIMEOUT),
+            watchdog: check.read(&process.TECHNICAL_WATCHDOG_SECS),
             http,
             subjects: subjects.inputs,
             publish_subject: subjects.publish,
             forming_subject: subjects.forming,
             dead_letter_subject: subjects.dead_letter,
             input,
-            durable: durable::read(raw, check, analysis.window),
+            durable: durable::read(&values.durable, check, analysis.window),
             analysis,
-            max_series: check.read(&field!(raw.technical_max_series), count(1..=10_000_000)),
-            series_idle: (!idle.is_zero()).then_some(idle),
+            max_series: check.read(&values.analysis.TECHNICAL_MAX_SERIES),
+            series_idle: idle,
             settings: Vec::new(),
             warnings: Vec::new(),
             texts: BTreeMap::new(),
@@ -239,53 +263,6 @@ impl Config {
     }
 }
 
-const FORMATS: &[(&str, LogFormat)] = &[
-    ("auto", LogFormat::Auto),
-    ("json", LogFormat::Json),
-    ("pretty", LogFormat::Pretty),
-];
-
-const DELIVERIES: &[(&str, Delivery)] = &[
-    ("auto", Delivery::Auto),
-    ("core", Delivery::Core),
-    ("durable", Delivery::Durable),
-];
-
-fn http_addr(text: &str) -> Result<Option<SocketAddr>, String> {
-    if text.eq_ignore_ascii_case("off") {
-        return Ok(None);
-    }
-    text.parse()
-        .map(Some)
-        .map_err(|_| "must be an IP address with a port, or off".to_owned())
-}
-
-fn bearer_token(text: &str) -> Result<Secret, String> {
-    if text.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(Secret::new(text.to_owned()))
-    } else {
-        Err("must be printable ASCII without spaces, as it travels in a header".to_owned())
-    }
-}
-
-/// Secrets that may be in use at a time; more than a roll from one to the next needs.
-const MAX_SECRETS: usize = 16;
-
-fn group_secrets(text: &str) -> Result<Vec<Secret>, String> {
-    let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
-    if secrets.iter().all(|secret| secret.is_empty()) {
-        return Err("names no secret: set one, or leave the variable unset".to_owned());
-    }
-    if secrets.len() > MAX_SECRETS {
-        return Err(format!(
-            "has {} secrets; at most {MAX_SECRETS} are allowed",
-            secrets.len()
-        ));
-    }
-    let secret = |text: &&str| Secret::new((*text).to_owned());
-    Ok(secrets.iter().map(secret).collect())
-}
-
 /// `<group>-<host>-<pid>`. What makes it unique is at the end, so the group gives way where
 /// the name would be too long.
 fn default_agent_name(group: &str, environment: &dyn Environment) -> String {
@@ -296,7 +273,7 @@ fn default_agent_name(group: &str, environment: &dyn Environment) -> String {
         .take(64)
         .collect();
     let tail = format!("-{host}-{}", environment.pid());
-    let end = (0..=check::MAX_NAME - tail.len())
+    let end = (0..=MAX_NAME - tail.len())
         .rev()
         .find(|end| group.is_char_boundary((*end).min(group.len())))
         .unwrap_or(0);

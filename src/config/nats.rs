@@ -1,16 +1,19 @@
 //! How to reach NATS and prove who we are.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::ServerAddr;
-use percent_encoding::percent_decode_str;
 
-use super::check::{Check, field, seconds};
+use super::check::Check;
 use super::environment::Environment;
-use super::raw::Raw;
-use super::secret::{MASK, Secret, is_cut, mask_urls};
+use super::keys::nats::{
+    NATS_CREDS_FILE, NATS_JETSTREAM_DOMAIN, NATS_JETSTREAM_PREFIX, NATS_NKEY_SEED, NATS_PASSWORD,
+    NATS_TLS_CERT, NATS_TLS_KEY, NATS_TOKEN, NATS_URL, NATS_USER, NatsValues,
+};
+use super::keys::{Entry, Key, Variable};
+use super::secret::{Secret, mask_urls};
 
 /// The servers, and what they want to see.
 #[derive(Clone)]
@@ -142,58 +145,54 @@ impl fmt::Debug for NatsConfig {
     }
 }
 
-pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environment) -> NatsConfig {
-    let servers = check.read(&field!(raw.nats_url), servers);
-    let path = |text: &str| {
-        environment
-            .read(Path::new(text))
-            .map(|_| PathBuf::from(text))
-            .map_err(|error| format!("the file cannot be read: {error}"))
-    };
-    let secret = |text: &str| Ok(Secret::new(text.to_owned()));
-    let creds = check.read_optional(&field!(raw.nats_creds_file), path);
-    let nkey = check.read_optional(&field!(raw.nats_nkey_seed), nkey_seed);
-    let user = check.read_optional(&field!(raw.nats_user), |text| Ok(text.to_owned()));
-    let password = check.read_optional(&field!(raw.nats_password), secret);
-    let token = check.read_optional(&field!(raw.nats_token), secret);
-    let tls_ca = check.read_optional(&field!(raw.nats_tls_ca), path);
-    let tls_cert = check.read_optional(&field!(raw.nats_tls_cert), path);
-    let tls_key = check.read_optional(&field!(raw.nats_tls_key), path);
-    let connect_timeout =
-        check.read_optional(&field!(raw.nats_connect_timeout), seconds(0.001..=86_400.0));
+pub(super) fn read(
+    values: &NatsValues,
+    check: &mut Check<'_>,
+    environment: &dyn Environment,
+) -> NatsConfig {
+    let servers = check.read(&values.NATS_URL);
+    let creds = file(check, environment, &values.NATS_CREDS_FILE);
+    let nkey = check.read_optional(&values.NATS_NKEY_SEED);
+    let user = check.read_optional(&values.NATS_USER);
+    let password = check.read_optional(&values.NATS_PASSWORD);
+    let token = check.read_optional(&values.NATS_TOKEN);
+    let tls_ca = file(check, environment, &values.NATS_TLS_CA);
+    let tls_cert = file(check, environment, &values.NATS_TLS_CERT);
+    let tls_key = file(check, environment, &values.NATS_TLS_KEY);
+    let connect_timeout = check.read_optional(&values.NATS_CONNECT_TIMEOUT);
 
-    let domain = check.read_optional(&field!(raw.nats_jetstream_domain), domain);
-    let prefix = check.read_optional(&field!(raw.nats_jetstream_prefix), prefix);
+    let domain = check.read_optional(&values.NATS_JETSTREAM_DOMAIN);
+    let prefix = check.read_optional(&values.NATS_JETSTREAM_PREFIX);
     check.require_set(
-        raw.nats_jetstream_domain.is_none() || raw.nats_jetstream_prefix.is_none(),
-        &["NATS_JETSTREAM_DOMAIN", "NATS_JETSTREAM_PREFIX"],
+        !values.NATS_JETSTREAM_DOMAIN.is_some() || !values.NATS_JETSTREAM_PREFIX.is_some(),
+        &[NATS_JETSTREAM_DOMAIN::KEY, NATS_JETSTREAM_PREFIX::KEY],
         "a domain is a prefix of its own ($JS.<domain>.API); set only one of the two",
     );
     check.require_set(
-        raw.nats_user.is_some() == raw.nats_password.is_some(),
-        &["NATS_USER", "NATS_PASSWORD"],
+        values.NATS_USER.is_some() == values.NATS_PASSWORD.is_some(),
+        &[NATS_USER::KEY, NATS_PASSWORD::KEY],
         "user and password go together",
     );
     check.require_set(
-        raw.nats_tls_cert.is_some() == raw.nats_tls_key.is_some(),
-        &["NATS_TLS_CERT", "NATS_TLS_KEY"],
+        values.NATS_TLS_CERT.is_some() == values.NATS_TLS_KEY.is_some(),
+        &[NATS_TLS_CERT::KEY, NATS_TLS_KEY::KEY],
         "certificate and key go together",
     );
     let in_url = servers
         .iter()
         .any(|server| server.has_user_pass() || server.password().is_some());
-    let kinds: Vec<&'static str> = [
-        (in_url, "NATS_URL"),
-        (raw.nats_creds_file.is_some(), "NATS_CREDS_FILE"),
-        (raw.nats_nkey_seed.is_some(), "NATS_NKEY_SEED"),
+    let kinds: Vec<&'static Key> = [
+        (in_url, NATS_URL::KEY),
+        (values.NATS_CREDS_FILE.is_some(), NATS_CREDS_FILE::KEY),
+        (values.NATS_NKEY_SEED.is_some(), NATS_NKEY_SEED::KEY),
         (
-            raw.nats_user.is_some() || raw.nats_password.is_some(),
-            "NATS_USER",
+            values.NATS_USER.is_some() || values.NATS_PASSWORD.is_some(),
+            NATS_USER::KEY,
         ),
-        (raw.nats_token.is_some(), "NATS_TOKEN"),
+        (values.NATS_TOKEN.is_some(), NATS_TOKEN::KEY),
     ]
     .into_iter()
-    .filter_map(|(used, name)| used.then_some(name))
+    .filter_map(|(used, key)| used.then_some(key))
     .collect();
     check.require_set(
         kinds.len() <= 1,
@@ -218,79 +217,16 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>, environment: &dyn Environme
     }
 }
 
-fn domain(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b".*>".contains(&byte);
-    if text.bytes().all(plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be the name of one domain: ASCII, without spaces and any of . * >".to_owned())
+/// A file that has to be there.
+fn file<V: Variable<Value = PathBuf>>(
+    check: &mut Check<'_>,
+    environment: &dyn Environment,
+    entry: &Entry<V>,
+) -> Option<PathBuf> {
+    let path = check.read_optional(entry)?;
+    if let Err(error) = environment.read(&path) {
+        check.refuse::<V>(format!("the file cannot be read: {error}"));
+        return None;
     }
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    let token = |token: &str| !token.is_empty() && domain(token).is_ok();
-    if text.split('.').all(token) {
-        Ok(text.to_owned())
-    } else {
-        Err(
-            "must be the beginning of a subject, such as JS.market.API: tokens of ASCII separated \
-             by single dots, without wildcards"
-                .to_owned(),
-        )
-    }
-}
-
-fn servers(list: &str) -> Result<Vec<ServerAddr>, String> {
-    list.split(',')
-        .map(|text| {
-            let text = text.trim();
-            // it may be half of a password with a comma in it
-            let shown = if list.contains('@') && is_cut(text) {
-                MASK.to_owned()
-            } else {
-                mask_urls(text)
-            };
-            if text.is_empty() {
-                return Err("has an empty item; separate servers by single commas".to_owned());
-            }
-            let unescaped = "; in a user name, password or token, percent-encode everything but \
-                             letters, digits and -._~";
-            let server: ServerAddr = text.parse().map_err(|error| {
-                let hint = if list.contains('@') { unescaped } else { "" };
-                format!("`{shown}` is no server address: {error}{hint}")
-            })?;
-            let (_, rest) = text.split_once("://").unwrap_or(("", text));
-            let after = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
-            if !matches!(after, "" | "/") {
-                let hint = if rest.contains('@') { unescaped } else { "" };
-                return Err(format!("`{shown}` goes on after host and port{hint}"));
-            }
-            for part in [server.username(), server.password()].into_iter().flatten() {
-                if percent_decode_str(part).decode_utf8().is_err() {
-                    return Err(format!(
-                        "the login in `{shown}` is not UTF-8 once it is decoded"
-                    ));
-                }
-            }
-            if server.is_websocket() {
-                return Err(format!("`{shown}` must begin with nats:// or tls://"));
-            }
-            if server.host().is_empty() {
-                return Err(format!("`{shown}` names no host"));
-            }
-            Ok(server)
-        })
-        .collect()
-}
-
-/// Only its form is checked here: the checksum is up to the client that uses it.
-fn nkey_seed(text: &str) -> Result<Secret, String> {
-    let well_formed = text.len() == 58
-        && text.starts_with("SU")
-        && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
-    if well_formed {
-        Ok(Secret::new(text.to_owned()))
-    } else {
-        Err("must be the seed of a user nkey: SU and 56 characters of base 32".to_owned())
-    }
+    Some(path)
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::dot_env;
 use super::environment::Environment;
-use super::keys::{self, Fallback, Key};
+use super::keys::nats::NATS_URL;
+use super::keys::{self, Fallback, Key, Variable};
 use super::secret::{MASK, mask_urls};
 use super::violation::{Given, Violation};
 
@@ -275,7 +276,7 @@ fn unknown(name: &str) -> Option<String> {
 pub(super) fn shown(key: &Key, text: &str) -> String {
     if key.secret {
         MASK.to_owned()
-    } else if key.name == "NATS_URL" {
+    } else if key.name == NATS_URL::KEY.name {
         mask_urls(text)
     } else {
         text.to_owned()

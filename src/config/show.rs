@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::keys;
+use super::keys::agent::TECHNICAL_AGENT_NAME;
+use super::keys::{self, Variable};
 use super::settings::{Settings, Source};
 use super::{Config, MASK};
 
@@ -22,9 +23,8 @@ pub(super) fn effective(settings: &Settings, config: &Config) -> Vec<Setting> {
     let mut list = Vec::new();
     for key in keys::all() {
         let given = settings.given(key);
-        let value = given.shown.or_else(|| match key.name {
-            "TECHNICAL_AGENT_NAME" => Some(config.agent_name.clone()),
-            _ => None,
+        let value = given.shown.or_else(|| {
+            (key.name == TECHNICAL_AGENT_NAME::KEY.name).then(|| config.agent_name.clone())
         });
         list.push(Setting {
             key: key.name.to_owned(),

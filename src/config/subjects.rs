@@ -2,8 +2,12 @@
 
 use crate::wire::{SubjectPattern, SubjectTemplate};
 
-use super::check::{Check, field};
-use super::raw::Raw;
+use super::check::Check;
+use super::keys::Variable;
+use super::keys::agent::{
+    AgentValues, TECHNICAL_DEAD_LETTER_SUBJECT, TECHNICAL_FORMING_SUBJECT,
+    TECHNICAL_PUBLISH_SUBJECT, TECHNICAL_SUBJECTS,
+};
 
 /// The subjects of a configuration.
 pub(super) struct Subjects {
@@ -13,38 +17,29 @@ pub(super) struct Subjects {
     pub dead_letter: String,
 }
 
-pub(super) fn read(raw: &Raw, check: &mut Check<'_>) -> Subjects {
-    let template = |text: &str| {
-        text.parse::<SubjectTemplate>()
-            .map_err(|error| error.to_string())
-    };
-    let inputs = check.read(&field!(raw.technical_subjects), patterns);
-    let publish = check.read(&field!(raw.technical_publish_subject), template);
-    let forming = check.read(&field!(raw.technical_forming_subject), template);
-    let dead_letter = check.read(&field!(raw.technical_dead_letter_subject), |text| {
-        if text.contains('{') {
-            return Err("must be one subject without placeholders".to_owned());
-        }
-        template(text)
-    });
+pub(super) fn read(values: &AgentValues, check: &mut Check<'_>) -> Subjects {
+    let inputs = check.read(&values.TECHNICAL_SUBJECTS);
+    let publish = check.read(&values.TECHNICAL_PUBLISH_SUBJECT);
+    let forming = check.read(&values.TECHNICAL_FORMING_SUBJECT);
+    let dead_letter = check.read(&values.TECHNICAL_DEAD_LETTER_SUBJECT);
 
     let outputs = [
-        ("TECHNICAL_PUBLISH_SUBJECT", publish.pattern()),
-        ("TECHNICAL_FORMING_SUBJECT", forming.pattern()),
-        ("TECHNICAL_DEAD_LETTER_SUBJECT", dead_letter.pattern()),
+        (TECHNICAL_PUBLISH_SUBJECT::KEY, publish.pattern()),
+        (TECHNICAL_FORMING_SUBJECT::KEY, forming.pattern()),
+        (TECHNICAL_DEAD_LETTER_SUBJECT::KEY, dead_letter.pattern()),
     ];
-    for (at, (name, output)) in outputs.iter().enumerate() {
+    for (at, (key, output)) in outputs.iter().enumerate() {
         for input in &inputs {
             check.require(
                 !output.overlaps(input),
-                &[name, "TECHNICAL_SUBJECTS"],
+                &[key, TECHNICAL_SUBJECTS::KEY],
                 format!("`{input}` would read back what is written to `{output}`"),
             );
         }
-        for (other_name, other) in &outputs[at + 1..] {
+        for (other_key, other) in &outputs[at + 1..] {
             check.require(
                 !output.overlaps(other),
-                &[name, other_name],
+                &[key, other_key],
                 format!("`{output}` and `{other}` overlap, so readers could not tell them apart"),
             );
         }
@@ -55,18 +50,4 @@ pub(super) fn read(raw: &Raw, check: &mut Check<'_>) -> Subjects {
         forming,
         dead_letter: dead_letter.as_str().to_owned(),
     }
-}
-
-fn patterns(list: &str) -> Result<Vec<SubjectPattern>, String> {
-    let mut patterns: Vec<SubjectPattern> = Vec::new();
-    for text in list.split(',') {
-        let pattern: SubjectPattern = text.trim().parse().map_err(|error| format!("{error}"))?;
-        if let Some(other) = patterns.iter().find(|other| other.overlaps(&pattern)) {
-            return Err(format!(
-                "`{other}` and `{pattern}` overlap: a bar on both would come twice"
-            ));
-        }
-        patterns.push(pattern);
-    }
-    Ok(patterns)
 }
