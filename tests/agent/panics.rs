@@ -15,7 +15,7 @@ fn assert_broken(agent: &mut Agent) {
     let panic = agent.wait_log("panic: failpoint: the worker panics");
     assert_eq!(panic["level"], "ERROR");
     assert_eq!(panic["thread"], "worker");
-    let end = agent.wait_log("the worker ended without a word");
+    let end = agent.wait_log("the worker ended without a report");
     assert_eq!(end["level"], "ERROR");
     assert_eq!(end["exit_code"], 70);
 }
