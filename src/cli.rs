@@ -78,6 +78,9 @@ pub struct ReplayArgs {
     /// TECHNICAL_TIMEFRAMES
     #[arg(long, value_name = "T,U,…")]
     pub timeframes: Option<Plan>,
+    /// Leave the derived bars open that are open at the end, as an agent does that waits for more bars
+    #[arg(long)]
+    pub leave_open: bool,
     /// End with 65 at the first bad line instead of skipping it
     #[arg(long)]
     pub strict: bool,

@@ -458,3 +458,21 @@ fn a_reset_is_told_and_followed() {
     assert_eq!(does(2), "resets A 1m: its bars are forgotten");
     assert!(does(3).starts_with("appends it"), "{}", does(3));
 }
+
+#[test]
+fn a_time_mark_is_told_and_followed() {
+    let bar = r#"{"symbol":"A","timeframe":"1m","timestamp":"2024-01-01T00:00:00Z","open":1,"high":1,"low":1,"close":1}"#;
+    let mark = r#"{"mark":"2024-01-01T00:05:05Z"}"#;
+    let ahead = r#"{"mark":"2199-01-01T00:00:00Z"}"#;
+    let text = format!("{bar}\n{mark}\n{mark}\n{ahead}\n");
+    let (code, found) = entries(&text, &["-"], &[("TECHNICAL_TIMEFRAMES", "5m")]);
+    assert_eq!((code, found.len()), (Some(0), 4));
+    let does = |at: usize| found[at]["does"].as_str().unwrap();
+    assert_eq!(found[1]["kind"], "mark");
+    assert_eq!(does(1), "closes the derived bars that ended before it: 1");
+    assert_eq!(does(2), "closes the derived bars that ended before it: 0");
+    assert_eq!(
+        (&found[3]["kind"], &found[3]["reason"]),
+        (&"refused".into(), &"future".into())
+    );
+}

@@ -247,6 +247,28 @@ impl Derivation {
         places.filter(|place| place.stage == Stage::Open).count()
     }
 
+    /// The timeframe and the end of each bucket that takes bars, smallest timeframe first.
+    pub fn open_ends(&self) -> impl Iterator<Item = (Timeframe, Timestamp)> {
+        self.gathered.iter().filter_map(|one| {
+            let place = one.place.filter(|place| place.stage == Stage::Open)?;
+            Some((one.timeframe, place.bucket.end))
+        })
+    }
+
+    /// Closes the bucket of `timeframe`, if it takes bars, and appends its bar to `out`. Parts that
+    /// come afterwards revise the bar.
+    pub fn close(&mut self, timeframe: Timeframe, out: &mut Vec<DerivedBar>) {
+        let one = self.gathered.iter_mut();
+        let Some(one) = one.into_iter().find(|one| one.timeframe == timeframe) else {
+            return;
+        };
+        if let Some(place) = one.place.filter(|place| place.stage == Stage::Open) {
+            let stage = Stage::Closed;
+            one.place = Some(Place { stage, ..place });
+            out.push(one.derived(&place, &one.content, true));
+        }
+    }
+
     /// Gives up a timeframe, with its open bucket; false where it is not derived.
     pub fn give_up(&mut self, timeframe: Timeframe) -> bool {
         let before = self.gathered.len();
@@ -275,7 +297,7 @@ impl Derivation {
     }
 
     /// Takes in a final bar that is later than all before it, and appends the bars of the buckets
-    /// that it completes to `out`, smallest first. [`Self::close_until`] its open comes before.
+    /// that it completes to `out`, smallest first, and those of buckets that were closed without it. [`Self::close_until`] its open comes before.
     /// Returns the first timeframe whose bucket it does not fit in: it begins in one and ends in
     /// the next, so neither of the two gives a bar.
     pub fn append(
@@ -316,7 +338,8 @@ impl Derivation {
             }
             one.before.clone_from(&one.content);
             one.content.add(bar);
-            if end == place.bucket.end && one.content.parts >= place.expected {
+            let is_complete = end == place.bucket.end && one.content.parts >= place.expected;
+            if is_complete || place.stage == Stage::Closed {
                 place.stage = Stage::Closed;
                 out.push(one.derived(&place, &one.content, true));
             }

@@ -2,20 +2,35 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::aggregate::is_derivable;
 use crate::market::{Timeframe, Zone};
 
 /// The most timeframes that are derived: each bar may close all of them.
 const MOST: usize = 16;
+/// The last part of a bar arrives after the end of the bar.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The timeframes that are derived from the smallest bars of each symbol, and the calendar that
 /// their days, weeks and months follow. The default derives nothing.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Smallest first, none twice.
     timeframes: Vec<Timeframe>,
     calendar: Zone,
+    /// How long after its end a bar may still get parts before a time mark closes it.
+    grace: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            timeframes: Vec::new(),
+            calendar: Zone::UTC,
+            grace: GRACE,
+        }
+    }
 }
 
 /// Timeframes that cannot be derived together.
@@ -53,6 +68,7 @@ impl Plan {
         Ok(Self {
             timeframes,
             calendar,
+            grace: GRACE,
         })
     }
 
@@ -60,6 +76,13 @@ impl Plan {
     #[must_use]
     pub fn on_calendar(mut self, calendar: Zone) -> Self {
         self.calendar = calendar;
+        self
+    }
+
+    /// The same timeframes, which a time mark closes so long after their end; 5 s unless set.
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 
@@ -73,6 +96,12 @@ impl Plan {
     #[must_use]
     pub const fn calendar(&self) -> &Zone {
         &self.calendar
+    }
+
+    /// The time from the end of a bar to the first mark that closes it.
+    #[must_use]
+    pub const fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// True if nothing is derived.
@@ -101,6 +130,7 @@ impl fmt::Debug for Plan {
         let mut plan = f.debug_struct("Plan");
         plan.field("timeframes", &self.timeframes);
         plan.field("calendar", &self.calendar);
+        plan.field("grace", &self.grace);
         if self.calendar != Zone::UTC {
             plan.field("rules", &Zone::rules());
         }

@@ -79,7 +79,9 @@ const CONFIGURATIONS: [&[(&str, &str)]; 5] = [
 
 const SYMBOLS: [&str; 3] = ["A", "BTC/USDT", "C"];
 /// Messages and elements that are no bars.
-const GARBAGE: [&str; 8] = [
+const GARBAGE: [&str; 10] = [
+    r#"{"mark":"soon"}"#,
+    r#"{"mark":"2199-01-01T00:00:00Z"}"#,
     "7",
     "\"text\"",
     "null",
@@ -125,7 +127,11 @@ fn published() -> impl Strategy<Value = Published> {
     let several = proptest::collection::vec(element(), 1..6)
         .prop_map(|elements| (BARE.to_owned(), format!("[{}]", elements.join(","))));
     let single = element().prop_map(|element| (BARE.to_owned(), element));
-    prop_oneof![4 => alone, 2 => several, 1 => single]
+    let mark = (0u8..30).prop_map(|minute| {
+        let mark = format!(r#"{{"mark":"2024-01-01T00:{minute:02}:05Z"}}"#);
+        (format!("{BARE}.A.mark"), mark)
+    });
+    prop_oneof![4 => alone, 2 => several, 1 => single, 1 => mark]
 }
 
 /// Something that was published: its subject, the reason of a dead letter, its payload.
@@ -197,7 +203,7 @@ fn replayed(config: &Config, messages: &[Published]) -> (Replayed, Vec<u8>) {
     for (_, payload) in messages {
         writeln!(file, "{payload}").unwrap();
     }
-    let arguments = ["technical-analysis-agent", "replay"].map(OsString::from);
+    let arguments = ["technical-analysis-agent", "replay", "--leave-open"].map(OsString::from);
     let path = file.path().as_os_str().to_owned();
     let command = cli::parse(arguments.into_iter().chain([path]));
     let Ok(Command::Replay(args)) = command else {

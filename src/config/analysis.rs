@@ -46,7 +46,9 @@ pub(super) fn read(values: &AnalysisValues, check: &mut Check<'_>) -> AnalysisCo
 fn derived(values: &AnalysisValues, check: &mut Check<'_>) -> Plan {
     let calendar = check.read(&values.TECHNICAL_CALENDAR);
     let plan = check.read_optional(&values.TECHNICAL_TIMEFRAMES);
-    plan.unwrap_or_default().on_calendar(calendar)
+    let grace = check.read(&values.TECHNICAL_BAR_GRACE_SECS);
+    let plan = plan.unwrap_or_default();
+    plan.on_calendar(calendar).with_grace(grace)
 }
 
 fn order(analysis: &AnalysisConfig, check: &mut Check<'_>) {

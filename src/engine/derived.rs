@@ -7,13 +7,15 @@
 //!
 //! Which timeframes a symbol is fed follows from the series that are kept, so it is in no snapshot.
 
+mod marks;
+
 use std::collections::VecDeque;
 use std::fmt;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Engine, Outcome, Refusal, Series, SeriesId, Worked};
+use super::{Effect, Engine, FormingBar, Outcome, Refusal, Series, SeriesId, Worked};
 use crate::aggregate::{Derivation, DerivedBar, Parts, Plan, Scratch, is_made_of};
 use crate::market::{BarEvent, Finality, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
@@ -39,6 +41,8 @@ pub struct DerivedTotals {
     pub straddling: u64,
     /// Derived bars that were left out because as many series are kept as may be.
     pub no_room: u64,
+    /// Derived bars that a time mark closed.
+    pub marked: u64,
 }
 
 /// Something about derived bars that people should know; each kind is said once per timeframe.
@@ -85,6 +89,8 @@ pub(super) struct Deriving {
     found: Vec<DerivedBar>,
     scratch: Scratch,
     open_buckets: usize,
+    /// No open bucket ends earlier; `None` while none was opened.
+    first_end: Option<Timestamp>,
     totals: DerivedTotals,
     notes: Vec<DerivedNote>,
     said: Vec<(Timeframe, std::mem::Discriminant<DerivedNoteKind>)>,
@@ -147,6 +153,9 @@ impl Deriving {
     /// A series is kept.
     pub fn on_kept(&mut self, series: &Series) {
         self.open_buckets += series.derived.open_buckets();
+        if let Some(gathered) = &series.derived.gathered {
+            self.note_ends(gathered);
+        }
         if series.derived.parts.is_none() {
             let key = series.key();
             insert(self.fed.entry_ref(&key.symbol).or_default(), key.timeframe);
@@ -192,9 +201,6 @@ impl Engine {
             symbol: &event.symbol,
             timeframe: event.timeframe,
         };
-        if !event.finality.is_final() {
-            return;
-        }
         let Some(series) = self
             .index
             .get(&key)
@@ -203,6 +209,13 @@ impl Engine {
             return;
         };
         let at = event.bar.timestamp;
+        // one that forms until the next one comes is complete where that one is there already
+        let held = series.forming().map(FormingBar::timestamp);
+        let is_complete =
+            event.finality == Finality::UntilNext && held.is_some_and(|held| at < held);
+        if !event.finality.is_final() && !is_complete {
+            return;
+        }
         if series.position().is_some_and(|(newest, _)| newest >= at) {
             return;
         }
@@ -328,6 +341,7 @@ impl Engine {
         match worked.effect {
             Effect::Appended => {
                 let straddled = gathered.append(&event.bar, plan.calendar(), &mut deriving.found);
+                deriving.note_ends(gathered);
                 if let Some(timeframe) = straddled {
                     let key = series.key();
                     deriving.totals.straddling += 1;

@@ -5,6 +5,7 @@ mod derived;
 mod forming;
 mod judgement;
 mod keeping;
+mod marks;
 mod order;
 mod state;
 

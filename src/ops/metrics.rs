@@ -33,7 +33,17 @@ pub const ACQUIRED: &str = "acquired";
 pub const RELEASED: &str = "released";
 
 /// The kinds of derived bars that are counted.
-const DERIVED: [&str; 5] = ["derived", "revised", "own", "straddling", "no_room"];
+const DERIVED: [&str; 6] = [
+    "derived",
+    "marked",
+    "revised",
+    "own",
+    "straddling",
+    "no_room",
+];
+
+/// What became of time marks.
+const MARKS: [&str; 4] = ["written", "failed", "taken", "refused"];
 
 /// Buckets in seconds, per decade 1, 2.5 and 5.
 const SIGNAL_LATENCY: &[f64] = &[
@@ -81,6 +91,8 @@ pub struct Metrics {
     pub bar_gaps: IntCounter,
     /// Derived bars, by what became of them: one of `DERIVED`.
     pub derived_bars: IntCounterVec,
+    /// Time marks, by what became of them: one of `MARKS`.
+    pub marks: IntCounterVec,
     /// Series that were reset.
     pub series_resets: IntCounter,
     pub signals_published: IntCounter,
@@ -153,7 +165,8 @@ impl Metrics {
             bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced the newest bar of their series with other values."),
             series_resets: counter(r, "series_resets_total", "Series that began anew because of a reset, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
-            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived) or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
+            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), those of them that a time mark closed (marked), or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
+            marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored when it tried to (failed), taken in (taken), refused as unreadable or later than their arrival (refused).", "kind", &MARKS),
             signals_published: counter(r, "signals_published_total", "Signals published."),
             alerts: labelled_counter(r, "alerts_total", "Alerts raised, by alert.", "alert", alerts),
             publish_errors: counter(r, "publish_errors_total", "Publishes that failed."),
@@ -226,6 +239,8 @@ impl Metrics {
             bars_corrected: self.bars_corrected.local(),
             bar_gaps: self.bar_gaps.local(),
             series_resets: self.series_resets.local(),
+            marks_taken: self.marks.with_label_values(&["taken"]).local(),
+            marks_refused: self.marks.with_label_values(&["refused"]).local(),
             signals_published: self.signals_published.local(),
             alerts: self
                 .alert_names
@@ -274,6 +289,10 @@ pub struct LocalMetrics {
     pub bar_gaps: LocalIntCounter,
     /// See [`Metrics::series_resets`].
     pub series_resets: LocalIntCounter,
+    /// See [`Metrics::marks`].
+    pub marks_taken: LocalIntCounter,
+    /// See [`Metrics::marks`].
+    pub marks_refused: LocalIntCounter,
     pub signals_published: LocalIntCounter,
     /// In the order of the alerts handed to [`Metrics::new`].
     pub alerts: Vec<LocalIntCounter>,
@@ -294,6 +313,8 @@ impl LocalMetrics {
             &self.bars_corrected,
             &self.bar_gaps,
             &self.series_resets,
+            &self.marks_taken,
+            &self.marks_refused,
             &self.signals_published,
         ] {
             counter.flush();

@@ -13,14 +13,15 @@
 //! The elements of a message are worked off one after the other. A bar that completes the forming
 //! bar before it ([`Engine::closed_by`]) comes after that one, so one element has up to two outputs.
 //!
-//! # Resets
-//! A message may be a [`Reset`] in place of market data. The engine follows it where it stands.
+//! # Resets and marks
+//! A message may be a [`Reset`] or a [`Mark`] in place of market data. The engine follows it where it
+//! stands: a mark closes the derived bars that ended long enough before it.
 //!
 //! # Time
 //! The time of a message is its arrival, and the driver hands it in: core delivery when the client
 //! received the message, durable delivery when the server stored it, `replay` when it reads the
 //! line. It decides one thing: a bar that opens more than 24 h after its arrival is refused as
-//! `future`. Order, completion, silence ([`Engine::forgetting`]) and room for another series are
+//! `future`, and so is a mark of more than 5 s after it. Order, completion, silence ([`Engine::forgetting`]) and room for another series are
 //! decided by the times of the bars. So a replay takes what a live agent took. It may also take
 //! what was refused as `future` then, because it reads the message later.
 //!
@@ -37,7 +38,7 @@ use crate::engine::{
 };
 use crate::market::{BarEvent, Timestamp};
 use crate::wire::{
-    Content, Decoder, Element, Ignored, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
+    Content, Decoder, Element, Ignored, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
 };
 
 /// A message, with everything that its outputs depend on.
@@ -73,6 +74,8 @@ pub enum Output<'a> {
     Duplicate(&'a BarEvent<'a>),
     /// A series was reset.
     Reset(Restarted<'a>),
+    /// A time mark was taken in, after the bars that it closed.
+    Marked(Marked),
     /// An element is understood and needs nothing to be done.
     Ignored(Ignored),
     /// An element or the whole message was refused, by the decoder or the engine.
@@ -118,7 +121,16 @@ pub struct Restarted<'a> {
     pub forgotten: Option<usize>,
 }
 
-/// A driver's decisions about bars and resets before the engine sees them. Without one of its own, a
+/// A time mark that was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// The message.
+    pub mark: Mark,
+    /// The derived bars that it closed.
+    pub closed: usize,
+}
+
+/// A driver's decisions about bars, resets and marks before the engine sees them. Without one of its own, a
 /// driver takes all of them.
 pub trait Filter {
     /// Decides about a bar of a message.
@@ -130,6 +142,11 @@ pub trait Filter {
     fn admit_reset(&mut self, _reset: &Reset) -> bool {
         true
     }
+
+    /// Returns true if a mark is to be taken in.
+    fn admit_mark(&mut self, _mark: &Mark) -> bool {
+        true
+    }
 }
 
 impl<F: Filter> Filter for &mut F {
@@ -139,6 +156,10 @@ impl<F: Filter> Filter for &mut F {
 
     fn admit_reset(&mut self, reset: &Reset) -> bool {
         F::admit_reset(self, reset)
+    }
+
+    fn admit_mark(&mut self, mark: &Mark) -> bool {
+        F::admit_mark(self, mark)
     }
 }
 
@@ -218,6 +239,11 @@ impl Pipeline {
             Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
             None => {}
         }
+        match Mark::read(message.payload, arrived) {
+            Some(Ok(mark)) => return close_by_mark(engine, mark, arrived, sink),
+            Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
+            None => {}
+        }
         decoder.decode_all(message.payload, message.subject, arrived, |element| {
             step(engine, element, arrived, sink);
         });
@@ -226,6 +252,14 @@ impl Pipeline {
     /// Works off one element of a message that arrived at `arrived`, as [`Self::take`] does each.
     pub fn step(&mut self, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
         step(&mut self.engine, element, arrived, sink);
+    }
+
+    /// Closes the derived bars that are open, as no more messages come. The last one arrived at
+    /// `arrived`.
+    pub fn finish(&mut self, arrived: Timestamp, sink: &mut impl Sink) {
+        while self.engine.close_at_end() > 0 {
+            derived(&mut self.engine, arrived, sink);
+        }
     }
 
     /// Shows every bar of a message to `each`, without working it off.
@@ -296,6 +330,15 @@ fn restart(engine: &mut Engine, reset: &Reset, sink: &mut impl Sink) {
         reset,
         forgotten: emptied.map(|emptied| emptied.forgotten),
     }));
+}
+
+fn close_by_mark(engine: &mut Engine, mark: Mark, arrived: Timestamp, sink: &mut impl Sink) {
+    if !sink.admit_mark(&mark) {
+        return;
+    }
+    let closed = engine.close_by_mark(mark.at);
+    derived(engine, arrived, sink);
+    sink.output(Output::Marked(Marked { mark, closed }));
 }
 
 fn bar(

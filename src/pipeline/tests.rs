@@ -71,6 +71,7 @@ impl Sink for Noted {
             ),
             Output::Duplicate(event) => format!("duplicate {}", event.bar.close),
             Output::Reset(restarted) => format!("reset {:?}", restarted.forgotten),
+            Output::Marked(marked) => format!("mark {} closed {}", marked.mark.at, marked.closed),
             Output::Ignored(kind) => format!("ignored {}", kind.name()),
             Output::Refused(refusal) => format!(
                 "{} of {:?}: {}",
@@ -411,4 +412,36 @@ fn a_reset_forgets_what_is_derived_from_the_series_too() {
         .find("A", "10m".parse().unwrap())
         .unwrap();
     assert_eq!(ten.ring().len(), 5);
+}
+
+#[test]
+fn a_mark_stands_in_order_with_the_bars_and_closes_what_ended_before_it() {
+    let config = AnalysisConfig {
+        min_bars: 1,
+        derived: "5m".parse().unwrap(),
+        ..AnalysisConfig::default()
+    };
+    let mut pipeline = Pipeline::new(
+        Decoder::new(InputRules::new(65_536, Timeframe::MINUTE)),
+        Engine::new(Arc::new(config), 10),
+    );
+    let mark = |text: &str| format!(r#"{{"mark":"{text}"}}"#);
+    outputs(&mut pipeline, &bar("A", 0, 1.0));
+    let early = outputs(&mut pipeline, &mark("2024-01-01T00:05:04Z"));
+    assert_eq!(early, ["mark 2024-01-01T00:05:04Z closed 0"]);
+    let closing = outputs(&mut pipeline, &mark("2024-01-01T00:05:05Z"));
+    assert_eq!(
+        closing,
+        [
+            "derived 5m Some((1.0, true))",
+            "mark 2024-01-01T00:05:05Z closed 1"
+        ]
+    );
+    // a mark may not be ahead of its arrival
+    let ahead = outputs(&mut pipeline, &mark("2024-01-02T00:00:06Z"));
+    assert!(ahead[0].starts_with("future of None: "), "{ahead:?}");
+    outputs(&mut pipeline, &bar("A", 5, 2.0));
+    let mut sink = Noted::default();
+    pipeline.finish(NOW, &mut sink);
+    assert_eq!(sink.outputs, ["derived 5m Some((2.0, true))"]);
 }

@@ -3,6 +3,7 @@
 //! The pipeline of the agent is asked, nothing else: what is said here is what the agent does with
 //! the same messages, beginning without any series.
 
+mod control;
 mod report;
 mod trace;
 
@@ -25,9 +26,7 @@ use crate::market::Timestamp;
 use crate::ops::logs::complain;
 use crate::pipeline::{Filter, Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
-use crate::wire::{
-    Content, Decoder, Element, Refusal, Reset, SubjectParts, SubjectPattern, SubjectRefusal,
-};
+use crate::wire::{Content, Decoder, Element, SubjectParts, SubjectPattern, SubjectRefusal};
 
 use report::{BarEntry, Entry, accepted, does, scale_hint, shown};
 use trace::Facts;
@@ -157,47 +156,6 @@ impl<'a, W: Write> Explainer<'a, W> {
         Ok(())
     }
 
-    /// Explains a reset, and follows it as an agent would.
-    fn reset(
-        &mut self,
-        reset: &Result<Reset, Refusal<'_>>,
-        payload: &[u8],
-        subject: Option<&str>,
-        line: Option<u64>,
-    ) -> Entry {
-        let mut entry = Entry {
-            message: self.count.messages,
-            line,
-            subject: subject.map(str::to_owned),
-            element: 1,
-            dialect: GENERIC,
-            because: None,
-            kind: "refused",
-            bar: None,
-            reason: None,
-            detail: None,
-            accepted: None,
-            hint: None,
-            does: String::new(),
-            shown: shown(payload),
-        };
-        match reset {
-            Ok(Reset { series, .. }) => {
-                self.count.understood += 1;
-                let engine = self.pipeline.engine_mut();
-                engine.reset(series.symbol.as_str(), series.timeframe, None);
-                entry.kind = "reset";
-                entry.does = format!("resets {series}: its bars are forgotten");
-            }
-            Err(refusal) => {
-                entry.reason = Some(refusal.reason.name());
-                entry.detail = Some(refusal.detail.to_string());
-                entry.does = format!("refuses it: {}", refusal.detail);
-            }
-        }
-        entry
-    }
-
     fn message(
         &mut self,
         payload: &[u8],
@@ -213,11 +171,10 @@ impl<'a, W: Write> Explainer<'a, W> {
             Some(_) => self.parts(subject),
             None => Ok(rows),
         };
-        if let Some(reset) = Reset::read(payload, &parts) {
-            let entry = self.reset(&reset, payload, subject, line);
+        let now = clock::now();
+        if let Some(entry) = self.control(payload, &parts, now, subject, line) {
             return self.write(&entry);
         }
-        let now = clock::now();
         let decoder = self.pipeline.decoder().clone();
         let elements = read(&decoder, payload, &parts, now);
         let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();

@@ -5,7 +5,7 @@
 mod summary;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
 use crate::pipeline::{self, Admission, Change, Filter, Output, Pipeline, Sink};
-use crate::wire::{Refusal, SubjectParts, encode_signal};
+use crate::wire::{Mark, Refusal, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
 pub use summary::Summary;
@@ -82,6 +82,10 @@ impl<W: Write> Filter for OfLine<'_, '_, W> {
             Admission::Complete
         }
     }
+
+    fn admit_mark(&mut self, mark: &Mark) -> bool {
+        self.outcome.is_ok() && self.printer.options.covers(mark.at)
+    }
 }
 
 impl<W: Write> Sink for OfLine<'_, '_, W> {
@@ -98,8 +102,11 @@ impl<W: Write> Sink for OfLine<'_, '_, W> {
 pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Replayed {
     let mut config = config.clone();
     if let Some(timeframes) = &args.timeframes {
-        let calendar = config.analysis.derived.calendar().clone();
-        config.analysis.derived = timeframes.clone().on_calendar(calendar);
+        let configured = &config.analysis.derived;
+        let derived = timeframes
+            .clone()
+            .on_calendar(configured.calendar().clone());
+        config.analysis.derived = derived.with_grace(configured.grace());
     }
     let mut replay = Replay {
         pipeline: Pipeline::configured(&config),
@@ -117,6 +124,13 @@ pub fn replay(config: &Config, args: &ReplayArgs, out: &mut impl Write) -> Repla
         .files
         .iter()
         .try_for_each(|path| replay.file(path, args));
+    let read = read.and_then(|()| {
+        if args.leave_open {
+            Ok(())
+        } else {
+            replay.close_open(&args.files)
+        }
+    });
     let Replay {
         pipeline,
         mut printer,
@@ -170,6 +184,18 @@ impl<W: Write> Replay<'_, W> {
         self.printer
             .tell(path, derived.iter().map(ToString::to_string).collect());
         Ok(())
+    }
+
+    /// Closes the derived bars that are open after the last line.
+    fn close_open(&mut self, files: &[PathBuf]) -> Result<(), Error> {
+        let mut sink = OfLine {
+            printer: &mut self.printer,
+            path: files.last().map_or(Path::new("-"), PathBuf::as_path),
+            number: 0,
+            outcome: Ok(()),
+        };
+        self.pipeline.finish(clock::now(), &mut sink);
+        sink.outcome
     }
 
     fn line(
@@ -230,6 +256,10 @@ impl<W: Write> Printer<'_, W> {
             }
             Output::Reset(_) => {
                 self.summary.resets += 1;
+                Ok(())
+            }
+            Output::Marked(_) => {
+                self.summary.marks += 1;
                 Ok(())
             }
             Output::Ignored(kind) => {

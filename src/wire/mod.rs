@@ -9,6 +9,7 @@ mod encode;
 mod fields;
 mod grid;
 pub mod headers;
+mod mark;
 mod names;
 mod reason;
 mod rules;
@@ -24,6 +25,7 @@ pub use decode::{Content, Decoder, ELEMENTS_MAX, Element, Refusal};
 pub use dialects::{DialectRule, Ignored};
 pub use encode::{Encoder, encode_bar, encode_signal};
 pub(crate) use grid::is_on as is_on_grid;
+pub use mark::Mark;
 pub use reason::Reason;
 pub use rules::{FinalRule, GridRule, InputRules, PriceRule, Stamp};
 pub use subject::{

@@ -165,7 +165,8 @@ pub fn replay<S: AsRef<str>>(payloads: &[S], variables: &[(&str, &str)]) -> Vec<
 pub fn replay_files(files: &[&std::path::Path], variables: &[(&str, &str)]) -> Vec<String> {
     let home = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-        .arg("replay")
+        // what an agent has not closed yet stays open
+        .args(["replay", "--leave-open"])
         .args(files)
         .env_clear()
         .envs(variables.iter().copied())

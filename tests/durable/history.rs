@@ -133,7 +133,8 @@ pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u
         file.write_all(b"\n").expect("a writable file");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-        .arg("replay")
+        // what an agent has not closed yet stays open
+        .args(["replay", "--leave-open"])
         .arg(file.path())
         .env_clear()
         .envs(configuration.iter().copied())

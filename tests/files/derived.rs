@@ -1,6 +1,7 @@
 //! Larger bars that `replay` derives, against an oracle: see `tests/data/aggregate/README.md`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use serde_json::Value;
 
@@ -11,7 +12,14 @@ type Row = (String, f64, f64, f64, f64, f64, u64);
 
 const SPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars/spy_1m.csv");
 
-fn oracle() -> BTreeMap<String, Vec<Row>> {
+#[derive(serde::Deserialize)]
+struct Oracle {
+    bars: BTreeMap<String, Vec<Row>>,
+    /// How many of them, the last, are open when the minutes end.
+    open_at_end: BTreeMap<String, usize>,
+}
+
+fn oracle() -> Oracle {
     serde_json::from_str(include_str!("../data/aggregate/spy.json")).unwrap()
 }
 
@@ -38,7 +46,10 @@ fn rows(stdout: &[u8], timeframe: &str) -> Vec<Row> {
 
 #[test]
 fn derived_bars_of_a_real_market_are_those_of_the_oracle() {
-    let expected = oracle();
+    let Oracle {
+        bars: expected,
+        open_at_end,
+    } = oracle();
     let utc = replay(&[SPY, "--timeframes", "5m,1h,1d"], &[]);
     assert_eq!(utc.status.code(), Some(0), "{}", said(&utc));
     for name in ["5m", "1h", "1d"] {
@@ -56,6 +67,73 @@ fn derived_bars_of_a_real_market_are_those_of_the_oracle() {
     let calendar = ("TECHNICAL_CALENDAR", "America/New_York");
     let new_york = replay(&[SPY, "--timeframes", "1d"], &[calendar]);
     assert_eq!(rows(&new_york.stdout, "1d"), expected["1d New York"]);
+    // an agent that waits for more bars has not closed the last ones
+    let open = replay(&[SPY, "--timeframes", "5m,1h,1d", "--leave-open"], &[]);
+    for name in ["5m", "1h", "1d"] {
+        let closed = expected[name].len() - open_at_end[name];
+        assert_eq!(rows(&open.stdout, name), expected[name][..closed], "{name}");
+    }
+    assert_eq!(open_at_end["1d"], 1);
+}
+
+#[test]
+fn a_line_may_be_a_time_mark() {
+    let mut file = tempfile::Builder::new()
+        .suffix(".jsonl")
+        .tempfile()
+        .unwrap();
+    let bar = |symbol: &str, minute: u32| {
+        format!(
+            r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"2024-01-02T10:{minute:02}:00Z","open":1,"high":99,"low":1,"close":1{minute},"volume":1}}"#
+        )
+    };
+    let mark = |time: &str| format!(r#"{{"mark":"2024-01-02T{time}Z"}}"#);
+    let lines = [
+        bar("A", 0),
+        bar("B", 1),
+        bar("A", 1),
+        mark("10:05:04"),
+        mark("10:05:05"),
+        bar("A", 6),
+        mark("soon"),
+        // no time that has come
+        r#"{"mark":"2199-01-01T00:00:00Z"}"#.to_owned(),
+    ];
+    for line in lines {
+        writeln!(file, "{line}").unwrap();
+    }
+    file.flush().unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments = [path, "--timeframes", "5m", "--leave-open"];
+    let output = replay(&arguments, &[("TECHNICAL_MIN_BARS_REQUIRED", "1")]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(", 2 marks"), "{said}");
+    assert!(
+        said.contains("2 refused (bad_timestamp 1, future 1)"),
+        "{said}"
+    );
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let signals: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let all: Vec<String> = signals
+        .iter()
+        .map(|one| format!("{} {} {}", one["symbol"], one["timeframe"], one["close"]))
+        .map(|one| one.replace('"', ""))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            "A 1m 10.0",
+            "B 1m 11.0",
+            "A 1m 11.0",
+            "A 5m 11.0",
+            "A 1m 16.0"
+        ]
+    );
+    assert_eq!(signals[3]["parts"], 2);
 }
 
 #[test]

@@ -32,6 +32,7 @@ impl DerivedAccount {
             own,
             straddling,
             no_room,
+            marked,
         } = engine.take_derived_totals();
         for (kind, count) in [
             ("derived", derived),
@@ -39,6 +40,7 @@ impl DerivedAccount {
             ("own", own),
             ("straddling", straddling),
             ("no_room", no_room),
+            ("marked", marked),
         ] {
             if count > 0 {
                 let counter = self.metrics.derived_bars.with_label_values(&[kind]);

@@ -28,7 +28,7 @@ use crate::wire::headers::{
     DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
 };
 use crate::wire::{
-    ELEMENTS_MAX, Encoder, Ignored, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
+    ELEMENTS_MAX, Encoder, Ignored, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
     SubjectTemplate,
 };
 
@@ -150,8 +150,17 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
                 self.out.local.bars_duplicate.inc();
             }
             Output::Reset(restarted) => self.out.restarted(&restarted, self.envelope),
+            Output::Marked(_) => {
+                self.out.tallies.ignored(self.envelope.arrival.payload);
+                self.out.local.marks_taken.inc();
+            }
             Output::Ignored(kind) => self.out.ignore(kind, self.envelope),
-            Output::Refused(refusal) => self.out.refuse(&refusal, self.envelope),
+            Output::Refused(refusal) => {
+                if Mark::is_like(refusal.payload) {
+                    self.out.local.marks_refused.inc();
+                }
+                self.out.refuse(&refusal, self.envelope);
+            }
         }
     }
 }

@@ -74,6 +74,12 @@ section! {
              IANA",
         );
 
+    TECHNICAL_BAR_GRACE_SECS: Duration = whole_seconds(0..=86_400),
+        set("5", "10",
+            "seconds after its end at which a derived bar closes though its parts are not \
+             complete and no later bar has come",
+        );
+
     TECHNICAL_MAX_SERIES: usize = count(1..=10_000_000),
         set("100000", "100000", "bound on memory: input for a series beyond it is refused");
 

@@ -6,9 +6,9 @@ use super::*;
 use crate::aggregate::Plan;
 use crate::market::Zone;
 
-const TEN: i64 = 28_403_160;
+pub(super) const TEN: i64 = 28_403_160;
 
-fn deriving(names: &[&str]) -> AnalysisConfig {
+pub(super) fn deriving(names: &[&str]) -> AnalysisConfig {
     let timeframes = names.iter().map(|name| name.parse().unwrap()).collect();
     AnalysisConfig {
         derived: Plan::new(timeframes, Zone::UTC).unwrap(),
@@ -17,7 +17,12 @@ fn deriving(names: &[&str]) -> AnalysisConfig {
 }
 
 /// A bar of `timeframe` that opens so many minutes after 10:00.
-fn sent(symbol: &'static str, timeframe: &str, n: i64, values: [f64; 5]) -> BarEvent<'static> {
+pub(super) fn sent(
+    symbol: &'static str,
+    timeframe: &str,
+    n: i64,
+    values: [f64; 5],
+) -> BarEvent<'static> {
     let [open, high, low, close, volume] = values;
     BarEvent {
         symbol: symbol.into(),
@@ -36,12 +41,12 @@ fn sent(symbol: &'static str, timeframe: &str, n: i64, values: [f64; 5]) -> BarE
     }
 }
 
-fn one(n: i64, values: [f64; 5]) -> BarEvent<'static> {
+pub(super) fn one(n: i64, values: [f64; 5]) -> BarEvent<'static> {
     sent("A", "1m", n, values)
 }
 
 /// Takes in an event as the agent does; every signal, in order.
-fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json::Value> {
+pub(super) fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json::Value> {
     let mut signals = Vec::new();
     let complete = engine.closed_by(event);
     for event in complete.iter().chain([event]) {
@@ -61,14 +66,14 @@ fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json::Value> {
     signals
 }
 
-fn derived(engine: &mut Engine, signals: &mut Vec<serde_json::Value>) {
+pub(super) fn derived(engine: &mut Engine, signals: &mut Vec<serde_json::Value>) {
     while let Some(one) = engine.next_derived(minute(0)) {
         signals.extend(one.outcome.signal.map(|s| serde_json::to_value(s).unwrap()));
     }
 }
 
 /// Timeframe, minute, close and revision of final signals.
-fn finals(signals: &[serde_json::Value]) -> Vec<(String, i64, f64, u64)> {
+pub(super) fn finals(signals: &[serde_json::Value]) -> Vec<(String, i64, f64, u64)> {
     let finals = signals.iter().filter(|signal| signal["final"] == true);
     finals
         .map(|signal| {
@@ -83,7 +88,7 @@ fn finals(signals: &[serde_json::Value]) -> Vec<(String, i64, f64, u64)> {
         .collect()
 }
 
-fn found(timeframe: &str, n: i64, close: f64, revision: u64) -> (String, i64, f64, u64) {
+pub(super) fn found(timeframe: &str, n: i64, close: f64, revision: u64) -> (String, i64, f64, u64) {
     (timeframe.to_owned(), n, close, revision)
 }
 
@@ -347,7 +352,7 @@ fn state_of_another_plan_is_not_continued() {
 }
 
 /// Bars of one minute with gaps, and corrections of the newest.
-fn feed() -> impl Strategy<Value = Vec<BarEvent<'static>>> {
+pub(super) fn feed() -> impl Strategy<Value = Vec<BarEvent<'static>>> {
     let step = (
         prop_oneof![1 => Just(0i64), 6 => Just(1), 2 => 2i64..9],
         1u32..200,

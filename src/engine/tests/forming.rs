@@ -173,3 +173,23 @@ fn a_panic_costs_the_bar_at_work_and_no_later_one() {
     let (_, series) = engine.find("A", Timeframe::MINUTE).unwrap();
     assert_eq!(series.position(), Some((minute(3), 0)));
 }
+
+/// It is complete as soon as it comes, and closes the derived bars before it like any other.
+#[test]
+fn a_bar_before_the_one_that_forms_closes_derived_bars() {
+    let mut engine = engine(AnalysisConfig {
+        derived: "5m".parse().unwrap(),
+        ..small()
+    });
+    let until_next = |n| BarEvent {
+        finality: Finality::UntilNext,
+        ..bar("A", n, 1.0)
+    };
+    engine.on_bar(&bar("A", 0, 1.0), minute(0));
+    engine.on_bar(&until_next(7), minute(0));
+    engine.close_before(&until_next(6));
+    let closed = engine.next_derived(minute(0)).unwrap().derived;
+    assert_eq!((closed.bar.timestamp, closed.is_final), (minute(0), true));
+    let outcome = engine.on_bar(&until_next(6), minute(0));
+    assert_eq!(outcome.effect, Effect::Appended);
+}

@@ -63,6 +63,7 @@ const CONTRACT: &[(&str, &str)] = &[
 const FURTHER: &[(&str, &str)] = &[
     ("technical_memory_limit_bytes", "gauge"),
     ("technical_derived_bars_total", "counter"),
+    ("technical_marks_total", "counter"),
     ("technical_open_buckets", "gauge"),
     ("technical_log_errors_total", "counter"),
     ("technical_commit_messages", "histogram"),
@@ -93,6 +94,7 @@ fn every_series_is_there_at_zero_before_anything_happened() {
         "technical_messages_ignored_total{kind=\"heartbeat\"} 0",
         "technical_derived_bars_total{kind=\"derived\"} 0",
         "technical_derived_bars_total{kind=\"no_room\"} 0",
+        "technical_marks_total{kind=\"written\"} 0",
         "technical_alerts_total{alert=\"rsi_overbought\"} 0",
         "technical_alerts_total{alert=\"volume_spike\"} 0",
         "technical_partition_moves_total{direction=\"acquired\"} 0",

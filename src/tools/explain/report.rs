@@ -135,6 +135,10 @@ pub(super) fn does(output: &Output<'_>) -> String {
         }
         Output::Refused(refusal) => return format!("refuses it: {}", refusal.detail),
         Output::Ignored(kind) => return format!("ignores it as {}", kind.name()),
+        Output::Marked(marked) => {
+            let closed = marked.closed;
+            return format!("closes the derived bars that ended before it: {closed}");
+        }
         Output::Reset(_) => return "forgets the bars of the series".to_owned(),
     };
     let does = match taken.change {

@@ -28,6 +28,8 @@ pub struct Summary {
     pub derived: u64,
     /// Series that were reset, or were not there to be.
     pub resets: u64,
+    /// Time marks taken in.
+    pub marks: u64,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
@@ -141,6 +143,9 @@ impl fmt::Display for Summary {
         }
         if self.resets > 0 {
             write!(f, ", {} resets", self.resets)?;
+        }
+        if self.marks > 0 {
+            write!(f, ", {} marks", self.marks)?;
         }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;

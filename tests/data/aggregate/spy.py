@@ -5,13 +5,13 @@ import pandas as pd
 
 rows = list(csv.DictReader(open("../bars/spy_1m.csv")))
 index = pd.DatetimeIndex([pd.Timestamp(r["timestamp"]) for r in rows])
-out = {}
+out, open_at_end = {}, {}
 for name, rule, zone, minutes in [("5m", "5min", "UTC", 5), ("1h", "h", "UTC", 60), ("1d", "D", "UTC", 1440),
                                   ("1d New York", "D", "America/New_York", 1440)]:
     local = index.tz_convert(zone)
     kw = {} if rule == "D" else {"origin": "epoch"}
     groups = pd.Series(range(len(rows)), index=local).resample(rule, closed="left", label="left", **kw)
-    bars = []
+    bars, still_open = [], 0
     for label, members in groups:
         if len(members) == 0:
             continue
@@ -20,7 +20,7 @@ for name, rule, zone, minutes in [("5m", "5min", "UTC", 5), ("1h", "h", "UTC", 6
             continue  # not seen from its open
         complete = len(members) == minutes
         if not complete and index[-1] < open_ + pd.Timedelta(minutes=minutes):
-            continue  # still open
+            still_open += 1
         part = [rows[i] for i in members]
         number = lambda key, pick: pick([Decimal(r[key]) for r in part])
         bars.append([
@@ -29,5 +29,6 @@ for name, rule, zone, minutes in [("5m", "5min", "UTC", 5), ("1h", "h", "UTC", 6
             float(number("volume", lambda v: sum(v, Decimal(0)))), len(part),
         ])
     out[name] = bars
-json.dump(out, open("spy.json", "w"), separators=(",", ":"))
-print({name: len(bars) for name, bars in out.items()})
+    open_at_end[name] = still_open
+json.dump({"bars": out, "open_at_end": open_at_end}, open("spy.json", "w"), separators=(",", ":"))
+print({name: len(bars) for name, bars in out.items()}, open_at_end)

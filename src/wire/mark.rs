@@ -1,0 +1,139 @@
+//! Time marks: messages that say how late it is, `{"mark":"2024-01-02T15:35:00Z"}`.
+//!
+//! A mark stands in the input in order with the bars, so that a replay, a restart and another member
+//! close the same derived bars at the same place. It counts by the time in it alone. As with a
+//! [`Reset`](super::Reset), a message is a mark only in exactly its shape.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::{Reason, Refusal};
+use crate::market::Timestamp;
+
+/// No mark is larger.
+const BYTES_MAX: usize = 256;
+/// A mark may be so much later than its arrival, in nanoseconds: clocks differ.
+const AHEAD_MAX: i64 = 5_000_000_000;
+
+/// A message that says how late it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The time that has come.
+    pub at: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    #[serde(borrow)]
+    mark: Cow<'a, str>,
+}
+
+impl Mark {
+    /// Reads a message that arrived at `arrived`; nothing when it is no mark.
+    ///
+    /// # Errors
+    /// Its time cannot be read, or is more than 5 s later than its arrival: it would close bars whose
+    /// parts may still come.
+    pub fn read(payload: &[u8], arrived: Timestamp) -> Option<Result<Self, Refusal<'_>>> {
+        if !Self::is_like(payload) {
+            return None;
+        }
+        let Message { mark } = serde_json::from_slice(payload).ok()?;
+        let refusal = |reason, detail: String| Refusal {
+            reason,
+            detail: detail.into(),
+            payload,
+            elements: 1,
+            symbol: None,
+        };
+        let Ok(at) = mark.parse::<Timestamp>() else {
+            let detail = format!("`{mark}` is no time; write a mark as 2024-01-02T15:35:00Z");
+            return Some(Err(refusal(Reason::BadTimestamp, detail)));
+        };
+        let ahead = at.nanos().saturating_sub(arrived.nanos());
+        if ahead > AHEAD_MAX {
+            let detail = format!(
+                "the mark {at} is more than 5 s later than its arrival at {arrived}; set the clock of \
+                 its sender"
+            );
+            return Some(Err(refusal(Reason::Future, detail)));
+        }
+        Some(Ok(Self { at }))
+    }
+
+    /// The message, as [`Self::read`] reads it.
+    #[must_use]
+    pub fn payload(&self) -> Vec<u8> {
+        format!(r#"{{"mark":"{}"}}"#, self.at).into_bytes()
+    }
+
+    /// False for nearly everything that is no mark, at the cost of some bytes.
+    #[must_use]
+    pub fn is_like(payload: &[u8]) -> bool {
+        if payload.len() > BYTES_MAX {
+            return false;
+        }
+        let inside = payload.trim_ascii_start().strip_prefix(b"{");
+        inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(br#""mark""#))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn read(payload: &str, arrived: &str) -> Option<Result<Mark, (Reason, String)>> {
+        let read = Mark::read(payload.as_bytes(), at(arrived))?;
+        Some(read.map_err(|refusal| (refusal.reason, refusal.detail.into_owned())))
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        let time = "2024-01-02T15:35:00Z";
+        let mark = Mark { at: at(time) };
+        let text = r#"{"mark":"2024-01-02T15:35:00Z"}"#;
+        assert_eq!(mark.payload(), text.as_bytes());
+        assert_eq!(read(text, time), Some(Ok(mark)));
+        let spaced = "\n { \"mark\" : \"2024-01-02T16:35:00+01:00\" }\n";
+        assert_eq!(read(spaced, time), Some(Ok(mark)));
+    }
+
+    #[test]
+    fn nothing_but_its_shape_is_taken_for_a_mark() {
+        for text in [
+            r#"{"mark":1704209700}"#,
+            r#"{"mark":"2024-01-02T15:35:00Z","close":1}"#,
+            r#"{"close":1,"mark":"2024-01-02T15:35:00Z"}"#,
+            r#"{"mark":"2024-01-02T15:35:00Z","mark":"2024-01-02T15:36:00Z"}"#,
+            r#"[{"mark":"2024-01-02T15:35:00Z"}]"#,
+            r#"{"mark":{"at":"2024-01-02T15:35:00Z"}}"#,
+            r#"{"mark":"2024-01-02T15:35:00Z"} x"#,
+            r#"{"marks":"2024-01-02T15:35:00Z"}"#,
+            "",
+        ] {
+            assert_eq!(read(text, "2024-01-02T15:35:00Z"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mark_without_a_time_or_ahead_of_it_is_refused() {
+        let (reason, detail) = read(r#"{"mark":"soon"}"#, "2024-01-02T15:35:00Z")
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(reason, Reason::BadTimestamp);
+        assert!(detail.contains("`soon`"), "{detail}");
+        let text = r#"{"mark":"2024-01-02T15:35:00Z"}"#;
+        assert!(read(text, "2024-01-02T15:34:55Z").unwrap().is_ok());
+        let (reason, detail) = read(text, "2024-01-02T15:34:54.999Z").unwrap().unwrap_err();
+        assert_eq!(reason, Reason::Future);
+        assert!(detail.contains("2024-01-02T15:34:54.999Z"), "{detail}");
+        // however late it is read
+        assert!(read(text, "2034-01-02T15:35:00Z").unwrap().is_ok());
+    }
+}
