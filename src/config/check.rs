@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::keys::{Entry, Fallback, Key, Variable};
-use super::settings::{Settings, Source};
+use super::settings::Settings;
+use super::source::Source;
 use super::violation::{Given, Violation};
 
 /// Collects what is wrong.

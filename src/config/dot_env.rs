@@ -11,7 +11,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::environment::Environment;
-use super::settings::Layer;
+use super::source::Layer;
 use super::violation::Violation;
 
 /// The content of a `.env`.

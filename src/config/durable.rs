@@ -3,21 +3,13 @@
 use std::time::Duration;
 
 use super::check::Check;
+use super::choices::Storage;
 use super::keys::Variable;
 use super::keys::analysis::TECHNICAL_DATA_WINDOW_SIZE;
 use super::keys::durable::{
     DurableValues, TECHNICAL_BARS_PER_SERIES, TECHNICAL_BARS_STREAM, TECHNICAL_INPUT_STREAM,
     TECHNICAL_SIGNALS_STREAM,
 };
-
-/// Where a stream is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Storage {
-    /// On disk.
-    File,
-    /// In memory.
-    Memory,
-}
 
 /// What durable delivery needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod check;
+mod choices;
 mod dot_env;
 mod durable;
 mod environment;
@@ -19,6 +20,7 @@ mod reference;
 mod secret;
 mod settings;
 mod show;
+mod source;
 mod subjects;
 mod violation;
 
@@ -27,14 +29,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use durable::{DurableConfig, Storage};
+pub use choices::{Delivery, LogFormat, Storage};
+pub use durable::DurableConfig;
 pub use environment::{Environment, FormerEnvironment, ProcessEnvironment};
 pub use log_filter::{InvalidLogFilter, LogFilter};
 pub use nats::{Auth, JetStreamApi, NatsConfig};
 pub use reference::{env_example, help, markdown_table};
 pub use secret::{MASK, Secret};
-pub use settings::Source;
 pub use show::Setting;
+pub use source::Source;
 pub use violation::{ConfigError, Given, Violation};
 
 use crate::engine::AnalysisConfig;
@@ -99,17 +102,6 @@ pub struct Config {
     texts: BTreeMap<String, Secret>,
 }
 
-/// How bars come in and signals go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// Durable where the server can, else core.
-    Auto,
-    /// Plain NATS.
-    Core,
-    /// JetStream.
-    Durable,
-}
-
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -119,17 +111,6 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directory of the daily files, if they are wanted.
     pub dir: Option<PathBuf>,
-}
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// JSON where no terminal is looking.
-    Auto,
-    /// One JSON object per line.
-    Json,
-    /// For people.
-    Pretty,
 }
 
 /// The operations endpoint.

@@ -5,41 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::Path;
-
-use serde::Serialize;
 
 use super::dot_env;
 use super::environment::Environment;
 use super::keys::nats::NATS_URL;
 use super::keys::{self, Fallback, Key, Variable};
 use super::secret::{MASK, mask_urls};
+use super::source::{Layer, Source};
 use super::violation::{Given, Violation};
-
-/// Where a value came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Source {
-    /// The process environment.
-    #[serde(rename = "environment")]
-    Environment,
-    /// `.env` in the working directory.
-    #[serde(rename = ".env")]
-    DotEnv,
-    /// The default.
-    #[serde(rename = "default")]
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Environment => "environment",
-            Self::DotEnv => ".env",
-            Self::Default => "default",
-        })
-    }
-}
 
 /// The text of every variable that has one.
 #[derive(Debug, Default)]
@@ -50,9 +24,6 @@ pub(super) struct Settings {
     pub violations: Vec<Violation>,
     pub warnings: Vec<String>,
 }
-
-/// Variables from one place.
-pub(super) type Layer = BTreeMap<String, OsString>;
 
 impl Settings {
     pub fn gather(environment: &dyn Environment) -> Self {

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::keys::agent::TECHNICAL_AGENT_NAME;
 use super::keys::{self, Variable};
-use super::settings::{Settings, Source};
+use super::settings::Settings;
+use super::source::Source;
 use super::{Config, MASK};
 
 /// A variable with the value in force.

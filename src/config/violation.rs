@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::keys::Key;
-use super::settings::Source;
+use super::source::Source;
 
 /// A variable with the value it was given, masked where it is secret.
 #[derive(Debug, Clone)]

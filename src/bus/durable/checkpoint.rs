@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::commit::Position;
+use super::marker::Position;
 use crate::engine::{AnalysisConfig, Derived, Engine, FormingBar, SeriesSnapshot};
 pub(super) use stored::{Bucket, Saved};
 

@@ -14,12 +14,8 @@
 //! belong to its batch are stored, and the bars they name say how far the partition is.
 
 mod batch;
-mod marker;
 mod refusal;
 
-pub(super) use marker::{
-    BATCH_ID, BATCH_SEQUENCE, MARKER_VERSION, Marker, Position, Stored, left_behind,
-};
 pub(super) use refusal::Refusal;
 
 use std::ops::Range;
@@ -30,6 +26,7 @@ use async_nats::{Client, Subject};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::marker::Marker;
 use crate::bus::guard::Guard;
 use crate::bus::intake::Outgoing;
 use crate::bus::link::Link;
@@ -37,7 +34,7 @@ use crate::failpoints;
 use crate::ops::metrics::{self, Commit, Metrics};
 
 /// Messages that the server takes in a batch.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 /// Messages in a batch besides the two markers.
 pub(super) const BATCH: usize = MOST - 2;
 /// Bytes in a batch, so that a run of large dead letters does not become one.

@@ -11,7 +11,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pu
 use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt as _;
 
-use super::losses::Look;
+use super::stream_state::Look;
 use super::streams::Unit;
 
 /// Messages asked for at a time; what is not yet worked off waits here, and no more is asked for.

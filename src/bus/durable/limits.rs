@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Common;
-use super::commit::Marker;
+use super::marker::Marker;
 use crate::bus::intake::Outgoing;
 
 /// The most bytes that the headers of a batch add to a message.
@@ -107,7 +107,7 @@ pub(super) fn too_large(common: &Common, outgoing: &[Outgoing], marker: &Marker)
 
 #[cfg(test)]
 mod tests {
-    use super::super::commit::{MARKER_VERSION, Position};
+    use super::super::marker::{MARKER_VERSION, Position};
     use super::*;
 
     fn marker() -> Marker {

@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use super::Common;
 use super::feed::Feed;
-use super::streams::Rest;
+use super::streams::StreamDependency;
 use crate::ops::health::{Component, Health};
+pub(super) use ledger::Loss;
 use ledger::{Ledger, Mark};
-pub(super) use ledger::{Look, Loss};
 use look::{Reader, Sent};
 use survey::Surveyed;
 pub(super) use watcher::Watcher;
@@ -263,8 +263,12 @@ impl Common {
     /// were last looked at.
     pub(super) fn range(&self, unit: u32) -> (u64, u64) {
         let stream = &self.streams.units[unit as usize].stream;
-        let found = self.streams.rests.iter().find(|rest| rest.name == *stream);
-        found.map(Rest::range).unwrap_or_default()
+        let found = self
+            .streams
+            .dependencies
+            .iter()
+            .find(|dependency| dependency.name == *stream);
+        found.map(StreamDependency::range).unwrap_or_default()
     }
 
     /// Bars of the partition are gone: counts and reports them.
@@ -292,8 +296,12 @@ impl Common {
 
     fn report_loss(&self, unit: u32, loss: Loss) {
         let stream = &self.streams.units[unit as usize].stream;
-        let found = self.streams.rests.iter().find(|rest| rest.name == *stream);
-        let limits = found.map(Rest::limits).unwrap_or_default();
+        let found = self
+            .streams
+            .dependencies
+            .iter()
+            .find(|dependency| dependency.name == *stream);
+        let limits = found.map(StreamDependency::limits).unwrap_or_default();
         tracing::error!(
             partition = unit,
             bars = loss.bars,
@@ -333,7 +341,12 @@ impl Common {
             ));
         }
         if self.config.durable.bars_per_series.is_none() {
-            problems.extend(self.streams.rests.iter().filter_map(Rest::bound_to_lift));
+            problems.extend(
+                self.streams
+                    .dependencies
+                    .iter()
+                    .filter_map(StreamDependency::bound_to_lift),
+            );
         }
         if problems.is_empty() {
             self.losses.component.up("");

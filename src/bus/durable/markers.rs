@@ -7,12 +7,15 @@
 //!
 //! A seal covers the place of a marker in its batch, so that a marker cannot be taken out of one.
 
+use async_nats::header::HeaderValue;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 
 use super::Common;
-use super::commit::{BATCH_ID, BATCH_SEQUENCE, MARKER_VERSION, Marker, Stored};
+use super::commit::MOST;
+use super::marker::{BATCH_ID, BATCH_SEQUENCE, MARKER_VERSION, Marker, Stored, place};
 use crate::group::{Forgery, Place, Purpose, Signed};
+use crate::wire::headers::INPUT_SEQ;
 
 /// Readings of markers that change meanwhile, at most.
 const TRIES: u32 = 8;
@@ -32,16 +35,6 @@ impl Found {
     pub const fn is_forged(&self) -> bool {
         self.marker.is_none() && self.top != 0
     }
-}
-
-/// The context that the seal of a marker covers besides its content.
-pub(super) const fn place<'a>(
-    stream: &'a str,
-    unit: &'a str,
-    id: &'a str,
-    at: &'a str,
-) -> [&'a str; 4] {
-    [stream, unit, id, at]
 }
 
 /// Reads the markers of `unit`, which are on `subject`, from the leader of the stream.
@@ -226,4 +219,48 @@ fn batch_place(message: &StreamMessage) -> (&str, &str) {
         value.map_or("", async_nats::HeaderValue::as_str)
     };
     (text(BATCH_ID.clone()), text(BATCH_SEQUENCE.clone()))
+}
+
+/// The outputs of its batch that stand behind the marker `revision`, which is not its last: for
+/// each the message that gave it. Reports each answer to `progress`.
+pub(super) async fn left_behind(
+    common: &Common,
+    revision: u64,
+    progress: impl Fn(),
+) -> Result<Vec<u64>, String> {
+    let stream = common
+        .js
+        .get_stream_no_info(&common.streams.signals)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut batch = None;
+    let mut behind = Vec::new();
+    for at in 0..=MOST as u64 {
+        let asked = stream.get_raw_message(revision + at);
+        let found = common.link.unless_lost(asked).await;
+        let message = match found.ok_or("the connection was lost meanwhile")? {
+            Ok(message) => message,
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                return Ok(behind);
+            }
+            Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
+        };
+        progress();
+        let of = message.headers.get(BATCH_ID.clone()).cloned();
+        if at == 0 {
+            batch = of;
+        } else if of.is_none() || of != batch {
+            return Ok(behind);
+        } else {
+            let seq = message.headers.get(INPUT_SEQ).map(HeaderValue::as_str);
+            let seq = seq.and_then(|seq| seq.parse().ok()).ok_or_else(|| {
+                format!(
+                    "message {} of the stream of signals stands behind a marker and names no bar",
+                    revision + at
+                )
+            })?;
+            behind.push(seq);
+        }
+    }
+    Ok(behind)
 }

@@ -17,12 +17,16 @@ mod commit;
 mod common;
 mod coordinator;
 mod feed;
+mod gauges;
+mod ledger;
 mod limits;
 mod losses;
+mod marker;
 mod markers;
 mod partition;
 mod prepare;
 mod recompute;
+mod stream_state;
 mod streams;
 
 use std::sync::Arc;
@@ -110,8 +114,8 @@ pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
                 return Ok(());
             }
         };
-        coordinator::report_lost_streams(&before, &streams.rests, &setup.metrics);
-        before.clone_from(&streams.rests);
+        coordinator::report_lost_streams(&before, &streams.dependencies, &setup.metrics);
+        before.clone_from(&streams.dependencies);
         let mut coordinator = Coordinator::new(&setup, &guard, streams, started, started_at);
         tokio::select! {
             () = coordinator.common.survey() => {}

@@ -21,16 +21,12 @@ mod answers;
 mod attempt;
 mod checkpointer;
 mod committer;
-mod ledger;
 mod loading;
 mod marking;
 mod reader;
 mod stalling;
-mod state;
 
-pub(super) use ledger::Outputs;
 pub(super) use reader::SPEAKING;
-pub(super) use state::{Gauges, Phase};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,14 +39,15 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::Common;
 use super::already::Already;
 use super::checkpoint::Snapshot;
-use super::commit::{Position, Stored};
+use super::gauges::{Gauges, Phase};
+use super::ledger::{Ledger, LedgerError};
 use super::losses::{Account, Watcher};
+use super::marker::{Position, Stored};
 use super::streams::{Unit, marker_subject};
 use crate::bus::intake::{Intake, Outgoing};
 use crate::bus::link::LinkState;
 use crate::ops::query::Query;
 use checkpointer::Checkpointer;
-use ledger::{Ledger, LedgerError};
 use loading::Loaded;
 use reader::Reader;
 

@@ -1,4 +1,4 @@
-//! Finding or making what durable delivery rests on, for as long as that takes.
+//! Finding or making what durable delivery dependencies on, for as long as that takes.
 
 use async_nats::Client;
 use tokio::time::{sleep, timeout};

@@ -13,7 +13,7 @@ use async_nats::jetstream::stream::Info;
 use bytes::Bytes;
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::commit::Marker;
+use super::marker::Marker;
 use super::partition::SPEAKING;
 use super::streams::{PARTITIONS, marker_subject, marker_subjects};
 use crate::bus::intake::{Arrival, Intake};

@@ -7,11 +7,12 @@
 
 mod assembly;
 mod copies;
+mod dependency;
 mod foreign;
+mod holds;
 mod permitted;
 mod settings;
 mod setup_error;
-mod standing;
 mod verify;
 mod wanted;
 
@@ -23,12 +24,12 @@ use crate::bus::layout::{Layout, key};
 use crate::bus::link::Link;
 use crate::config::{Config, JetStreamApi};
 use assembly::{existing, find_or_make, second};
+pub(super) use dependency::{StreamDependency, missing};
+use holds::Holds;
 use permitted::allowed;
 pub(super) use permitted::{ask_again, denied};
 pub use setup_error::SetupError;
 use setup_error::{refused, unanswered};
-use standing::Holds;
-pub(super) use standing::{Rest, missing};
 
 /// The oldest server that has what a commit needs.
 const OLDEST: (u32, u32) = (2, 12);
@@ -56,7 +57,7 @@ pub(super) struct Streams {
     pub leases: String,
     pub checkpoints: Bucket,
     /// All streams that have to be there.
-    pub rests: Vec<Rest>,
+    pub dependencies: Vec<StreamDependency>,
     /// Streams that may hold the market data and are not read.
     pub hint: Option<String>,
 }
@@ -64,8 +65,8 @@ pub(super) struct Streams {
 impl Streams {
     /// The identity of the table of members and leases.
     pub fn table(&self) -> Option<String> {
-        let members = |rest: &&Rest| rest.holds == Holds::Members;
-        self.rests
+        let members = |rest: &&StreamDependency| rest.holds == Holds::Members;
+        self.dependencies
             .iter()
             .find(members)
             .map(|rest| rest.origin.clone())

@@ -1,8 +1,9 @@
 //! The agent, its group and its subjects.
 
 use super::{derived, secret, section, set};
+use crate::config::choices::Delivery;
 use crate::config::readers::{count, name, one_of, parsed};
-use crate::config::{Delivery, Secret};
+use crate::config::secret::Secret;
 use crate::wire::{SubjectPattern, SubjectTemplate};
 
 section! {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{section, set, unset};
-use crate::config::Storage;
+use crate::config::choices::Storage;
 use crate::config::readers::{
     count, name, one_of, or_unlimited, stream_name, whole, whole_seconds,
 };

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{secret, section, set, unset};
+use crate::config::choices::LogFormat;
+use crate::config::log_filter::LogFilter;
 use crate::config::readers::{one_of, or_never, parsed, path, seconds, whole_seconds};
-use crate::config::{LogFilter, LogFormat, Secret};
+use crate::config::secret::Secret;
 
 section! {
     ProcessValues, "Process, logs and operations":

@@ -10,10 +10,9 @@ use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::{HeaderMap, Request};
 use bytes::Bytes;
 
-use super::marker::{BATCH_ID, BATCH_SEQUENCE, Marker};
 use super::refusal::Ack;
 use super::{CommitError, Wanted, Writer};
-use crate::bus::durable::markers;
+use crate::bus::durable::marker::{self, BATCH_ID, BATCH_SEQUENCE, Marker};
 use crate::failpoints;
 use crate::group::{Place, Purpose};
 
@@ -116,7 +115,7 @@ impl Batch<'_> {
     fn seal(&self, headers: &mut HeaderMap, one: &Wanted, payload: &[u8]) {
         let (unit, at) = (one.unit.to_string(), self.at.to_string());
         let (id, at) = self.id.as_deref().map_or(("", ""), |id| (id, at.as_str()));
-        let names = markers::place(&self.writer.stream, &unit, id, at);
+        let names = marker::place(&self.writer.stream, &unit, id, at);
         let place = Place {
             purpose: Purpose::Marker,
             names: &names,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::bus::durable::Common;
-use crate::bus::durable::streams::{self, Rest, SetupError};
+use crate::bus::durable::streams::{self, SetupError, StreamDependency};
 use crate::ops::metrics::Metrics;
 
 /// Between two looks while nothing is wrong.
@@ -97,10 +97,10 @@ impl StreamMonitor {
         }
         common.streams_suspected.store(false, Ordering::Relaxed);
         self.looked_at = Instant::now();
-        let (js, rests) = (common.js.clone(), common.streams.rests.clone());
+        let (js, dependencies) = (common.js.clone(), common.streams.dependencies.clone());
         let api = common.config.nats.jetstream.clone();
         self.under_way.spawn(async move {
-            let looked = streams::missing(&js, &rests).await;
+            let looked = streams::missing(&js, &dependencies).await;
             looked.map_err(|error| streams::elsewhere(&api, error))
         });
     }
@@ -117,17 +117,19 @@ impl StreamMonitor {
 
 /// Logs the streams that were recreated since `before`, and the loss that this means.
 pub(in crate::bus::durable) fn report_lost_streams(
-    before: &[Rest],
-    now: &[Rest],
+    before: &[StreamDependency],
+    now: &[StreamDependency],
     metrics: &Metrics,
 ) {
-    for rest in now {
-        let recreated = |old: &&Rest| old.name == rest.name && old.origin != rest.origin;
+    for dependency in now {
+        let recreated = |old: &&StreamDependency| {
+            old.name == dependency.name && old.origin != dependency.origin
+        };
         if before.iter().find(recreated).is_some() {
             metrics.streams_lost.inc();
             tracing::error!(
-                stream = rest.name,
-                means = rest.loss(),
+                stream = dependency.name,
+                means = dependency.loss(),
                 "a stream was removed with all that it held, and was recreated"
             );
         }

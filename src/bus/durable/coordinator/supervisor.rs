@@ -15,7 +15,8 @@ use super::panics::Panics;
 use super::reloads::Reloads;
 use crate::bus::backoff::backoff;
 use crate::bus::durable::Common;
-use crate::bus::durable::partition::{self, Command, Exit, Gauges};
+use crate::bus::durable::gauges::Gauges;
+use crate::bus::durable::partition::{self, Command, Exit};
 use crate::group::Leases;
 
 /// A partition at work.

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use super::Account;
-use super::ledger::{Gap, Look, Mark};
+use super::ledger::Mark;
 use crate::bus::durable::Common;
 use crate::bus::durable::feed::{self, Feed};
+use crate::bus::durable::stream_state::{Gap, Look};
 use crate::bus::durable::streams::Unit;
 
 /// A consumer that has delivered nothing for so long, and is not there any more, was removed because

@@ -12,7 +12,8 @@ use tokio::time::sleep;
 
 use super::{Account, lock, look};
 use crate::bus::durable::Common;
-use crate::bus::durable::partition::{Gauges, Phase};
+use crate::bus::durable::gauges::{Gauges, Phase};
+use crate::bus::durable::stream_state::Look;
 
 const TICK: Duration = Duration::from_secs(1);
 /// The longest pause between two looks while nothing is read.
@@ -88,7 +89,7 @@ fn apply(
     unit: u32,
     gauges: &Gauges,
     account: &Account,
-    (mark, reader, look): (super::Mark, super::Reader, super::ledger::Look),
+    (mark, reader, look): (super::Mark, super::Reader, Look),
 ) -> bool {
     let mut state = lock(&account.state);
     // counts of a consumer that is read from no more say nothing

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use crate::bus::durable::commit::{self, CommitError, Refusal, Stored, Wanted};
+use crate::bus::durable::commit::{CommitError, Refusal, Wanted};
+use crate::bus::durable::marker::Stored;
 use crate::bus::durable::markers::Found;
 use crate::bus::durable::{Common, limits, markers, streams};
 
@@ -69,7 +70,7 @@ pub(super) async fn attempt(common: &Common, wanted: Wanted, own: u64, beat: imp
             if Some(&stored.marker) != begin.as_ref() {
                 return Attempt::Fenced;
             }
-            match commit::left_behind(common, stored.revision, beat).await {
+            match markers::left_behind(common, stored.revision, beat).await {
                 Ok(behind) => Attempt::Part(stored, behind.len(), error.to_string()),
                 Err(reason) => Attempt::Failed(reason),
             }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::attempt::{Attempt, attempt, beating};
-use super::ledger::{Batch, Point};
 use super::{Exit, Partition, Phase};
 use crate::bus::durable::circuit::Failing;
-use crate::bus::durable::commit::{self, MARKER_VERSION, Marker, Position, Wanted};
+use crate::bus::durable::commit::{self, Wanted};
+use crate::bus::durable::ledger::{Batch, Point};
 use crate::bus::durable::limits;
+use crate::bus::durable::marker::{MARKER_VERSION, Marker, Position};
 use crate::bus::intake::Outgoing;
 
 /// Forged markers that a commit passes over before it counts as failed.

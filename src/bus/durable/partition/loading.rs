@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::sleep;
 
-use super::ledger::{Ledger, Point, Recovered};
 use super::{Gauges, LOST};
 use crate::bus::backoff::backoff;
 use crate::bus::durable::already::{Already, Span};
 use crate::bus::durable::checkpoint::{self, Saved, Unusable};
-use crate::bus::durable::commit::{self, Marker, Stored};
 use crate::bus::durable::feed::Feed;
+use crate::bus::durable::ledger::{Ledger, Point, Recovered};
+use crate::bus::durable::marker::{Marker, Stored};
 use crate::bus::durable::streams::Unit;
 use crate::bus::durable::{Common, markers, saved_name};
 use crate::bus::intake::Intake;
@@ -94,7 +94,7 @@ async fn recovered(
     let behind = match marker.begun {
         Some(_) => {
             let beat = || gauges.beat(common.uptime_ms());
-            commit::left_behind(common, *revision, beat).await?
+            markers::left_behind(common, *revision, beat).await?
         }
         None => Vec::new(),
     };
@@ -240,7 +240,7 @@ async fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::durable::partition::Outputs;
+    use crate::bus::durable::ledger::Outputs;
 
     fn read(json: &str) -> Marker {
         serde_json::from_str(json).expect("a marker")

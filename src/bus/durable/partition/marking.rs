@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::ledger::Batch;
 use super::{Partition, TICK};
+use crate::bus::durable::ledger::Batch;
 
 /// Between two markers of an idle partition.
 const IDLE: Duration = Duration::from_secs(60);

@@ -9,9 +9,10 @@ use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as StreamConfig, Info, Source, SubjectTransform};
 use async_nats::jetstream::{Context, ErrorCode};
 
+use super::dependency::StreamDependency;
 use super::foreign::{covering, in_the_way};
+use super::holds::Holds;
 use super::setup_error::{SetupError, not_made, overlaps, refused, unanswered};
-use super::standing::{Holds, Rest};
 use super::verify::{broken, verify};
 use super::{Beside, PARTITIONS, Streams, Unit, copies, wanted};
 use crate::bus::durable::checkpoint::Bucket;
@@ -25,8 +26,8 @@ struct Assembly<'a> {
     partitions: u32,
     layout: Layout,
     /// The stream that is named as the input, if one is.
-    input: Option<Rest>,
-    rests: Vec<Rest>,
+    input: Option<StreamDependency>,
+    dependencies: Vec<StreamDependency>,
     units: Vec<Unit>,
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn find_or_make(
         partitions,
         layout: Layout::new(&config.subjects, partitions),
         input: None,
-        rests: Vec::new(),
+        dependencies: Vec::new(),
         units: Vec::new(),
     };
     if let Some(name) = &durable.input_stream {
@@ -72,13 +73,13 @@ pub(super) async fn find_or_make(
     })?;
     let Assembly {
         layout,
-        mut rests,
+        mut dependencies,
         units,
         ..
     } = assembly;
     // one may be the source of several
     let mut names = BTreeSet::new();
-    rests.retain(|rest| names.insert(rest.name.clone()));
+    dependencies.retain(|rest| names.insert(rest.name.clone()));
     Ok(Streams {
         units,
         layout,
@@ -86,7 +87,7 @@ pub(super) async fn find_or_make(
         largest,
         leases,
         checkpoints,
-        rests,
+        dependencies,
         hint,
     })
 }
@@ -178,15 +179,19 @@ impl Assembly<'_> {
         };
         Ok(foreign.map(|foreign| {
             let name = foreign.name.clone();
-            self.rests.push(foreign);
+            self.dependencies.push(foreign);
             name
         }))
     }
 
     /// Makes the stream unless it is there, and notes it.
-    async fn ensure(&mut self, config: StreamConfig, holds: Holds) -> Result<Rest, SetupError> {
+    async fn ensure(
+        &mut self,
+        config: StreamConfig,
+        holds: Holds,
+    ) -> Result<StreamDependency, SetupError> {
         let found = ensure(self.js, config, holds).await?;
-        self.rests.push(found.clone());
+        self.dependencies.push(found.clone());
         Ok(found)
     }
 }
@@ -251,11 +256,15 @@ pub(super) async fn existing(js: &Context, name: &str) -> Result<Option<Info>, S
 }
 
 /// Makes the stream unless it is there, and says what identifies it.
-async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest, SetupError> {
+async fn ensure(
+    js: &Context,
+    config: StreamConfig,
+    holds: Holds,
+) -> Result<StreamDependency, SetupError> {
     let name = config.name.clone();
     if let Some(existing) = existing(js, &name).await? {
         verify(holds, &config, &existing.config)?;
-        return Ok(Rest::of(existing, holds));
+        return Ok(StreamDependency::of(existing, holds));
     }
     match js.create_stream(config.clone()).await {
         Ok(stream) => {
@@ -268,7 +277,7 @@ async fn ensure(js: &Context, config: StreamConfig, holds: Holds) -> Result<Rest
                      nats-server 2.12 or newer where the stream is; remove {name} after an upgrade"
                 )));
             }
-            Ok(Rest::of(made, holds))
+            Ok(StreamDependency::of(made, holds))
         }
         Err(error) if overlaps(&error) => Err(in_the_way(js, &config).await),
         Err(error) => Err(not_made(&config, &error)),

@@ -13,7 +13,8 @@ use async_nats::jetstream::stream::{Config as StreamConfig, Info, Source};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::standing::{Holds, Rest};
+use super::dependency::StreamDependency;
+use super::holds::Holds;
 use super::{SetupError, existing, foreign, refused, second, unanswered};
 use crate::bus::link::Link;
 use crate::config::Config;
@@ -86,7 +87,7 @@ pub(super) async fn named(
     js: &Context,
     name: &str,
     subjects: &[SubjectPattern],
-) -> Result<Rest, SetupError> {
+) -> Result<StreamDependency, SetupError> {
     let Some(info) = existing(js, name).await? else {
         return Err(SetupError::Conflict(format!(
             "the stream {name}, which TECHNICAL_INPUT_STREAM names, is not there; make it, or name \
@@ -98,7 +99,7 @@ pub(super) async fn named(
     if info.state.messages > 0 {
         for pattern in subjects {
             if holds(js, name, pattern).await? {
-                return Ok(Rest::of(info, Holds::Source));
+                return Ok(StreamDependency::of(info, Holds::Source));
             }
         }
         return Err(not_in(name, subjects, "none of its messages is"));
@@ -108,7 +109,7 @@ pub(super) async fn named(
         Subjects::Known(known) if !any_overlaps(&known, subjects) => {
             Err(not_in(name, subjects, "it is made for others"))
         }
-        _ => Ok(Rest::of(info, Holds::Source)),
+        _ => Ok(StreamDependency::of(info, Holds::Source)),
     }
 }
 

@@ -8,7 +8,8 @@ use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
 use serde::Deserialize;
 
-use super::standing::{Holds, Rest};
+use super::dependency::StreamDependency;
+use super::holds::Holds;
 use super::{SetupError, existing, refused, unanswered};
 
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ pub(super) async fn covering(
     js: &Context,
     subjects: &str,
     own: &[&str],
-) -> Result<Option<Rest>, SetupError> {
+) -> Result<Option<StreamDependency>, SetupError> {
     let names = overlapping(js, subjects).await?;
     let mut part = None;
     for name in names {
@@ -50,7 +51,7 @@ pub(super) async fn covering(
         };
         readable(&info.config, subjects)?;
         if info.config.subjects.iter().any(|s| covers(s, subjects)) {
-            return Ok(Some(Rest::of(info, Holds::Source)));
+            return Ok(Some(StreamDependency::of(info, Holds::Source)));
         }
         part = Some(info.config);
     }

@@ -5,7 +5,7 @@
 
 use async_nats::jetstream::stream::Config as StreamConfig;
 
-use super::standing::Holds;
+use super::holds::Holds;
 
 /// Says which settings differ from the stream, and what to do about it; `None` for a difference
 /// that no setting explains.

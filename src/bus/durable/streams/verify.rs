@@ -7,8 +7,8 @@ use async_nats::jetstream::stream::{
 };
 
 use super::SetupError;
+use super::holds::Holds;
 use super::settings::blame;
-use super::standing::Holds;
 
 /// What an existing stream must be; what it should be is only told.
 pub(super) fn verify(

@@ -1,27 +1,21 @@
-//! The commit marker of a partition: its content, and the outputs that stand behind one that begins
-//! a batch.
+//! The commit marker of a partition: its content, and the context of its seal.
 //!
 //! The payload is JSON, `{"version":2,"origin":…,"seq":…,"part":…,"owner":…,…}`. A reader passes over
 //! fields that it does not know, so agents of before read markers of now.
 
 use std::collections::BTreeSet;
 
-use async_nats::header::{HeaderName, HeaderValue};
-use async_nats::jetstream::stream::RawMessageErrorKind;
+use async_nats::header::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::MOST;
-use crate::bus::durable::Common;
-use crate::bus::durable::partition::Outputs;
-use crate::wire::headers::INPUT_SEQ;
+use super::ledger::Outputs;
 
-pub(in crate::bus::durable) static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
-pub(in crate::bus::durable) static BATCH_SEQUENCE: HeaderName =
-    HeaderName::from_static("Nats-Batch-Sequence");
+pub(super) static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+pub(super) static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
 
 /// The position of a partition in its stream of bars.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bus::durable) struct Position {
+pub(super) struct Position {
     /// Identifies the stream that the sequence belongs to.
     pub origin: String,
     /// The last message of which everything is published.
@@ -33,7 +27,7 @@ pub(in crate::bus::durable) struct Position {
 
 /// The format of markers that this version writes. It reads the first as well, which has neither
 /// `version` nor `outputs` nor `after`.
-pub(in crate::bus::durable) const MARKER_VERSION: u32 = 2;
+pub(super) const MARKER_VERSION: u32 = 2;
 
 const fn first_version() -> u32 {
     1
@@ -41,7 +35,7 @@ const fn first_version() -> u32 {
 
 /// The content of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::bus::durable) struct Marker {
+pub(super) struct Marker {
     #[serde(default = "first_version")]
     pub version: u32,
     #[serde(flatten)]
@@ -81,52 +75,18 @@ impl Marker {
 
 /// A marker as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::bus::durable) struct Stored {
+pub(super) struct Stored {
     pub marker: Marker,
     /// Its sequence in the stream of signals.
     pub revision: u64,
 }
 
-/// The outputs of its batch that stand behind the marker `revision`, which is not its last: for
-/// each the message that gave it. Reports each answer to `progress`.
-pub(in crate::bus::durable) async fn left_behind(
-    common: &Common,
-    revision: u64,
-    progress: impl Fn(),
-) -> Result<Vec<u64>, String> {
-    let stream = common
-        .js
-        .get_stream_no_info(&common.streams.signals)
-        .await
-        .map_err(|error| error.to_string())?;
-    let mut batch = None;
-    let mut behind = Vec::new();
-    for at in 0..=MOST as u64 {
-        let asked = stream.get_raw_message(revision + at);
-        let found = common.link.unless_lost(asked).await;
-        let message = match found.ok_or("the connection was lost meanwhile")? {
-            Ok(message) => message,
-            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
-                return Ok(behind);
-            }
-            Err(error) => return Err(format!("cannot read what was left of a batch: {error}")),
-        };
-        progress();
-        let of = message.headers.get(BATCH_ID.clone()).cloned();
-        if at == 0 {
-            batch = of;
-        } else if of.is_none() || of != batch {
-            return Ok(behind);
-        } else {
-            let seq = message.headers.get(INPUT_SEQ).map(HeaderValue::as_str);
-            let seq = seq.and_then(|seq| seq.parse().ok()).ok_or_else(|| {
-                format!(
-                    "message {} of the stream of signals stands behind a marker and names no bar",
-                    revision + at
-                )
-            })?;
-            behind.push(seq);
-        }
-    }
-    Ok(behind)
+/// The context that the seal of a marker covers besides its content.
+pub(super) const fn place<'a>(
+    stream: &'a str,
+    unit: &'a str,
+    id: &'a str,
+    at: &'a str,
+) -> [&'a str; 4] {
+    [stream, unit, id, at]
 }

@@ -1,8 +1,8 @@
-//! What work rests on, and whether it is still what it was.
+//! Streams that durable delivery depends on, and whether each is still the one that was found.
 //!
-//! A stream that somebody removes and makes anew under the same name counts from the beginning:
-//! whoever goes on reading where it stood passes over everything in it. So each is known by when
-//! it was made, too.
+//! A stream that somebody removes and recreates under the same name counts from the beginning. A
+//! reader that continued at its old position would pass over everything in it. So a stream is
+//! identified by its name and the time when it was created.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,24 +10,14 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config as StreamConfig, Info};
 use futures_util::future::try_join_all;
 
+use super::holds::Holds;
 use super::verify::{broken, unwanted_bound};
 use super::wanted::ours;
 use super::{SetupError, existing};
 
-/// What a stream is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
-    Bars,
-    /// Bars that the stream of bars takes from it.
-    Source,
-    Signals,
-    Members,
-    Checkpoints,
-}
-
 /// A stream as it was found.
 #[derive(Debug, Clone)]
-pub(in crate::bus::durable) struct Rest {
+pub(in crate::bus::durable) struct StreamDependency {
     /// Its name.
     pub name: String,
     /// When it was made, which no other of the same name shares.
@@ -88,7 +78,7 @@ fn limits(config: &StreamConfig) -> String {
     limits.join(", ")
 }
 
-impl Rest {
+impl StreamDependency {
     pub(super) fn of(info: Info, holds: Holds) -> Self {
         Self {
             name: info.config.name.clone(),
@@ -120,23 +110,23 @@ impl Rest {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it means that it was removed with all that it held, and is there anew.
+    /// The consequences of its removal, with everything that it held, once it was recreated.
     pub fn loss(&self) -> &'static str {
         match self.holds {
             Holds::Bars => {
-                "bars that had no signal yet are lost, as are those published until it was made \
-                 anew; series start anew with the bars that it holds now, and bars that are \
+                "bars that had no signal yet are lost, as are those published until it was \
+                 recreated; series start over with the bars that it holds now, and bars that are \
                  published again give signals again"
             }
             Holds::Source => {
                 "bars that were not taken from it yet are lost, as are those published until it \
-                 was made anew; publish them again"
+                 was recreated; publish them again"
             }
             Holds::Signals => {
                 "signals and dead letters that it held are lost; signals of the bars since the \
                  last checkpoints are stored again, those of earlier bars are not"
             }
-            Holds::Members => "nothing is lost; the partitions are divided anew",
+            Holds::Members => "nothing is lost; the partitions are divided again",
             Holds::Checkpoints => {
                 "nothing is lost; until the next checkpoints a restart computes state from the \
                  bars that are retained"
@@ -145,28 +135,33 @@ impl Rest {
     }
 }
 
-/// What is not there any more, not the same, or not fit any more; nothing when all is well.
+/// The streams that are gone, were recreated or do not fit any more; `None` when all is well.
 ///
 /// # Errors
 /// That `JetStream` did not answer, or is not there.
 pub(in crate::bus::durable) async fn missing(
     js: &Context,
-    rests: &[Rest],
+    dependencies: &[StreamDependency],
 ) -> Result<Option<String>, SetupError> {
-    let found = try_join_all(rests.iter().map(|rest| existing(js, &rest.name))).await?;
-    let told: Vec<String> = rests
+    let found = try_join_all(
+        dependencies
+            .iter()
+            .map(|dependency| existing(js, &dependency.name)),
+    )
+    .await?;
+    let told: Vec<String> = dependencies
         .iter()
         .zip(found)
-        .filter_map(|(rest, found)| {
-            let name = &rest.name;
+        .filter_map(|(dependency, found)| {
+            let name = &dependency.name;
             let Some(found) = found else {
                 return Some(format!("the stream {name} is not there any more"));
             };
-            if found.created.to_string() != rest.origin {
-                return Some(format!("the stream {name} was removed and made anew"));
+            if found.created.to_string() != dependency.origin {
+                return Some(format!("the stream {name} was removed and recreated"));
             }
-            *rest.seen() = Seen::of(&found, rest.holds);
-            let what = broken(&rest.config, &found.config)?;
+            *dependency.seen() = Seen::of(&found, dependency.holds);
+            let what = broken(&dependency.config, &found.config)?;
             Some(format!("the stream {name} has other {what} than before"))
         })
         .collect();
