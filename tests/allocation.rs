@@ -129,7 +129,10 @@ fn a_bar_of_a_known_series_allocates_nothing_in_the_engine() {
                 if at == 0 {
                     0
                 } else {
-                    let refused = Effect::Refused(Refusal::Late { newest });
+                    let refused = Effect::Refused(Refusal::Late {
+                        newest,
+                        correctable: 1,
+                    });
                     cost(&mut engine, &late, refused)
                 },
             ];

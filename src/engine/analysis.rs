@@ -134,8 +134,15 @@ impl State {
         self.published = false;
     }
 
-    /// Takes in the newest bar of `bars` and writes into `signal` what follows from it.
-    pub fn advance(&mut self, config: &AnalysisConfig, bars: Bars<'_>, signal: &mut Signal) {
+    /// Takes in the newest bar of `bars` and writes into `signal` what follows from it. The window
+    /// holds `held` bars; of them, `bars` are at least those that the indicators read.
+    pub fn advance(
+        &mut self,
+        config: &AnalysisConfig,
+        bars: Bars<'_>,
+        held: usize,
+        signal: &mut Signal,
+    ) {
         let bar = bars.bar();
         let standard = &mut self.standard;
         let [macd, macd_signal, macd_histogram] = standard.macd.next(bars);
@@ -170,7 +177,7 @@ impl State {
         }
 
         self.judge(config, bar.close, signal);
-        signal.bars_analyzed = bars.len();
+        signal.bars_analyzed = held;
         signal.confidence = confidence(config, signal);
     }
 

@@ -43,6 +43,8 @@ pub struct AnalysisConfig {
     pub ema_long: usize,
     /// Bars of the average volume.
     pub volume_sma: usize,
+    /// The newest bars of a series that can be corrected, or inserted if they are missing.
+    pub correctable_bars: usize,
     /// Further indicators, each under its own key.
     pub indicators: Vec<Spec>,
     /// The timeframes that are derived from the smallest bars of each symbol.
@@ -60,11 +62,71 @@ impl AnalysisConfig {
         // Debug prints every field, doubles in full
         xxh3_64(format!("{REVISION} {self:?}").as_bytes())
     }
+
+    /// The newest bars of a series that can be corrected: at least one, and all in the window.
+    #[must_use]
+    pub const fn correctable(&self) -> usize {
+        match self.correctable_bars {
+            0 => 1,
+            bars if bars > self.window => self.window,
+            bars => bars,
+        }
+    }
+
+    /// Bars between two states that a series of several correctable bars keeps.
+    pub(super) const fn mark_every(&self) -> u64 {
+        match self.correctable() {
+            1 => 1,
+            bars => bars as u64 - 1,
+        }
+    }
+
+    /// True if the state after `count` bars is kept when the next bar comes.
+    pub(super) const fn is_mark(&self, count: u64) -> bool {
+        count > 0 && count.is_multiple_of(self.mark_every())
+    }
+
+    /// The numbers of bars after which the two states were that a series of `count` bars keeps: the
+    /// newest that is before every correctable bar, and the next one, if that is before the newest
+    /// bar. With one correctable bar the first is the state before the newest bar.
+    pub(super) const fn marks(&self, count: u64) -> (u64, Option<u64>) {
+        let every = self.mark_every();
+        let first = count.saturating_sub(self.correctable() as u64) / every * every;
+        let second = first + every;
+        (first, if second < count { Some(second) } else { None })
+    }
+
+    /// Bars that a series has to keep before its window, so that every bar after the first of
+    /// [`Self::marks`] can be computed again.
+    pub(super) fn spare_bars(&self) -> usize {
+        if self.correctable() == 1 {
+            return 0;
+        }
+        let again = 2 * (self.correctable() - 1);
+        // an indicator that has read its first bars must see that there were more
+        let read = (self.look_back() + 2).min(self.window);
+        (read + again).saturating_sub(self.window)
+    }
+
+    /// Bars that the longest of its indicators reads, the newest included.
+    fn look_back(&self) -> usize {
+        let built_in = [
+            self.rsi_period + 1,
+            self.macd_slow + self.macd_signal,
+            self.bb_period,
+            self.sma_long,
+            self.ema_long,
+            self.volume_sma,
+        ];
+        let further = self.indicators.iter().map(Spec::look_back);
+        further.chain(built_in).max().unwrap_or(0)
+    }
 }
 
 impl fmt::Debug for AnalysisConfig {
-    /// Fingerprints are made of this text. Without derived timeframes it is that of agents which
-    /// knew none, so that their checkpoints are continued.
+    /// Fingerprints are made of this text. Without derived timeframes, and where only the newest bar
+    /// can be corrected, it is that of agents which knew neither, so that their checkpoints are
+    /// continued.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // no `..`: a new field has to be in the fingerprint
         let Self {
@@ -84,6 +146,7 @@ impl fmt::Debug for AnalysisConfig {
             ema_short,
             ema_long,
             volume_sma,
+            correctable_bars: _,
             indicators,
             derived,
         } = self;
@@ -105,6 +168,9 @@ impl fmt::Debug for AnalysisConfig {
             .field("ema_long", ema_long)
             .field("volume_sma", volume_sma)
             .field("indicators", indicators);
+        if self.correctable() > 1 {
+            text.field("correctable_bars", &self.correctable());
+        }
         if !derived.is_empty() {
             text.field("derived", derived);
         }
@@ -131,6 +197,7 @@ impl Default for AnalysisConfig {
             ema_short: 12,
             ema_long: 26,
             volume_sma: 20,
+            correctable_bars: 1,
             indicators: Vec::new(),
             derived: Plan::default(),
         }

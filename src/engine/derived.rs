@@ -238,7 +238,7 @@ impl Engine {
             let worked = self.work(&event, Some(derived.parts), now);
             let deriving = self.deriving.as_mut()?;
             match worked.effect {
-                Effect::Appended => deriving.totals.derived += 1,
+                Effect::Appended | Effect::Inserted => deriving.totals.derived += 1,
                 Effect::Corrected => deriving.totals.revised += 1,
                 Effect::Forming if worked.publish => {}
                 Effect::Refused(Refusal::TooManySeries { .. }) => {
@@ -267,7 +267,7 @@ impl Engine {
             return;
         };
         let forming = match effect {
-            Effect::Appended | Effect::Corrected => None,
+            Effect::Appended | Effect::Corrected | Effect::Inserted => None,
             Effect::Forming => Some(&event.bar),
             Effect::Duplicate | Effect::Refused(_) => return,
         };
@@ -349,7 +349,9 @@ impl Engine {
                     deriving.note(&key.symbol, timeframe, kind);
                 }
             }
-            Effect::Corrected => gathered.correct(&event.bar, &mut deriving.found),
+            Effect::Corrected | Effect::Inserted => {
+                gathered.correct(&event.bar, &mut deriving.found);
+            }
             Effect::Forming | Effect::Duplicate | Effect::Refused(_) => {}
         }
         let open_now = series.derived.open_buckets();
@@ -363,6 +365,7 @@ impl Engine {
         let Some(series) = self.series[id.index()].as_mut() else {
             return;
         };
+        series.pin_tag(&self.config);
         series.derived.parts = None;
         let key = series.key().clone();
         let Some(deriving) = &mut self.deriving else {

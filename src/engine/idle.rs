@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, Series};
 use crate::market::{BarEvent, Timestamp};
 
 /// When a series counts as silent, and how far the bars of all have come.
@@ -51,6 +51,17 @@ impl Engine {
             return false;
         };
         let gap = event.bar.timestamp.nanos().saturating_sub(newest.nanos());
+        gap > after.max(event.timeframe.longest_nanos())
+    }
+
+    /// True if the first bar that `series` has comes so long after `event` that the series would
+    /// have started again with it.
+    pub(super) fn is_silence(&self, series: &Series, event: &BarEvent<'_>) -> bool {
+        let Some(after) = self.idle.after else {
+            return false;
+        };
+        let first = series.ring().bars().timestamps.first();
+        let gap = first.map_or(0, |at| at.saturating_sub(event.bar.timestamp.nanos()));
         gap > after.max(event.timeframe.longest_nanos())
     }
 

@@ -10,13 +10,17 @@ mod alerts;
 mod analysis;
 mod columns;
 mod config;
+mod corrections;
 mod derived;
 mod forming;
 mod idle;
+mod outcome;
+mod revise;
 mod ring;
 mod series;
 mod signal;
 mod snapshot;
+mod work;
 
 use std::sync::Arc;
 
@@ -24,8 +28,10 @@ use hashbrown::HashMap;
 
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
+pub use corrections::Corrections;
 pub use derived::{Derived, DerivedNote, DerivedNoteKind, DerivedOutcome, DerivedTotals};
 pub use forming::FormingBar;
+pub use outcome::{Effect, Emptied, Outcome, Refusal, Revision};
 pub use ring::Ring;
 pub use series::Series;
 pub use signal::{Momentum, Readings, Signal, Trend};
@@ -34,13 +40,13 @@ pub use snapshot::{RestoreError, SeriesSnapshot};
 use analysis::State;
 use derived::Deriving;
 use idle::Idle;
-use series::Order;
+use outcome::Worked;
+use revise::Revising;
+use work::Working;
 
-use crate::aggregate::{Derivation, Parts};
+use crate::aggregate::Derivation;
 use crate::indicators::Instance;
-use crate::market::{
-    Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp,
-};
+use crate::market::{BarEvent, SeriesKey, SeriesKeyRef, Symbol, Timeframe};
 
 /// Bytes for the key of a series, its place in tables and the allocator.
 const KEEPING: usize = 512;
@@ -57,102 +63,6 @@ impl SeriesId {
     }
 }
 
-/// Why a valid bar was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is earlier than the newest bar of its series.
-    #[error("bar is earlier than the newest of its series, {newest}; send bars in order")]
-    Late {
-        /// The newest bar's open time.
-        newest: Timestamp,
-    },
-    /// The engine keeps as many series as it may.
-    #[error("{limit} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
-    TooManySeries {
-        /// The bound.
-        limit: usize,
-    },
-}
-
-/// What a bar did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It is the new last bar of its series.
-    Appended,
-    /// It replaced the last bar.
-    Corrected,
-    /// It equals the last bar: nothing happened.
-    Duplicate,
-    /// It is still forming: no complete bar changed.
-    Forming,
-    /// It was not taken.
-    Refused(Refusal),
-}
-
-/// The answer to one bar.
-#[derive(Debug)]
-pub struct Outcome<'a> {
-    /// Its series, unless that is not kept.
-    pub series: Option<SeriesId>,
-    /// True if the series began with it; its id may have been another's before.
-    pub begun: bool,
-    /// What the bar did.
-    pub effect: Effect,
-    /// Bars missing right before it.
-    pub missing: u64,
-    /// Which reset the series began with; 0 if none.
-    pub epoch: u64,
-    /// What is to be published, if anything.
-    pub signal: Option<&'a Signal>,
-}
-
-/// A series that was reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Emptied {
-    /// The series.
-    pub series: SeriesId,
-    /// The bars that were in its window.
-    pub forgotten: usize,
-}
-
-/// An [`Outcome`] whose signal, if it has one, is still with the engine.
-#[derive(Debug)]
-struct Worked {
-    series: Option<SeriesId>,
-    begun: bool,
-    /// True if the bars of the series were derived before.
-    was_derived: bool,
-    effect: Effect,
-    missing: u64,
-    epoch: u64,
-    publish: bool,
-}
-
-impl Worked {
-    const fn silent(series: Option<SeriesId>, effect: Effect) -> Self {
-        Self {
-            series,
-            begun: false,
-            was_derived: false,
-            effect,
-            missing: 0,
-            epoch: 0,
-            publish: false,
-        }
-    }
-
-    fn outcome(self, signal: &Signal) -> Outcome<'_> {
-        Outcome {
-            series: self.series,
-            begun: self.begun,
-            effect: self.effect,
-            missing: self.missing,
-            epoch: self.epoch,
-            signal: self.publish.then_some(signal),
-        }
-    }
-}
-
 /// A set of series under one configuration.
 #[derive(Debug)]
 pub struct Engine {
@@ -165,6 +75,9 @@ pub struct Engine {
     /// The state that a bar is tried on.
     trial: State,
     signal: Signal,
+    revising: Revising,
+    /// The series at work last, and the reset that it began with.
+    revised: Option<(SeriesId, u64)>,
     working: Option<Working>,
     /// The series at work as it was, where the bar starts it anew.
     replaced: Option<Series>,
@@ -173,16 +86,6 @@ pub struct Engine {
     has_forming: bool,
     /// The state of derivation; `None` where nothing is derived.
     deriving: Option<Box<Deriving>>,
-}
-
-/// The state before the bar at work, to roll back to.
-#[derive(Debug)]
-struct Working {
-    series: SeriesId,
-    /// The newest bar of the series before it.
-    newest: Option<Bar>,
-    /// When it opened.
-    at: Timestamp,
 }
 
 impl Engine {
@@ -194,6 +97,8 @@ impl Engine {
         Self {
             fingerprint: config.fingerprint(),
             deriving: Deriving::by(&config.derived),
+            revising: Revising::new(&config),
+            revised: None,
             config,
             max_series,
             index: HashMap::new(),
@@ -212,9 +117,17 @@ impl Engine {
     /// several stages remember aside.
     #[must_use]
     pub fn bytes_per_series(config: &AnalysisConfig) -> usize {
-        let further = 2 * config.indicators.len() * size_of::<Instance>();
+        // the state after the newest bar, and earlier ones, of which one is in the series
+        let states = if config.correctable() == 1 { 2 } else { 3 };
+        let further = states * config.indicators.len() * size_of::<Instance>();
+        let mark = (states - 2) * size_of::<State>();
         let buckets = Derivation::bytes(&config.derived);
-        Ring::full_bytes(config.window) + size_of::<Option<Series>>() + further + buckets + KEEPING
+        Ring::full_bytes(config.window + config.spare_bars())
+            + size_of::<Option<Series>>()
+            + mark
+            + further
+            + buckets
+            + KEEPING
     }
 
     /// The configuration it computes under.
@@ -253,157 +166,6 @@ impl Engine {
     #[must_use]
     pub fn get(&self, id: SeriesId) -> Option<&Series> {
         self.series.get(id.index())?.as_ref()
-    }
-
-    /// Takes in one bar that arrived at `now`. Within a series, a later bar is appended, an
-    /// equal timestamp replaces the last bar, an earlier one is refused. The bar that it completes,
-    /// if any, must be taken in before it ([`Self::closed_by`]), and so must the derived bars that
-    /// end before it ([`Self::close_before`]).
-    ///
-    /// A panic in here leaves the engine usable after [`Self::roll_back`].
-    pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
-        let worked = self.work(event, None, now);
-        if self.deriving.is_some() {
-            self.gather(event, &worked);
-        }
-        worked.outcome(&self.signal)
-    }
-
-    /// Takes in one bar; `parts` are those of a derived one.
-    fn work(&mut self, event: &BarEvent<'_>, parts: Option<Parts>, now: Timestamp) -> Worked {
-        let key = SeriesKeyRef {
-            symbol: &event.symbol,
-            timeframe: event.timeframe,
-        };
-        let until_next = event.finality == Finality::UntilNext;
-        self.has_forming |= until_next;
-        let mut begun = false;
-        let id = match self.index.get(&key) {
-            Some(id) => {
-                let id = *id;
-                let newest = self.get(id).and_then(Series::position);
-                if self.is_after_silence(newest.map(|(at, _)| at), event) {
-                    if !event.finality.is_final() {
-                        if let Some(series) = self.series[id.index()].as_mut()
-                            && until_next
-                        {
-                            series.hold(event);
-                        }
-                        return Worked::silent(None, Effect::Forming);
-                    }
-                    self.start_anew(id);
-                }
-                id
-            }
-            // a series begins with a bar that is complete, or will be when the next one comes
-            None if event.finality == Finality::Forming => {
-                return Worked::silent(None, Effect::Forming);
-            }
-            None => match self.begin(event) {
-                Ok(id) => {
-                    begun = true;
-                    id
-                }
-                Err(refusal) => return Worked::silent(None, Effect::Refused(refusal)),
-            },
-        };
-        let Some(series) = self.series[id.index()].as_mut() else {
-            unreachable!("the index names only series that are kept")
-        };
-        series.touch(now);
-        let was_derived = series.derived.parts.is_some();
-        let order = series.order(event.bar.timestamp);
-        let is_final = event.finality.is_final();
-        let effect = match order {
-            Order::Late { .. }
-                if event.finality == Finality::History && series.contains(&event.bar) =>
-            {
-                Effect::Duplicate
-            }
-            Order::Late { newest } => Effect::Refused(Refusal::Late { newest }),
-            // what still calls a complete bar forming is behind it
-            Order::Equal if !is_final => Effect::Duplicate,
-            Order::Equal if series.is_duplicate(&event.bar) => Effect::Duplicate,
-            Order::Equal => Effect::Corrected,
-            Order::Later if is_final => Effect::Appended,
-            Order::Later if until_next => match series.forming() {
-                Some(held) if event.bar.timestamp < held.timestamp() => Effect::Appended,
-                Some(_) if series.repeats_forming(event) => Effect::Duplicate,
-                _ => Effect::Forming,
-            },
-            Order::Later => Effect::Forming,
-        };
-        let missing = match effect {
-            Effect::Appended => series.missing_before(event.bar.timestamp),
-            _ => 0,
-        };
-        self.working = Some(Working {
-            series: id,
-            newest: series.ring().newest(),
-            at: event.bar.timestamp,
-        });
-        let (config, trial, signal) = (&self.config, &mut self.trial, &mut self.signal);
-        let publish = match effect {
-            Effect::Appended => series.append(event, config, trial, signal),
-            Effect::Corrected => series.correct(event, config, trial, signal),
-            Effect::Forming => series.peek(event, config, trial, signal),
-            Effect::Duplicate | Effect::Refused(_) => false,
-        };
-        match effect {
-            Effect::Appended => series.release(event.bar.timestamp),
-            Effect::Forming if until_next => series.hold(event),
-            _ => {}
-        }
-        signal.parts = parts;
-        if matches!(effect, Effect::Appended | Effect::Corrected) {
-            series.derived.parts = parts;
-        }
-        let epoch = series.epoch();
-        self.working = None;
-        self.replaced = None;
-        if effect == Effect::Appended {
-            self.note_bar(event.bar.timestamp);
-        }
-        Worked {
-            series: Some(id),
-            begun,
-            was_derived,
-            effect,
-            missing,
-            epoch,
-            publish,
-        }
-    }
-
-    /// Takes back the bar that was at work when [`Self::on_bar`] panicked; what was kept before
-    /// it is as it was. A series that the bar would have begun is forgotten.
-    pub fn roll_back(&mut self) {
-        let Some(Working {
-            series: id,
-            newest,
-            at,
-        }) = self.working.take()
-        else {
-            return;
-        };
-        self.trial = State::new(&self.config);
-        if let Some(deriving) = &mut self.deriving {
-            deriving.roll_back();
-        }
-        if let Some(before) = self.replaced.take() {
-            self.series[id.index()] = Some(before);
-            return;
-        }
-        if let Some(series) = self.series[id.index()].as_mut() {
-            series.roll_back(newest);
-            // a forming bar that cannot be taken in would make every later one panic
-            if series.forming().is_some_and(|held| held.timestamp() == at) {
-                series.release(at);
-            }
-            if series.last_open().is_none() && series.epoch() == 0 {
-                self.forget(id);
-            }
-        }
     }
 
     /// The signal of a series' newest complete bar, computed once more.
@@ -491,15 +253,6 @@ impl Engine {
         let key = SeriesKey::new(symbol, event.timeframe);
         let series = Series::new(key, &self.config);
         self.keep(series).ok_or(too_many)
-    }
-
-    fn start_anew(&mut self, id: SeriesId) {
-        if let Some(series) = self.series[id.index()].as_mut() {
-            let mut empty = series.emptied(series.epoch(), &self.config);
-            // its buckets were seen from their open all the same
-            empty.derived = series.derived.clone();
-            self.replaced = Some(std::mem::replace(series, empty));
-        }
     }
 
     fn keep(&mut self, series: Series) -> Option<SeriesId> {

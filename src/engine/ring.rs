@@ -1,8 +1,9 @@
 //! The last bars of a series, as columns.
 //!
 //! Invariants: every column has the same length; the newest `window` bars (or all, while
-//! there are fewer) are the contiguous tail of each column; a column never grows beyond
-//! its capacity. Columns are slid back to their front once every `SLACK`-th of a window,
+//! there are fewer) are the contiguous tail of each column; before them are at least `spare` older
+//! ones, as far as there were so many, for windows that end before the newest bar; a column never
+//! grows beyond its capacity. Columns are slid back to their front once every `SLACK`-th of a window,
 //! which costs a few nanoseconds per bar and half the memory of a mirrored ring.
 //!
 //! Must not know: what is computed from the bars.
@@ -23,6 +24,9 @@ const FIRST: usize = 4;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ring {
     window: usize,
+    /// Bars kept before the window. Formats leave it to the configuration.
+    #[serde(skip)]
+    spare: usize,
     timestamps: Vec<i64>,
     open: Vec<f64>,
     high: Vec<f64>,
@@ -32,11 +36,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// An empty ring that keeps `window` bars (at least one).
+    /// An empty ring of a window of `window` bars (at least one) that keeps `spare` older ones.
     #[must_use]
-    pub const fn new(window: usize) -> Self {
+    pub const fn new(window: usize, spare: usize) -> Self {
         Self {
             window: if window == 0 { 1 } else { window },
+            spare,
             timestamps: Vec::new(),
             open: Vec::new(),
             high: Vec::new(),
@@ -46,10 +51,10 @@ impl Ring {
         }
     }
 
-    /// The memory of its columns in bytes, once the window is full.
+    /// The memory of its columns in bytes, once it keeps so many bars.
     #[must_use]
-    pub const fn full_bytes(window: usize) -> usize {
-        capacity(window) * size_of::<Bar>()
+    pub const fn full_bytes(bars: usize) -> usize {
+        capacity(bars) * size_of::<Bar>()
     }
 
     /// How many bars it holds, at most its window.
@@ -64,6 +69,21 @@ impl Ring {
         self.window
     }
 
+    /// Bars kept at the most: the window and those before it.
+    pub const fn room(&self) -> usize {
+        self.window + self.spare
+    }
+
+    /// How many bars a snapshot of it has, those before the window included.
+    pub fn kept(&self) -> usize {
+        self.close.len().min(self.room())
+    }
+
+    /// Sets the bars to be kept before the window, which a deserialized ring does not know.
+    pub const fn set_spare(&mut self, spare: usize) {
+        self.spare = spare;
+    }
+
     /// Whether it holds no bar.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -73,37 +93,51 @@ impl Ring {
     /// The newest bar.
     #[must_use]
     pub fn newest(&self) -> Option<Bar> {
-        Some(Bar {
-            timestamp: Timestamp::from_nanos(*self.timestamps.last()?),
-            open: *self.open.last()?,
-            high: *self.high.last()?,
-            low: *self.low.last()?,
-            close: *self.close.last()?,
-            volume: *self.volume.last()?,
-        })
+        self.back(0)
     }
 
     /// The window, oldest bar first.
     #[must_use]
     pub fn bars(&self) -> Bars<'_> {
-        let from = self.close.len() - self.len();
+        self.bars_before(0)
+    }
+
+    /// The window as it was before the `newer` newest bars, as far as it is kept.
+    pub fn bars_before(&self, newer: usize) -> Bars<'_> {
+        let to = self.close.len() - newer;
+        let from = to.saturating_sub(self.window);
         Bars {
-            timestamps: &self.timestamps[from..],
-            open: &self.open[from..],
-            high: &self.high[from..],
-            low: &self.low[from..],
-            close: &self.close[from..],
-            volume: &self.volume[from..],
+            timestamps: &self.timestamps[from..to],
+            open: &self.open[from..to],
+            high: &self.high[from..to],
+            low: &self.low[from..to],
+            close: &self.close[from..to],
+            volume: &self.volume[from..to],
         }
+    }
+
+    /// The bar that has so many newer ones, as far as it is kept.
+    pub fn back(&self, newer: usize) -> Option<Bar> {
+        let at = self.close.len().checked_sub(newer + 1)?;
+        Some(Bar {
+            timestamp: Timestamp::from_nanos(self.timestamps[at]),
+            open: self.open[at],
+            high: self.high[at],
+            low: self.low[at],
+            close: self.close[at],
+            volume: self.volume[at],
+        })
+    }
+
+    /// The number of bars in the window that are newer than `at`.
+    pub fn newer_than(&self, at: Timestamp) -> usize {
+        let newest = self.bars().timestamps.iter().rev();
+        newest.take_while(|open| **open > at.nanos()).count()
     }
 
     /// Appends a bar; the oldest leaves once the window is full.
     pub fn push(&mut self, bar: &Bar) {
-        if self.close.len() >= capacity(self.window) {
-            self.slide();
-        } else if self.close.len() == self.close.capacity() {
-            self.grow();
-        }
+        self.make_room();
         self.timestamps.push(bar.timestamp.nanos());
         self.open.push(bar.open);
         self.high.push(bar.high);
@@ -123,10 +157,36 @@ impl Ring {
         self.volume.pop();
     }
 
-    /// Puts `bar` in the place of the newest one.
-    pub fn replace_newest(&mut self, bar: &Bar) {
-        self.pop();
-        self.push(bar);
+    /// Puts `bar` in the place of the one that has so many newer ones.
+    pub fn replace(&mut self, newer: usize, bar: &Bar) {
+        let at = self.close.len() - 1 - newer;
+        self.timestamps[at] = bar.timestamp.nanos();
+        self.open[at] = bar.open;
+        self.high[at] = bar.high;
+        self.low[at] = bar.low;
+        self.close[at] = bar.close;
+        self.volume[at] = bar.volume;
+    }
+
+    /// Puts `bar` before the `newer` newest ones; the oldest leaves once the window is full.
+    pub fn insert(&mut self, newer: usize, bar: &Bar) {
+        self.make_room();
+        let at = self.close.len() - newer;
+        self.timestamps.insert(at, bar.timestamp.nanos());
+        self.open.insert(at, bar.open);
+        self.high.insert(at, bar.high);
+        self.low.insert(at, bar.low);
+        self.close.insert(at, bar.close);
+        self.volume.insert(at, bar.volume);
+    }
+
+    /// Takes the bar away again that [`Self::insert`] put before the `newer` newest ones.
+    pub fn remove(&mut self, newer: usize) {
+        let at = self.close.len() - 1 - newer;
+        self.timestamps.remove(at);
+        for column in self.columns() {
+            column.remove(at);
+        }
     }
 
     /// Whether a deserialized ring keeps the invariants.
@@ -134,7 +194,7 @@ impl Ring {
     pub fn is_sound(&self) -> bool {
         let n = self.close.len();
         self.window >= 1
-            && n <= capacity(self.window)
+            && n <= capacity(self.room())
             && self.timestamps.len() == n
             && [&self.open, &self.high, &self.low, &self.volume]
                 .iter()
@@ -147,15 +207,15 @@ impl Ring {
         self.timestamps.windows(2).all(later)
     }
 
-    /// Drops what lies before the window, so that a snapshot holds nothing but the window.
+    /// Drops the bars that need not be kept, so that equal histories give equal snapshots.
     pub fn compact(&mut self) {
         self.slide();
     }
 
-    /// Appends the window to `out`, in few bytes, and leaves the ring empty.
+    /// Appends the bars to `out`, in few bytes, and leaves the ring empty.
     pub fn take(&mut self, out: &mut Vec<u8>) {
         self.compact();
-        write(&self.len(), out);
+        write(&self.kept(), out);
         write_times(&self.timestamps, out);
         self.timestamps.clear();
         for column in self.columns() {
@@ -175,10 +235,18 @@ impl Ring {
         Some(())
     }
 
+    fn make_room(&mut self) {
+        if self.close.len() >= capacity(self.room()) {
+            self.slide();
+        } else if self.close.len() == self.close.capacity() {
+            self.grow();
+        }
+    }
+
     /// Makes room for more bars: half as many again, at most what a full window takes.
     fn grow(&mut self) {
         let held = self.close.len();
-        let room = (held + held / 2).max(FIRST).min(capacity(self.window));
+        let room = (held + held / 2).max(FIRST).min(capacity(self.room()));
         let more = room.saturating_sub(held);
         self.timestamps.reserve_exact(more);
         for column in self.columns() {
@@ -204,7 +272,7 @@ impl Ring {
     }
 
     fn slide(&mut self) {
-        let before = self.close.len() - self.len();
+        let before = self.close.len() - self.kept();
         self.timestamps.drain(..before);
         for column in self.columns() {
             column.drain(..before);
@@ -212,16 +280,15 @@ impl Ring {
     }
 }
 
-/// Room for the window, for one bar on trial, and for sliding seldom.
-const fn capacity(window: usize) -> usize {
-    window + window / SLACK + 8
+/// Room for so many bars, for one bar on trial, and for sliding seldom.
+const fn capacity(bars: usize) -> usize {
+    bars + bars / SLACK + 8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::VecDeque;
 
     fn bar(n: i64) -> Bar {
         #[allow(clippy::cast_precision_loss)]
@@ -240,43 +307,65 @@ mod tests {
     enum Step {
         Push,
         Trial,
-        Replace,
+        Replace(prop::sample::Index),
+        /// Taken away again or not.
+        Insert(prop::sample::Index, bool),
         Compact,
         Move,
     }
 
+    fn step() -> impl Strategy<Value = Step> {
+        let place = any::<prop::sample::Index>;
+        prop_oneof![
+            8 => Just(Step::Push),
+            2 => Just(Step::Trial),
+            2 => place().prop_map(Step::Replace),
+            2 => (place(), any::<bool>()).prop_map(|(place, back)| Step::Insert(place, back)),
+            1 => Just(Step::Compact),
+            1 => Just(Step::Move),
+        ]
+    }
+
     proptest! {
-        /// The model is a `VecDeque` of whole bars.
+        /// The model is all bars ever.
         #[test]
         fn the_ring_holds_what_a_bounded_queue_holds(
             window in 1usize..40,
-            steps in prop::collection::vec(prop_oneof![
-                8 => Just(Step::Push), 2 => Just(Step::Trial), 2 => Just(Step::Replace), 1 => Just(Step::Compact),
-                1 => Just(Step::Move),
-            ], 0..400),
+            spare in 0usize..20,
+            steps in prop::collection::vec(step(), 0..400),
         ) {
-            let mut ring = Ring::new(window);
-            let mut model: VecDeque<Bar> = VecDeque::new();
+            let mut ring = Ring::new(window, spare);
+            let mut model: Vec<Bar> = Vec::new();
             let mut allocated = 0;
+            let window_of = |model: &[Bar]| model[model.len().saturating_sub(window)..].to_vec();
             for (n, step) in (0i64..).zip(steps) {
+                let kept = model.len().min(window + spare);
                 match step {
                     Step::Push => {
                         ring.push(&bar(n));
-                        model.push_back(bar(n));
-                        if model.len() > window { model.pop_front(); }
+                        model.push(bar(n));
                     }
                     Step::Trial => {
                         ring.push(&bar(n));
-                        let mut expected = model.clone();
-                        expected.push_back(bar(n));
-                        if expected.len() > window { expected.pop_front(); }
-                        prop_assert!(ring.iter().eq(expected.into_iter()));
+                        let expected = [&model[..], &[bar(n)]].concat();
+                        prop_assert!(ring.iter().eq(window_of(&expected)));
                         ring.pop();
                     }
-                    Step::Replace if model.is_empty() => {}
-                    Step::Replace => {
-                        ring.replace_newest(&bar(-n));
-                        *model.back_mut().unwrap() = bar(-n);
+                    Step::Replace(_) if kept == 0 => {}
+                    Step::Replace(place) => {
+                        let newer = place.index(kept);
+                        ring.replace(newer, &bar(-n));
+                        let at = model.len() - 1 - newer;
+                        model[at] = bar(-n);
+                    }
+                    Step::Insert(place, back) => {
+                        let newer = place.index(kept + 1).min(window - 1);
+                        ring.insert(newer, &bar(-n));
+                        if back {
+                            ring.remove(newer);
+                        } else {
+                            model.insert(model.len() - newer, bar(-n));
+                        }
                     }
                     Step::Compact => ring.compact(),
                     Step::Move => {
@@ -288,14 +377,31 @@ mod tests {
                         prop_assert!(rest.is_empty());
                     }
                 }
-                prop_assert!(ring.iter().eq(model.iter().copied()));
-                prop_assert_eq!(ring.len(), model.len());
+                prop_assert!(ring.iter().eq(window_of(&model)));
+                let kept = model.len().min(window + spare);
+                prop_assert_eq!((ring.len(), ring.kept()), (model.len().min(window), kept));
+                for newer in 0..kept {
+                    let older = &model[..model.len() - newer];
+                    prop_assert_eq!(ring.back(newer), older.last().copied());
+                    // whole wherever so many bars are kept
+                    let bars = ring.bars_before(newer);
+                    let whole = older.len().min(window).min(kept - newer);
+                    prop_assert!((0..whole).all(|n| bars.back(n) == older[older.len() - 1 - n]));
+                }
                 prop_assert!(ring.is_sound());
-                // room for half as many bars again, and for no more than a full window takes
+                // room for half as many bars again, and for no more than full columns take
                 let most = (ring.close.len() * 3 / 2 + 1).max(FIRST).max(allocated);
-                prop_assert!(ring.close.capacity() <= most.min(capacity(window)));
+                prop_assert!(ring.close.capacity() <= most.min(capacity(window + spare)));
                 allocated = ring.close.capacity();
             }
+        }
+
+        #[test]
+        fn newer_bars_are_counted(window in 1usize..9, at in -2i64..12) {
+            let mut ring = Ring::new(window, 3);
+            (0..9).for_each(|n| ring.push(&bar(n)));
+            let newer = usize::try_from((8 - at).clamp(0, 9)).unwrap().min(window);
+            prop_assert_eq!(ring.newer_than(Timestamp::from_nanos(at)), newer);
         }
     }
 }

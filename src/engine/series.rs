@@ -1,7 +1,8 @@
 //! One series: its window, and what it remembers.
 //!
-//! Invariants: `after` is what the newest bar left, `before` what it found, so that the newest
-//! bar can be replaced; a bar is computed on a trial state and kept only when all of it
+//! Invariants: `after` is the state that the newest bar left; `before` and `mark` are states that
+//! earlier bars left, from which the state before any bar that can be corrected is computed
+//! ([`AnalysisConfig::marks`]); a bar is computed on a trial state and kept only when all of it
 //! succeeded, so that a panic on the way costs nothing but that bar.
 
 use std::sync::Arc;
@@ -10,28 +11,38 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::{MOST, State};
 use super::config::AnalysisConfig;
+use super::corrections::{Corrections, Revised, Tag};
 use super::derived::Derived;
 use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
+use crate::aggregate::Parts;
 use crate::market::{Bar, BarEvent, SeriesKey, Timestamp};
 
 /// Everything kept about one symbol in one timeframe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
     key: SeriesKey,
-    ring: Ring,
-    before: State,
-    after: State,
+    pub(super) ring: Ring,
+    /// The state after as many bars as [`AnalysisConfig::marks`] says.
+    pub(super) before: State,
+    pub(super) after: State,
     /// Final bars ever taken in.
-    bars: u64,
+    pub(super) bars: u64,
     /// Bars missing right before the newest.
-    missing: u64,
-    /// Corrections of the newest bar.
-    revision: u32,
-    source: Option<Arc<str>>,
+    pub(super) missing: u64,
+    /// How often the signal of the newest bar changed.
+    pub(super) revision: u32,
+    pub(super) source: Option<Arc<str>>,
     /// When a bar last arrived.
     touched: Timestamp,
+    /// The state after the second number of bars in [`AnalysisConfig::marks`], if there is one. No
+    /// format writes it: it follows from `before`.
+    #[serde(skip)]
+    pub(super) mark: Option<Box<State>>,
+    /// Formats write it beside the rest of the series.
+    #[serde(skip)]
+    pub(super) corrections: Corrections,
     /// Which reset it began with; 0 if none. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) epoch: u64,
@@ -43,18 +54,22 @@ pub struct Series {
     pub(super) derived: Derived,
 }
 
-/// What a bar means to a series, by its timestamp.
-pub(super) enum Order {
-    Later,
-    Equal,
-    Late { newest: Timestamp },
+/// A bar in the course of its series, and what its signal says besides its values.
+pub(super) struct Course<'a> {
+    /// Bars that are newer.
+    pub newer: usize,
+    /// Bars of the series up to it.
+    pub count: u64,
+    pub missing: u64,
+    pub revision: u32,
+    pub tag: &'a Tag,
 }
 
 impl Series {
     pub(super) fn new(key: SeriesKey, config: &AnalysisConfig) -> Self {
         Self {
             key,
-            ring: Ring::new(config.window),
+            ring: Ring::new(config.window, config.spare_bars()),
             before: State::new(config),
             after: State::new(config),
             bars: 0,
@@ -62,6 +77,8 @@ impl Series {
             revision: 0,
             source: None,
             touched: Timestamp::from_nanos(i64::MIN),
+            mark: None,
+            corrections: Corrections::default(),
             epoch: 0,
             forming: None,
             derived: Derived::default(),
@@ -102,10 +119,16 @@ impl Series {
         self.epoch
     }
 
-    /// The newest bar and how often it was corrected: how far the series has come.
+    /// The newest bar and how often its signal changed.
     #[must_use]
     pub fn position(&self) -> Option<(Timestamp, u32)> {
         Some((self.ring.newest()?.timestamp, self.revision))
+    }
+
+    /// How often the series changed since its last reset: how far it has come.
+    #[must_use]
+    pub const fn step(&self) -> u64 {
+        self.bars + self.corrections.changes()
     }
 
     /// When a bar of it last arrived.
@@ -118,22 +141,6 @@ impl Series {
         self.touched = now;
     }
 
-    pub(super) fn order(&self, at: Timestamp) -> Order {
-        match self.ring.newest() {
-            Some(newest) if at < newest.timestamp => Order::Late {
-                newest: newest.timestamp,
-            },
-            Some(newest) if at == newest.timestamp => Order::Equal,
-            _ => Order::Later,
-        }
-    }
-
-    pub(super) fn is_duplicate(&self, bar: &Bar) -> bool {
-        self.ring
-            .newest()
-            .is_some_and(|newest| newest.same_values(bar))
-    }
-
     /// True if the window holds this bar.
     pub(super) fn contains(&self, bar: &Bar) -> bool {
         let bars = self.ring.bars();
@@ -141,10 +148,12 @@ impl Series {
         at.is_ok_and(|at| bars.at(at).same_values(bar))
     }
 
-    /// Appends a later bar. True when its signal is to be published.
+    /// Appends a later bar, which has `parts` if it was derived. True when its signal is to be
+    /// published.
     pub(super) fn append(
         &mut self,
         event: &BarEvent<'_>,
+        parts: Option<Parts>,
         config: &AnalysisConfig,
         trial: &mut State,
         signal: &mut Signal,
@@ -152,45 +161,31 @@ impl Series {
         let missing = self.missing_before(event.bar.timestamp);
         trial.clone_from(&self.after);
         self.ring.push(&event.bar);
-        self.compute(config, trial, missing, 0, signal);
-        let due = (self.bars + 1).is_multiple_of(config.publish_frequency.max(1));
-        let publish = self.ring.len() >= config.min_bars && (due || !signal.alerts.is_empty());
+        self.compute_next(config, trial, missing, signal);
+        let count = self.bars + 1;
+        let publish = is_due(config, count, signal);
         settle(trial, signal, publish);
 
-        std::mem::swap(&mut self.before, &mut self.after);
+        self.note_tag(event, parts, config);
+        if config.is_mark(self.bars) {
+            match &mut self.mark {
+                // with one bar that can be corrected there is one mark
+                None if config.correctable() == 1 => {
+                    std::mem::swap(&mut self.before, &mut self.after);
+                }
+                None => self.mark = Some(Box::new(self.after.clone())),
+                Some(mark) => {
+                    std::mem::swap(&mut self.before, mark);
+                    std::mem::swap(&mut **mark, &mut self.after);
+                }
+            }
+        }
         std::mem::swap(&mut self.after, trial);
-        self.bars += 1;
+        self.bars = count;
         self.missing = missing;
         self.revision = 0;
-        self.remember_source(event, signal);
-        publish
-    }
-
-    /// Replaces the newest bar by another of the same timestamp. True when its signal is to be
-    /// published: because that of the bar it replaces was, or because it has alerts.
-    pub(super) fn correct(
-        &mut self,
-        event: &BarEvent<'_>,
-        config: &AnalysisConfig,
-        trial: &mut State,
-        signal: &mut Signal,
-    ) -> bool {
-        trial.clone_from(&self.before);
-        self.ring.replace_newest(&event.bar);
-        self.compute(
-            config,
-            trial,
-            self.missing,
-            self.revision.saturating_add(1),
-            signal,
-        );
-        let ready = self.ring.len() >= config.min_bars;
-        let publish = self.after.published || (ready && !signal.alerts.is_empty());
-        settle(trial, signal, publish);
-
-        std::mem::swap(&mut self.after, trial);
-        self.revision = self.revision.saturating_add(1);
-        self.remember_source(event, signal);
+        self.forget_corrections(config);
+        signal.source.clone_from(&self.source);
         publish
     }
 
@@ -206,47 +201,60 @@ impl Series {
         let missing = self.missing_before(event.bar.timestamp);
         trial.clone_from(&self.after);
         self.ring.push(&event.bar);
-        self.compute(config, trial, missing, 0, signal);
-        let ready = self.ring.len() >= config.min_bars;
+        self.compute_next(config, trial, missing, signal);
         self.ring.pop();
         signal.is_final = false;
         if signal.source.as_deref() != event.source.as_deref() {
             signal.source = event.source.as_deref().map(Arc::from);
         }
-        ready
+        held(config, self.bars + 1) >= config.min_bars
     }
 
     /// The signal of the newest bar once more. Changes nothing.
     pub(super) fn latest(&self, config: &AnalysisConfig, trial: &mut State, signal: &mut Signal) {
-        trial.clone_from(&self.before);
-        self.compute(config, trial, self.missing, self.revision, signal);
+        self.state_after(self.bars - 1, config, trial, signal);
+        let tag = self.corrections.newest_tag(self.tag());
+        let course = Course {
+            newer: 0,
+            count: self.bars,
+            missing: self.missing,
+            revision: self.revision,
+            tag: &tag,
+        };
+        self.compute(config, trial, &course, signal);
     }
 
-    /// Undoes what a panic in the middle of [`Self::append`], [`Self::correct`] or
-    /// [`Self::peek`] left in the window.
-    pub(super) fn roll_back(&mut self, newest: Option<Bar>) {
-        let moved = newest.is_none_or(|bar| self.ring.newest() != Some(bar));
-        match newest {
-            Some(bar)
-                if moved && self.ring.newest().map(|b| b.timestamp) == Some(bar.timestamp) =>
-            {
-                self.ring.replace_newest(&bar);
-            }
-            _ if moved => self.ring.pop(),
-            _ => {}
-        }
-    }
-
-    fn compute(
+    /// Computes the bar in the ring that is not counted yet. All but its source and parts are in
+    /// `signal` afterwards.
+    fn compute_next(
         &self,
         config: &AnalysisConfig,
         state: &mut State,
         missing: u64,
-        revision: u32,
         signal: &mut Signal,
     ) {
         let bars = self.ring.bars();
-        let bar = bars.bar();
+        self.describe(bars.bar(), state.gap + missing, 0, signal);
+        state.advance(config, bars, held(config, self.bars + 1), signal);
+    }
+
+    /// Computes the bar at `course` from the `state` before it.
+    pub(super) fn compute(
+        &self,
+        config: &AnalysisConfig,
+        state: &mut State,
+        course: &Course<'_>,
+        signal: &mut Signal,
+    ) {
+        let bars = self.ring.bars_before(course.newer);
+        let gap = state.gap + course.missing;
+        self.describe(bars.bar(), gap, course.revision, signal);
+        signal.source.clone_from(&course.tag.source);
+        signal.parts = course.tag.parts;
+        state.advance(config, bars, held(config, course.count), signal);
+    }
+
+    fn describe(&self, bar: Bar, gap: u64, revision: u32, signal: &mut Signal) {
         signal.symbol.clone_from(&self.key.symbol);
         signal.timeframe = self.key.timeframe;
         signal.timestamp = bar.timestamp;
@@ -255,12 +263,9 @@ impl Series {
         signal.low = bar.low;
         signal.close = bar.close;
         signal.volume = bar.volume;
-        signal.gap_bars = state.gap + missing;
+        signal.gap_bars = gap;
         signal.is_final = true;
         signal.revision = revision;
-        signal.source.clone_from(&self.source);
-        signal.parts = self.derived.parts;
-        state.advance(config, bars, signal);
     }
 
     /// Bars that should lie between the newest and one at `at`.
@@ -273,32 +278,103 @@ impl Series {
         }
     }
 
-    /// Keeps the text of a source that names itself again and again just once.
-    fn remember_source(&mut self, event: &BarEvent<'_>, signal: &mut Signal) {
-        let source = event.source.as_deref();
-        if self.source.as_deref() != source {
-            self.source = source.map(Arc::from);
-            signal.source.clone_from(&self.source);
+    /// The tag of the newest bar, unless it has another one in [`Corrections`].
+    pub(super) fn tag(&self) -> Tag {
+        Tag {
+            source: self.source.clone(),
+            parts: self.derived.parts,
         }
+    }
+
+    /// Bars that can be corrected.
+    pub(super) fn correctable(&self, config: &AnalysisConfig) -> usize {
+        config.correctable().min(self.ring.len())
+    }
+
+    /// Notes who sent a bar that is in the ring and not counted yet. The text of a source that names
+    /// itself again and again is kept once.
+    fn note_tag(&mut self, event: &BarEvent<'_>, parts: Option<Parts>, config: &AnalysisConfig) {
+        let source = event.source.as_deref();
+        let is_same = self.source.as_deref() == source && self.derived.parts == parts;
+        if is_same && !self.corrections.has_tags() {
+            return;
+        }
+        let last = self.tag();
+        let source = self.shared_source(source);
+        let most = config.correctable();
+        if most > 1 {
+            let held = self.bars.min(most as u64);
+            let held = usize::try_from(held).unwrap_or(most);
+            let new = Tag {
+                source: source.clone(),
+                parts,
+            };
+            self.corrections.push_tag(|| last, new, held, most);
+        }
+        self.source = source;
+        self.derived.parts = parts;
+    }
+
+    /// Writes down the tag of all bars that can be corrected, before that of the newest is forgotten.
+    pub(super) fn pin_tag(&mut self, config: &AnalysisConfig) {
+        if self.is_derived() && config.correctable() > 1 {
+            let held = self.correctable(config);
+            self.corrections.pin_tag(self.tag(), held);
+        }
+    }
+
+    /// The source `name`, in the memory of the newest bar's if that is the same.
+    pub(super) fn shared_source(&self, name: Option<&str>) -> Option<Arc<str>> {
+        if self.source.as_deref() == name {
+            self.source.clone()
+        } else {
+            name.map(Arc::from)
+        }
+    }
+
+    /// Forgets corrections of bars that cannot be corrected any more.
+    pub(super) fn forget_corrections(&mut self, config: &AnalysisConfig) {
+        let oldest = self.ring.back(config.correctable() - 1);
+        self.corrections
+            .forget_before(oldest.map(|bar| bar.timestamp));
     }
 
     /// True if a deserialized series can be worked with: its bars and its counts are possible,
     /// and both of its states have the parameters of `config`.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
+        let newest = self.ring.newest().map(|bar| bar.timestamp);
         self.ring.window() == config.window
             && self.ring.is_sound()
             && self.ring.is_in_order()
+            && self.ring.kept() as u64 == self.bars.min(self.ring.room() as u64)
             && (self.last_open().is_some() || self.epoch != 0)
             && self.bars <= MOST
             && self.missing <= MOST
             && self.revision < u32::MAX
             && self.before.is_sound(config)
             && self.after.is_sound(config)
-            && self.derived.is_sound(
-                &config.derived,
-                self.key.timeframe,
-                self.ring.newest().map(|bar| bar.timestamp),
-            )
+            && self
+                .corrections
+                .is_sound(self.correctable(config), newest, self.revision)
+            && self
+                .derived
+                .is_sound(&config.derived, self.key.timeframe, newest)
+    }
+
+    /// Takes what is known of corrections out, if it is more than the rest of the series says.
+    pub(super) fn take_corrections(&mut self) -> Option<Corrections> {
+        let newest = self.ring.newest().map(|bar| bar.timestamp);
+        let corrections = std::mem::take(&mut self.corrections);
+        (!corrections.is_trivial(newest)).then_some(corrections)
+    }
+
+    /// Adds what the rest of a deserialized series says of corrections.
+    pub(super) fn complete_corrections(&mut self) {
+        if let Some((at, revision)) = self.position()
+            && self.corrections == Corrections::default()
+        {
+            self.corrections.set(Revised::new(at, revision));
+        }
     }
 
     pub(super) fn take_derived(&mut self) -> Option<Derived> {
@@ -321,8 +397,19 @@ impl Series {
     }
 }
 
+/// Bars in the window after `count` bars of a series.
+pub(super) fn held(config: &AnalysisConfig, count: u64) -> usize {
+    usize::try_from(count).map_or(config.window, |count| count.min(config.window))
+}
+
+/// True if the signal of a bar is to be published, up to which a series has `count` bars.
+pub(super) fn is_due(config: &AnalysisConfig, count: u64, signal: &Signal) -> bool {
+    let in_turn = count.is_multiple_of(config.publish_frequency.max(1));
+    held(config, count) >= config.min_bars && (in_turn || !signal.alerts.is_empty())
+}
+
 /// A gap is told once, on the first signal that is published after it.
-fn settle(state: &mut State, signal: &Signal, publish: bool) {
+pub(super) fn settle(state: &mut State, signal: &Signal, publish: bool) {
     state.published = publish;
     state.gap = if publish { 0 } else { signal.gap_bars };
 }

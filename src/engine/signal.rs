@@ -108,7 +108,7 @@ pub struct Signal {
     /// Whether the bar is complete.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// How often the bar was corrected.
+    /// How often the signal changed because bars were corrected.
     pub revision: u32,
     /// Who sent the bar, if they said so.
     #[schemars(with = "Option<String>")]
@@ -161,6 +161,85 @@ impl Signal {
         }
     }
 
+    /// True if its payload is that of `other` but for the revision.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        // no `..`: a new field has to be compared
+        let Self {
+            symbol,
+            timeframe,
+            timestamp,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            rsi,
+            macd,
+            macd_signal,
+            macd_histogram,
+            bb_upper,
+            bb_middle,
+            bb_lower,
+            bb_width,
+            bb_position,
+            sma_short,
+            sma_long,
+            ema_short,
+            ema_long,
+            volume_sma,
+            volume_ratio,
+            trend_signal,
+            momentum_signal,
+            confidence,
+            alerts,
+            bars_analyzed,
+            gap_bars,
+            is_final,
+            revision: _,
+            source,
+            parts,
+            indicators,
+        } = self;
+        let same_values = [
+            (open, &other.open),
+            (high, &other.high),
+            (low, &other.low),
+            (close, &other.close),
+            (volume, &other.volume),
+            (confidence, &other.confidence),
+        ]
+        .iter()
+        .all(|(a, b)| a.to_bits() == b.to_bits());
+        let bits = |value: &Option<f64>| value.map(f64::to_bits);
+        let same_indicators = [
+            (rsi, &other.rsi),
+            (macd, &other.macd),
+            (macd_signal, &other.macd_signal),
+            (macd_histogram, &other.macd_histogram),
+            (bb_upper, &other.bb_upper),
+            (bb_middle, &other.bb_middle),
+            (bb_lower, &other.bb_lower),
+            (bb_width, &other.bb_width),
+            (bb_position, &other.bb_position),
+            (sma_short, &other.sma_short),
+            (sma_long, &other.sma_long),
+            (ema_short, &other.ema_short),
+            (ema_long, &other.ema_long),
+            (volume_sma, &other.volume_sma),
+            (volume_ratio, &other.volume_ratio),
+        ]
+        .iter()
+        .all(|(a, b)| bits(a) == bits(b));
+        same_values
+            && same_indicators
+            && (symbol, timeframe, timestamp) == (&other.symbol, &other.timeframe, &other.timestamp)
+            && (trend_signal, momentum_signal) == (&other.trend_signal, &other.momentum_signal)
+            && (alerts, bars_analyzed, gap_bars)
+                == (&other.alerts, &other.bars_analyzed, &other.gap_bars)
+            && (is_final, source, parts) == (&other.is_final, &other.source, &other.parts)
+            && indicators.say_the_same(&other.indicators)
+    }
+
     /// The bar it is about.
     #[must_use]
     pub const fn bar(&self) -> Bar {
@@ -193,6 +272,13 @@ impl Readings {
             specs,
             values: vec![f64::NAN; width],
         }
+    }
+
+    /// True if the same indicators have the same values.
+    fn say_the_same(&self, other: &Self) -> bool {
+        let bits = |value: &f64| finite(*value).map(f64::to_bits);
+        let (ours, theirs) = (self.values.iter().map(bits), other.values.iter().map(bits));
+        self.specs == other.specs && ours.eq(theirs)
     }
 
     /// Each indicator with its outputs' values.

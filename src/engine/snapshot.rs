@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Derived, Engine, FormingBar, Series, SeriesId};
+use super::{Corrections, Derived, Engine, FormingBar, Series, SeriesId};
 
 /// The complete state of one series. Continuing it gives the bits that the series itself
 /// would have given.
@@ -65,6 +65,18 @@ impl SeriesSnapshot {
         self.series.set_derived(derived);
     }
 
+    /// Moves out what is known of corrections, where that is anything: no format writes it with the
+    /// rest of its series.
+    pub fn take_corrections(&mut self) -> Option<Corrections> {
+        self.series.take_corrections()
+    }
+
+    /// Moves in what [`Self::take_corrections`] has moved out. What it had to say of its newest bar
+    /// alone stands in the rest of the series.
+    pub fn put_corrections(&mut self, corrections: Corrections) {
+        self.series.corrections = corrections;
+    }
+
     /// Which reset its series began with, which no format writes with the rest of it; 0 if none.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
@@ -103,14 +115,17 @@ impl Engine {
     pub fn restore(&mut self, snapshot: SeriesSnapshot) -> Result<SeriesId, RestoreError> {
         let SeriesSnapshot {
             fingerprint,
-            series,
+            mut series,
         } = snapshot;
         if fingerprint != self.fingerprint {
             return Err(RestoreError::Fingerprint);
         }
+        series.ring_mut().set_spare(self.config.spare_bars());
+        series.complete_corrections();
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }
+        series.rebuild(&self.config, &mut self.trial, &mut self.signal);
         self.has_forming |= series.forming().is_some();
         let newest = series.position();
         if let Some(id) = self.index.get(series.key()) {

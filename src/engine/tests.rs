@@ -1,6 +1,7 @@
 //! The engine from outside. Expected values are worked out by hand, with periods short enough
 //! for that; where a run is compared with another run, the other one is plainer.
 
+mod corrections;
 mod derived;
 mod forming;
 mod judgement;
@@ -12,7 +13,9 @@ mod state;
 use std::sync::Arc;
 
 use super::*;
+use crate::aggregate::Parts;
 use crate::indicators;
+use crate::market::{Bar, Finality, Timestamp};
 
 /// A minute after the epoch of the tests.
 fn minute(n: i64) -> Timestamp {

@@ -12,6 +12,8 @@
 //! # Order
 //! The elements of a message are worked off one after the other. A bar that completes the forming
 //! bar before it ([`Engine::closed_by`]) comes after that one, so one element has up to two outputs.
+//! A bar that corrects its series is followed by the later bars whose signals it changed, in order,
+//! then by the derived bars that it changed, each followed by those later than it.
 //!
 //! # Resets and marks
 //! A message may be a [`Reset`] or a [`Mark`] in place of market data. The engine follows it where it
@@ -29,14 +31,15 @@
 //! A panic under [`Pipeline::guard`] costs the message and no more: the bar at work is rolled back,
 //! the bars before it stay.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::engine::{
-    DerivedOutcome, Effect, Engine, Outcome, Refusal as Declined, SeriesId, Signal,
+    DerivedOutcome, Effect, Engine, Outcome, Refusal as Declined, Revision, SeriesId, Signal,
 };
-use crate::market::{BarEvent, Timestamp};
+use crate::market::{BarEvent, Finality, Timestamp};
 use crate::wire::{
     Content, Decoder, Element, Ignored, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
 };
@@ -70,6 +73,8 @@ pub enum Output<'a> {
     Taken(Taken<'a>),
     /// A bar was derived from others and taken in.
     Derived(Taken<'a>),
+    /// The signal of a later bar changed with the one that was taken in before.
+    Revised(Taken<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
     /// A series was reset.
@@ -87,8 +92,10 @@ pub enum Output<'a> {
 pub enum Change {
     /// It is the new last bar of its series.
     Appended,
-    /// It replaced the last bar.
+    /// It replaced one of the newest bars.
     Corrected,
+    /// It was missing among the newest bars.
+    Inserted,
     /// It is still forming: no complete bar changed.
     Forming,
 }
@@ -361,6 +368,7 @@ fn bar(
         Effect::Refused(declined) => Output::Refused(refusal(declined, event, bytes)),
         _ => taken(event, outcome).map_or(Output::Duplicate(event), Output::Taken),
     });
+    revised(engine, sink);
     if derives {
         derived(engine, arrived, sink);
         if sink.wants_forming(event) {
@@ -382,6 +390,35 @@ fn derived(engine: &mut Engine, arrived: Timestamp, sink: &mut impl Sink) {
         if let Some(taken) = taken(&event, outcome) {
             sink.output(Output::Derived(taken));
         }
+        revised(engine, sink);
+    }
+}
+
+/// Hands out the signals that the bar taken in last has changed besides its own.
+fn revised(engine: &mut Engine, sink: &mut impl Sink) {
+    while let Some(Revision {
+        series,
+        epoch,
+        signal,
+    }) = engine.next_revision()
+    {
+        let event = BarEvent {
+            symbol: Cow::Borrowed(signal.symbol.as_str()),
+            timeframe: signal.timeframe,
+            bar: signal.bar(),
+            finality: Finality::Final,
+            adjusted: false,
+            source: signal.source.as_deref().map(Cow::Borrowed),
+        };
+        sink.output(Output::Revised(Taken {
+            event: &event,
+            series: Some(series),
+            begun: false,
+            epoch,
+            change: Change::Corrected,
+            missing: 0,
+            signal: Some(signal),
+        }));
     }
 }
 
@@ -390,6 +427,7 @@ fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>>
     let change = match outcome.effect {
         Effect::Appended => Change::Appended,
         Effect::Corrected => Change::Corrected,
+        Effect::Inserted => Change::Inserted,
         Effect::Forming => Change::Forming,
         Effect::Duplicate | Effect::Refused(_) => return None,
     };

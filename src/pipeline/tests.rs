@@ -51,6 +51,11 @@ impl Sink for Noted {
                 taken.event.timeframe,
                 taken.signal.map(|signal| (signal.close, signal.is_final)),
             ),
+            Output::Revised(taken) => format!(
+                "revised {} {:?}",
+                taken.event.timeframe,
+                taken.signal.map(|signal| (signal.close, signal.revision)),
+            ),
             Output::Taken(Taken {
                 event,
                 begun,

@@ -361,7 +361,7 @@ impl Filter for Actions {}
 impl Sink for Actions {
     fn output(&mut self, output: Output<'_>) {
         // what is explained is the message, and not what follows from it
-        if matches!(output, Output::Derived(_)) {
+        if matches!(output, Output::Derived(_) | Output::Revised(_)) {
             return;
         }
         self.bars += 1;

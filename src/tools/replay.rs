@@ -247,7 +247,12 @@ impl<W: Write> Printer<'_, W> {
                 }
             }
             Output::Derived(taken) => {
-                self.summary.derived += u64::from(taken.change == Change::Appended);
+                let is_new = matches!(taken.change, Change::Appended | Change::Inserted);
+                self.summary.derived += u64::from(is_new);
+                taken.signal.map_or(Ok(()), |signal| self.print(signal))
+            }
+            Output::Revised(taken) => {
+                self.summary.revised += 1;
                 taken.signal.map_or(Ok(()), |signal| self.print(signal))
             }
             Output::Duplicate(event) => {

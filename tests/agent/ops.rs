@@ -25,6 +25,8 @@ const METRICS: &[&str] = &[
     "technical_bars_duplicate_total",
     "technical_bars_adjusted_total",
     "technical_bars_corrected_total",
+    "technical_bars_inserted_total",
+    "technical_signals_revised_total",
     "technical_bar_gaps_total",
     "technical_signals_published_total",
     "technical_alerts_total{alert=\"golden_cross\"}",

@@ -145,6 +145,10 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
             Output::Derived(taken) => {
                 self.out.ready(&taken, self.envelope, self.clock);
             }
+            Output::Revised(taken) => {
+                self.out.local.signals_revised.inc();
+                self.out.ready(&taken, self.envelope, self.clock);
+            }
             Output::Duplicate(event) => {
                 self.out.tallies.duplicate(event);
                 self.out.local.bars_duplicate.inc();
@@ -255,6 +259,7 @@ impl Outlet {
         let event = taken.event;
         match taken.change {
             Change::Corrected => self.local.bars_corrected.inc(),
+            Change::Inserted => self.local.bars_inserted.inc(),
             Change::Appended if taken.missing > 0 => self.local.bar_gaps.inc(),
             Change::Appended | Change::Forming => {}
         }

@@ -63,7 +63,7 @@ impl Tallies {
             return;
         }
         let count = match taken.change {
-            Change::Appended => &mut tally.taken,
+            Change::Appended | Change::Inserted => &mut tally.taken,
             Change::Corrected => &mut tally.corrections,
             Change::Forming => &mut tally.forming,
         };

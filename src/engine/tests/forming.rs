@@ -103,7 +103,10 @@ fn a_snapshot_that_comes_again_is_a_duplicate_bar_by_bar() {
         assert_eq!(effects(history(bar("A", n, 10.0))), [Effect::Duplicate]);
     }
     // other values are no repeat
-    let late = Effect::Refused(Refusal::Late { newest: minute(4) });
+    let late = Effect::Refused(Refusal::Late {
+        newest: minute(4),
+        correctable: 1,
+    });
     assert_eq!(effects(history(bar("A", 2, 11.0))), [late]);
     assert_eq!(effects(history(bar("A", 4, 11.0))), [Effect::Corrected]);
 }

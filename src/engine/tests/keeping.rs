@@ -73,6 +73,52 @@ fn a_panic_halfway_is_undone_whatever_the_bar_was_to_do() {
     }
 }
 
+#[test]
+fn a_panic_in_a_correction_is_undone_wherever_the_bar_stands() {
+    let config = || AnalysisConfig {
+        correctable_bars: 5,
+        ..rich()
+    };
+    for (bars, in_later) in [(4, false), (11, false), (4, true), (11, true)] {
+        for minute_of_bar in 0..2 * bars {
+            let mut plain = engine(config());
+            let mut tried = engine(config());
+            for n in 0..bars {
+                let event = bar("A", 2 * n, 10.0 + ((n * n) % 7) as f64);
+                assert_eq!(said(&mut plain, &event), said(&mut tried, &event));
+            }
+            let (id, _) = plain.find("A", Timeframe::MINUTE).unwrap();
+            let doomed = bar("A", minute_of_bar, 99.0);
+            if in_later {
+                tried.revising.poison();
+            } else {
+                tried.poison();
+            }
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let outcome = tried.on_bar(&doomed, minute(0));
+                outcome.effect
+            }));
+            match outcome {
+                Ok(Effect::Refused(_)) => {}
+                // no later bar
+                Ok(_) if in_later && minute_of_bar >= 2 * bars - 2 => continue,
+                Ok(effect) => panic!("{effect:?} at {minute_of_bar} of {bars}"),
+                Err(_) => tried.roll_back(),
+            }
+            tried.heal();
+            assert!(tried.next_revision().is_none());
+            let state = |engine: &Engine| {
+                let snapshot = engine.snapshot(id).unwrap();
+                (
+                    postcard::to_stdvec(&snapshot).unwrap(),
+                    snapshot.series().corrections.clone(),
+                )
+            };
+            assert_eq!(state(&tried), state(&plain), "{minute_of_bar} of {bars}");
+        }
+    }
+}
+
 /// What is asked about the newest bar afterwards is about that bar, its source included.
 #[test]
 fn a_panic_leaves_what_is_said_of_the_newest_bar() {

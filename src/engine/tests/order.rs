@@ -6,7 +6,10 @@ use super::*;
 fn later_bars_append_equal_ones_replace_and_earlier_ones_are_refused() {
     let mut engine = engine(small());
     let mut effect = |event: &BarEvent<'_>| engine.on_bar(event, minute(0)).effect;
-    let late = Effect::Refused(Refusal::Late { newest: minute(3) });
+    let late = Effect::Refused(Refusal::Late {
+        newest: minute(3),
+        correctable: 1,
+    });
     assert_eq!(effect(&bar("A", 1, 10.0)), Effect::Appended);
     assert_eq!(effect(&bar("A", 1, 10.0)), Effect::Duplicate);
     assert_eq!(effect(&bar("A", 3, 11.0)), Effect::Appended);
@@ -37,7 +40,10 @@ fn a_forming_bar_is_nothing_to_a_series_that_is_not_there_or_further_on() {
     let late = engine.on_bar(&forming(bar("A", 4, 11.0)), minute(0));
     assert_eq!(
         late.effect,
-        Effect::Refused(Refusal::Late { newest: minute(5) })
+        Effect::Refused(Refusal::Late {
+            newest: minute(5),
+            correctable: 1
+        })
     );
 }
 

@@ -23,6 +23,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_bars_duplicate_total", "counter"),
     ("technical_bars_adjusted_total", "counter"),
     ("technical_bars_corrected_total", "counter"),
+    ("technical_bars_inserted_total", "counter"),
+    ("technical_signals_revised_total", "counter"),
     ("technical_bar_gaps_total", "counter"),
     ("technical_series_resets_total", "counter"),
     ("technical_signals_published_total", "counter"),

@@ -129,7 +129,7 @@ impl BarEntry {
 /// The agent's action for a bar with this output.
 pub(super) fn does(output: &Output<'_>) -> String {
     let taken = match output {
-        Output::Taken(taken) | Output::Derived(taken) => taken,
+        Output::Taken(taken) | Output::Derived(taken) | Output::Revised(taken) => taken,
         Output::Duplicate(_) => {
             return "ignores it, as the series has the same bar already".to_owned();
         }
@@ -145,6 +145,7 @@ pub(super) fn does(output: &Output<'_>) -> String {
         Change::Appended if taken.begun => "begins its series with it",
         Change::Appended => "appends it to its series",
         Change::Corrected => "replaces the bar of the same time",
+        Change::Inserted => "puts it among the newest bars of its series, where it was missing",
         Change::Forming => {
             "computes a provisional signal and keeps nothing, until the bar is complete"
         }

@@ -18,7 +18,11 @@ pub struct Summary {
     pub forming: u64,
     /// Bars that replaced one of the same time.
     pub corrections: u64,
-    /// Bars that equal the one before.
+    /// Bars that came late and were put among the newest of their series.
+    pub inserted: u64,
+    /// Signals of later bars that changed with bars that were corrected or inserted.
+    pub revised: u64,
+    /// Bars that were there already.
     pub duplicates: u64,
     /// Lines and elements that were not taken, by reason.
     pub refused: BTreeMap<&'static str, u64>,
@@ -44,6 +48,7 @@ impl Summary {
         match change {
             Change::Appended => {}
             Change::Corrected => self.corrections += 1,
+            Change::Inserted => self.inserted += 1,
             Change::Forming => self.forming += 1,
         }
         self.note(time);
@@ -137,6 +142,12 @@ impl fmt::Display for Summary {
         )?;
         if !self.ignored.is_empty() {
             write!(f, ", {}", Counts("ignored", &self.ignored))?;
+        }
+        if self.inserted > 0 {
+            write!(f, ", {} inserted", self.inserted)?;
+        }
+        if self.revised > 0 {
+            write!(f, ", {} revised", self.revised)?;
         }
         if self.derived > 0 {
             write!(f, ", {} derived", self.derived)?;
