@@ -72,7 +72,7 @@ async fn every_bar_that_was_on_its_way_gives_its_signal() {
     signals.wait_for(1_000).await;
     let delivered = until("bars to wait", || {
         let delivered = delivered(monitor, "one");
-        (delivered > 25_000).then_some(delivered)
+        (delivered > 10_000).then_some(delivered)
     });
     agent.sigterm();
     let code = agent.wait_exit();
