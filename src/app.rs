@@ -109,7 +109,7 @@ impl Application {
         })
     }
 
-    /// What runs here, in which version, with which configuration.
+    /// Logs the version and the configuration that this process runs with.
     fn introduce(&self) {
         let config = &self.config;
         for warning in &config.warnings {

@@ -35,7 +35,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// What the binary is asked to do.
+/// A command of the binary.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the agent until SIGTERM, SIGINT or SIGQUIT, then drain and exit (the default)
@@ -71,7 +71,7 @@ pub struct ReplayArgs {
     /// Files of bars, read one after another; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How they are read.
+    /// Options of reading the input.
     #[command(flatten)]
     pub input: InputArgs,
     /// Larger bars to derive, with commas between them, as 5m,1h,1d; without it those of
@@ -102,7 +102,7 @@ pub struct FeedArgs {
         value_name = "FILE"
     )]
     pub files: Vec<PathBuf>,
-    /// How they are read.
+    /// Options of reading the input.
     #[command(flatten)]
     pub input: InputArgs,
     /// Make up bars (a random walk) instead of reading them
@@ -295,7 +295,7 @@ pub struct VerifyArgs {
 /// Arguments of `health`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HealthArgs {
-    /// Where the agent listens; without it `HTTP_ADDR` tells
+    /// Base URL of the agent's HTTP endpoint; derived from `HTTP_ADDR` by default
     #[arg(long, value_name = "BASE_URL")]
     pub url: Option<String>,
     /// Ask whether it is alive (`/livez`): for health checks that restart what fails them
@@ -345,7 +345,7 @@ pub struct OutputArgs {
 /// Reads the command line, the program's name first.
 ///
 /// # Errors
-/// What clap has to say: a mistake, or the text of `--help` and `--version`. Print it with
+/// The answer of clap: a mistake, or the text of `--help` or `--version`. Print it with
 /// [`clap::Error::print`] and exit with [`exit_of`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let matches = Cli::command()

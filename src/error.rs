@@ -8,7 +8,7 @@ use crate::tools::redrive::RedriveError;
 use crate::tools::verify::VerifyError;
 use crate::tools::watch::WatchError;
 
-/// Why a command could not do what it was asked for.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line asks for something impossible.

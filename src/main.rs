@@ -282,7 +282,7 @@ fn config(args: ConfigArgs) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// What carries the connection of a command that ends by itself.
+/// The runtime for the connection of a command that ends by itself.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! What this binary was made of.
+//! The version and build of this binary.
 
 /// The crate's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -68,7 +68,7 @@ impl Signals {
 /// file then fails, as on a full disk, instead of ending the process.
 ///
 /// # Errors
-/// When the system refuses a handler.
+/// If the system refuses a handler.
 pub fn ignore_early() -> io::Result<()> {
     let seen = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ] {
@@ -77,7 +77,7 @@ pub fn ignore_early() -> io::Result<()> {
     Ok(())
 }
 
-/// Which of the standard streams are terminals.
+/// Tells for each standard stream if it is a terminal.
 fn terminals() -> [bool; 3] {
     [
         io::stdin().is_terminal(),

@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! The waiting time between two attempts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -22,7 +22,7 @@ const SHARE: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     keys: Arc<Vec<SeriesKey>>,
-    /// When it was made, and how long that took.
+    /// The time at which it was made, and the duration of that.
     made: Option<(Instant, Duration)>,
 }
 
@@ -47,8 +47,8 @@ impl Catalogue {
     }
 }
 
-/// How many series of `lists` (each in order) match `filter`, and those from `offset` on, at most
-/// `limit`, with the number of their list.
+/// The number of series of `lists` (each in order) that match `filter`, and those from `offset` on,
+/// at most `limit`, with the number of their list.
 pub(super) fn page(
     lists: &[Arc<Vec<SeriesKey>>],
     filter: &SeriesFilter,

@@ -36,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An attempt that is under way when `NATS_CONNECT_TIMEOUT` passes may take this much longer.
 const LAST_ATTEMPT: Duration = Duration::from_millis(500);
 
-/// How many messages may wait inside the client.
+/// Limits on messages that wait inside the client.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizing {
     /// Per subscription; a message beyond it is dropped. The room is taken as it is used.
@@ -55,7 +55,7 @@ impl Default for Sizing {
     }
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No server took the connection in time.
@@ -65,7 +65,7 @@ pub enum ConnectError {
         servers: String,
         /// `NATS_CONNECT_TIMEOUT`.
         waited: Duration,
-        /// Why the last attempt failed, and what to check.
+        /// The reason of the last failure, and what to check.
         cause: String,
     },
     /// A file of credentials or certificates cannot be used.
@@ -75,7 +75,7 @@ pub enum ConnectError {
         variable: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: String,
     },
     /// The seed is none.
@@ -248,7 +248,7 @@ fn shown(servers: &[ServerAddr]) -> String {
     servers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What failed, and what to check.
+/// The reason of a failure, and what to check.
 fn explain(error: &async_nats::ConnectError) -> String {
     let check = match error.kind() {
         ConnectErrorKind::AuthorizationViolation => {

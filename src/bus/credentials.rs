@@ -15,7 +15,7 @@ struct Credentials {
     key: KeyPair,
 }
 
-/// Whether the file at `path` can be used.
+/// Checks that the file at `path` can be used.
 pub(super) async fn check(path: &Path) -> io::Result<()> {
     read(path).await.map(drop)
 }

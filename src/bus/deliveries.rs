@@ -1,8 +1,8 @@
-//! How the members of the group deliver: says it for this member, and hears it of the others.
+//! The delivery of each member of the group: announces this member's and receives the others'.
 //!
-//! Whatever their delivery, all members hear one subject of plain NATS. So one in core delivery
-//! finds durable members, and one that uses another JetStream finds those it cannot see in its
-//! own. [`Census`] judges who must wait. Where the group has a secret, what is said is sealed with it.
+//! Members of both kinds of delivery share one subject of plain NATS. So one in core delivery finds
+//! durable members, and one that uses another JetStream finds those it cannot see in its own.
+//! [`Census`] judges who must wait. Where the group has a secret, announcements are sealed with it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,7 +22,7 @@ use crate::wire::token;
 
 /// Between two announcements.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long others get to answer a newcomer, besides three times the way there and back.
+/// The time that others get to answer a newcomer, besides three round trips.
 const SETTLE: Duration = Duration::from_millis(100);
 /// For the server to answer, before a newcomer goes on without having heard others.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -136,7 +136,8 @@ impl Deliveries {
         self.changed.notify_one();
     }
 
-    /// Why this member must not work in the way that it announces, and what to do about it.
+    /// The reason why this member must not work in the way that it announces, and what to do about
+    /// it.
     #[must_use]
     pub fn objection(&self) -> Option<String> {
         let now = self.started.elapsed();
@@ -258,7 +259,7 @@ impl State {
     }
 }
 
-/// Where durable delivery with this configuration keeps its table and takes its bars from.
+/// The place of this configuration's table in durable delivery, and of its bars.
 #[must_use]
 pub fn home(client: &Client, config: &Config, table: Option<String>) -> Home {
     let durable = &config.durable;

@@ -1,6 +1,6 @@
 //! Ending a connection without losing what was said on it.
 //!
-//! What async-nats 0.51 does, which is less than its names say:
+//! async-nats 0.51 does less than the names of its functions promise:
 //!
 //! - `flush()` returns when the bytes are with the operating system. The server may not have
 //!   read one of them.
@@ -13,7 +13,7 @@
 //! - `Event::Closed` can be dropped when many events are waiting ([`super::Link`] sees the end
 //!   regardless).
 //!
-//! So nothing may be under way when `drain()` is called. [`round_trip`] makes sure of it: a server
+//! Nothing may be under way when `drain()` is called. [`round_trip`] makes sure of it: a server
 //! takes the commands of a connection in order and answers in order.
 
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Link;
 
-/// Why a drain is not clean.
+/// The reason why a drain is not clean.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DrainError {
-    /// What was published last may not have reached the server.
+    /// The last messages may not have reached the server.
     #[error("the NATS server did not confirm the last messages: {0}")]
     Unconfirmed(String),
     /// The connection was still open at the deadline.
@@ -43,7 +43,7 @@ pub enum DrainError {
 /// or publish to it, the server's refusal, which names the inbox, is as good.
 ///
 /// # Errors
-/// When there is no answer by `deadline`, or no connection any more.
+/// If there is no answer by `deadline`, or no connection any more.
 pub async fn round_trip(client: &Client, link: &Link, deadline: Instant) -> Result<(), DrainError> {
     let inbox = client.new_inbox();
     let lost = |error: &dyn std::fmt::Display| Err(DrainError::Unconfirmed(error.to_string()));
@@ -75,8 +75,8 @@ pub async fn round_trip(client: &Client, link: &Link, deadline: Instant) -> Resu
 /// Call it when nothing publishes any more and no subscription is of interest.
 ///
 /// # Errors
-/// When the deadline passes first, or what was published last could not be confirmed. The
-/// connection is closed in the latter case if it can be.
+/// If the deadline passes first, or the last messages could not be confirmed. The connection is
+/// closed in the latter case if it can be.
 pub async fn drain_and_close(
     client: &Client,
     link: &Arc<Link>,

@@ -20,9 +20,9 @@ use crate::ops::metrics::Metrics;
 pub(in crate::bus) const SEAL: &str = "Ta-Seal";
 static SEAL_NAME: HeaderName = HeaderName::from_static(SEAL);
 
-/// How long a forgery weighs on health.
+/// The time that a forgery affects health.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// How often each kind of forgery is logged.
+/// The interval of log lines about each kind of forgery.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Signs and verifies for this run of the process.

@@ -30,7 +30,7 @@ use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
 pub(super) use outlet::{Outlet, Refused};
 
-/// What is done with the bars of which slots.
+/// The duties of this member by slot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Duty {
     /// Published.

@@ -71,7 +71,7 @@ impl Rig {
         }
     }
 
-    /// What is to be published about a message: subject, reason of a dead letter, payload.
+    /// The messages to publish about one message: subject, reason of a dead letter, payload.
     fn take(&mut self, payload: &str) -> Vec<(String, Option<String>, String)> {
         self.take_with(payload, None)
     }

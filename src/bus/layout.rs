@@ -1,4 +1,4 @@
-//! Which subjects go into which stream, and how a subject names its partition.
+//! The division of subjects among streams, and the partition in a subject's name.
 //!
 //! A stream has one subject transform, and only a `*` can be hashed. So a pattern that ends in
 //! `>` has two shapes, `a.*` and `a.*.>`. The first shape is captured and transformed by the stream
@@ -9,7 +9,7 @@
 
 use crate::wire::{Reason, SubjectParts, SubjectPattern, SubjectRefusal, token};
 
-/// What stands before the original subject in the stream of bars: `p.<partition>.`.
+/// The prefix of the original subject in the stream of bars: `p.<partition>.`.
 const PREFIX: &str = "p.";
 
 /// One shape of subject with a symbol in it.
@@ -17,7 +17,7 @@ const PREFIX: &str = "p.";
 pub(super) struct Shape {
     /// Subjects of this shape.
     pub subjects: String,
-    /// What they become in the stream of bars.
+    /// The same subjects as the stream of bars stores them.
     pub stored: String,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Layout {
     pub shapes: Vec<Shape>,
     /// Subjects that name no symbol.
     pub bare: Vec<String>,
-    /// How many partitions the symbols are divided into.
+    /// The number of partitions that the symbols are divided into.
     pub partitions: u32,
     patterns: Vec<SubjectPattern>,
 }

@@ -1,4 +1,4 @@
-//! What is known of the connection, at any moment, without asking the server.
+//! The state of the connection, at any moment, without a request to the server.
 //!
 //! A [`Link`] belongs to one connection and is fed by the client's events. Three things about
 //! async-nats 0.51 shape it:
@@ -46,11 +46,11 @@ const MOVE_WITHIN: Duration = Duration::from_secs(2);
 /// The part of the state that others wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkState {
-    /// Whether a server is there.
+    /// True if a server is connected.
     pub connected: bool,
-    /// Whether the connection has ended for good.
+    /// True if the connection has ended for good.
     pub closed: bool,
-    /// Whether the server has announced that it is going down.
+    /// True if the server has announced that it is going down.
     pub lame_duck: bool,
 }
 
@@ -114,7 +114,7 @@ impl Link {
         self.state.subscribe()
     }
 
-    /// Whether a server is there.
+    /// Returns true if a server is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.state().connected
@@ -135,8 +135,8 @@ impl Link {
         })
     }
 
-    /// How many times a message was dropped because its subscription's channel was full; a lower
-    /// bound (see the module).
+    /// The number of times that a message was dropped because its subscription's channel was full;
+    /// a lower bound (see the module).
     #[must_use]
     pub fn slow_consumer_events(&self) -> u64 {
         self.drops.total()
@@ -257,7 +257,8 @@ impl Link {
         self.last_error.clear();
     }
 
-    /// Whether a line about a connection that fails is due, so that retries do not flood the log.
+    /// Returns true if a line about a failing connection is due, so that retries do not flood the
+    /// log.
     pub(super) fn outage_line_due(&self) -> bool {
         self.outage_line.due()
     }

@@ -1,4 +1,4 @@
-//! What a NATS user must be allowed to do, and what a server says it may not.
+//! The permissions that a NATS user needs, and the refusals that a server sends.
 //!
 //! The list is made from the configuration, so that `config --permissions` prints what this
 //! configuration needs and no more; a test runs durable delivery under exactly that.
@@ -13,7 +13,7 @@ use crate::wire::SubjectPattern;
 
 pub use roles::{Role, text};
 
-/// What is done on a subject.
+/// An operation on a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// Sending to it.
@@ -25,7 +25,7 @@ pub enum Operation {
 /// Something that the server does not let this user do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Denial {
-    /// What was tried.
+    /// The attempted operation.
     pub operation: Operation,
     /// On which subject.
     pub subject: String,
@@ -34,11 +34,11 @@ pub struct Denial {
 /// Something that this user must be let do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
     /// On which subjects.
     pub subject: String,
-    /// What for.
+    /// Its purpose.
     pub purpose: &'static str,
     /// A subject of these on which anything can be sent without effect: it shows whether sending is
     /// allowed.
@@ -64,7 +64,7 @@ impl Denial {
         Some(Self { operation, subject })
     }
 
-    /// Whether it is about an inbox, by which answers come.
+    /// Returns true if it is about an inbox, by which answers come.
     #[must_use]
     pub fn is_about_inbox(&self) -> bool {
         self.subject.starts_with("_INBOX.")
@@ -76,15 +76,15 @@ impl Denial {
         self.operation == Operation::Subscribe && self.is_about_inbox()
     }
 
-    /// Whether it is about hearing of records as they change, without which the table of them is
+    /// Returns true if it is about receiving changes of records, without which the table of them is
     /// only read from time to time.
     #[must_use]
     pub fn is_about_changes(&self) -> bool {
         self.operation == Operation::Subscribe && self.subject.starts_with("$KV.")
     }
 
-    /// Whether durable work is possible without it: a heartbeat, an answer, a signal of a bar that is still
-    /// forming.
+    /// Returns true if durable work is possible without it: a heartbeat, an answer, a signal of a
+    /// forming bar.
     #[must_use]
     pub fn is_minor(&self, config: &Config) -> bool {
         const OPTIONAL: [&str; 4] = [
@@ -141,7 +141,7 @@ impl fmt::Display for Denial {
     }
 }
 
-/// What `config` needs, for its kind of delivery; `auto` is taken for durable.
+/// The permissions that `config` needs, for its kind of delivery; `auto` is taken for durable.
 #[must_use]
 pub fn needs(config: &Config) -> Vec<Need> {
     let mut needs = Vec::new();

@@ -46,10 +46,10 @@ const FEED: &str = "technical.feed";
 
 /// Requests answered at once.
 const CONCURRENCY: usize = 16;
-/// How long the answers begun are waited for at the end.
+/// The time limit, at the end, of the answers that were begun.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Why the service is not there.
+/// The reason why the service is not available.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the NATS service API cannot be started: {0}; does the account allow `$SRV.>` and `technical.>`?"
@@ -63,7 +63,7 @@ pub struct ServiceApi {
     answering: JoinHandle<()>,
 }
 
-/// What every answer needs.
+/// The data of every answer.
 #[derive(Clone)]
 struct Replica {
     agent: Arc<str>,
@@ -80,7 +80,7 @@ impl ServiceApi {
     /// Announces the service and answers for `agent` of `group`.
     ///
     /// # Errors
-    /// When the subscriptions cannot be made.
+    /// If the subscriptions cannot be made.
     pub async fn start(
         client: &Client,
         agent: &str,

@@ -1,4 +1,4 @@
-//! What a worker is handed, whichever delivery it works for.
+//! The connection, configuration and channels that a worker gets, in either kind of delivery.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::ops::metrics::Metrics;
 use crate::ops::query::Query;
 use crate::ops::receipts::Receipts;
 
-/// What the worker works with.
+/// The connection, configuration and channels of a worker.
 #[derive(Debug)]
 pub struct Setup {
     /// The configuration.
@@ -23,13 +23,13 @@ pub struct Setup {
     pub client: Client,
     /// Its state.
     pub link: Arc<Link>,
-    /// How the other members of the group deliver.
+    /// The delivery of the other members of the group.
     pub deliveries: Arc<Deliveries>,
     /// Unique to this run.
     pub instance: String,
     /// The machine.
     pub host: String,
-    /// Where counts go.
+    /// The metrics of the process.
     pub metrics: Arc<Metrics>,
     /// The counts of outcomes of fed bars.
     pub receipts: Arc<Receipts>,

@@ -1,4 +1,4 @@
-//! What is computed, and the rules that tie its parameters to the window.
+//! The computation, and the rules that tie its parameters to the window.
 
 use crate::aggregate::Plan;
 use crate::engine::AnalysisConfig;

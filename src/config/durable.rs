@@ -11,7 +11,7 @@ use super::keys::durable::{
     TECHNICAL_SIGNALS_STREAM,
 };
 
-/// What durable delivery needs to know.
+/// The settings of durable delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableConfig {
     /// Partitions of the symbols, fixed when the streams are made.
@@ -24,7 +24,7 @@ pub struct DurableConfig {
     pub signals_stream: String,
     /// Copies of each stream in the cluster.
     pub replicas: usize,
-    /// Where the streams are kept.
+    /// The storage of the streams.
     pub storage: Storage,
     /// The NATS cluster that keeps the streams, if it matters.
     pub placement_cluster: Option<String>,

@@ -1,5 +1,5 @@
-//! Where settings are read from, behind a small trait so that a test needs no process
-//! environment and no working directory.
+//! The sources of settings, behind a small trait so that a test needs no process environment and no
+//! working directory.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// No `.env`, secret or certificate is larger; what is, is another file than the one meant.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// What a configuration is read from.
+/// A source of settings.
 pub trait Environment {
     /// The environment variables.
     fn variables(&self) -> Vec<(OsString, OsString)>;

@@ -40,9 +40,9 @@ pub enum Fallback {
 pub struct Key {
     /// Its name in the environment and in `.env`.
     pub name: &'static str,
-    /// What holds without it.
+    /// Its default.
     pub fallback: Fallback,
-    /// What it is for, in a line.
+    /// Its purpose, in a line.
     pub meaning: &'static str,
     /// A valid value.
     pub example: &'static str,
@@ -110,7 +110,7 @@ pub(super) trait Variable {
     /// Reads its text.
     ///
     /// # Errors
-    /// What a valid text would be.
+    /// A description of a valid text.
     fn read(text: &str) -> Result<Self::Value, String>;
 }
 

@@ -1,4 +1,4 @@
-//! What is logged.
+//! The filter of log events.
 
 use std::fmt;
 use std::str::FromStr;

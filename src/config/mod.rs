@@ -64,11 +64,11 @@ pub struct Config {
     /// The first signs messages and records of the group, all are accepted, an empty one accepts
     /// what is not signed; none where nothing is signed.
     pub group_secrets: Vec<Secret>,
-    /// How bars come in and signals go out.
+    /// The kind of delivery: the transport of bars and signals.
     pub delivery: Delivery,
-    /// How to reach NATS.
+    /// The connection to NATS.
     pub nats: NatsConfig,
-    /// What is logged, and where.
+    /// The log: filter, format and files.
     pub logs: LogConfig,
     /// Time allowed for the drain.
     pub shutdown_timeout: Duration,
@@ -78,15 +78,15 @@ pub struct Config {
     pub http: HttpConfig,
     /// Market-data subjects; no two overlap.
     pub subjects: Vec<SubjectPattern>,
-    /// Where signals go.
+    /// The subject of signals.
     pub publish_subject: SubjectTemplate,
-    /// Where signals of forming bars go.
+    /// The subject of signals of forming bars.
     pub forming_subject: SubjectTemplate,
-    /// Where refused input goes.
+    /// The subject of refused input.
     pub dead_letter_subject: String,
     /// The rules for reading input.
     pub input: InputRules,
-    /// What is computed.
+    /// The computation.
     pub analysis: AnalysisConfig,
     /// Series kept at most.
     pub max_series: usize,
@@ -96,18 +96,18 @@ pub struct Config {
     pub durable: DurableConfig,
     /// Every variable with its effective value and where it came from, secrets masked.
     pub settings: Vec<Setting>,
-    /// What was ignored, such as an unknown variable.
+    /// Settings that were ignored, such as an unknown variable.
     pub warnings: Vec<String>,
     /// The text of every variable that has one, to tell one configuration from another by.
     texts: BTreeMap<String, Secret>,
 }
 
-/// What is logged, and where.
+/// The log: filter, format and files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Which events.
+    /// The events to log.
     pub filter: LogFilter,
-    /// How a line looks.
+    /// The format of a line.
     pub format: LogFormat,
     /// Directory of the daily files, if they are wanted.
     pub dir: Option<PathBuf>,
@@ -116,7 +116,7 @@ pub struct LogConfig {
 /// The operations endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Where it listens; none when it is off.
+    /// The address it listens on; `None` when it is off.
     pub addr: Option<SocketAddr>,
     /// Bearer token of the admin routes; without it they are closed.
     pub admin_token: Option<Secret>,

@@ -1,4 +1,4 @@
-//! How to reach NATS and prove who we are.
+//! The connection to NATS: servers, authentication, `JetStream`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,15 +20,15 @@ use super::secret::{Secret, mask_urls};
 pub struct NatsConfig {
     /// At least one; a URL may carry `user:password@`.
     pub servers: Vec<ServerAddr>,
-    /// How the agent authenticates.
+    /// The authentication of the agent.
     pub auth: Auth,
     /// The authority that signed the server's certificate, in PEM.
     pub tls_ca: Option<PathBuf>,
     /// Client certificate and private key, in PEM.
     pub tls_client: Option<(PathBuf, PathBuf)>,
-    /// How long to wait for the first connection; without it for ever.
+    /// The time limit of the first connection; without it, no limit.
     pub connect_timeout: Option<Duration>,
-    /// Which `JetStream` is used.
+    /// The `JetStream` in use.
     pub jetstream: JetStreamApi,
 }
 

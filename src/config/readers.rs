@@ -28,7 +28,7 @@ pub fn whole(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String>
     }
 }
 
-/// As [`whole`], for counts of things in memory.
+/// Like [`whole`], for counts of things in memory.
 pub fn count(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<usize, String> {
     let parse = whole(u64::from(*range.start())..=u64::from(*range.end()));
     move |text| usize::try_from(parse(text)?).map_err(|error| error.to_string())
@@ -105,14 +105,14 @@ pub fn stream_name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// As `read`, where 0 means never.
+/// Like `read`, but 0 means never.
 pub fn or_never(
     read: impl Fn(&str) -> Result<Duration, String>,
 ) -> impl Fn(&str) -> Result<Option<Duration>, String> {
     move |text| read(text).map(|time| (!time.is_zero()).then_some(time))
 }
 
-/// As `read`, where 0 means without a bound.
+/// Like `read`, but 0 means unlimited.
 pub fn or_unlimited(
     read: impl Fn(&str) -> Result<u64, String>,
 ) -> impl Fn(&str) -> Result<Option<u64>, String> {

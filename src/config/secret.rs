@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is shown in place of a secret.
+/// The text shown in place of a secret.
 pub const MASK: &str = "********";
 
 /// The schemes of a server's URL.

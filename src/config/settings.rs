@@ -263,8 +263,8 @@ fn first_set(name: &str, layers: &[(Source, Layer)]) -> Option<(Source, OsString
     })
 }
 
-/// Whether Kubernetes put the variable there: it does so for every service of the namespace,
-/// and one may well be called `technical-analysis`.
+/// Returns true if Kubernetes set the variable: it does so for every service of the namespace, and
+/// a service may well be called `technical-analysis`.
 fn is_service_link(name: &str, value: &OsString) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")

@@ -15,7 +15,7 @@ pub struct Setting {
     pub key: String,
     /// Its value, masked where it is secret; none when nothing is set.
     pub value: Option<String>,
-    /// Where the value came from.
+    /// The source of the value.
     pub source: Source,
 }
 
@@ -65,7 +65,7 @@ impl Config {
         serde_json::to_string_pretty(&self.settings)
     }
 
-    /// What differs from the defaults, as `KEY=value` pairs in one line.
+    /// The settings that differ from the defaults, as `KEY=value` pairs in one line.
     #[must_use]
     pub fn summary(&self) -> String {
         self.settings

@@ -1,4 +1,4 @@
-//! Which subjects are read and written, and that nothing written is read again.
+//! The subjects that are read and written, and the rule that nothing written is read again.
 
 use crate::wire::{SubjectPattern, SubjectTemplate};
 

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in full.
+//! The report of an invalid configuration, with all violations.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Given {
     pub key: &'static Key,
     /// Its value as it may be shown; none when it is not set.
     pub shown: Option<String>,
-    /// Where the value came from.
+    /// The source of the value.
     pub source: Source,
 }
 
@@ -23,14 +23,14 @@ pub enum Violation {
     Keys {
         /// The variables.
         given: Vec<Given>,
-        /// What the rule is.
+        /// The rule.
         reason: String,
     },
     /// `.env` itself cannot be used.
     DotEnv {
         /// The line, where one is to blame.
         line: Option<usize>,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: String,
     },
 }
@@ -66,7 +66,7 @@ impl fmt::Display for Violation {
 pub struct ConfigError {
     /// Every broken rule.
     pub violations: Vec<Violation>,
-    /// What was ignored, such as an unknown variable: often the cause.
+    /// Settings that were ignored, such as an unknown variable: often the cause.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Which members of a group would publish beside one another, as a pure judgement.
+//! Decides, as a pure function, which members of a group would publish the same signals.
 //!
 //! Members divide the symbols only among those that deliver in the same way, from the same streams.
 //! Two that differ both own everything, and every signal comes twice. So each member announces how
@@ -24,7 +24,7 @@ pub const SILENCE: Duration = Duration::from_millis(3_500);
 /// Members remembered at most.
 const MAX_MEMBERS: usize = 1_024;
 
-/// Where a durable member gets bars and shares partitions.
+/// The place from which a durable member gets bars, and where it shares partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
     /// The identity of the table of members and leases; `None` before there is one.
@@ -41,7 +41,7 @@ pub struct Home {
     pub domain: Option<String>,
 }
 
-/// How a member delivers.
+/// The delivery of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
@@ -56,13 +56,13 @@ pub enum Way {
 pub struct Announcement {
     /// Version of the format.
     pub version: u32,
-    /// Who announces.
+    /// The announcing member.
     pub id: MemberId,
     /// The agent's name, for people.
     pub agent: String,
-    /// How it delivers.
+    /// Its delivery.
     pub way: Way,
-    /// How long it has been at work, in milliseconds; `None` while it waits or begins.
+    /// The time it has been at work, in milliseconds; `None` while it waits or begins.
     pub at_work_ms: Option<u64>,
     /// Asks the others to announce themselves at once.
     pub hello: bool,

@@ -40,10 +40,10 @@ struct Peer {
     claims: SlotSet,
     fingerprint: u64,
     protocol: u32,
-    /// How long it had served when last heard.
+    /// The time it had served when it was last heard.
     age: Duration,
     heard: Duration,
-    /// When it was first heard, or heard again after it had been taken for dead.
+    /// The time at which it was first heard, or heard again after it had been taken for dead.
     since: Duration,
 }
 
@@ -73,24 +73,24 @@ pub struct Handover {
     offered: BTreeMap<MemberId, (SlotSet, Duration)>,
     accepted: HashMap<Slot, Duration>,
     unclaimed: HashMap<Slot, Duration>,
-    /// When slots that nobody claims may be taken.
+    /// The times at which unclaimed slots may be taken.
     vacancies: Vacancies,
     linked: bool,
     unlinked_at: Duration,
     announced: Duration,
-    /// When a presence of this member last came back to it.
+    /// The time at which a presence of this member last came back to it.
     echoed: Duration,
-    /// What was said and has not come back yet: number and time.
+    /// The presences sent and not yet received back: number and time.
     said: VecDeque<(u64, Duration)>,
-    /// When the newest presence that has come back was said: all that the others said before
-    /// has been heard.
+    /// The sending time of the newest presence that has come back: everything that the others sent
+    /// before it has been received.
     proven: Duration,
     /// True if the network knows of no member that serves: nobody has to be waited for.
     alone: bool,
     /// The first presence of the current start, and when one since came back.
     started_seq: u64,
     settling: Option<Duration>,
-    /// When the member last became active.
+    /// The time at which the member last became active.
     activated: Duration,
     actions: Vec<Action>,
 }
@@ -144,7 +144,7 @@ impl Handover {
         this
     }
 
-    /// How far this member has come.
+    /// The phase of this member.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.phase
@@ -187,7 +187,7 @@ impl Handover {
         std::iter::once(me).chain(peers).collect()
     }
 
-    /// Whether another member computes something else than this one.
+    /// The first member that computes something else than this one; `None` if there is none.
     #[must_use]
     pub fn differing_member(&self) -> Option<&str> {
         let mut others = self.peers.values();
@@ -196,7 +196,7 @@ impl Handover {
             .map(|peer| peer.name.as_str())
     }
 
-    /// What to say with [`Action::Announce`].
+    /// The presence to send with [`Action::Announce`].
     #[must_use]
     pub fn presence(&self, hello: bool) -> Presence {
         Presence {
@@ -216,12 +216,12 @@ impl Handover {
         }
     }
 
-    /// What to do next, in order. To be asked after every call.
+    /// The actions to take next, in order. Call it after every other call.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
 
-    /// Whether a leaving member has nothing left that another could take.
+    /// Returns true if a leaving member has nothing left that another could take.
     #[must_use]
     pub fn is_released(&self) -> bool {
         let heirs = self.peers.values().any(|peer| peer.phase != Phase::Leaving);
@@ -368,7 +368,8 @@ impl Handover {
         self.evaluate(now);
     }
 
-    /// Whether this member has not heard itself for so long that the others may bury it.
+    /// Returns true if this member has not heard itself for so long that the others may take it for
+    /// dead.
     fn was_away(&self, now: Duration) -> bool {
         let unheard = now.saturating_sub(self.echoed);
         self.phase != Phase::Starting && unheard * 6 > self.timing.silence * 5

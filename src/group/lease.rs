@@ -1,4 +1,4 @@
-//! Which member owns which partition in durable delivery: leases on records that all can read.
+//! The ownership of partitions in durable delivery: leases on records that all members can read.
 //!
 //! A pure state machine. It is shown the whole table of members and leases again and again, and
 //! answers with what to do; nothing is concluded from a message that might have been lost. A
@@ -12,8 +12,8 @@
 //! who has more already keeps the rounded-up ones; what is free goes to a member below its share,
 //! by rendezvous hashing. So a change of membership moves only what it must, without a leader.
 //!
-//! That two members may for a while both think they own a partition (one was paused, or cannot
-//! reach the table) is expected here and made harmless by the commit, which is fenced.
+//! Two members may for a while both think that they own a partition, if one was paused or cannot
+//! reach the table. The commit, which is fenced, makes this harmless.
 //!
 //! A table may lose its records (somebody purges the bucket). A lease that no look has shown for
 //! the grace is gone: its owner writes it again and works on meanwhile; the lease of a dead member
@@ -128,20 +128,21 @@ impl Leases {
         self.leaving = true;
     }
 
-    /// Whether this member leaves.
+    /// Returns true if this member leaves.
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.leaving
     }
 
-    /// Whether this member had its share at the last look at the table, and nothing was under way.
-    /// It has not while another still holds what it will get: one that gives it up, or a dead one.
+    /// Returns true if this member had its share at the last look at the table, and nothing was
+    /// under way. It has not while another still holds what it will get: one that gives it up, or a
+    /// dead one.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         self.settled
     }
 
-    /// Whether nothing is held and nothing under way.
+    /// Returns true if nothing is held and nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.holds.is_empty()
@@ -154,7 +155,7 @@ impl Leases {
         holds.map(|(unit, _)| *unit)
     }
 
-    /// Whether the partition is to be worked on.
+    /// Returns true if the partition is to be worked on.
     #[must_use]
     pub fn holds(&self, unit: u32) -> bool {
         matches!(
@@ -163,7 +164,7 @@ impl Leases {
         )
     }
 
-    /// How many partitions each member owns.
+    /// The number of partitions that each member owns.
     #[must_use]
     pub fn owned(&self) -> BTreeMap<MemberId, u32> {
         let mut owned = BTreeMap::new();
@@ -182,9 +183,9 @@ impl Leases {
             .map(|(unit, _)| *unit)
     }
 
-    /// Which of the unowned partitions `units` this member reports on. Every member computes the same
-    /// division, so each partition is reported once. Members that own nothing take no part as long
-    /// as others own something: they may be the reason.
+    /// The unowned partitions of `units` that this member reports on. Every member computes the
+    /// same division, so each partition is reported once. Members that own nothing take no part as
+    /// long as others own something: they may be the reason.
     pub fn reports(&self, units: impl IntoIterator<Item = u32>, table: &Table) -> Vec<u32> {
         let stays = |record: &MemberRecord| !record.leaving;
         let staying = table.members.iter().filter(|(_, record)| stays(record));
@@ -220,8 +221,8 @@ impl Leases {
         steps
     }
 
-    /// How an acquisition went: the new revision of the lease, or nothing when it was refused or
-    /// its outcome is not known.
+    /// Takes the outcome of an acquisition: the new revision of the lease, or nothing when it was
+    /// refused or its outcome is not known.
     pub fn acquired(&mut self, unit: u32, revision: Option<u64>) -> Vec<Step> {
         let at_work = match self.holds.get(&unit) {
             Some(Hold::Acquiring) => None,
@@ -271,8 +272,8 @@ impl Leases {
         }
     }
 
-    /// How a release went: the new revision of the lease, or nothing when it was refused or its
-    /// outcome is not known.
+    /// Takes the outcome of a release: the new revision of the lease, or nothing when it was
+    /// refused or its outcome is not known.
     pub fn released(&mut self, unit: u32, revision: Option<u64>) {
         if matches!(self.holds.get(&unit), Some(Hold::Releasing(_))) {
             self.holds.remove(&unit);

@@ -1,4 +1,4 @@
-//! What members of a group tell one another.
+//! The messages between members of a group.
 
 use std::fmt;
 use std::time::Duration;
@@ -44,19 +44,19 @@ impl fmt::Display for MemberId {
 /// Said to everyone, once a second and at every change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Presence {
-    /// Who says it.
+    /// The sender.
     pub id: MemberId,
     /// The agent's name, for people.
     pub name: String,
     /// Counts up with every presence and grant of the member.
     pub seq: u64,
-    /// How far the member has come.
+    /// The phase of the member.
     pub phase: Phase,
     /// The slots it publishes for.
     pub claims: SlotSet,
-    /// What it computes: members that differ cannot copy state from one another.
+    /// Identifies its computation: members that differ cannot copy state from one another.
     pub fingerprint: u64,
-    /// How long it has served.
+    /// The time it has served.
     pub age: Duration,
     /// Asks the others to say theirs at once.
     pub hello: bool,
@@ -86,34 +86,34 @@ pub const PROTOCOL: u32 = 1;
 pub enum Direct {
     /// "Keep what you compute for these slots: they are to become yours."
     Offer {
-        /// Who offers.
+        /// The offering member.
         from: MemberId,
-        /// What is offered.
+        /// The offered slots.
         slots: SlotSet,
     },
     /// "I keep it."
     Accept {
-        /// Who accepts.
+        /// The accepting member.
         from: MemberId,
-        /// What is accepted.
+        /// The accepted slots.
         slots: SlotSet,
     },
     /// "I published these series up to here and no further: go on."
     Grant {
         /// The member that grants.
         from: MemberId,
-        /// As in [`Presence::seq`].
+        /// The same as [`Presence::seq`].
         seq: u64,
-        /// What is granted.
+        /// The granted slots.
         slots: SlotSet,
-        /// How far each series of these slots was published or passed over.
+        /// The progress of each series of these slots: published or passed over.
         positions: Vec<Position>,
         /// The dead letters of these slots written since they were offered, by [`letter_mark`].
         letters: Vec<u64>,
     },
     /// "Send me the state of these slots."
     SyncRequest {
-        /// Who asks.
+        /// The asking member.
         from: MemberId,
         /// Whose state is wanted.
         slots: SlotSet,
@@ -134,7 +134,7 @@ pub enum Direct {
     },
     /// "Send me the state of these slots, and count it."
     CopyRequest {
-        /// Who asks.
+        /// The asking member.
         from: MemberId,
         /// The number of the copy, new with every request.
         copy: u64,
@@ -154,7 +154,7 @@ pub enum Direct {
     },
     /// "I have taken so many parts: send more."
     CopyTaken {
-        /// Who asked for the copy.
+        /// The member that asked for the copy.
         from: MemberId,
         /// The value of the request.
         copy: u64,
@@ -182,7 +182,7 @@ pub enum Direct {
         /// The value of [`Direct::Grant`].
         letters: Vec<u64>,
     },
-    /// Which reset each series of the grant with this number began with, where there was one. It
+    /// The reset that each series of the grant with this number began with, where there was one. It
     /// comes before the grant.
     GrantEpochs {
         /// The member that grants.
@@ -194,13 +194,13 @@ pub enum Direct {
     },
 }
 
-/// What a dead letter is told by: where the refused input came in, and its bytes.
+/// Identifies a dead letter: by the subject where the refused input came in, and its bytes.
 #[must_use]
 pub fn letter_mark(subject: &str, payload: &[u8]) -> u64 {
     xxh3_64_with_seed(payload, xxh3_64(subject.as_bytes()))
 }
 
-/// How far a series has come.
+/// The progress of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The series.

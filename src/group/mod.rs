@@ -1,4 +1,4 @@
-//! Which replica of a group speaks for which symbols.
+//! The division of symbols among the replicas of a group.
 //!
 //! Symbols fall into a fixed number of [`slots`](SlotSet); the live members of the group divide
 //! the slots among themselves by rendezvous hashing. [`Handover`] is the protocol by which a

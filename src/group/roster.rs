@@ -1,4 +1,4 @@
-//! Who is a member, judged by the renewal of records and not by their presence.
+//! The members of a group, judged by the renewal of their records and not by presence.
 //!
 //! A member renews its record, and each renewal has a higher revision. A record that nobody renews
 //! is no member, however long the table keeps it: a server that was killed can bring an expired
@@ -10,9 +10,9 @@
 //! seen for the first time counts for a lease. It counts for nothing when its revision is not above
 //! those of an earlier reading: it was written before that reading, which did not show it.
 //!
-//! Where the table has one copy, a record that is gone has expired. Where it has several, a record
-//! that one answer lacks counts until it has been silent for a lease; otherwise copies that
-//! disagree would make members come and go many times a second, and partitions with them.
+//! A missing record has expired where the table has one copy. Where it has several, a record that
+//! one answer lacks counts until it has been silent for a lease; otherwise copies that disagree
+//! would make members come and go many times a second, and partitions with them.
 //!
 //! Must not know: NATS, the engine, clocks.
 
@@ -42,11 +42,11 @@ pub struct Roster {
 #[derive(Debug)]
 struct Seen {
     record: MemberRecord,
-    /// How long the table was watched without a renewal.
+    /// The time that the table was watched without a renewal.
     silent: Duration,
-    /// When an answer last had it.
+    /// The time at which an answer last had it.
     present_at: Duration,
-    /// Whether it was in the last answer.
+    /// True if it was in the last answer.
     present: bool,
     /// True if the table may have lost its newest writes since.
     doubtful: bool,

@@ -56,7 +56,7 @@ impl Purpose {
     }
 }
 
-/// Where sealed content belongs. The same bytes anywhere else have another seal.
+/// The place that sealed content belongs to. The same bytes anywhere else have another seal.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The kind of content.
@@ -65,7 +65,7 @@ pub struct Place<'a> {
     pub names: &'a [&'a str],
 }
 
-/// Why content is not accepted.
+/// The reason why content is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Forgery {
     /// There is no seal.
@@ -154,7 +154,7 @@ impl Keyring {
     /// Verifies `content` at `place`. `None` is content without a seal where that is accepted.
     ///
     /// # Errors
-    /// Why the content is not accepted.
+    /// The reason why the content is not accepted.
     pub fn verify(
         &self,
         place: Place<'_>,

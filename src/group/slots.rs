@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// How many slots there are. Enough for an even division among some dozens of members.
+/// The number of slots. Enough for an even division among some dozens of members.
 pub const SLOTS: usize = 256;
 
 const WORDS: usize = SLOTS / 64;
@@ -56,7 +56,7 @@ impl SlotSet {
     /// Every slot.
     pub const ALL: Self = Self([u64::MAX; WORDS]);
 
-    /// Whether `slot` is in it.
+    /// Returns true if `slot` is in it.
     #[inline]
     #[must_use]
     pub const fn contains(&self, slot: Slot) -> bool {
@@ -73,13 +73,13 @@ impl SlotSet {
         self.0[slot.index() / 64] &= !(1 << (slot.index() % 64));
     }
 
-    /// How many slots are in it.
+    /// The number of slots in it.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(|w| w.count_ones() as usize).sum()
     }
 
-    /// Whether it is empty.
+    /// Returns true if it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::EMPTY
@@ -91,19 +91,19 @@ impl SlotSet {
         Slot::all().filter(move |slot| set.contains(*slot))
     }
 
-    /// What is in either.
+    /// The slots of either.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         self.zip(other, |a, b| a | b)
     }
 
-    /// What is in both.
+    /// The slots of both.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         self.zip(other, |a, b| a & b)
     }
 
-    /// What is in this one and not in the other.
+    /// The slots of this one that the other does not have.
     #[must_use]
     pub fn difference(self, other: Self) -> Self {
         self.zip(other, |a, b| a & !b)

@@ -11,7 +11,7 @@ use super::Timestamp;
 /// and `volume ≥ 0`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
-    /// When the bar opened.
+    /// The time at which the bar opened.
     pub timestamp: Timestamp,
     /// First price.
     pub open: f64,
@@ -26,7 +26,8 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Whether two bars hold the same prices and volume, bit for bit (`0.0` and `-0.0` apart).
+    /// Returns true if two bars hold the same prices and volume, bit for bit (`0.0` and `-0.0`
+    /// apart).
     #[must_use]
     pub fn same_values(&self, other: &Bar) -> bool {
         let bits = |b: &Bar| [b.open, b.high, b.low, b.close, b.volume].map(f64::to_bits);

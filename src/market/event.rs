@@ -40,6 +40,6 @@ pub struct BarEvent<'a> {
     pub finality: Finality,
     /// True if its high or low was widened to a price that lies outside by no more than rounding.
     pub adjusted: bool,
-    /// Who sent it, carried through to the signal.
+    /// The sender, copied into the signal.
     pub source: Option<Cow<'a, str>>,
 }

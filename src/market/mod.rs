@@ -24,7 +24,7 @@ use std::fmt;
 use hashbrown::Equivalent;
 use serde::{Deserialize, Serialize};
 
-/// What identifies a series: one symbol in one timeframe.
+/// The identity of a series: one symbol in one timeframe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// The instrument.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Symbol(Arc<str>);
 
-/// Why a text is no symbol.
+/// The reason why a text is no symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSymbol {
     /// Nothing is no name.
@@ -32,16 +32,16 @@ impl Symbol {
     /// Checks `text` and makes a symbol of it.
     ///
     /// # Errors
-    /// When `text` breaks one of the rules of [`Symbol::check`].
+    /// If `text` breaks one of the rules of [`Symbol::check`].
     pub fn new(text: &str) -> Result<Self, InvalidSymbol> {
         Self::check(text)?;
         Ok(Self(Arc::from(text)))
     }
 
-    /// Whether `text` may be a symbol, without making one.
+    /// Checks `text` without making a symbol of it.
     ///
     /// # Errors
-    /// When it is empty, over [`Symbol::MAX_BYTES`] long or holds a control character.
+    /// If it is empty, over [`Symbol::MAX_BYTES`] long or holds a control character.
     pub fn check(text: &str) -> Result<(), InvalidSymbol> {
         if text.is_empty() {
             return Err(InvalidSymbol::Empty);

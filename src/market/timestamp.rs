@@ -66,7 +66,7 @@ impl Timestamp {
     /// the result rounded to the microsecond, which is what a double can hold of it.
     ///
     /// # Errors
-    /// When it is negative or not finite.
+    /// If it is negative or not finite.
     pub fn from_epoch_f64(epoch: f64) -> Result<Self, InvalidTimestamp> {
         if !epoch.is_finite() {
             return Err(InvalidTimestamp::Unreadable(epoch.to_string()));

@@ -26,7 +26,7 @@ impl Default for Zone {
 #[error("`{0}` is no time zone; use a name such as UTC, America/New_York or Asia/Shanghai")]
 pub struct InvalidZone(String);
 
-/// Why a time of day names no single point in time in a zone.
+/// The reason why a time of day names no single point in time in a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unplaced {
     /// Clocks jump over it.

@@ -367,7 +367,7 @@ mod tests {
         }
     }
 
-    /// `UPDATE_DOCS=1 cargo test documents` writes them anew.
+    /// `UPDATE_DOCS=1 cargo test documents` rewrites them.
     #[test]
     fn the_documents_are_what_the_types_generate() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");

@@ -1,8 +1,8 @@
-//! How durable delivery stands: the same numbers, under the same names, in `/status`, in the
+//! The state of durable delivery: the same numbers, under the same names, in `/status`, in the
 //! heartbeat and in the statistics of the NATS service.
 //!
-//! All of them are read from the metrics, so that whoever compares finds them equal, and asking
-//! costs the worker nothing.
+//! All of them are read from the metrics, so the three always agree, and a reader costs the worker
+//! nothing.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::metrics::{ACQUIRED, Metrics, RELEASED, Refusal};
 use super::query::rfc3339_or_null;
 use crate::market::Timestamp;
 
-/// What durable delivery has and core has not.
+/// The state that only durable delivery has.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DurableStatus {
     /// Partitions that came to this process and left it since its start.
@@ -24,7 +24,7 @@ pub struct DurableStatus {
     pub inflight_bars: u64,
     /// Seconds since the oldest change of state that is in no checkpoint; 0 when all is.
     pub checkpoint_age_seconds: f64,
-    /// Whether reading is stopped because signals cannot be stored.
+    /// True while reading is stopped because signals cannot be stored.
     pub circuit_open: bool,
     /// Atomic commits since its start.
     pub commits: CommitsStatus,
@@ -74,13 +74,13 @@ pub struct Refusals {
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
-    /// What it does.
+    /// Its current activity.
     pub state: PartitionState,
     /// Series in it.
     pub series: u64,
     /// Bars waiting to be read.
     pub lag_bars: u64,
-    /// When the newest bar that was worked off had been stored.
+    /// The time at which the newest processed bar was stored.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_processed: Option<Timestamp>,
@@ -88,7 +88,7 @@ pub struct PartitionStatus {
     pub checkpoint_age_seconds: f64,
 }
 
-/// What a partition does.
+/// The activity of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PartitionState {
@@ -96,14 +96,14 @@ pub enum PartitionState {
     Recovering,
     /// It works, or waits for bars.
     Active,
-    /// What came of its bars cannot be stored; it reads no further.
+    /// Its signals cannot be stored; it reads no further.
     Blocked,
     /// It failed, and is started again soon.
     Restarting,
 }
 
-/// What the statistics of the NATS service carry besides those of the protocol: what changes
-/// from time to time of the heartbeat, under its names.
+/// The payload of the NATS service's statistics, besides the fields of the protocol: the fields of
+/// the heartbeat that change over time, under the same names.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Statistics<'a> {
     /// The name of the process.
@@ -114,13 +114,13 @@ pub struct Statistics<'a> {
     pub series: i64,
     /// Bars waiting to be read; 0 in core delivery.
     pub lag_bars: i64,
-    /// How durable delivery stands; absent in core delivery.
+    /// The state of durable delivery; absent in core delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable: Option<DurableStatus>,
 }
 
 impl<'a> Statistics<'a> {
-    /// As the metrics have it.
+    /// Reads the statistics from the metrics.
     #[must_use]
     pub fn of(agent: &'a str, metrics: &Metrics) -> Self {
         Self {
@@ -134,7 +134,8 @@ impl<'a> Statistics<'a> {
 }
 
 impl DurableStatus {
-    /// As the metrics have it; nothing where delivery is not durable, or not yet.
+    /// Reads the state from the metrics; `None` in core delivery, and before durable delivery
+    /// begins.
     #[must_use]
     pub fn of(metrics: &Metrics) -> Option<Self> {
         if !metrics.commits.is_begun() {
@@ -220,7 +221,7 @@ pub(crate) mod tests {
         metrics
     }
 
-    /// What [`DurableStatus`] says of [`busy`], written out.
+    /// [`DurableStatus`] of [`busy`] as JSON.
     pub(crate) const BUSY: &str = r#"{"moves":{"acquired":5,"released":2},"unowned_partitions":9,"unowned_lag_bars":8,"inflight_bars":6,"checkpoint_age_seconds":1.5,"circuit_open":true,"commits":{"count":2,"messages":30,"mean_messages":15.0,"mean_seconds":0.004,"last_messages":10,"last_seconds":0.005,"refused":{"fenced":1,"refused":0,"failed":0}}}"#;
 
     #[test]

@@ -10,7 +10,7 @@ use super::query::{AgentState, StatusReport, rfc3339_or_null};
 use crate::market::Timestamp;
 use crate::wire::token;
 
-/// How often one is published.
+/// The interval between two heartbeats.
 pub const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The subject of the heartbeats of `agent`.
@@ -35,7 +35,7 @@ pub struct Heartbeat<'a> {
     pub host: &'a str,
     /// Its process id there.
     pub pid: u32,
-    /// Where it is in its life.
+    /// Its state in the life cycle.
     pub state: AgentState,
     /// Seconds since it started.
     pub uptime_seconds: f64,
@@ -43,13 +43,13 @@ pub struct Heartbeat<'a> {
     pub owned_partitions: u64,
     /// Series it keeps.
     pub series: u64,
-    /// When it last finished a bar.
+    /// The time at which it last finished a bar.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_processed: Option<Timestamp>,
     /// Bars waiting to be read.
     pub lag_bars: u64,
-    /// How durable delivery stands; absent in core delivery.
+    /// The state of durable delivery; absent in core delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable: Option<&'a DurableStatus>,
 }
@@ -75,7 +75,7 @@ impl<'a> From<&'a StatusReport> for Heartbeat<'a> {
 }
 
 impl Heartbeat<'_> {
-    /// As JSON.
+    /// Serializes the heartbeat as JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers always become JSON")

@@ -26,7 +26,7 @@ use guarded::{ERRORS, Guarded};
 use json::JsonLine;
 pub use throttle::Throttle;
 
-/// Where lines go besides the files.
+/// The destination of log lines besides the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output: the agent's own.
@@ -35,7 +35,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// Why logging could not be set up.
+/// The reason why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file cannot be opened.
@@ -43,7 +43,7 @@ pub enum LogError {
     File {
         /// `LOG_DIR`.
         dir: PathBuf,
-        /// What keeps it from being opened.
+        /// The error of the system.
         error: io::Error,
     },
     /// Somebody else did it already.
@@ -51,7 +51,7 @@ pub enum LogError {
     Twice(#[from] TryInitError),
 }
 
-/// Why the level could not be changed.
+/// The reason why the level could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SetLevelError {
     /// The text is no level.
@@ -76,7 +76,7 @@ impl LogControl {
     /// Takes a level or filter as `LOG_LEVEL` does.
     ///
     /// # Errors
-    /// When the text is neither; what was logged before is logged on.
+    /// If the text is neither; the previous filter stays in use.
     pub fn set(&self, filter: &str) -> Result<(), SetLevelError> {
         let filter: LogFilter = filter.parse()?;
         Ok(self.0.reload(filter.to_env_filter())?)
@@ -126,7 +126,7 @@ type Output = Box<dyn Layer<Filtered> + Send + Sync>;
 /// Sets up logging for the whole process, panics included.
 ///
 /// # Errors
-/// When the file cannot be opened or logging is set up already.
+/// If the file cannot be opened or logging is set up already.
 pub fn start(config: &LogConfig, agent: &str, stream: Stream) -> Result<Logs, LogError> {
     let mut writers = Vec::new();
     let mut writer = |lines: Box<dyn Write + Send>| {

@@ -42,7 +42,7 @@ const DERIVED: [&str; 6] = [
     "no_room",
 ];
 
-/// What became of time marks.
+/// The outcomes of time marks.
 const MARKS: [&str; 4] = ["written", "failed", "taken", "refused"];
 
 /// Buckets in seconds, per decade 1, 2.5 and 5.
@@ -59,7 +59,7 @@ const ENGINE: &[f64] = &[
     1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3, 1e-2,
 ];
 
-/// What the binary was built from.
+/// The build of the binary.
 #[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
     /// The version of the crate.

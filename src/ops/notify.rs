@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use super::health::Health;
 
-/// What the process may take, once its drain is over, to end.
+/// The time that the process may take to end after its drain.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How old the word on what is missing may be.
+/// The greatest age of the status text.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The supervisor, as far as there is one.
@@ -87,7 +87,7 @@ impl Notifier {
         }
     }
 
-    /// What it is doing, in a few words.
+    /// Sets the status text that `systemctl status` shows.
     pub fn status(&self, status: &str) {
         self.systemd(&format!("STATUS={}", one_line(status)));
     }

@@ -1,6 +1,6 @@
-//! What the operating system knows about this process, read from `/proc`.
+//! Readings of the operating system about this process, from `/proc`.
 //!
-//! Where there is no `/proc` there is no answer: every reading is an `Option`.
+//! Every reading is an `Option`: some systems have no `/proc`.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ pub struct ProcessUsage {
     pub resident_bytes: u64,
     /// Virtual memory size, in bytes.
     pub virtual_bytes: u64,
-    /// When the process started, in seconds after the machine did.
+    /// Start of the process, in seconds since boot.
     pub started_after_boot_seconds: f64,
 }
 
@@ -49,7 +49,7 @@ impl ProcessUsage {
     }
 }
 
-/// When the machine started, in seconds since the epoch.
+/// The boot time of the machine, in seconds since the epoch.
 #[must_use]
 pub fn boot_time() -> Option<u64> {
     parse_boot_time(&fs::read_to_string("/proc/stat").ok()?)
@@ -63,7 +63,7 @@ fn parse_boot_time(stat: &str) -> Option<u64> {
         .ok()
 }
 
-/// How many file descriptors are open, the one for counting them not counted.
+/// The number of open file descriptors, without the one used for counting.
 #[must_use]
 pub fn open_fds() -> Option<u64> {
     let listed = fs::read_dir("/proc/self/fd").ok()?.count();

@@ -17,10 +17,10 @@ use super::http::Checkpoint;
 use crate::engine::Series;
 use crate::market::{Bar, SeriesKey, Symbol, Timeframe, Timestamp};
 
-/// How long an answer is waited for.
+/// The time limit of an answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long checkpoints are waited for.
+/// The time limit of checkpoints.
 const SAVING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Questions that may wait to be read.
@@ -29,18 +29,18 @@ const CAPACITY: usize = 64;
 /// A question, and where its answer goes. An answer nobody waits for any more is dropped.
 #[derive(Debug)]
 pub enum Query {
-    /// How is the process?
+    /// Asks for the status of the process.
     Status {
         /// The answer.
         reply: oneshot::Sender<StatusReport>,
     },
-    /// Which series are there? In an order that is the same from page to page.
+    /// Asks for a page of the series. Their order is the same from page to page.
     ListSeries {
-        /// Which of them.
+        /// The wanted series.
         filter: SeriesFilter,
-        /// How many to skip.
+        /// The number of series to skip.
         offset: usize,
-        /// How many to list at most.
+        /// The number of series to list, at most.
         limit: usize,
         /// The answer.
         reply: oneshot::Sender<SeriesPage>,
@@ -57,23 +57,23 @@ pub enum Query {
         /// The answer.
         reply: oneshot::Sender<Vec<(SeriesKey, SeriesSummary)>>,
     },
-    /// What is known of one series?
+    /// Asks for the state of one series.
     Series {
         /// Which.
         key: SeriesKey,
-        /// How many of its newest bars are wanted too.
+        /// The number of its newest bars to include.
         window: usize,
         /// The answer.
         reply: oneshot::Sender<SeriesAnswer>,
     },
     /// Write checkpoints of everything that is owned.
     Checkpoint {
-        /// What came of it.
+        /// Receives the outcome.
         reply: oneshot::Sender<Checkpoint>,
     },
 }
 
-/// Why a question has no answer.
+/// The reason why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// Not within [`PATIENCE`], or too many questions wait already.
@@ -96,18 +96,18 @@ impl Queries {
         (Self(sender), receiver)
     }
 
-    /// How is the process?
+    /// Asks for the status of the process.
     ///
     /// # Errors
-    /// When the worker does not answer.
+    /// If the worker does not answer.
     pub async fn status(&self) -> Result<StatusReport, Unanswered> {
         self.ask(|reply| Query::Status { reply }).await
     }
 
-    /// Which series are there?
+    /// Asks for a page of the series.
     ///
     /// # Errors
-    /// When the worker does not answer.
+    /// If the worker does not answer.
     pub async fn list(
         &self,
         filter: SeriesFilter,
@@ -123,10 +123,10 @@ impl Queries {
         self.ask(query).await
     }
 
-    /// What is known of one series?
+    /// Asks for the state of one series.
     ///
     /// # Errors
-    /// When the worker does not answer.
+    /// If the worker does not answer.
     pub async fn series(&self, key: SeriesKey, window: usize) -> Result<SeriesAnswer, Unanswered> {
         self.ask(|reply| Query::Series { key, window, reply }).await
     }
@@ -134,7 +134,7 @@ impl Queries {
     /// Writes checkpoints of everything that is owned.
     ///
     /// # Errors
-    /// When the worker does not answer.
+    /// If the worker does not answer.
     pub async fn checkpoint(&self) -> Result<Checkpoint, Unanswered> {
         self.ask_for(SAVING_PATIENCE, |reply| Query::Checkpoint { reply })
             .await
@@ -167,7 +167,7 @@ impl Queries {
     }
 }
 
-/// Where a process is in its life.
+/// The state of a process in its life cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentState {
@@ -196,13 +196,13 @@ pub struct StatusReport {
     pub git: String,
     /// `core` or `durable`.
     pub delivery: String,
-    /// Where it is in its life.
+    /// Its state in the life cycle.
     pub state: AgentState,
     /// The machine it runs on.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
-    /// When it started.
+    /// The time at which it started.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
@@ -220,7 +220,7 @@ pub struct StatusReport {
     pub bars_received: u64,
     /// Signals published since the start.
     pub signals_published: u64,
-    /// When it last finished a bar.
+    /// The time at which it last finished a bar.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_processed: Option<Timestamp>,
@@ -228,7 +228,7 @@ pub struct StatusReport {
     pub lag_bars: u64,
     /// Resident memory in bytes, where it can be read.
     pub resident_bytes: Option<u64>,
-    /// How durable delivery stands; absent in core delivery.
+    /// The state of durable delivery; absent in core delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable: Option<DurableStatus>,
     /// The partitions it owns, by number; absent in core delivery.
@@ -243,13 +243,13 @@ pub struct MemberStatus {
     pub agent: String,
     /// Unique to its run.
     pub instance: String,
-    /// Where it is in its life.
+    /// Its state in the life cycle.
     pub state: AgentState,
     /// The share of the symbols or partitions it owns, 0…1.
     pub owned_share: f64,
 }
 
-/// Which series are meant.
+/// Selects series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeriesFilter {
     /// Of this instrument only.
@@ -261,9 +261,9 @@ pub struct SeriesFilter {
 /// Some of the series.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SeriesPage {
-    /// How many there are in all, of those asked for.
+    /// The number of series that match.
     pub total: usize,
-    /// How many were skipped.
+    /// The number of series that were skipped.
     pub offset: usize,
     /// Those after.
     pub series: Vec<SeriesSummary>,
@@ -278,22 +278,22 @@ pub struct SeriesSummary {
     pub timeframe: String,
     /// Bars in its window.
     pub bars: usize,
-    /// When its newest bar opened.
+    /// The opening time of its newest bar.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_timestamp: Option<Timestamp>,
-    /// Whether this process publishes its signals.
+    /// True if this process publishes its signals.
     pub owned: bool,
 }
 
-/// What is known of one series.
+/// The state of one series.
 #[derive(Debug, Clone)]
 pub enum SeriesAnswer {
     /// This process keeps it.
     Known(Box<SeriesDetail>),
     /// This process does not keep it.
     Unknown {
-        /// Whether it would publish its signals if it did.
+        /// True if it would publish the signals of the series if it knew it.
         owner: bool,
     },
 }
@@ -315,7 +315,7 @@ pub struct SeriesDetail {
 /// One bar of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct WindowBar {
-    /// When it opened.
+    /// The time at which it opened.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,

@@ -20,7 +20,7 @@ const LOOKS: u32 = 3;
 /// progress for `limit` (and for longer than they may).
 ///
 /// # Errors
-/// When no thread can be started.
+/// If no thread can be started.
 pub fn watch(
     health: Health,
     limit: Duration,

@@ -129,7 +129,7 @@ impl Line {
     }
 }
 
-/// Why a line gives no message.
+/// The reason why a line gives no message.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// The line is bad; the next may be good.
@@ -139,7 +139,7 @@ pub enum LineError {
         number: u64,
         /// The name of the reason, to count by.
         name: &'static str,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: String,
     },
     /// The file cannot be read any further.
@@ -152,7 +152,7 @@ pub enum LineError {
     },
 }
 
-/// Why a file of bars cannot be read at all.
+/// The reason why a file of bars cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It is not there, not ours to read, or no text.
@@ -190,7 +190,7 @@ impl BarsFile {
     /// content.
     ///
     /// # Errors
-    /// When it cannot be read, or the table that it holds not be understood.
+    /// If it cannot be read, or the table in it not be understood.
     pub fn open(
         path: &Path,
         format: Option<Format>,
@@ -210,7 +210,7 @@ impl BarsFile {
     /// Reads bars from `input`, whose size is not known.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub fn from_reader(
         input: Box<dyn io::Read + Send>,
         format: Option<Format>,

@@ -77,7 +77,7 @@ impl<'a, W: Write> Explainer<'a, W> {
     /// Explains the messages of a file, as if each came on `subject`.
     ///
     /// # Errors
-    /// When the file cannot be read, or the output not be written.
+    /// If the file cannot be read, or the output not be written.
     pub fn file(&mut self, path: &Path, args: &ExplainArgs) -> Result<(), Error> {
         let mut file = BarsFile::open(path, args.input.format, ReadOptions::clone(&self.options))
             .map_err(|error| Error::Data(error.to_string()))?;
@@ -128,7 +128,7 @@ impl<'a, W: Write> Explainer<'a, W> {
     /// Explains the next messages of `subject`, at most so many within so long.
     ///
     /// # Errors
-    /// When the subject cannot be subscribed to, or the output not be written.
+    /// If the subject cannot be subscribed to, or the output not be written.
     pub async fn live(
         &mut self,
         client: &Client,

@@ -31,7 +31,7 @@ impl Question {
     }
 }
 
-/// Why an agent does not count as healthy.
+/// The reason why an agent does not count as healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// There is nobody to ask.
@@ -40,7 +40,7 @@ pub enum Unhealthy {
     /// Nobody answered.
     #[error("{url} does not answer: {error}")]
     Unreachable {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// The failure.
         error: Box<ureq::Error>,
@@ -48,7 +48,7 @@ pub enum Unhealthy {
     /// The answer was no.
     #[error("{url} answers {status}: {body}")]
     Refused {
-        /// What was asked.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
@@ -57,7 +57,7 @@ pub enum Unhealthy {
     },
 }
 
-/// Where to ask an agent on this machine that listens on `addr`: an unspecified address is
+/// The base URL of an agent on this machine that listens on `addr`: an unspecified address is
 /// reached over the loopback.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub fn base_url(addr: Option<SocketAddr>) -> Result<String, Unhealthy> {
 /// Asks the agent at `base`, again and again for `wait`, and returns the line to print.
 ///
 /// # Errors
-/// When the last answer is not 2xx, or did not come within three seconds.
+/// If the last answer is not 2xx, or did not come within three seconds.
 pub fn ask(base: &str, question: Question, wait: Duration) -> Result<String, Unhealthy> {
     let began = Instant::now();
     loop {

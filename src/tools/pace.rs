@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// When each of a row of things is due, at a steady rate. It owns no clock.
+/// A schedule at a steady rate. It owns no clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     start: Instant,
@@ -15,7 +15,7 @@ impl Pace {
         Self { start, rate }
     }
 
-    /// How long to wait before thing number `at` (from 0); none when it is due.
+    /// The wait before thing number `at` (from 0); `None` when it is due.
     pub fn wait(&self, at: u64, now: Instant) -> Option<Duration> {
         if self.rate <= 0.0 {
             return None;

@@ -32,7 +32,7 @@ pub(super) struct Stored {
     pub payload: Bytes,
 }
 
-/// What is read of a stream.
+/// The part of a stream to read.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
     pub stream: String,
@@ -54,7 +54,7 @@ pub(super) struct Scope {
 pub(super) struct Reader {
     js: Context,
     scope: Scope,
-    /// Where the next batch begins; nothing before the first.
+    /// The start of the next batch; `None` before the first.
     next: Option<u64>,
     consumer: Option<PullConsumer>,
     /// The time of the server when a consumer was made, and when that was here.

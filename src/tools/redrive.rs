@@ -46,10 +46,10 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Letters read, written down and put back together; acknowledgements that may be outstanding.
 const BATCH: usize = 256;
 
-/// Why nothing could be put back, or no more.
+/// The reason why nothing, or no more, could be put back.
 #[derive(Debug, thiserror::Error)]
 pub enum RedriveError {
-    /// What it takes is not there, or may not be used.
+    /// A stream or permission that it needs is missing.
     #[error("{0}")]
     Setup(String),
     /// The server says no.
@@ -87,11 +87,11 @@ struct Run<'a, W: Write> {
     out: &'a mut W,
 }
 
-/// Puts back what `args` asks for, seen from `now`, over `client` of `link`; letters are told of on
-/// `out` where that is asked for. What ends it after it has begun is in the report.
+/// Puts back what `args` asks for, seen from `now`, over `client` of `link`; letters are printed to
+/// `out` if `args` asks for that. An interruption after the start is in the report.
 ///
 /// # Errors
-/// When it cannot begin: there are no dead letters to be had here, or nobody answers.
+/// If it cannot begin: there are no dead letters here, or the server does not answer.
 pub async fn redrive<W: Write>(
     client: &Client,
     link: &Arc<Link>,
@@ -171,7 +171,7 @@ fn captures(info: &Info, subject: &str) -> bool {
 }
 
 impl<W: Write> Run<'_, W> {
-    /// Whether anything is to change.
+    /// Returns true if anything is to change.
     const fn acts(&self) -> bool {
         !self.args.dry_run && !self.args.keep
     }
@@ -404,14 +404,14 @@ impl<W: Write> Run<'_, W> {
     }
 }
 
-/// How many letters from the first on have a subject each of their own.
+/// The number of letters, from the first on, that have a subject each of their own.
 fn of_different_subjects(bound: &[Bound]) -> usize {
     let mut seen = HashSet::new();
     let repeats = bound.iter().position(|one| !seen.insert(&one.subject));
     repeats.unwrap_or(bound.len())
 }
 
-/// Whether it is unknown what became of a message.
+/// Returns true if the outcome of a message is unknown.
 fn is_unanswered(error: &PublishError) -> bool {
     use std::error::Error as _;
     match error.kind() {

@@ -9,12 +9,12 @@ const DAY: i64 = 86_400_000_000_000;
 /// The first Monday after the epoch, where weeks begin.
 const MONDAY: i64 = 4 * DAY;
 
-/// What to make up.
+/// The bars to make up.
 #[derive(Debug, Clone, Copy)]
 pub struct Synthetic {
-    /// How many symbols, `SYN1`, `SYN2` and so on.
+    /// The number of symbols: `SYN1`, `SYN2` and so on.
     pub symbols: u32,
-    /// How many bars of each.
+    /// The number of bars of each symbol.
     pub bars: u32,
     /// The same seed gives the same prices and volumes.
     pub seed: u64,
@@ -29,7 +29,7 @@ pub struct Synthetic {
 pub struct SyntheticBar {
     /// Whose bar it is.
     pub symbol: String,
-    /// When it opens.
+    /// The time at which it opens.
     pub time: Timestamp,
     /// The message.
     pub payload: Vec<u8>,
@@ -47,7 +47,7 @@ impl Synthetic {
     /// All bars in the order of time, those of one time in the order of their symbols.
     ///
     /// # Errors
-    /// When the first would open before 1970.
+    /// If the first would open before 1970.
     pub fn bars(self) -> Result<impl Iterator<Item = SyntheticBar>, TooManyBars> {
         let first = self.first_period().ok_or(TooManyBars {
             bars: self.bars,
@@ -82,7 +82,7 @@ impl Synthetic {
         (first >= 0).then_some(first)
     }
 
-    /// When a period begins, counted from 1970.
+    /// The start of a period, counted from 1970.
     fn open(self, period: i64) -> Timestamp {
         const END: Timestamp = Timestamp::from_nanos(i64::MAX);
         let epoch = Timestamp::from_nanos(0);

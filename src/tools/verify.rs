@@ -69,7 +69,7 @@ pub struct Task<'a> {
     pub to: Option<Timestamp>,
     /// Stored messages whose traces are kept at a time, such as [`MOST`].
     pub most: u64,
-    /// Where recomputation counts.
+    /// The metrics of the recomputation.
     pub metrics: &'a Arc<Metrics>,
 }
 
@@ -85,7 +85,7 @@ struct Found {
 /// it is a terminal.
 ///
 /// # Errors
-/// When there is nothing to verify here, or nobody answers.
+/// If there is nothing to verify here, or the server does not answer.
 pub async fn verify(
     client: &Client,
     link: &Arc<Link>,

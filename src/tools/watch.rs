@@ -42,7 +42,7 @@ const SUBSCRIBING: Duration = Duration::from_secs(10);
 /// Exit code of a second Ctrl-C, which does not wait for the output.
 const INTERRUPTED: i32 = 130;
 
-/// Why nothing can be watched.
+/// The reason why nothing can be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// Two subjects would print a message twice.
@@ -62,7 +62,7 @@ pub enum WatchError {
     Unanswered {
         /// The subjects.
         subjects: String,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// The output cannot be written.
@@ -150,7 +150,7 @@ impl fmt::Display for Watched {
 /// Prints what comes on the subjects of `args` to `out`, until it is asked to end.
 ///
 /// # Errors
-/// When the subjects cannot be subscribed to, or `out` cannot be written. A reader of `out` that has
+/// If the subjects cannot be subscribed to, or `out` cannot be written. A reader of `out` that has
 /// gone is no error.
 pub async fn watch(
     client: &Client,

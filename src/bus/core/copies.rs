@@ -29,7 +29,7 @@ pub(super) struct Copies {
     taking: Option<Taking>,
     /// Copies asked for so far.
     asked: u64,
-    /// Why the last copy failed, until one succeeds.
+    /// The reason why the last copy failed, until one succeeds.
     fault: Option<String>,
     copied: Resume,
 }
@@ -40,7 +40,7 @@ impl Copies {
         !self.copying.is_empty() || self.giving.iter().any(Giving::is_open)
     }
 
-    /// Why the last copy failed, until one succeeds.
+    /// The reason why the last copy failed, until one succeeds.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }

@@ -31,7 +31,7 @@ const LENGTH_BYTES: usize = 4;
 /// No series takes so many bytes: the length is damaged.
 const RECORD_MAX: usize = 64 << 20;
 
-/// Why a copy cannot be used as it came.
+/// The reason why a copy cannot be used as it came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CopyFault {
     #[error("part {expected} of the copy did not come, part {came} did")]

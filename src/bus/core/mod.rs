@@ -59,22 +59,22 @@ const BATCH: usize = 256;
 const LONG_BATCH: usize = 4_096;
 /// A batch ends when it has taken so long, for there are messages that take longer than others.
 const BATCH_TIME: Duration = Duration::from_millis(10);
-/// How often time is looked at.
+/// The interval of timed work.
 const TICK: Duration = Duration::from_millis(50);
 /// Bytes of messages that may wait.
 const QUEUE_BYTES: usize = 128 << 20;
 /// No progress for this long, while connected, is a stall.
 const STALL: Duration = Duration::from_secs(15);
-/// How long others get to answer a newcomer, besides three times the way there and back.
+/// The time that others get to answer a newcomer, besides three round trips.
 const SETTLE: Duration = Duration::from_millis(40);
-/// How long the server may take to answer before it is asked again.
+/// The time that the server may take to answer before it is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How often the same trouble is logged.
+/// The interval of log lines about the same problem.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// What a drain keeps back for the last flush.
+/// The time of a drain that is reserved for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
-/// Why the worker could not begin or end well.
+/// The reason why the worker could not begin or end well.
 #[derive(Debug, thiserror::Error)]
 pub enum CoreError {
     /// The server does not take a subscription.
@@ -113,7 +113,7 @@ struct Worker {
     intake_health: Component,
     progress: Progress,
     started_at: Timestamp,
-    /// When the client last dropped messages.
+    /// The time at which the client last dropped messages.
     dropped_at: Option<Instant>,
 }
 
@@ -124,7 +124,7 @@ struct Worker {
 /// beside it.
 ///
 /// # Errors
-/// When it cannot begin, or the drain is not clean by the deadline.
+/// If it cannot begin, or the drain is not clean by the deadline.
 pub async fn run(setup: Setup) -> Result<Option<Setup>, CoreError> {
     setup.deliveries.at_work(Way::Core);
     let Some(mut worker) = Worker::begin(setup).await? else {

@@ -24,13 +24,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::market::Timestamp;
 use crate::wire::{SubjectParts, SubjectPattern};
 
-/// When the oldest message has waited for longer, lanes take turns.
+/// The age of the oldest message from which lanes take turns.
 const FAIR_AFTER: Duration = Duration::from_millis(100);
 /// Bytes that a lane may work off in its turn.
 const TURN: usize = 16 * 1024;
 /// The bytes that a message takes beside its own.
 const OVERHEAD: usize = 384;
-/// So many messages are worked off before anything else: those behind them wait for longer.
+/// The number of messages that are processed before anything else: those behind them wait for
+/// longer.
 const SOON: usize = 512;
 /// A message of fewer bytes that waits is copied, for it would keep the buffer that it was read
 /// into, with all that came with it.
@@ -44,10 +45,10 @@ const NONE: u32 = u32::MAX;
 
 /// A message that waits.
 pub(super) struct Waiting {
-    /// Which of the subscriptions it came by.
+    /// The subscription that it came by.
     pub feed: usize,
     pub message: Message,
-    /// When the client received it.
+    /// The time at which the client received it.
     pub arrived: Timestamp,
     /// True if it came before [`Queue::restart`].
     pub held_back: bool,

@@ -30,7 +30,7 @@ struct Copied {
     seen: usize,
 }
 
-/// Which of the bars that waited are in copied state.
+/// The bars that waited and are in copied state.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     series: HashMap<SeriesKey, Copied>,

@@ -6,7 +6,7 @@ use super::{TICK, Worker};
 use crate::bus::Link;
 use crate::group::Phase;
 
-/// How long dropped bars weigh on health.
+/// The time that dropped bars affect health.
 const DROPS_REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Worker {
@@ -56,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// Whether market data gets in and signals get out.
+    /// Reports in health if market data gets in and signals get out.
     pub(super) fn watch_intake(&mut self, link: &Link) {
         let events = link.slow_consumer_events();
         let fresh = events.saturating_sub(self.slow_consumer_events);

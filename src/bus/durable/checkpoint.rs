@@ -62,7 +62,7 @@ pub(super) struct Snapshot {
     series: Vec<SeriesSnapshot>,
 }
 
-/// Why a checkpoint is of no use.
+/// The reason why a checkpoint is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
     /// Not a checkpoint.

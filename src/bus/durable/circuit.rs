@@ -1,4 +1,4 @@
-//! Whether what comes of bars can be stored, as all partitions of a process have it.
+//! The circuit breaker of commits, shared by all partitions of a process.
 //!
 //! A partition whose commit fails opens the circuit. While it is open one partition at a time tries
 //! again, in turn, and the first that succeeds lets all others try at once: a stream that is full
@@ -31,7 +31,7 @@ struct State {
     reason: String,
 }
 
-/// What stands in the way, while something does.
+/// The reason why signals cannot be stored, while that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Open {
     /// Partitions whose commits fail.
@@ -48,7 +48,7 @@ pub(super) struct Failing {
 }
 
 impl Circuit {
-    /// What stands in the way; nothing while all is well.
+    /// The reason why signals cannot be stored; `None` while they can.
     pub fn open(&self) -> Option<Open> {
         let state = self.lock();
         let since = state.since?;

@@ -8,10 +8,11 @@
 //!
 //! A commit that was not answered may have happened. The marker tells.
 //!
-//! When a storage limit is hit in the middle of a batch, nats-server keeps the messages before it: an
-//! "atomic" batch can be stored in part. So a partition's outputs begin with a marker as well, which
-//! the one at their end replaces. Where the first is the last one found, the outputs behind it that
-//! belong to its batch are stored, and the bars they name say how far the partition is.
+//! An "atomic" batch can be stored in part: if a storage limit is hit in the middle of it,
+//! nats-server keeps the messages before. So a partition's outputs begin with a marker as well,
+//! which the one at their end replaces. Where the first is the last one found, the outputs behind
+//! it that belong to its batch are stored, and the bars they name give the progress of the
+//! partition.
 
 mod batch;
 mod refusal;
@@ -45,7 +46,7 @@ const WRITE: Duration = Duration::from_secs(10);
 /// Partitions that may wait for their turn.
 const QUEUE: usize = 1_024;
 
-/// Why a commit is not known to be stored.
+/// The reason why a commit is not known to be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CommitError {
     /// The server has refused it.

@@ -180,7 +180,8 @@ impl Coordinator {
         }
     }
 
-    /// Why work here cannot go on: a stream that is gone, or members that work in another way.
+    /// The reason why work here cannot go on: a stream that is gone, or members that work in
+    /// another way.
     pub(super) fn lost(&self) -> Option<&str> {
         self.stream_monitor.lost()
     }

@@ -1,8 +1,8 @@
 //! The bars of one partition, in order and without a gap.
 //!
-//! A pull consumer of its own with one filter and no acknowledgements: where reading goes on is
-//! known from the marker. What the server sends while the connection is down is lost, so every
-//! delivery is counted, and the consumer is made anew where one is missing.
+//! A pull consumer of its own with one filter and no acknowledgements: the marker holds the
+//! position to read from. Messages that the server sends while the connection is down are lost, so
+//! every delivery is counted, and the consumer is recreated when one is missing.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct Feed {
     pub state: StreamState,
 }
 
-/// Which sequences a stream holds.
+/// The sequences that a stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StreamState {
     /// The first one, or the next to be stored if the stream is empty.
@@ -49,7 +49,7 @@ pub(super) struct StreamState {
 pub(super) struct Delivery {
     pub message: Message,
     pub seq: u64,
-    /// When it was stored, in nanoseconds since 1970.
+    /// The time at which it was stored, in nanoseconds since 1970.
     pub stored_at: i64,
     /// Messages of the partition after it.
     pub pending: u64,

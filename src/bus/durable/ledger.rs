@@ -337,7 +337,8 @@ impl Ledger {
         Ok(rest)
     }
 
-    /// Where an owner of another configuration would have to look for the outputs after `point`.
+    /// The sequence from which an owner of another configuration has to look for the outputs after
+    /// `point`.
     pub const fn floor_at(&self, point: Point) -> Option<u64> {
         if point.part > 0 || self.is_mixed(point) {
             return Some(self.floor);

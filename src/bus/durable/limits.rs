@@ -84,7 +84,7 @@ pub(super) async fn learn(common: &Common) {
     }
 }
 
-/// Why `outgoing` and `marker` cannot be stored, if it is the size of one of them.
+/// The reason why `outgoing` and `marker` cannot be stored, if it is the size of one of them.
 pub(super) fn too_large(common: &Common, outgoing: &[Outgoing], marker: &Marker) -> Option<String> {
     let marker = serde_json::to_vec(marker).map_or(0, |json| json.len()) + IN_MARKER;
     let sizes = outgoing.iter().map(|one| one.size() + IN_BATCH);

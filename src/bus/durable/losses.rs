@@ -250,7 +250,7 @@ impl Account {
         }
     }
 
-    /// Where a look has to begin; nothing while bars are read again.
+    /// The start of a look; `None` while bars are read again.
     fn mark(&self) -> Option<(Mark, Reader)> {
         let state = lock(&self.state);
         let ledger = state.ledger.as_ref().filter(|_| state.caught_up)?;

@@ -51,12 +51,12 @@ use prepare::{beside, prepared};
 pub use recompute::{Committed, Input, Output, Partitions, Place, Recomputation};
 pub use streams::SetupError;
 
-/// What a drain keeps back for the last flush.
+/// The time of a drain that is reserved for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// For the connection to be closed in order.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// Why durable delivery could not end well.
+/// The reason why durable delivery could not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum DurableError {
     /// Not everything could be finished in time.
@@ -79,10 +79,10 @@ fn jetstream_of(client: &Client, api: &JetStreamApi) -> jetstream::Context {
     jetstream
 }
 
-/// Whether the server can do what durable delivery takes; makes what is missing there.
+/// Checks that the server supports durable delivery, and makes the missing streams and buckets.
 ///
 /// # Errors
-/// Why it cannot.
+/// The reason why it cannot work.
 pub async fn offered(setup: &Setup) -> Result<(), SetupError> {
     let (client, link, config) = (&setup.client, &setup.link, &setup.config);
     let js = jetstream_of(client, &config.nats.jetstream);
@@ -96,7 +96,7 @@ pub async fn offered(setup: &Setup) -> Result<(), SetupError> {
 /// Works until told to stop, then gives up what it owns and closes the connection.
 ///
 /// # Errors
-/// When the drain is not clean by the deadline.
+/// If the drain is not clean by the deadline.
 pub async fn run(mut setup: Setup) -> Result<(), DurableError> {
     let mut stop = setup.stop.clone();
     let started = Instant::now();

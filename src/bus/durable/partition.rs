@@ -54,7 +54,7 @@ use reader::Reader;
 /// Poisonous messages remembered for each partition, the newest.
 const MAX_POISON: usize = 1_000;
 const TICK: Duration = Duration::from_millis(250);
-/// Why something was not answered.
+/// The reason of a missing answer.
 const LOST: &str = "the connection was lost meanwhile";
 
 /// A command of the coordinator.
@@ -67,7 +67,7 @@ pub(super) enum Command {
     Ask(Query),
 }
 
-/// How work on a partition ended.
+/// The end of the work on a partition.
 #[derive(Debug)]
 pub(super) enum Exit {
     /// It was told to stop.
@@ -105,7 +105,7 @@ struct Fence {
     marker: Option<Stored>,
     /// The revision to be replaced: that of `marker`, or of a forged one.
     top: u64,
-    /// When a marker was last written.
+    /// The time at which a marker was last written.
     written: Instant,
 }
 

@@ -31,7 +31,7 @@ pub struct Partitions {
     pub places: Vec<Place>,
 }
 
-/// Where the bars of one partition are.
+/// The place of one partition's bars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The partition's number, as in its commit marker.
@@ -44,10 +44,10 @@ pub struct Place {
     pub is_bare: bool,
 }
 
-/// How far the owners of a partition have stored its outputs.
+/// The progress of a partition's owners: the outputs that they have stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// When the stream of bars was made that the sequence is of.
+    /// The time at which the stream of bars was made that the sequence belongs to.
     pub origin: String,
     /// All outputs of the messages up to this one are stored.
     pub seq: u64,
@@ -60,7 +60,7 @@ pub struct Committed {
 /// A signal of a final bar, or a dead letter.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Where it is published.
+    /// The subject it is published on.
     pub subject: String,
     /// Its headers.
     pub headers: HeaderMap,
@@ -81,13 +81,13 @@ pub struct Input<'a> {
     pub payload: &'a [u8],
     /// Its sequence.
     pub seq: u64,
-    /// When it was stored.
+    /// The time at which it was stored.
     pub stored_at: Timestamp,
 }
 
 impl Partitions {
-    /// How many partitions the stream of bars `info` was made with; nothing when it was not made
-    /// by an agent.
+    /// The number of partitions that the stream of bars `info` was made with; `None` when it was
+    /// not made by an agent.
     #[must_use]
     pub fn recorded(info: &Info) -> Option<u32> {
         info.config.metadata.get(PARTITIONS)?.parse().ok()

@@ -1,9 +1,9 @@
 //! The streams and buckets of durable delivery: made where they are missing, verified where they
 //! are there, never altered.
 //!
-//! What an existing stream must be (its subjects, partitions, atomic batches) and is not, is an
-//! error; what it may be (retention, replicas, storage) and is not as configured, is a warning with
-//! the command that would change it.
+//! A mismatch in what an existing stream must have (its subjects, partitions, atomic batches) is an
+//! error. A mismatch in retention, replicas or storage is a warning with the command that would
+//! change it.
 
 mod assembly;
 mod copies;
@@ -40,13 +40,13 @@ pub(super) const PARTITIONS: &str = "technical.partitions";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
     pub stream: String,
-    /// Identifies the stream: one made anew under the same name counts from the beginning.
+    /// Identifies the stream: one that was recreated under the same name counts from the beginning.
     pub origin: String,
     /// Nothing when the whole stream is the partition.
     pub filter: String,
 }
 
-/// What there is to work with.
+/// The streams and buckets to work with.
 #[derive(Clone)]
 pub(super) struct Streams {
     pub units: Vec<Unit>,
@@ -89,7 +89,7 @@ pub(super) fn marker_subject(signals: &str, group: &str, unit: u32) -> String {
 /// Finds or makes everything.
 ///
 /// # Errors
-/// What stands in the way, or that the server did not answer.
+/// The reason why it cannot begin, or that the server did not answer.
 pub(super) async fn prepare(
     client: &Client,
     js: &Context,

@@ -48,7 +48,7 @@ impl LetterBudget {
         self.elements += elements;
     }
 
-    /// How many elements have no letter, and an array of them; nothing when all have one.
+    /// The number of elements without a letter, and an array of them; `None` when all have one.
     pub fn rest(&mut self) -> Option<(usize, Vec<u8>)> {
         if self.elements == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! What an intake hands on: to be published, or kept for whoever takes a slot over.
+//! The outputs of an intake: to be published, or kept for the next owner of a slot.
 
 use std::time::Instant;
 
@@ -17,9 +17,9 @@ pub(in crate::bus) struct Outgoing {
     pub subject: Subject,
     pub headers: HeaderMap,
     pub payload: Bytes,
-    /// When the bar of a signal was received; nothing for a dead letter.
+    /// The time at which the bar of a signal was received; `None` for a dead letter.
     pub received: Option<Instant>,
-    /// Whether it is about a bar that is still forming: not worth keeping.
+    /// True if it is about a bar that is still forming: not worth keeping.
     pub forming: bool,
     /// The run of `feed` that its bar came from.
     pub feed: Option<FeedId>,
@@ -75,7 +75,7 @@ pub(in crate::bus) struct Kept {
     pub key: SeriesKey,
     pub timestamp: Timestamp,
     pub revision: u32,
-    /// Which reset the series began with; 0 if none.
+    /// The reset that the series began with; 0 if none.
     pub epoch: u64,
     pub signal: Outgoing,
 }

@@ -88,7 +88,7 @@ pub(super) struct OfMessage<'o, 'e, F> {
     opened: Timestamp,
     /// Bars of the message after which the open derived bars were shown.
     shown: u32,
-    /// When the engine began, and then ended, to work on a bar.
+    /// The start, and then the end, of the engine's work on a bar.
     clock: Instant,
 }
 

@@ -1,9 +1,8 @@
-//! Who does what on a NATS server besides the agents, and what that takes.
+//! The roles on a NATS server besides the agents, and the permissions they need.
 //!
-//! A group without a secret believes what it is told on its subjects, and one with a secret still
-//! believes every bar. So each role gets what its work takes and nothing that another's word
-//! stands for: market data from producers alone, signals and all that members say from agents
-//! alone.
+//! A group without a secret believes every message on its subjects, and one with a secret still
+//! believes every bar. So each role gets only the permissions that its work needs: producers alone
+//! publish market data, and agents alone publish signals and the messages of members.
 
 use super::{Need, Operation, block, needs, verify_needs};
 use crate::bus::layout::Layout;

@@ -77,7 +77,7 @@ const STORAGES: &[(&str, Storage)] = &[("file", Storage::File), ("memory", Stora
 const MAX_PARTITIONS: u32 = 512;
 /// Ten years: what is older is not market data any more but an archive.
 const MAX_AGE_SECS: u64 = 315_360_000;
-/// What NATS can hold in a signed 64-bit count.
+/// The largest byte count in NATS, a signed 64-bit integer.
 const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
 
 /// The name of a cluster or tag: one word that a shell passes on as it is.

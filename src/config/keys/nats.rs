@@ -1,4 +1,4 @@
-//! How to reach NATS.
+//! The variables of the connection to NATS.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::group::message::MemberId;
 use crate::group::slots::SlotSet;
 
-/// How far a member has come.
+/// The phase of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -31,7 +31,7 @@ impl Phase {
     }
 }
 
-/// How long the protocol waits for what.
+/// The time limits of the protocol.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// Between presences when nothing changes.
@@ -41,9 +41,9 @@ pub struct Timing {
     /// The time a starting member listens for others, where the network knows of none that serves
     /// or one was heard; otherwise it listens for [`Self::silence`].
     pub settle: Duration,
-    /// How long a grant may be under way before its slot counts as nobody's.
+    /// The time that a grant may be under way before its slot counts as nobody's.
     pub orphan: Duration,
-    /// How long an offer or a request may go unanswered.
+    /// The time that an offer or a request may go unanswered.
     pub patience: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Default for Timing {
     }
 }
 
-/// What the caller has to do, in order.
+/// An action of the caller. Actions are taken in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Tell everyone where this member stands.
@@ -69,54 +69,54 @@ pub enum Action {
     },
     /// Ask `from` for the state of `slots`.
     RequestSync {
-        /// Who holds them.
+        /// The member that holds them.
         from: MemberId,
-        /// What is wanted.
+        /// The wanted slots.
         slots: SlotSet,
         /// True if `from` can count what it sends.
         counted: bool,
     },
     /// Say that `from` did not send the state it was asked for. It is asked for again.
     SyncFailed {
-        /// Who was asked.
+        /// The member that was asked.
         from: MemberId,
     },
     /// Offer `slots` to `to`.
     Offer {
         /// The heir.
         to: MemberId,
-        /// What is offered.
+        /// The offered slots.
         slots: SlotSet,
     },
     /// Keep the signals of `slots` from the next bar on, then accept them from `to`.
     Accept {
         /// The holder.
         to: MemberId,
-        /// What is accepted.
+        /// The accepted slots.
         slots: SlotSet,
     },
     /// Publish `slots` no more and grant them to `to` with their positions.
     Release {
         /// The heir.
         to: MemberId,
-        /// What is released.
+        /// The released slots.
         slots: SlotSet,
         /// The number of the grant.
         seq: u64,
     },
     /// Publish `slots` from the next bar on; nobody else does.
     Take {
-        /// What is taken.
+        /// The taken slots.
         slots: SlotSet,
     },
     /// Publish `slots` no more; somebody else does.
     Drop {
-        /// What is dropped.
+        /// The dropped slots.
         slots: SlotSet,
     },
     /// Throw away what was kept of `slots`; no grant will come.
     Forget {
-        /// What is forgotten.
+        /// The forgotten slots.
         slots: SlotSet,
     },
     /// Everything is known: work off the bars that have waited.
@@ -128,14 +128,14 @@ pub enum Action {
     Restart,
 }
 
-/// What is known of one member.
+/// A member as this one knows it.
 #[derive(Debug, Clone)]
 pub struct MemberView {
     /// Which.
     pub id: MemberId,
     /// The agent's name.
     pub name: String,
-    /// How far it has come.
+    /// Its phase.
     pub phase: Phase,
     /// Slots it publishes for.
     pub slots: usize,

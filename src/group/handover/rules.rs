@@ -175,7 +175,7 @@ impl Handover {
         }
     }
 
-    /// Whether this member began to serve just now and did not hear in time of one that has
+    /// Returns true if this member began to serve just now and did not hear in time of one that has
     /// served for longer, whose state it should have copied.
     pub(super) fn is_usurper(&self, now: Duration) -> bool {
         let age = now.saturating_sub(self.activated);
@@ -187,9 +187,9 @@ impl Handover {
             })
     }
 
-    /// What a member claims when it is first heard may be out of date: one that comes back from
-    /// a freeze or a cut finds that out within moments, and gives its claims up itself. And the
-    /// words of one that is dead may come late, all at once: one that lives speaks again.
+    /// The claims of a member that is first heard may be out of date. One that comes back from a
+    /// freeze or a cut finds that out within moments and gives up its claims itself. Messages of a
+    /// dead member may arrive late, all at once; a live member sends more.
     pub(super) fn believes(&self, peer: &Peer, now: Duration) -> bool {
         let spoke_again = peer.heard.saturating_sub(peer.since) * 2 > self.timing.heartbeat;
         spoke_again && now.saturating_sub(peer.since) * 2 > self.timing.silence

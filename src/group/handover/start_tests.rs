@@ -1,9 +1,9 @@
-//! What a member that starts asks for.
+//! The requests of a member that starts.
 
 use super::*;
 
-/// What a killed member held is claimed by nobody until it is missed. One that starts in that
-/// time must not go without the state of those slots, for everyone who serves has it.
+/// The slots of a killed member are unclaimed until it is missed. A member that starts in that time
+/// must not go without the state of those slots, as everyone who serves has it.
 #[test]
 fn a_member_that_starts_before_a_dead_one_is_missed_copies_all_state() {
     let at = Duration::from_millis;

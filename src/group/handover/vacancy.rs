@@ -18,7 +18,7 @@ use crate::group::slots::{SLOTS, Slot, SlotSet};
 /// later one, which only delays their taking.
 const SAID_MAX: usize = 8;
 
-/// When a slot may be taken.
+/// The time from which a slot may be taken.
 #[derive(Debug, Clone, Copy)]
 enum Due {
     /// By what this member heard of its holder.
@@ -29,7 +29,7 @@ enum Due {
     Told(Duration),
 }
 
-/// When each slot may be taken, unless somebody claims it until then.
+/// The times from which slots may be taken, unless somebody claims them first.
 #[derive(Debug)]
 pub(super) struct Vacancies {
     silence: Duration,
@@ -86,7 +86,7 @@ impl Vacancies {
         *self = Self::new(self.silence);
     }
 
-    /// When `slot` may be taken; nothing while this member does not hear everyone.
+    /// The time from which `slot` may be taken; `None` while this member does not hear everyone.
     pub fn due(&self, slot: Slot) -> Option<Duration> {
         match (self.due[slot.index()], self.unheard) {
             (Some(Due::Told(told)), Some(unheard)) => Some(told.min(unheard)),

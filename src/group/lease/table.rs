@@ -9,7 +9,7 @@ use crate::group::MemberId;
 pub struct MemberRecord {
     /// Its name, for people.
     pub name: String,
-    /// Whether it gives everything up.
+    /// True if it gives everything up.
     pub leaving: bool,
     /// The fingerprint of its configuration.
     pub fingerprint: u64,
@@ -20,7 +20,7 @@ pub struct MemberRecord {
 /// A lease as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaseRecord {
-    /// Who owns the partition.
+    /// The owner of the partition.
     pub owner: Option<MemberId>,
     /// The revision of the record; 0 when there is none.
     pub revision: u64,

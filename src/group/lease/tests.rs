@@ -391,7 +391,7 @@ impl World {
         self.leases.clear();
     }
 
-    /// Which partitions each node works on.
+    /// The partitions that each node works on.
     fn owned(&self) -> Vec<usize> {
         self.nodes.iter().map(|node| node.work.len()).collect()
     }

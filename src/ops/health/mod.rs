@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 pub use report::{ComponentReport, HealthReport, LoopReport};
 
-/// How a component is.
+/// The condition of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
@@ -54,8 +54,8 @@ struct Part {
     condition: Condition,
     detail: String,
     since: Instant,
-    /// Which handle may speak for it: a part made again under the same name replaces the
-    /// one before, whose late `drop` must not take it down.
+    /// The handle that may report for it: a component registered again under the same name replaces
+    /// the earlier one, whose late `drop` must not take it down.
     handle: u64,
 }
 
@@ -68,7 +68,7 @@ struct Loop {
 }
 
 impl Parts {
-    /// What stands between the process and readiness; nothing when it is ready.
+    /// The reasons why the process is not ready; empty when it is.
     fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if !self.started {
@@ -164,26 +164,26 @@ impl Health {
         self.change(|parts| parts.draining = true);
     }
 
-    /// Whether [`Self::started`] was called.
+    /// Returns true if [`Self::started`] was called.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.0.parts().started
     }
 
-    /// Whether [`Self::draining`] was called.
+    /// Returns true if [`Self::draining`] was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.parts().draining
     }
 
-    /// Whether every required component is up (or degraded), start-up has finished and no
+    /// Returns true if every required component is up (or degraded), start-up has finished and no
     /// drain has begun.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.0.ready.borrow()
     }
 
-    /// What stands between the process and readiness; nothing when it is ready.
+    /// The reasons why the process is not ready; empty when it is.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         self.0.parts().missing()

@@ -1,4 +1,4 @@
-//! What [`super::Health::report`] says, as plain data.
+//! The report of [`super::Health::report`], as plain data.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub struct HealthReport {
     pub started: bool,
     /// The drain has begun.
     pub draining: bool,
-    /// What stands between the process and readiness.
+    /// The reasons why the process is not ready.
     pub missing: Vec<String>,
     /// The parts.
     pub components: Vec<ComponentReport>,
@@ -32,10 +32,10 @@ pub struct HealthReport {
 pub struct ComponentReport {
     /// Its name.
     pub name: &'static str,
-    /// How it is.
+    /// Its condition.
     #[serde(rename = "status")]
     pub condition: Condition,
-    /// Whether readiness needs it.
+    /// True if readiness needs it.
     pub required: bool,
     /// In its own words.
     pub detail: String,
@@ -48,7 +48,7 @@ pub struct ComponentReport {
 pub struct LoopReport {
     /// Its name.
     pub name: String,
-    /// Whether its limit has passed without a beat.
+    /// True if its limit has passed without a beat.
     pub stalled: bool,
     /// Working, as against waiting for work.
     pub busy: bool,

@@ -14,12 +14,12 @@ use super::OpsState;
 use super::routes::error;
 use crate::market::{SeriesKey, Symbol, Timeframe};
 
-/// What the admin routes do.
+/// The actions of the admin routes.
 pub trait Admin: Send + Sync + 'static {
     /// Takes a level or a whole tracing filter into use.
     ///
     /// # Errors
-    /// When it is no filter, with the reason.
+    /// The reason, if it is no filter.
     fn set_log_level(&self, filter: &str) -> Result<(), String>;
 
     /// Begins the drain, as a SIGTERM would. Does not wait for it.
@@ -50,7 +50,7 @@ pub enum SeriesReset {
     Failed(String),
 }
 
-/// What came of a demand for checkpoints.
+/// The outcome of a request for checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checkpoint {
     /// They are written.

@@ -40,10 +40,10 @@ const MAX_CONNECTIONS: usize = 128;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The age at which a connection is asked to end after its current answer.
 const CONNECTION_AGE: Duration = Duration::from_secs(60);
-/// What a connection that is asked to end has left.
+/// The time that a connection has left when it is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What the routes answer from.
+/// The sources of the routes' answers.
 #[derive(Clone)]
 pub struct OpsState {
     /// For `/metrics`.
@@ -52,13 +52,13 @@ pub struct OpsState {
     pub health: Health,
     /// For `/status` and `/series`.
     pub queries: Queries,
-    /// What the admin routes do.
+    /// The actions of the admin routes.
     pub admin: Arc<dyn Admin>,
     /// The bearer token of the admin routes; without one they are closed.
     pub admin_token: Option<Arc<str>>,
 }
 
-/// Why the endpoint cannot listen.
+/// The reason why the endpoint cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another process listens there.
@@ -77,7 +77,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Where it listens, the port chosen by the system included.
+    /// The address it listens on, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -87,7 +87,7 @@ impl Bound {
 /// Listens on `addr` (`host:port`).
 ///
 /// # Errors
-/// When the address is taken or cannot be used.
+/// If the address is taken or cannot be used.
 pub async fn bind(addr: &str) -> Result<Bound, BindError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(addr.to_owned()),

@@ -1,4 +1,4 @@
-//! What is answered where.
+//! The routes of the endpoint and their answers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
-/// What the routes asked for.
+/// The actions that the routes asked for.
 #[derive(Default)]
 struct Asked {
     level: Mutex<String>,

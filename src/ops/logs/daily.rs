@@ -31,7 +31,7 @@ impl DailyFile {
         Ok(Self { path, file, day })
     }
 
-    /// Where today's lines go.
+    /// The path of today's file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What every line has; a field of the same name is put behind a `field_`.
+/// The fields of every line; a field of the same name gets the prefix `field_`.
 const FIXED: [&str; 6] = ["timestamp", "level", "agent", "pid", "message", "target"];
 
 /// Formats `timestamp, level, agent, pid, message, target`, then the fields of the event and
@@ -80,7 +80,7 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
-    /// Where an event of the `log` crate came from.
+    /// The target of an event of the `log` crate.
     target: Option<String>,
     others: Map<String, Value>,
 }

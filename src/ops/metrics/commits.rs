@@ -1,7 +1,7 @@
-//! What the commits of durable delivery are like: how large, how long, how many refused.
+//! Metrics of the commits of durable delivery: size, duration, refusals.
 //!
-//! Promises: a commit is told of once, whole; that costs three atomics per batch and nothing per
-//! bar. In core delivery nothing is ever told here, and [`Commits::is_begun`] says so.
+//! Each commit is counted once, whole, which costs three atomics per batch and nothing per bar.
+//! Core delivery has no commits, and [`Commits::is_begun`] returns false there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub struct Commit {
     pub took: Duration,
 }
 
-/// Why a batch was not stored, or is not known to be.
+/// The reason why a batch was not stored, or is not known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Another member has committed since.
@@ -43,7 +43,7 @@ pub enum Refusal {
 impl Refusal {
     const ALL: [Self; 3] = [Self::Fenced, Self::Refused, Self::Failed];
 
-    /// As in the label `reason`.
+    /// The value of the label `reason`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ impl Commits {
         self.begun.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there are to be commits.
+    /// Returns true if the process commits.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)

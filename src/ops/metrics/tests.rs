@@ -61,7 +61,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("process_start_time_seconds", "gauge"),
 ];
 
-/// What there is besides.
+/// The metrics besides those.
 const FURTHER: &[(&str, &str)] = &[
     ("technical_memory_limit_bytes", "gauge"),
     ("technical_derived_bars_total", "counter"),

@@ -215,7 +215,7 @@ impl<R: BufRead> Json<R> {
     }
 }
 
-/// Where a value ends: brackets that are open, text aside.
+/// Finds the end of a value: the open brackets, text aside.
 #[derive(Debug, Default)]
 struct Nesting {
     depth: usize,

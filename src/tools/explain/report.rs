@@ -37,7 +37,7 @@ pub struct Entry {
     /// The bar.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub bar: Option<BarEntry>,
-    /// Why it is refused, or what it is instead of a bar.
+    /// The reason of a refusal, or what the message is instead of a bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// The fault and its remedy.
@@ -63,7 +63,7 @@ pub struct BarEntry {
     pub symbol: String,
     /// The bar length.
     pub timeframe: Timeframe,
-    /// When it opened.
+    /// The time at which it opened.
     #[serde(serialize_with = "rfc3339")]
     pub timestamp: Timestamp,
     /// First price.
@@ -88,7 +88,7 @@ pub struct BarEntry {
     pub source: Option<String>,
     /// The name that each field was found under.
     pub fields: BTreeMap<&'static str, String>,
-    /// When it is complete, in words.
+    /// The time at which it is complete, in words.
     #[serde(skip)]
     pub completeness: &'static str,
 }

@@ -1,5 +1,5 @@
-//! What is being put back, written down before it is: so that a run that was killed is known to
-//! the next one, and what it did is not done again.
+//! A record of the letters being put back, written before they are: the next run finds what a
+//! killed run did, and does not repeat it.
 //!
 //! The record names the letters of one batch. It is a message in the stream of signals, on a
 //! subject that the stream captures with the commit markers; each replaces the one before and

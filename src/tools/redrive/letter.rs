@@ -11,7 +11,7 @@ use crate::wire::headers::{
     AGENT, DETAIL, INPUT_SEQ, MESSAGE_ID, REASON, REDRIVEN, SUBJECT, TRUNCATED,
 };
 
-/// What goes along with a bar that is put back: why it was refused outlives the letter.
+/// The headers that a bar keeps when it is put back: the reason of its refusal outlives the letter.
 const KEPT: [&str; 4] = [REASON, DETAIL, AGENT, INPUT_SEQ];
 
 /// A message of the dead-letter subject.
@@ -20,7 +20,7 @@ pub(super) struct Letter {
     pub seq: u64,
     pub stored_at: Timestamp,
     headers: HeaderMap,
-    /// What was refused.
+    /// The refused message.
     pub payload: Bytes,
 }
 
@@ -40,22 +40,22 @@ impl Letter {
         self.headers.get(name).map(HeaderValue::as_str)
     }
 
-    /// Why it was refused; nothing when no agent wrote it.
+    /// The reason of the refusal; `None` when no agent wrote the letter.
     pub fn reason(&self) -> Option<&str> {
         self.text(REASON)
     }
 
-    /// Where it came in; nothing when no agent wrote it.
+    /// The subject where the message came in; `None` when no agent wrote the letter.
     pub fn subject(&self) -> Option<&str> {
         self.text(SUBJECT)
     }
 
-    /// What was wrong, for people.
+    /// The fault, for people.
     pub fn detail(&self) -> &str {
         self.text(DETAIL).unwrap_or_default()
     }
 
-    /// Whether only the beginning of what was refused is here.
+    /// Returns true if the letter holds only the beginning of the refused message.
     pub fn is_truncated(&self) -> bool {
         self.headers.get(TRUNCATED).is_some()
     }

@@ -1,4 +1,4 @@
-//! What came of the letters, for people and for programs.
+//! The outcome of a run, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::letter::Letter;
 
-/// What came of a letter.
+/// The outcome of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -23,7 +23,7 @@ pub enum Outcome {
     PassedOver,
 }
 
-/// How many letters came to what.
+/// The number of letters by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Their bars are stored again; in a dry run, they would be put back.
@@ -60,7 +60,7 @@ impl Counts {
     }
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RedriveReport {
     /// The stream that the letters are in.
@@ -76,16 +76,16 @@ pub struct RedriveReport {
     /// The others together.
     #[serde(flatten)]
     pub total: Counts,
-    /// And by reason.
+    /// The same counts by reason.
     pub by_reason: BTreeMap<String, Counts>,
-    /// What ended the run before its time.
+    /// The reason why the run ended early.
     pub interrupted: Option<String>,
-    /// How long it took.
+    /// The duration of the run.
     pub seconds: f64,
 }
 
 impl RedriveReport {
-    /// Whether all that was asked is done.
+    /// Returns true if everything asked for is done.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.interrupted.is_none() && self.total.refused == 0 && self.total.failed == 0
@@ -148,7 +148,7 @@ impl fmt::Display for RedriveReport {
     }
 }
 
-/// What came of one letter.
+/// The outcome of one letter, as a line of output.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
     pub seq: u64,

@@ -1,4 +1,4 @@
-//! Which letters are put back: the rules, and nothing about how.
+//! The rules that choose which letters are put back.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::market::Timestamp;
 use crate::wire::headers::TEXT_BYTES;
 use crate::wire::{Reason, SubjectPattern};
 
-/// What is to be done with a letter.
+/// The decision about a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The filters leave it out.
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
     PutBack,
 }
 
-/// Why a letter cannot be put back.
+/// The reason why a letter cannot be put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
     /// It has no reason or subject.
@@ -45,7 +45,7 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What is asked for.
+/// The letters asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     /// All but late ones when empty.
@@ -53,7 +53,7 @@ pub(super) struct Selection {
     subject: Option<SubjectPattern>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    /// What agents read.
+    /// The subjects that agents read.
     inputs: Vec<SubjectPattern>,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of JetStream, and what it means when the answer is no or none.
+//! Requests to JetStream, and the meaning of a refusal or of no answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ struct Deleted {}
 pub(super) struct Store {
     pub js: Context,
     link: Arc<Link>,
-    /// Which stream stores a subject, as far as it was asked.
+    /// The streams that store each subject, as far as known.
     streams: HashMap<String, Option<String>>,
 }
 
@@ -152,7 +152,7 @@ fn no_jetstream() -> RedriveError {
     )
 }
 
-/// What it means that JetStream says no.
+/// The error for a refusal of JetStream.
 pub(super) fn refused(error: &async_nats::jetstream::Error) -> RedriveError {
     match error.error_code() {
         ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {

@@ -1,4 +1,4 @@
-//! Which fields of two payloads differ.
+//! The fields in which two payloads differ.
 
 use serde_json::{Map, Value};
 

@@ -20,11 +20,11 @@ pub use scope::{Bars, Retention, Run, Share, Span};
 
 use partition::Partition;
 
-/// Why signals of bars at hand are not checkable.
+/// The reasons why signals of known bars are not checkable.
 const BARS_GONE: &str = "computed from bars that are not in the stream any more";
 const SIGNALS_GONE: &str = "older than what the stream of signals retains";
 const ONE_CONFIGURATION: &str = "due under one of the configurations only";
-/// Why signals of another stream of bars are not checkable.
+/// The reason why signals of another stream of bars are not checkable.
 pub const OTHER_BARS: &str = "stored before the stream of bars was made";
 const OTHER_GROUPS: &str = "dead letters that may be of another group";
 /// Signals that differ before a change of configuration is suspected.
@@ -35,7 +35,7 @@ const PROBES: u32 = 1_000;
 /// A stored signal or letter that has to be looked at.
 #[derive(Debug)]
 pub struct Look {
-    /// Where it is in the stream of signals.
+    /// Its sequence in the stream of signals.
     pub seq: u64,
     expected: Expected,
     /// True if it is looked at to find out how old its series is.

@@ -14,14 +14,14 @@ pub struct Key {
     pub series: SeriesKey,
     /// The open time of its bar.
     pub timestamp: Timestamp,
-    /// How often the bar was corrected.
+    /// The number of corrections of the bar.
     pub revision: u32,
 }
 
 /// The identity of a signal, and how much history it was computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Which signal it is.
+    /// The identity of the signal.
     pub key: Key,
     /// Bars in the window.
     pub bars_analyzed: u64,

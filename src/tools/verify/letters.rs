@@ -45,14 +45,14 @@ pub struct Letter {
     pub hash: u64,
     /// True if its payload is cut.
     pub is_cut: bool,
-    /// Where it is stored.
+    /// Its sequence in the stream.
     pub seq: u64,
 }
 
 /// A letter that is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Due {
-    /// Why the message is refused.
+    /// The reason why the message is refused.
     pub reason: Reason,
     /// Of the payload.
     pub hash: u64,
@@ -82,7 +82,7 @@ pub enum Claim {
 pub struct Left {
     /// The letter.
     pub letter: Letter,
-    /// Where the one is that was due.
+    /// The sequence of the one that was due.
     pub twin: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ pub struct Left {
 pub struct Letters {
     all: Vec<Letter>,
     claimed: Vec<bool>,
-    /// How many letters one refusal may have.
+    /// The number of letters that one refusal may have.
     groups: usize,
 }
 

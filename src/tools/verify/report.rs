@@ -65,10 +65,10 @@ pub struct Finding {
     /// The open time of the bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// How often the bar was corrected.
+    /// The number of corrections of the bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
-    /// Why the message has to be refused.
+    /// The reason why the message has to be refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The fields that differ.
@@ -191,7 +191,7 @@ impl Serialize for Findings {
     }
 }
 
-/// How many findings there are of each kind, described or not.
+/// The number of findings of each kind, described or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Of `missing`.
@@ -211,10 +211,10 @@ pub struct Totals {
 pub struct Change {
     /// The partition.
     pub partition: u32,
-    /// When the stream stored the first bar whose signal differs.
+    /// The time at which the stream stored the first bar whose signal differs.
     #[serde(serialize_with = "Timestamp::serialize_rfc3339")]
     pub from: Timestamp,
-    /// When it stored the first bar since whose signal does not; nothing when all do.
+    /// The time at which it stored the first bar since whose signal does not; `None` when all do.
     #[serde(serialize_with = "optional")]
     pub to: Option<Timestamp>,
 }
@@ -254,7 +254,7 @@ pub struct VerifyReport {
     pub pending: u64,
     /// Signals and dead letters that cannot be judged, by why.
     pub not_checkable: BTreeMap<&'static str, u64>,
-    /// Where the configuration may have changed.
+    /// The times at which the configuration may have changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// Seconds it took.

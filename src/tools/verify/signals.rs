@@ -39,16 +39,16 @@ struct Lane {
     found: Vec<Found>,
     /// True if two are not in the order of time and revision.
     is_mixed: bool,
-    /// Where each is found by time and revision, made when it is first needed.
+    /// The index of each by time and revision, made when it is first needed.
     by_key: Option<Vec<u32>>,
-    /// Where the next one is expected.
+    /// The index at which the next one is expected.
     next: usize,
     /// Signals of this series that were due so far.
     due: u32,
     trust: Trust,
 }
 
-/// How far the recomputation of a series has the history that its signals were computed from.
+/// The extent to which a series is recomputed from the history that its signals came from.
 #[derive(Debug, Default)]
 struct Trust {
     /// Losses of bars that were known when it was last looked at.
@@ -68,7 +68,7 @@ struct Trust {
 /// A signal that is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Due<'a> {
-    /// Which one.
+    /// The identity of the signal.
     pub key: &'a Key,
     /// Of its subject and payload, under each configuration that was in use.
     pub hashes: &'a [u64],
@@ -94,25 +94,25 @@ pub enum Claim {
 /// A signal that is stored after one of a later bar of its series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misplaced {
-    /// Which one.
+    /// The identity of the signal.
     pub key: Key,
-    /// Where it is stored.
+    /// Its sequence in the stream.
     pub seq: u64,
-    /// Where the one of a later bar is.
+    /// The sequence of the signal of a later bar.
     pub after: u64,
 }
 
 /// A stored signal that nothing claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
-    /// Which one it says it is.
+    /// The identity that it claims.
     pub key: Key,
-    /// Where it is stored.
+    /// Its sequence in the stream.
     pub seq: u64,
     /// The message that it says it was computed from; 0 when it says nothing.
     pub input: u64,
-    /// Where the one is that it is a copy of, and whether the bar of that one is within the time
-    /// asked for, if that is known.
+    /// The sequence of the signal that it is a copy of, and, if known, true if the bar of that
+    /// signal is within the time asked for.
     pub twin: Option<(u64, Option<bool>)>,
     /// True if bars of subjects with, or without, a symbol gave signals of the series.
     pub sources: u8,
@@ -191,16 +191,16 @@ impl Signals {
         }
     }
 
-    /// Whether the series is computed here from the history that its stored signals were computed
-    /// from, as far as can be known.
+    /// Returns true if the series is computed here from the history that its stored signals were
+    /// computed from, as far as can be known.
     #[must_use]
     pub fn is_trusted(&self, series: &SeriesKey) -> bool {
         let lane = self.ids.get(series).map(|id| &self.lanes[*id as usize]);
         lane.is_none_or(|lane| lane.trust.losses == 0 || lane.trust.since.is_some())
     }
 
-    /// Whether a signal of an earlier bar was claimed in this partition, so that the series was
-    /// old enough for signals by then.
+    /// Returns true if a signal of an earlier bar was claimed in this partition, so that the series
+    /// was old enough for signals by then.
     #[must_use]
     pub fn has_earlier(&self, key: &Key) -> bool {
         let lane = self
@@ -292,7 +292,7 @@ fn key_of(series: &SeriesKey, found: &Found) -> Key {
 }
 
 impl Lane {
-    /// Where the signal is that `due` claims: one that is equal if there is one.
+    /// The index of the signal that `due` claims: one that is equal if there is one.
     fn locate(&mut self, due: Due<'_>) -> Option<usize> {
         let wanted = (due.key.timestamp.nanos(), due.key.revision);
         let fits =

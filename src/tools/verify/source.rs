@@ -25,7 +25,7 @@ const INACTIVE: Duration = Duration::from_secs(30);
 /// Deleted messages that a stream may have for each to be looked at.
 pub const MAX_DELETED: u64 = 2_000_000;
 
-/// Why nothing can be verified.
+/// The reason why nothing can be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The streams are not there, or cannot be read.
@@ -36,7 +36,7 @@ pub enum VerifyError {
 /// A message as it is stored.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Where it was published.
+    /// The subject it was published on.
     pub subject: String,
     /// The published outputs.
     pub payload: Bytes,
@@ -95,7 +95,7 @@ impl Source {
         }
     }
 
-    /// How far the group has come in partition `number`; nothing before its first commit.
+    /// The progress of the group in partition `number`; `None` before its first commit.
     pub async fn committed(
         &self,
         config: &Config,
@@ -123,7 +123,7 @@ impl Source {
         }
     }
 
-    /// How many groups commit to the stream of signals.
+    /// The number of groups that commit to the stream of signals.
     pub async fn groups(&self, config: &Config) -> Result<usize, VerifyError> {
         let name = &config.durable.signals_stream;
         let stream = self.js.get_stream_no_info(name).await;

@@ -53,7 +53,7 @@ impl Bucket {
     /// is none.
     ///
     /// # Errors
-    /// Why it cannot be read now.
+    /// The reason why it cannot be read now.
     pub async fn read(&self, name: &str, progress: impl Fn()) -> Result<Option<Saved>, String> {
         let entry = format!("$O.{}.M.{}", self.name, BASE64URL.encode(name.as_bytes()));
         let asked = self.stream.get_last_raw_message_by_subject(&entry);

@@ -83,7 +83,7 @@ fn read_back(bytes: &[u8]) -> Result<(Engine, Position), Unusable> {
     restore(bytes, "o", Arc::new(config()), 10)
 }
 
-/// Why `bytes` is of no use.
+/// The reason why `bytes` is of no use.
 fn told(bytes: &[u8]) -> Option<Unusable> {
     read_back(bytes).err()
 }

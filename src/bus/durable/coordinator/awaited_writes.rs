@@ -1,4 +1,4 @@
-//! What others have written to the table of members and leases and the table does not show yet.
+//! Writes of other members that the table of members and leases does not show yet.
 //!
 //! A change is heard when it is published, which may be before it is stored, and a copy of the
 //! table may be behind. A look at the table that was set off by the change then misses it, and
@@ -54,7 +54,7 @@ impl AwaitedWrites {
         true
     }
 
-    /// What `table`, looked at now, does not show is to be looked for again after this time.
+    /// The time after which to look again for changes that `table`, read now, does not show.
     pub fn settle(&mut self, now: Duration, table: &Table) -> Option<Duration> {
         self.awaited.retain(|_, (change, since)| {
             !change.is_in(table) && now.saturating_sub(*since) < PATIENCE

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::bus::durable::{Common, streams};
 
-/// How often the server is asked.
+/// The interval of requests to the server.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The request for denied permissions, of which one is under way at a time.

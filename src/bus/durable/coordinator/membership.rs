@@ -58,9 +58,9 @@ pub(super) struct Membership {
     changes: Option<Subscriber>,
     /// Writes of other members that the table does not show yet.
     awaited_writes: AwaitedWrites,
-    /// When to read the table again for them.
+    /// The time at which to read the table again for them.
     read_again: Option<Instant>,
-    /// When the record of a dead member was last to be removed.
+    /// The time at which the removal of a dead member's record was last tried.
     removed_at: Option<Instant>,
     requests: JoinSet<Answer>,
 }
@@ -110,12 +110,12 @@ impl Membership {
         self.seen && self.leases.is_settled()
     }
 
-    /// Why this member's record cannot be written, while that lasts.
+    /// The reason why this member's record cannot be written, while that lasts.
     pub fn unannounced(&mut self) -> Option<&mut Trouble> {
         self.announcing.trouble()
     }
 
-    /// Why the table cannot be read, while that lasts.
+    /// The reason why the table cannot be read, while that lasts.
     pub fn unread(&mut self) -> Option<&mut Trouble> {
         self.reading.trouble()
     }

@@ -38,7 +38,7 @@ const MARK: &str = "60s";
 
 /// The prefix of the names of members' records.
 const MEMBER: &str = "member.";
-/// And those of leases.
+/// The prefix of the names of leases.
 const LEASE: &str = "lease.";
 
 #[derive(Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub(super) struct Records {
     prefix: String,
     agent: String,
     me: MemberId,
-    /// How many partitions there are.
+    /// The number of partitions.
     units: u32,
     guard: Arc<Guard>,
     trusted: Arc<Mutex<Trusted>>,
@@ -113,7 +113,7 @@ impl Records {
         self.client.subscribe(format!("{}>", self.prefix)).await
     }
 
-    /// What one of the [`Self::changes`] is about.
+    /// The change that one of the [`Self::changes`] is about.
     pub fn change(&self, message: &Message) -> Option<Change> {
         let name = message.subject.strip_prefix(&self.prefix)?;
         let (purpose, last) = kind(name)?;
@@ -274,7 +274,7 @@ fn kind(name: &str) -> Option<(Purpose, &str)> {
     member.or_else(|| Some((Purpose::Lease, name.strip_prefix(LEASE)?)))
 }
 
-/// Where a record belongs, for its seal.
+/// The place of a record, for its seal.
 const fn at<'a>(purpose: Purpose, names: &'a [&'a str]) -> Place<'a> {
     Place { purpose, names }
 }

@@ -8,8 +8,8 @@ use super::supervisor::Running;
 use crate::bus::durable::streams;
 
 impl Coordinator {
-    /// Why others cannot count on this member, or this member does not know what others own, once
-    /// that has lasted for a lease; logged once.
+    /// The reason why others cannot count on this member, or this member does not know what others
+    /// own, once that has lasted for a lease; logged once.
     fn troubled(&mut self) -> Option<String> {
         let lease = self.common.config.durable.lease;
         if !self.common.link.is_connected() {

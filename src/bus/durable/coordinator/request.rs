@@ -27,7 +27,7 @@ impl Trouble {
 #[derive(Default)]
 pub(super) struct Request {
     under_way: bool,
-    /// When it was last made; `None` if it is due.
+    /// The time at which it was last made; `None` if it is due.
     made_at: Option<Instant>,
     trouble: Option<Trouble>,
 }

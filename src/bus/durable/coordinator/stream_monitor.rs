@@ -17,7 +17,7 @@ use crate::ops::metrics::Metrics;
 
 /// Between two looks while nothing is wrong.
 const LOOK: Duration = Duration::from_secs(5);
-/// And at least, whatever fails.
+/// The shortest pause between two looks, whatever fails.
 const SOON: Duration = Duration::from_millis(250);
 /// Looks in a row that miss something.
 const LOOKS: u32 = 2;

@@ -64,7 +64,7 @@ pub(super) struct Supervisor {
     /// Of partitions that wait for a restart.
     last_gauges: HashMap<u32, LastGauges>,
     tasks: JoinSet<(u32, u64, Exit)>,
-    /// When partitions are to be started again.
+    /// The times at which partitions are to be started again.
     restarts: BTreeMap<u32, Instant>,
     reloads: Reloads,
     failures: HashMap<u32, Failure>,
@@ -121,7 +121,8 @@ impl Supervisor {
         waiting + self.sum(|gauges| gauges.lag.load(Ordering::Relaxed))
     }
 
-    /// When the newest bar was stored, in nanoseconds since the epoch; 0 if none has come.
+    /// The time at which the newest bar was stored, in nanoseconds since the epoch; 0 if none has
+    /// come.
     pub fn newest(&self) -> u64 {
         let at = |running: &Running| running.gauges.last_processed.load(Ordering::Relaxed);
         let running = self.running().map(at);

@@ -40,7 +40,7 @@ pub(super) enum Record {
 struct KnownMember {
     record: MemberRecord,
     counter: u64,
-    /// When the record was first seen.
+    /// The time at which the record was first seen.
     seen: Instant,
     /// The revision of a forged record that stands in its place.
     overlaid: Option<u64>,

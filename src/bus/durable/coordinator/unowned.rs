@@ -19,7 +19,7 @@ use crate::group::{Leases, Table};
 
 /// In leases: how long a partition may have no owner before every member says so.
 const PATIENCE: u32 = 2;
-/// How often the server is asked for the bars that wait; it makes a consumer to count them.
+/// The interval of counting the bars that wait; the server makes a consumer for each count.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Partitions asked about at a time; the next time it is the turn of others.
 const ASKED: usize = 32;
@@ -50,7 +50,7 @@ impl Unowned {
         self.waiting.values().sum()
     }
 
-    /// Why the group does not work as a whole.
+    /// The reason why the group does not work as a whole.
     pub fn problem(&self) -> Option<String> {
         if self.neglected.is_empty() {
             return None;
@@ -144,7 +144,7 @@ impl UnownedMonitor {
         self.unowned.lag()
     }
 
-    /// Why the group does not work as a whole.
+    /// The reason why the group does not work as a whole.
     pub fn problem(&self) -> Option<String> {
         self.unowned.problem()
     }
@@ -189,7 +189,7 @@ impl UnownedMonitor {
     }
 }
 
-/// How many bars of the partition no commit has passed.
+/// The number of the partition's bars that no commit has passed.
 async fn waiting(common: &Common, unit: u32) -> Result<u64, String> {
     let subject = marker_subject(&common.streams.signals, &common.config.group, unit);
     let place = &common.streams.units[unit as usize];

@@ -79,7 +79,7 @@ pub(in crate::bus::durable) struct Search {
     pub last: u64,
 }
 
-/// Why an entry does not fit the ledger.
+/// The reason why an entry does not fit the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::bus::durable) enum LedgerError {
     #[error("message {seq} of partition {unit} was applied before: the partition is at {applied}")]

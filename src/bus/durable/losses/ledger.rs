@@ -1,4 +1,4 @@
-//! Which bars of a partition left the stream before they were read.
+//! The bars of a partition that left the stream before they were read.
 //!
 //! The ledger compares what the stream was seen to hold for the partition with what is read from
 //! it. What it counts is gone for certain: where the stream cannot tell exactly how many bars
@@ -42,7 +42,7 @@ pub(in crate::bus::durable) struct Loss {
     pub bars: u64,
     /// They came after this sequence.
     pub after: u64,
-    /// And before this one.
+    /// They came before this sequence.
     pub before: u64,
     /// True if a loss is very likely and not certain.
     pub guessed: bool,

@@ -22,14 +22,14 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Servers of a cluster have told each other by then.
 const AGREED: Duration = Duration::from_millis(300);
 
-/// How far the server has delivered to the consumer that bars are read from.
+/// The progress of the server's deliveries to the consumer that bars are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
     /// Deliveries.
     count: u64,
     /// The last sequence delivered.
     seq: u64,
-    /// When the server said so first, and last.
+    /// The times of the server's first and last answer with these numbers.
     since: Instant,
     at: Instant,
 }
@@ -57,7 +57,7 @@ pub(super) struct Reader {
     pub consumer: String,
     /// Deliveries that were taken in.
     pub taken: u64,
-    /// Where the server was when it was last asked.
+    /// The server's last known deliveries.
     pub sent: Option<Sent>,
 }
 

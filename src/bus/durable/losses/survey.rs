@@ -26,7 +26,7 @@ const AT_A_TIME: usize = 32;
 /// Tries to count while no bar arrives.
 const TRIES: usize = 3;
 
-/// How a stream was found.
+/// The result of surveying a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Surveyed {
     /// `hole` counts the messages that are gone up to this sequence.

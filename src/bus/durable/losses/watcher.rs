@@ -18,7 +18,7 @@ use crate::bus::durable::stream_state::Look;
 const TICK: Duration = Duration::from_secs(1);
 /// The longest pause between two looks while nothing is read.
 const STANDING: Duration = Duration::from_secs(5);
-/// And while bars are read, but more wait.
+/// The longest pause between two looks while bars are read and more wait.
 const READING: Duration = Duration::from_secs(30);
 
 /// The task that watches; it ends when this is dropped.

@@ -24,7 +24,7 @@ pub(super) struct Checkpointer {
     /// True if the state has changed since the last checkpoint was taken.
     changed: bool,
     writing: Option<JoinHandle<Result<(), String>>>,
-    /// When the last one was taken.
+    /// The time at which the last one was taken.
     taken: Instant,
     /// Between two checkpoints at least.
     pause: Duration,

@@ -28,7 +28,7 @@ const SPREAD: Duration = Duration::from_millis(37);
 /// The state of the consumer, as the server knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConsumerInfo {
-    /// So many messages are to be delivered, so many were.
+    /// The numbers of messages still to be delivered, and delivered.
     At { pending: u64, delivered: u64 },
     /// There is none.
     Gone,

@@ -20,11 +20,11 @@ use super::{SetupError, existing};
 pub(in crate::bus::durable) struct StreamDependency {
     /// Its name.
     pub name: String,
-    /// When it was made, which no other of the same name shares.
+    /// The time at which it was made, which no other of the same name shares.
     pub origin: String,
     pub(super) holds: Holds,
     pub(super) config: StreamConfig,
-    /// How it was when it was last looked at.
+    /// Its state when it was last looked at.
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -138,7 +138,7 @@ impl StreamDependency {
 /// The streams that are gone, were recreated or do not fit any more; `None` when all is well.
 ///
 /// # Errors
-/// That `JetStream` did not answer, or is not there.
+/// If `JetStream` did not answer, or is not available.
 pub(in crate::bus::durable) async fn missing(
     js: &Context,
     dependencies: &[StreamDependency],

@@ -1,7 +1,7 @@
 //! Streams of others that store the market data already: read from, never altered.
 //!
-//! Reading must take nothing away from whoever the stream was made for, and must miss nothing.
-//! Where that cannot be had it is said, because the alternative is bars that nobody analyses.
+//! Reading must take nothing away from the stream's own consumers, and must miss nothing. Where
+//! that is impossible it is an error, because the alternative is bars that nobody analyses.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::response::Response;
@@ -34,7 +34,7 @@ async fn overlapping(js: &Context, subjects: &str) -> Result<Vec<String>, SetupE
 /// The stream that captures all of `subjects` and is not our own; nothing when none captures any.
 ///
 /// # Errors
-/// When one does that cannot be read from without harm, or that captures only a part.
+/// If one does that cannot be read from without harm, or that captures only a part.
 pub(super) async fn covering(
     js: &Context,
     subjects: &str,
@@ -122,7 +122,7 @@ fn readable(config: &StreamConfig, subjects: &str) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Whether every subject that matches `part` also matches `whole`.
+/// Returns true if every subject that matches `part` also matches `whole`.
 fn covers(whole: &str, part: &str) -> bool {
     let (mut whole, mut part) = (whole.split('.'), part.split('.'));
     loop {

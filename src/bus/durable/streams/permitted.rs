@@ -71,7 +71,7 @@ async fn attempt(client: &Client, needs: &[Need]) -> Result<(), PublishError> {
     Ok(())
 }
 
-/// What stands in the way of all that is denied.
+/// The denied permissions without which durable delivery cannot work.
 pub(in crate::bus::durable) fn denied(link: &Link, config: &Config) -> Option<SetupError> {
     let denials = link.denials();
     let grave = denials

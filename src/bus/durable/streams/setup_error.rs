@@ -1,4 +1,4 @@
-//! Why durable delivery cannot begin, and what the server's refusals say about that.
+//! The reasons why durable delivery cannot begin, and the server's refusals among them.
 
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, RequestError, RequestErrorKind,
@@ -6,7 +6,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::stream::Config as StreamConfig;
 use async_nats::jetstream::{Error, ErrorCode};
 
-/// Why durable delivery cannot begin.
+/// The reason why durable delivery cannot begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// No `JetStream`, for this server or account.
@@ -61,7 +61,7 @@ pub(super) fn overlaps(error: &CreateStreamError) -> bool {
     error.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP
 }
 
-/// Why the stream `config` could not be made.
+/// The reason why the stream `config` could not be made.
 pub(super) fn not_made(config: &StreamConfig, error: &CreateStreamError) -> SetupError {
     let name = &config.name;
     if let CreateStreamErrorKind::JetStream(error) = error.kind() {

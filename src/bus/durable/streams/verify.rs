@@ -10,7 +10,7 @@ use super::SetupError;
 use super::holds::Holds;
 use super::settings::blame;
 
-/// What an existing stream must be; what it should be is only told.
+/// Refuses an existing stream that is unfit, and warns about other settings than configured.
 pub(super) fn verify(
     holds: Holds,
     wanted: &StreamConfig,
@@ -53,7 +53,7 @@ pub(super) fn verify(
     Ok(())
 }
 
-/// What makes the stream unfit.
+/// The settings that make the stream unfit.
 pub(super) fn broken(wanted: &StreamConfig, actual: &StreamConfig) -> Option<&'static str> {
     let must = [
         ("subjects", sorted(wanted) == sorted(actual)),

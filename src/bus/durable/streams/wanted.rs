@@ -1,9 +1,9 @@
-//! What each stream and bucket is to be, as configured.
+//! The wanted configuration of each stream and bucket.
 //!
-//! What a stream does when it is full follows from what it holds. Bars are worked off as they
-//! come, so the oldest go first, or else the stream would stop taking bars for good. Signals are
-//! what is promised, and among them are the commit markers: nothing of that is dropped for room,
-//! the commit is refused instead, whole, and waits.
+//! A full stream behaves as its contents require. Bars are processed as they come, so the oldest
+//! are dropped first; otherwise the stream would stop taking bars for good. Signals are promised,
+//! and the commit markers are among them, so none of them are dropped for room: the whole commit is
+//! refused and waits.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::config::{Config, DurableConfig, Storage};
 /// Copies of a signal are kept out by the commit, not by their message id.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
-/// How the streams of bars that agents make are described.
+/// The description of the streams of bars that agents make.
 pub(super) fn ours() -> Option<String> {
     Some("bars, as technical-analysis-agent reads them".to_owned())
 }

@@ -26,12 +26,13 @@ pub(in crate::group::handover) struct Node {
     pub(in crate::group::handover) id: MemberId,
     pub handover: Handover,
     inbox: VecDeque<(Millis, Item)>,
-    /// When the newest message from and to the node has passed: both directions keep order.
+    /// The times at which the newest message from and to the node has passed: both directions keep
+    /// order.
     sent_at: Millis,
     due_at: Millis,
     pub(in crate::group::handover) frozen_until: Millis,
     pub(in crate::group::handover) cut_until: Millis,
-    /// Where the node's clock began: every process counts from its own start.
+    /// The start of the node's clock: every process counts from its own start.
     born: Millis,
     ready: bool,
     backlog: Vec<(Slot, u64)>,
@@ -44,14 +45,14 @@ pub(in crate::group::handover) struct World {
     pub random: Random,
     pub now: Millis,
     pub nodes: Vec<Node>,
-    /// What is on its way to the broker.
+    /// The messages on their way to the broker.
     wire: BTreeMap<(Millis, u64), (Option<MemberId>, Item)>,
     sequence: u64,
     bars: HashMap<Slot, u64>,
     published: HashMap<(Slot, u64), u32>,
     sent: HashMap<(Slot, u64), Millis>,
     born: u64,
-    /// What happened, written down only when a failing seed is run once more.
+    /// The events, recorded only when a failing seed is run once more.
     trace: Option<Vec<String>>,
 }
 
@@ -319,7 +320,7 @@ impl World {
         self.nodes.iter().filter(active).count()
     }
 
-    /// Whether a member other than `but` serves and is not behind.
+    /// Returns true if a member other than `but` serves and is not behind.
     pub(in crate::group::handover) fn answering(&self, but: usize) -> bool {
         self.nodes.iter().enumerate().any(|(at, node)| {
             at != but

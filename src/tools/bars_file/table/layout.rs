@@ -1,4 +1,4 @@
-//! Where a table begins, how its cells are separated, and which columns it has.
+//! The layout of a table: its start, the separator of its cells, and its columns.
 
 mod head;
 

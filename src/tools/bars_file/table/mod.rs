@@ -72,7 +72,7 @@ struct Sorted {
     rows: std::vec::IntoIter<Kept>,
 }
 
-/// Where a row is kept.
+/// The place of a row.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     time: Timestamp,

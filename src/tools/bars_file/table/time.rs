@@ -331,7 +331,7 @@ enum Offset {
 }
 
 impl TimeReader {
-    /// Why nobody can tell the day of a text, if day and month may change places in it.
+    /// The reason why the day of a text is ambiguous, if day and month may change places in it.
     pub fn ambiguity(&self, text: &str) -> Option<String> {
         match self.format {
             Some(_) => None,

@@ -73,7 +73,7 @@ impl Partition {
 struct Stretch {
     different: u64,
     from: Option<Timestamp>,
-    /// When the bar of the first signal after it was stored that is as it should be.
+    /// The time at which the bar of the first correct signal after it was stored.
     to: Option<Timestamp>,
     /// Signals within it that are as they should be, and such after it.
     equal: u64,

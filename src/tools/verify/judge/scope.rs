@@ -69,7 +69,7 @@ impl Run {
 pub struct Bars {
     /// Its name.
     pub name: String,
-    /// When it was made, as markers say it.
+    /// The time at which it was made, as in markers.
     pub origin: String,
     /// The first message it retains.
     pub first: u64,
@@ -110,11 +110,11 @@ impl Bars {
 pub struct Retention {
     /// Its name.
     pub name: String,
-    /// When it was made.
+    /// The time at which it was made.
     pub created: Timestamp,
     /// Older messages have been dropped when it was read.
     pub oldest: Option<Timestamp>,
-    /// When its first message was stored, where it drops the oldest for room.
+    /// The time at which its first message was stored, where it drops the oldest for room.
     pub first_at: Option<Timestamp>,
     /// Messages that it keeps of each subject.
     pub per_subject: Option<u64>,

@@ -19,7 +19,7 @@ const PAGE: usize = 1_000;
 /// Members' records read at most.
 const MOST_MEMBERS: usize = 100_000;
 
-/// Why the table cannot be read.
+/// The reason why the table cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in super::super) enum ReadError {
     /// Nobody keeps it.

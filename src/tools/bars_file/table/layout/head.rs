@@ -212,7 +212,7 @@ impl<'a> Lines<'a> {
         ))
     }
 
-    /// Why there is no table that can be read, and what would read it.
+    /// The reason why there is no table that can be read, and what would read it.
     fn unreadable(&self, delimiter: u8) -> String {
         let best = (0..self.0.len()).max_by_key(|at| {
             let known = Header::new(self.cells(*at, delimiter)).known();
