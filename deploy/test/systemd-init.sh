@@ -6,7 +6,7 @@ tree=/sys/fs/cgroup
 if [ -e $tree/cgroup.controllers ]; then
     mount -o remount,rw $tree
 else
-    # version 1: one tree per controller, mounted anew from inside the namespace
+    # version 1: one tree per controller, mounted again from inside the namespace
     awk -v tree=$tree/ 'index($2, tree) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n 1 umount -l
     umount -l $tree
     mount -t tmpfs -o mode=755,nosuid,nodev,noexec cgroup $tree

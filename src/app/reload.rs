@@ -54,7 +54,9 @@ impl Reload {
         let config = match Config::load(&ProcessEnvironment) {
             Ok(config) => config,
             Err(error) => {
-                tracing::error!("nothing is reloaded, and the settings in use stay: {error}");
+                tracing::error!(
+                    "the configuration is invalid; keeping the current settings: {error}"
+                );
                 return;
             }
         };

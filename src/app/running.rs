@@ -189,7 +189,7 @@ impl Running {
                     }
                 }
                 () = self.requests.stop.notified() => {
-                    tracing::info!("stopping, asked over HTTP");
+                    tracing::info!("stopping on request over HTTP");
                     return Ok(self.begin_drain());
                 }
                 silent = &mut self.stuck => return Err(found_stuck(&silent)),
@@ -269,7 +269,7 @@ impl Requests {
             Wish::Stop => return true,
             Wish::Reload => self.reload.notify_one(),
             Wish::Status => self.status.notify_one(),
-            Wish::Nothing => tracing::debug!(signal, "a signal that asks for nothing"),
+            Wish::Nothing => tracing::debug!(signal, "ignored a signal"),
         }
         false
     }

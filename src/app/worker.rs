@@ -252,9 +252,9 @@ impl Waiting {
     fn for_reason(&mut self, reason: String) {
         self.intake.down(reason.clone());
         self.membership
-            .down("waits for the durable members of the group to leave");
+            .down("waiting for the durable members of the group to leave");
         if self.told.as_ref() != Some(&reason) {
-            tracing::error!(reason, "core delivery cannot go on; trying again for ever");
+            tracing::error!(reason, "core delivery cannot go on; retrying until it can");
             self.told = Some(reason);
         }
     }

@@ -98,7 +98,7 @@ impl Deliveries {
         let heard = match self.client.subscribe(self.subject.clone()).await {
             Ok(heard) => heard,
             Err(error) => {
-                tracing::debug!(%error, "the deliveries of other members are not heard");
+                tracing::debug!(%error, "cannot subscribe to the deliveries of other members");
                 return;
             }
         };

@@ -343,7 +343,7 @@ impl Link {
         let was = self.state.send_replace(LinkState::default());
         if was.connected && self.outage_line.due() {
             self.loss_logged.store(true, Ordering::Release);
-            tracing::warn!("the NATS connection is lost; trying again for ever");
+            tracing::warn!("the NATS connection is lost; reconnecting until it succeeds");
         }
     }
 
@@ -351,10 +351,12 @@ impl Link {
         let text = error.to_string();
         if text.contains("authorization") {
             if self.refusal_line.due() {
-                tracing::error!("the NATS server refuses our credentials; trying again for ever");
+                tracing::error!(
+                    "the NATS server refuses our credentials; reconnecting until it accepts them"
+                );
             }
         } else if self.outage_line.due() {
-            tracing::warn!(error = %text, "NATS is still out of reach; trying again for ever");
+            tracing::warn!(error = %text, "NATS is still unreachable; reconnecting until it succeeds");
         }
         // the event has the kind of the error only; `next` may have found the cause already
         let kind = text.trim_start_matches("nats: ");
@@ -386,7 +388,7 @@ impl Link {
             let servers = client.server_pool().await.map_or(0, |pool| pool.len());
             if servers < 2 {
                 tracing::warn!(
-                    "the NATS server is going down and no other is known; staying to the end"
+                    "the NATS server is going down and no other is known; staying connected until it stops"
                 );
                 return;
             }

@@ -32,7 +32,7 @@ impl Idle {
 }
 
 impl Engine {
-    /// Starts a series anew after a gap longer than `idle`, or than its timeframe if that is
+    /// Restarts a series after a gap longer than `idle`, or than its timeframe if that is
     /// longer.
     #[must_use]
     pub fn forgetting(mut self, idle: Option<Duration>) -> Self {
@@ -44,8 +44,8 @@ impl Engine {
         self
     }
 
-    /// Whether `event` comes so long after the newest bar of its series that the series starts
-    /// anew with it.
+    /// Whether `event` comes so long after the newest bar of its series that the series restarts
+    /// with it.
     pub(super) fn is_after_silence(&self, newest: Option<Timestamp>, event: &BarEvent<'_>) -> bool {
         let (Some(after), Some(newest)) = (self.idle.after, newest) else {
             return false;

@@ -79,7 +79,7 @@ pub struct Engine {
     /// The series at work last, and the reset that it began with.
     revised: Option<(SeriesId, u64)>,
     working: Option<Working>,
-    /// The series at work as it was, where the bar starts it anew.
+    /// The series at work as it was, where the bar restarts it.
     replaced: Option<Series>,
     idle: Idle,
     /// True if a series may have a bar that is forming until the next one comes.

@@ -105,7 +105,7 @@ pub struct Metrics {
     pub partition_moves: IntCounterVec,
     pub panics: IntCounter,
     pub stalls: IntCounter,
-    /// Streams that were removed while work rested on them, and are there anew.
+    /// Required streams that were removed and recreated during work.
     pub streams_lost: IntCounter,
     /// Checkpoints that could not be written.
     pub checkpoints_failed: IntCounter,
@@ -167,7 +167,7 @@ impl Metrics {
             bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced one of the newest bars of their series with other values."),
             bars_inserted: counter(r, "bars_inserted_total", "Bars that came late and were put among the newest bars of their series."),
             signals_revised: counter(r, "signals_revised_total", "Signals of later bars that changed because a bar before them was corrected or inserted."),
-            series_resets: counter(r, "series_resets_total", "Series that began anew because of a reset, as counted by the member that publishes their signals."),
+            series_resets: counter(r, "series_resets_total", "Series that restarted because of a reset, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
             derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), those of them that a time mark closed (marked), or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
             marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored when it tried to (failed), taken in (taken), refused as unreadable or later than their arrival (refused).", "kind", &MARKS),
@@ -179,7 +179,7 @@ impl Metrics {
             partition_moves: labelled_counter(r, "partition_moves_total", "Partitions that came (acquired) or left (released).", "direction", &[ACQUIRED, RELEASED]),
             panics: counter(r, "panics_total", "Panics caught."),
             stalls: counter(r, "stalls_total", "Times that a partition stood still and was begun again."),
-            streams_lost: counter(r, "streams_lost_total", "Streams that were removed while work rested on them, and are there anew."),
+            streams_lost: counter(r, "streams_lost_total", "Required streams that were removed and recreated during work."),
             checkpoints_failed: counter(r, "checkpoints_failed_total", "Checkpoints that could not be written."),
             bars_lost: counter(r, "bars_lost_total", "Stored bars that their stream dropped before they were read."),
             nats_reconnects: counter(r, "nats_reconnects_total", "Connections to NATS made again after a loss."),

@@ -277,7 +277,7 @@ async fn the_names_of_the_older_agent_and_numbers_as_text_mean_the_same() {
     }
 }
 
-/// A gap between bars starts a series anew; a pause between messages, however long, does not.
+/// A gap between bars restarts a series; a pause between messages, however long, does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_is_judged_by_the_times_of_bars_as_in_replay() {
     let server = NatsServer::plain();

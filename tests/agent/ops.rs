@@ -255,7 +255,7 @@ async fn the_admin_routes_need_the_token_and_do_what_they_say() {
     assert_eq!(agent.post("/admin/checkpoint", token, "").status, 501);
     assert_eq!(agent.post("/admin/drain", token, "").status, 202);
     assert_eq!(agent.wait_exit(), 0);
-    agent.wait_log("stopping, asked over HTTP");
+    agent.wait_log("stopping on request over HTTP");
     assert!(!agent.output().contains("open-sesame-1"));
 }
 

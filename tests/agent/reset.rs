@@ -142,13 +142,13 @@ async fn the_command_resets_a_series_in_every_member() {
     members[at].sigterm();
     assert_eq!(members[at].wait_exit(), 0);
     crate::common::send(&client, &flat("A", 3, 11.0)).await;
-    let anew = signals.wait_for(8).await[7].json();
+    let restarted = signals.wait_for(8).await[7].json();
     assert_eq!(
-        (&anew["bars_analyzed"], &anew["gap_bars"]),
+        (&restarted["bars_analyzed"], &restarted["gap_bars"]),
         (&1.into(), &0.into()),
-        "{anew}"
+        "{restarted}"
     );
-    assert_eq!(anew["timestamp"], "2024-01-01T00:03:00Z");
+    assert_eq!(restarted["timestamp"], "2024-01-01T00:03:00Z");
 
     let mut unknown = Agent::start_with(&["reset", "B", "1m"], variables);
     assert_eq!(unknown.wait_exit(), 65, "{}", unknown.output());

@@ -62,7 +62,7 @@ fn the_example_file_lists_every_variable_as_the_program_does() {
     let actual = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         actual, expected,
-        "run the tests with UPDATE_DOCS=1 to write it anew"
+        "run the tests with UPDATE_DOCS=1 to rewrite it"
     );
 }
 

@@ -147,7 +147,7 @@ async fn without_checkpoints_all_signals_are_stored_again_in_a_new_stream() {
     settle(&js, 30, 1).await;
 }
 
-/// Removed, and made anew by the agent or at once by somebody else.
+/// Removed, and recreated by the agent or at once by somebody else.
 async fn signals_since_the_checkpoint_are_stored_again(by_another: bool) {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;

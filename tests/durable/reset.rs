@@ -108,9 +108,9 @@ async fn a_series_begins_anew_also_where_its_owner_is_killed_right_after() {
 
     let signals = contents(&js, "TECHNICAL_SIGNALS", "insight.technical.S1.1m").await;
     let json = |at: usize| serde_json::from_slice::<Value>(&signals[at].payload).expect("JSON");
-    let anew = json(2 * again);
+    let restarted = json(2 * again);
     assert_eq!(
-        (&anew["bars_analyzed"], &anew["gap_bars"]),
+        (&restarted["bars_analyzed"], &restarted["gap_bars"]),
         (&MIN_BARS.into(), &0.into())
     );
     // the same bars give the same bytes, under ids of their own

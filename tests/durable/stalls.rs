@@ -34,7 +34,7 @@ async fn a_consumer_that_keeps_its_heartbeats_and_delivers_nothing_is_replaced()
     }
     feed(&js, 10..20).await;
     settle(&js, 20, 1).await;
-    running.wait_log("reading stands still");
+    running.wait_log("reading has stalled");
     // the one partition that has bars to read, and no other
     running.wait_metrics(&[("technical_stalls_total", 1.0)]);
     running.sigterm();

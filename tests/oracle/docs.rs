@@ -1,5 +1,5 @@
 //! `docs/indicators.md`: its tables are generated here and kept equal by a test. Run with
-//! `UPDATE_DOCS=1` to write them anew.
+//! `UPDATE_DOCS=1` to rewrite them.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -61,7 +61,7 @@ impl Copies {
     ) {
         let from = messenger.me.clone();
         if !counted {
-            tracing::info!(member = %to, "a member of a former version cannot count the state it sends");
+            tracing::info!(member = %to, "copying state from a member of an older version, which cannot count what it sends");
             self.taking = None;
             return messenger
                 .send(to, &Direct::SyncRequest { from, slots })
@@ -110,7 +110,7 @@ impl Copies {
         let mut next = Vec::new();
         self.giving.retain_mut(|giving| {
             if giving.is_given_up(now) {
-                tracing::warn!(member = %giving.to, "a member does not take the state it asked for");
+                tracing::warn!(member = %giving.to, "a member stopped receiving the state it asked for; giving up the copy");
                 return false;
             }
             if !giving.is_open() {
@@ -211,7 +211,7 @@ impl Copies {
 
     /// The copy from `from` failed, and will be asked for again.
     pub fn failed(&mut self, from: &MemberId, fault: &CopyFault) {
-        tracing::warn!(member = %from, %fault, "the state of a member was not copied whole; asking for it again");
+        tracing::warn!(member = %from, %fault, "the state of a member was not copied whole; requesting it again");
         self.taking = None;
         self.fault = Some(fault.to_string());
     }

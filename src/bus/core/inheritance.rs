@@ -249,7 +249,7 @@ impl Inheritance {
             tracing::warn!(
                 signals,
                 letters,
-                "a hand-over takes too long; what was kept for it is given up"
+                "a hand-over takes too long; discarding the signals kept for it"
             );
             intake.out.kept.drain(..signals);
             intake.out.kept_letters.drain(..letters);

@@ -34,7 +34,7 @@ impl Worker {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
         self.gather().await;
         if !link.is_connected() && self.pending.is_empty() {
-            tracing::warn!("the connection is down, and nothing is left to finish");
+            tracing::warn!("the connection is down; nothing is left to finish");
             return Ok(());
         }
         let finish = async {
@@ -65,7 +65,10 @@ impl Worker {
             )),
         };
         if left > 0 {
-            tracing::error!(messages = left, "messages received were not worked off");
+            tracing::error!(
+                messages = left,
+                "received messages were not processed before the drain ended"
+            );
         }
         outcome
     }

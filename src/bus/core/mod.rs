@@ -405,7 +405,7 @@ impl Worker {
             tracing::warn!(
                 error,
                 count,
-                "what the agent has to say cannot be published"
+                "cannot publish a signal, dead letter or message of the group"
             );
         }
     }

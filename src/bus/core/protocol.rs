@@ -229,7 +229,9 @@ impl Worker {
             Action::Forget { slots } => self.members.inheritance.forget(&mut self.intake, slots),
             Action::Activate { cold } => self.activate(cold),
             Action::Restart => {
-                tracing::warn!("was cut off from the group for too long; joining it again");
+                tracing::warn!(
+                    "this member was cut off from the group for too long; joining it again"
+                );
                 self.active = false;
                 self.roll_call.forget();
                 self.members.restart(&mut self.intake);
@@ -240,7 +242,7 @@ impl Worker {
     pub(super) fn activate(&mut self, cold: bool) {
         if cold {
             tracing::warn!(
-                "the members that had state went before all of it was copied; the series without it start from their next bar"
+                "the members with the state left before all of it was copied; series without state start from their next bar"
             );
         }
         let members = self.members.handover.members().len();

@@ -89,7 +89,7 @@ impl Already {
             if to <= bound {
                 tracing::warn!(
                     messages = MOST,
-                    "outputs that are stored already reach too far back to be found; older signals \
+                    "the search for stored outputs has reached its limit; signals older than this \
                      may be stored again"
                 );
                 break;

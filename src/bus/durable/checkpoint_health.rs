@@ -32,7 +32,7 @@ impl CheckpointHealth {
             tracing::warn!(
                 unit,
                 reason,
-                "checkpoint cannot be written; trying again, and working on without"
+                "checkpoint cannot be written; work goes on without it, trying again"
             );
         } else {
             tracing::debug!(unit, reason, "checkpoint cannot be written");
@@ -48,7 +48,7 @@ impl CheckpointHealth {
     pub fn over(&self, unit: u32) {
         let mut failing = self.lock();
         if failing.remove(&unit) && failing.is_empty() {
-            tracing::info!("no partition waits for its checkpoint to be written any more");
+            tracing::info!("every partition writes its checkpoints again");
             self.component.up("");
         }
     }

@@ -74,7 +74,7 @@ impl Circuit {
             state.since = Some(Instant::now());
             tracing::warn!(
                 reason,
-                "signals cannot be stored; trying again, and reading no further until then"
+                "signals cannot be stored; reading no further bars, and trying again"
             );
         }
         reason.clone_into(&mut state.reason);
@@ -123,7 +123,7 @@ impl Drop for Failing {
         {
             tracing::info!(
                 after_s = since.elapsed().as_secs_f64(),
-                "no partition waits for its signals to be stored any more"
+                "every partition stores its signals again"
             );
         }
     }

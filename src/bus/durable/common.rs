@@ -116,8 +116,8 @@ impl Common {
         if !self.warned_recreated.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 stream,
-                "the stream of bars was recreated since the last commit; it is read from its \
-                 beginning, and state starts from nothing"
+                "the stream of bars was recreated since the last commit; reading it from the \
+                 beginning with empty series"
             );
         }
     }

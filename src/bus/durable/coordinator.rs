@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::prepare::ask_anew;
+use super::prepare::reconnect_if_deaf;
 use super::streams::Streams;
 use super::{Common, LAST_FLUSH};
 use crate::bus::drain::DrainError;
@@ -169,7 +169,7 @@ impl Coordinator {
             }
             if asked_anew.elapsed() > ASK_ANEW {
                 asked_anew = Instant::now();
-                ask_anew(&self.common.client, &self.common.link).await;
+                reconnect_if_deaf(&self.common.client, &self.common.link).await;
                 let denials = self.common.link.denials();
                 if denials.iter().any(Denial::is_about_changes) {
                     self.membership.listen().await;
@@ -221,7 +221,7 @@ impl Coordinator {
                     }
                 }
                 Move::Drop(unit) => {
-                    tracing::info!(unit, "the partition is another member's now");
+                    tracing::info!(unit, "another member owns the partition now");
                     self.count_move(RELEASED);
                     self.supervisor.drop_partition(unit);
                 }
@@ -252,8 +252,8 @@ impl Coordinator {
     /// that nobody waits for its record to expire.
     ///
     /// # Errors
-    /// Work on partitions was cut. Bars that were read and have no stored signal are read again by
-    /// the next owner.
+    /// If partitions were not finished. Their next owner reads the bars without a stored signal
+    /// again.
     pub(super) async fn end(&mut self, deadline: tokio::time::Instant) -> Result<(), DrainError> {
         let cut = self.supervisor.len();
         let unfinished = self
@@ -265,7 +265,7 @@ impl Coordinator {
         if held > 0 {
             tracing::warn!(
                 partitions = held,
-                "leases could not be given up in time; they expire, and others wait for that"
+                "could not release these leases in time; other members take them once they expire"
             );
         }
         if cut == 0 {
@@ -274,11 +274,12 @@ impl Coordinator {
         tracing::error!(
             partitions = cut,
             unfinished,
-            "work on partitions was cut; the next owner reads their bars again"
+            "the drain ended before these partitions were finished; their next owner reads the unfinished \
+             bars again"
         );
         Err(DrainError::Unconfirmed(format!(
-            "work on {cut} partitions was cut, with {unfinished} signals and dead letters that may \
-             not be stored"
+            "{cut} partitions were not finished; {unfinished} of their signals and dead letters may not \
+             be stored"
         )))
     }
 }

@@ -337,7 +337,7 @@ impl Common {
         let mut problems = Vec::new();
         if bars > 0 {
             problems.push(format!(
-                "{bars} bars were lost lately, as their stream dropped them before they were read"
+                "{bars} bars were lost recently: their stream dropped them unread"
             ));
         }
         if self.config.durable.bars_per_series.is_none() {

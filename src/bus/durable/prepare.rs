@@ -29,7 +29,7 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
     });
     // until the one that works with the streams speaks for it
     let membership = setup.health.component("membership", true);
-    membership.down("waits for the streams");
+    membership.down("waiting for the streams");
     let mut told = None;
     let mut attempt = 0;
     setup.deliveries.propose(way(setup, None));
@@ -47,14 +47,14 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
             Err(error) => {
                 component.down(error.to_string());
                 if told.as_ref() != Some(&error) {
-                    tracing::error!(%error, "durable delivery cannot {to_do}; trying again for ever");
+                    tracing::error!(%error, "durable delivery cannot {to_do}; retrying until it can");
                     told = Some(error);
                 }
             }
         }
         attempt += 1;
         sleep(backoff(attempt)).await;
-        ask_anew(&setup.client, &setup.link).await;
+        reconnect_if_deaf(&setup.client, &setup.link).await;
     }
 }
 
@@ -73,9 +73,9 @@ pub(super) fn beside(
     }
 }
 
-/// Connects again where the server has refused to let us hear answers: a subscription that was
-/// refused is not made up for when it is allowed, and nothing works without it.
-pub(super) async fn ask_anew(client: &Client, link: &Link) {
+/// Reconnects if the server has refused the subscription to answers, without which nothing works:
+/// the client does not subscribe again by itself once that is allowed.
+pub(super) async fn reconnect_if_deaf(client: &Client, link: &Link) {
     if link.is_connected() && link.denials().iter().any(Denial::is_deaf) {
         // it fails only when the client has ended
         let _ = client.force_reconnect().await;

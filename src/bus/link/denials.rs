@@ -69,7 +69,7 @@ impl Denials {
         if logged.len() < MAX_DENIALS && logged.insert(denial.to_string()) {
             tracing::error!(
                 "the NATS user lacks a permission: {denial}; allow it in the authorization of the \
-                 server (`technical-analysis-agent config --permissions` prints all it takes)"
+                 server (`technical-analysis-agent config --permissions` prints all that are needed)"
             );
         }
         held.insert(denial, Instant::now());

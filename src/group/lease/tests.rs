@@ -361,7 +361,7 @@ impl World {
         }
     }
 
-    /// Records of the dead come back without a time to live, as old as they are or written anew,
+    /// Records of the dead come back without a time to live, as old as they are or rewritten,
     /// and with them leases of theirs and of members that nobody has ever seen.
     fn haunt(&mut self) {
         let mut owners = vec![MemberId::new("unheard-of")];

@@ -257,7 +257,7 @@ async fn what_was_stored_of_streams_that_were_removed_is_no_fault() {
     js.delete_stream("TECHNICAL_BARS").await.unwrap();
     let start = std::time::Instant::now();
     while js.get_stream("TECHNICAL_BARS").await.is_err() {
-        assert!(start.elapsed() < PATIENCE, "the stream is made anew");
+        assert!(start.elapsed() < PATIENCE, "the stream is recreated");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // some bars are published again, and give signals again
@@ -281,7 +281,7 @@ async fn what_was_stored_of_streams_that_were_removed_is_no_fault() {
     js.delete_stream("TECHNICAL_SIGNALS").await.unwrap();
     let start = std::time::Instant::now();
     while js.get_stream("TECHNICAL_SIGNALS").await.is_err() {
-        assert!(start.elapsed() < PATIENCE, "the stream is made anew");
+        assert!(start.elapsed() < PATIENCE, "the stream is recreated");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     feed(&js, 0, 40..50).await;

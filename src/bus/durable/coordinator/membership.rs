@@ -126,7 +126,7 @@ impl Membership {
         match self.records.changes().await {
             Ok(changes) => self.changes = Some(changes),
             Err(error) => {
-                tracing::debug!(%error, "changes of leases are only seen by reading");
+                tracing::debug!(%error, "cannot subscribe to changes of leases; reading the table periodically instead");
                 self.changes = None;
             }
         }
@@ -254,7 +254,7 @@ impl Membership {
             ),
             Answer::Removed(_, Ok(false)) => {}
             Answer::Removed(member, Err(error)) => {
-                tracing::debug!(%member, error, "a dead member's record stays");
+                tracing::debug!(%member, error, "cannot remove the record of a dead member");
             }
             Answer::Acquired(unit, outcome) => {
                 return self.leases.acquired(unit, written(unit, outcome));

@@ -22,8 +22,8 @@ impl Coordinator {
             if !std::mem::replace(&mut trouble.warned, true) {
                 tracing::warn!(
                     reason,
-                    "the record of this member cannot be written, so that others do not count on \
-                     it; trying again"
+                    "the record of this member cannot be written, so other members do not count \
+                     on it; trying again"
                 );
             }
             return Some(format!(
@@ -35,7 +35,7 @@ impl Coordinator {
         if !std::mem::replace(&mut trouble.warned, true) {
             tracing::warn!(
                 reason,
-                "the table of members cannot be read, so that this member does not see which \
+                "the table of members cannot be read, so this member does not see which \
                  partitions have no owner; trying again"
             );
         }
@@ -140,10 +140,11 @@ impl Coordinator {
             }
         } else if !self.joined {
             self.membership_health
-                .down(format!("taking partitions over, {held} of {units} so far"));
+                .down(format!("taking over partitions: {held} of {units} so far"));
         } else if self.common.link.is_connected() {
-            self.membership_health
-                .degraded(format!("partitions are moving, {held} of {units} owned"));
+            self.membership_health.degraded(format!(
+                "partitions are changing owners; this member owns {held} of {units}"
+            ));
         }
     }
 }

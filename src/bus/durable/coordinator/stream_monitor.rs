@@ -42,7 +42,7 @@ impl Looks {
                 Some(error.to_string())
             }
             Err(error) => {
-                tracing::debug!(%error, "the streams cannot be looked at");
+                tracing::debug!(%error, "cannot read the state of the streams");
                 return;
             }
         };

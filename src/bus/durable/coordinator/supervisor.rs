@@ -328,8 +328,8 @@ impl Supervisor {
             Exit::Fenced => {
                 tracing::info!(
                     unit,
-                    "another member has committed to this partition; loading it again if it is \
-                     still this one's"
+                    "another member has committed to this partition; loading it again if this \
+                     member still owns it"
                 );
                 Duration::from_millis(100)
             }
@@ -337,7 +337,7 @@ impl Supervisor {
                 tracing::warn!(
                     unit,
                     "the commit marker of the partition was replaced by a forged one; loading it \
-                     again and looking for what is stored already"
+                     again and searching for the outputs that are stored already"
                 );
                 Duration::from_millis(100)
             }
@@ -348,7 +348,7 @@ impl Supervisor {
                         unit,
                         seq,
                         tries,
-                        "the agent panicked on the same message again; it is refused as poison"
+                        "the agent panicked on the same message again; refusing the message as poison"
                     );
                 } else {
                     tracing::error!(

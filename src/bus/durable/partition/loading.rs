@@ -212,7 +212,7 @@ pub(super) async fn restore(
     tracing::warn!(
         unit,
         problem = %problem,
-        "the checkpoint cannot be continued; state is recomputed from the bars that the stream \
+        "the checkpoint cannot be continued; recomputing state from the bars that the stream \
          retains"
     );
     Ok(0)

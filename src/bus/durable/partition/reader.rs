@@ -154,7 +154,7 @@ impl Partition {
                     tracing::warn!(
                         unit = self.unit,
                         problem,
-                        "reading stands still; reading again"
+                        "reading has stalled; recreating the consumer"
                     );
                 }
                 Ok(problem)

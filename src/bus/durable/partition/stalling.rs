@@ -142,7 +142,7 @@ fn read(payload: &[u8]) -> ConsumerInfo {
             ConsumerInfo::Gone
         }
         answer => {
-            tracing::debug!(?answer, "the consumer cannot be looked at");
+            tracing::debug!(?answer, "cannot read the state of the consumer");
             ConsumerInfo::Unknown
         }
     }

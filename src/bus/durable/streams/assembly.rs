@@ -235,8 +235,8 @@ async fn recorded_partitions(js: &Context, durable: &DurableConfig) -> Result<u3
             stream = name,
             recorded,
             wanted,
-            "the stream has another number of partitions than TECHNICAL_PARTITIONS; that of the \
-             stream is used, as it is fixed when the stream is made"
+            "the stream has another number of partitions than TECHNICAL_PARTITIONS; using the \
+             stream's, which is fixed at creation"
         );
     }
     Ok(recorded)
@@ -268,7 +268,7 @@ async fn ensure(
     }
     match js.create_stream(config.clone()).await {
         Ok(stream) => {
-            tracing::info!(stream = name, subjects = ?config.subjects, "stream made");
+            tracing::info!(stream = name, subjects = ?config.subjects, "created the stream");
             let made = stream.cached_info().clone();
             // a server ignores what it is too old for, and another one may have made it
             if let Some(what) = broken(&config, &made.config) {

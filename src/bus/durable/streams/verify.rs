@@ -40,14 +40,16 @@ pub(super) fn verify(
         tracing::warn!(
             stream = name,
             command,
-            "the stream is there with other settings than configured, and is left as it is"
+            "the settings of the stream differ from the configuration; leaving them unchanged, \
+             change them with this command"
         );
     }
     if wanted.storage != actual.storage {
         tracing::warn!(
             stream = name,
             storage = ?actual.storage,
-            "the stream is stored otherwise than configured, which is fixed when it is made"
+            "the storage of the stream differs from the configuration; leaving it, as it cannot \
+             change after creation"
         );
     }
     Ok(())
