@@ -12,6 +12,11 @@ use crate::wire::{Reason, SubjectParts, SubjectPattern, SubjectRefusal, token};
 /// The prefix of the original subject in the stream of bars: `p.<partition>.`.
 const PREFIX: &str = "p.";
 
+/// Stands in subjects of time marks where those of bars have a timeframe or the like.
+const MARK: &str = "mark";
+/// Names that are tried in the place of a symbol, to find one of a partition.
+const NAMES_MAX: u32 = 1 << 20;
+
 /// One shape of subject with a symbol in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -19,6 +24,8 @@ pub(super) struct Shape {
     pub subjects: String,
     /// The same subjects as the stream of bars stores them.
     pub stored: String,
+    /// The number of the wildcard that is the symbol, counted from 1.
+    symbol: usize,
 }
 
 /// The shapes of all market-data subjects.
@@ -71,6 +78,27 @@ impl Layout {
         found.unwrap_or(&self.patterns[0])
     }
 
+    /// The subject on which a time mark is published so that it is stored in a partition, that of
+    /// subjects without a symbol if it `is_bare`. No bar has it.
+    pub fn mark_subject(&self, unit: u32, is_bare: bool) -> Option<String> {
+        if is_bare {
+            return self.bare.first().cloned();
+        }
+        let shape = self.shapes.first()?;
+        let mut names = (0..NAMES_MAX).map(|n| format!("{MARK}-{n}"));
+        let name = names.find(|name| partition(name, self.partitions) == unit)?;
+        Some(shape.with_symbol(&name))
+    }
+
+    /// Patterns of the subjects of time marks.
+    pub fn mark_patterns(&self) -> Vec<String> {
+        let shape = self.shapes.first().map(|shape| shape.with_symbol("*"));
+        shape
+            .into_iter()
+            .chain(self.bare.first().cloned())
+            .collect()
+    }
+
     /// The symbol and timeframe in `subject`, which is refused where its spelling of the symbol
     /// belongs to another partition than the rest of the series.
     ///
@@ -104,7 +132,28 @@ impl Shape {
             "{PREFIX}{{{{partition({partitions},{symbol})}}}}.{}",
             tokens.join(".")
         );
-        Self { subjects, stored }
+        Self {
+            subjects,
+            stored,
+            symbol,
+        }
+    }
+
+    /// A subject of this shape with `symbol` in the place of the symbol.
+    fn with_symbol(&self, symbol: &str) -> String {
+        let mut wildcards = 0;
+        let tokens = self.subjects.split('.').map(|token| match token {
+            "*" | ">" => {
+                wildcards += 1;
+                if wildcards == self.symbol {
+                    symbol
+                } else {
+                    MARK
+                }
+            }
+            token => token,
+        });
+        tokens.collect::<Vec<_>>().join(".")
     }
 }
 
@@ -257,6 +306,43 @@ mod tests {
         let detail = refused("p.A%41PL", 32).unwrap();
         assert!(detail.contains("publish on `p.AAPL`"), "{detail}");
         assert_eq!(refused("p.A%41PL", 1), None);
+    }
+
+    #[test]
+    fn a_time_mark_has_a_subject_in_every_partition() {
+        for (patterns, prefix, suffix, allowed) in [
+            (
+                &["raw.price", "raw.price.>"][..],
+                "raw.price.",
+                ".mark",
+                &["raw.price.*.mark", "raw.price"][..],
+            ),
+            (&["*.bars.*"], "", ".bars.mark", &["*.bars.mark"]),
+            (
+                &["md.{timeframe}.{symbol}.*"],
+                "md.mark.",
+                ".mark",
+                &["md.mark.*.mark"],
+            ),
+            (&["raw.*"], "raw.", "", &["raw.*"]),
+        ] {
+            let layout = layout(patterns);
+            assert_eq!(layout.mark_patterns(), allowed);
+            for unit in 0..32 {
+                let subject = layout.mark_subject(unit, false).unwrap();
+                let name = subject.strip_prefix(prefix).unwrap();
+                let name = name.strip_suffix(suffix).unwrap();
+                assert_eq!(partition(name, 32), unit, "{subject}");
+                assert!(patterns.iter().any(|one| {
+                    let pattern: SubjectPattern = one.parse().unwrap();
+                    pattern.matches(&subject)
+                }));
+            }
+        }
+        assert_eq!(
+            layout(&["raw.price"]).mark_subject(0, true).unwrap(),
+            "raw.price"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The list is made from the configuration, so that `config --permissions` prints what this
 //! configuration needs and no more; a test runs durable delivery under exactly that.
 
+mod reading;
 mod roles;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use super::layout::Layout;
 use crate::config::{Config, Delivery};
 use crate::wire::SubjectPattern;
 
+pub use reading::verify_needs;
 pub use roles::{Role, text};
 
 /// An operation on a subject.
@@ -99,7 +101,14 @@ impl Denial {
             let subject = self.subject.parse::<SubjectPattern>();
             subject.is_ok_and(|subject| pattern.overlaps(&subject))
         };
-        (self.operation == Operation::Publish && (self.is_about_inbox() || self.subject == listing))
+        let mark = || {
+            let patterns = mark_patterns(config);
+            let pattern = |text: &String| text.parse::<SubjectPattern>();
+            let mut patterns = patterns.iter().filter_map(|text| pattern(text).ok());
+            patterns.any(|pattern| pattern.matches(&self.subject))
+        };
+        (self.operation == Operation::Publish
+            && (self.is_about_inbox() || self.subject == listing || mark()))
             || OPTIONAL.iter().any(|start| self.subject.starts_with(start))
             || forming()
     }
@@ -139,6 +148,14 @@ impl fmt::Display for Denial {
         };
         write!(f, "{operation} `{}`", self.subjects())
     }
+}
+
+/// The subjects on which owners of partitions publish time marks.
+fn mark_patterns(config: &Config) -> Vec<String> {
+    if config.analysis.derived.is_empty() || config.delivery == Delivery::Core {
+        return Vec::new();
+    }
+    Layout::new(&config.subjects, 1).mark_patterns()
 }
 
 /// The permissions that `config` needs, for its kind of delivery; `auto` is taken for durable.
@@ -312,6 +329,14 @@ pub fn needs(config: &Config) -> Vec<Need> {
         api(format!("DIRECT.GET.{objects}.>")),
         Some("probe"),
     );
+    for subject in mark_patterns(config) {
+        need(
+            publish,
+            "time marks, which close derived bars",
+            subject,
+            None,
+        );
+    }
     for (what, purpose) in [
         ("MSG.GET", "reading checkpoints"),
         ("PURGE", "replacing checkpoints"),
@@ -323,58 +348,6 @@ pub fn needs(config: &Config) -> Vec<Need> {
             (what == "MSG.GET").then_some(""),
         );
     }
-    needs
-}
-
-/// The permissions that `verify` needs under `config`: to read, and no more.
-#[must_use]
-pub fn verify_needs(config: &Config) -> Vec<Need> {
-    let durable = &config.durable;
-    let (bars, signals) = (&durable.bars_stream, &durable.signals_stream);
-    let layout = Layout::new(&config.subjects, 1);
-    let mut read = vec![signals.clone()];
-    if !layout.shapes.is_empty() {
-        read.push(bars.clone());
-    }
-    if !layout.bare.is_empty() {
-        read.push(format!("{bars}_BARE"));
-    }
-    let mut needs = Vec::new();
-    let mut need = |operation, purpose, subject: String| {
-        needs.push(Need {
-            operation,
-            subject,
-            purpose,
-            probe: None,
-        });
-    };
-    let publish = Operation::Publish;
-    for stream in &read {
-        for (what, purpose) in [
-            (format!("STREAM.INFO.{stream}"), "looking at a stream"),
-            (format!("CONSUMER.CREATE.{stream}"), "reading it"),
-            (format!("CONSUMER.MSG.NEXT.{stream}.>"), "reading it"),
-            (
-                format!("CONSUMER.INFO.{stream}.>"),
-                "knowing that it was read to its end",
-            ),
-            (
-                format!("CONSUMER.DELETE.{stream}.>"),
-                "leaving no consumer behind",
-            ),
-        ] {
-            need(publish, purpose, config.nats.jetstream.subject(&what));
-        }
-    }
-    need(
-        publish,
-        "commit markers, and signals that differ",
-        config
-            .nats
-            .jetstream
-            .subject(&format!("STREAM.MSG.GET.{signals}")),
-    );
-    need(Operation::Subscribe, "answers", "_INBOX.>".to_owned());
     needs
 }
 

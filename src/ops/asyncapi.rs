@@ -77,7 +77,7 @@ fn channels() -> Value {
             "raw.market_data.price.{symbol}.{timeframe}",
             "Bars of one series (`TECHNICAL_SUBJECTS`).",
             &series,
-            &["MarketData", "Reset"],
+            &["MarketData", "Reset", "Mark"],
         ),
         "signals": channel(
             "insight.technical.{symbol}.{timeframe}",
@@ -207,6 +207,18 @@ fn messages() -> Value {
                 headers::FEED: text("On a bar that `feed` published: the id of the run."),
             } },
             "payload": { "$ref": "#/components/schemas/MarketData" },
+        },
+        "Mark": {
+            "summary": "A control message in order with the bars: it closes derived bars that ended before its time.",
+            "payload": {
+                "type": "object",
+                "required": ["mark"],
+                "additionalProperties": false,
+                "properties": { "mark": {
+                    "type": "string", "format": "date-time",
+                    "description": "The time that has come."
+                } },
+            },
         },
         "Reset": {
             "summary": "A control message in order with the bars: it resets the series.",

@@ -69,9 +69,8 @@ async fn chaos() {
         counts.malformed.load(Ordering::Relaxed),
     );
     let stored = wait_stored(&js, bars + refused).await;
-    let due = Due::of(&js, &CONFIGURATIONS).await;
-    due.wait(&js).await;
-    let mut verdicts = due.verdicts(&js).await;
+    let (due, mut verdicts) = Due::judged(&js, &CONFIGURATIONS).await;
+    println!("{} time marks closed derived bars", due.marks());
     if stored != bars + refused {
         // what is due is computed from what is stored, so these would not be missed
         let lost = (bars + refused).abs_diff(stored);

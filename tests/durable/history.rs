@@ -149,6 +149,29 @@ pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u
         .collect()
 }
 
+/// What `replay` prints for each partition by itself: a time mark is of its partition.
+fn replay_partitions(bars: &[Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u8>> {
+    let mut partitions: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
+    for bar in bars {
+        // that it came on another symbol's subject is not seen from a file
+        if expected_reason(bar).as_deref() != Some("mismatch") {
+            let number = bar
+                .subject
+                .strip_prefix("p.")
+                .and_then(|rest| rest.split_once('.'));
+            let number = number.map_or("", |(number, _)| number);
+            partitions.entry(number).or_default().push(bar);
+        }
+    }
+    let replayed = partitions.values().map(|bars| replay(bars, configuration));
+    replayed.flatten().collect()
+}
+
+/// True if a message is a time mark.
+fn is_mark(message: &Stored) -> bool {
+    message.payload.starts_with(b"{\"mark\":")
+}
+
 /// All messages of the streams that hold bars, in stored order.
 async fn stored_bars(js: &Context) -> Vec<Stored> {
     let mut bars = contents(js, "TECHNICAL_BARS", ">").await;
@@ -166,14 +189,31 @@ impl Due {
     /// By what `replay` makes of the bars under each of these configurations.
     pub async fn of(js: &Context, configurations: &[Variables]) -> Self {
         let bars = stored_bars(js).await;
-        // that it came on another symbol's subject is not seen from a file
-        let seen = |bar: &&Stored| expected_reason(bar).as_deref() != Some("mismatch");
-        let payloads: Vec<&Stored> = bars.iter().filter(seen).collect();
         let replayed = configurations
             .iter()
-            .map(|configuration| replay(&payloads, configuration))
+            .map(|configuration| replay_partitions(&bars, configuration))
             .collect();
         Self { bars, replayed }
+    }
+
+    /// What is due, and the verdicts on it, once no time mark comes any more: each closes derived
+    /// bars, and none is written that would close nothing.
+    pub async fn judged(js: &Context, configurations: &[Variables]) -> (Self, Vec<Verdict>) {
+        let start = Instant::now();
+        loop {
+            let due = Self::of(js, configurations).await;
+            due.wait(js).await;
+            let verdicts = due.verdicts(js).await;
+            let is_all = stored_bars(js).await.len() == due.bars.len();
+            if is_all || start.elapsed() > PATIENCE {
+                return (due, verdicts);
+            }
+        }
+    }
+
+    /// How many time marks are among the bars.
+    pub fn marks(&self) -> usize {
+        self.bars.iter().filter(|bar| is_mark(bar)).count()
     }
 
     pub fn signals(&self) -> usize {
@@ -210,8 +250,8 @@ impl Due {
     }
 }
 
-/// Waits until the streams that are read hold so many messages (a server takes its time to source
-/// one stream from another after a restart); how many they hold then.
+/// Waits until the streams that are read hold so many messages, time marks aside (a server takes its
+/// time to source one stream from another after a restart); how many they hold then.
 pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
     let start = Instant::now();
     loop {
@@ -221,8 +261,13 @@ pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
                 stored += stream.cached_info().state.messages;
             }
         }
-        if stored >= expected || start.elapsed() > PATIENCE {
-            return stored;
+        let is_late = start.elapsed() > PATIENCE;
+        if stored >= expected || is_late {
+            let bars = stored_bars(js).await;
+            let bars = bars.iter().filter(|bar| !is_mark(bar)).count() as u64;
+            if bars >= expected || is_late {
+                return bars;
+            }
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -251,7 +296,7 @@ pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
 
 /// What is wrong in the streams as they are now.
 pub async fn judge(js: &Context) -> Vec<String> {
-    let verdicts = Due::of(js, &[ANALYSIS]).await.verdicts(js).await;
+    let (_, verdicts) = Due::judged(js, &[ANALYSIS]).await;
     verdicts.into_iter().flat_map(|one| one.faults).collect()
 }
 

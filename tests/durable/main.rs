@@ -27,6 +27,7 @@ mod leaf;
 mod letters;
 mod limits;
 mod market;
+mod marks;
 mod network;
 mod observed;
 mod outputs;

@@ -12,10 +12,16 @@ use crate::{Agent, agent};
 
 /// The block that the agent prints for the configuration of these tests.
 pub fn block() -> String {
+    block_for(&[])
+}
+
+/// As [`block`], with these variables besides.
+pub fn block_for(more: &[(&str, &str)]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
         .args(["config", "--permissions"])
         .env_clear()
         .env("TECHNICAL_DELIVERY", "durable")
+        .envs(more.iter().copied())
         .output()
         .expect("the agent starts");
     assert!(output.status.success(), "{output:?}");

@@ -25,11 +25,13 @@ mod loading;
 mod marking;
 mod reader;
 mod stalling;
+mod time_marks;
 
 pub(super) use reader::SPEAKING;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_nats::Subject;
@@ -50,6 +52,7 @@ use crate::ops::query::Query;
 use checkpointer::Checkpointer;
 use loading::Loaded;
 use reader::Reader;
+use time_marks::TimeMarks;
 
 /// Poisonous messages remembered for each partition, the newest.
 const MAX_POISON: usize = 1_000;
@@ -133,6 +136,8 @@ pub(super) struct Partition {
     outgoing: Vec<Outgoing>,
     /// About bars that are still forming: sent and not stored.
     forming: Vec<Outgoing>,
+    /// Closes derived bars while the market is silent.
+    time_marks: TimeMarks,
 }
 
 /// Works on a partition until commanded to stop or something is wrong. The messages `poison` are
@@ -220,6 +225,7 @@ impl Partition {
             poison: loaded.poison,
             outgoing: Vec::new(),
             forming: Vec::new(),
+            time_marks: TimeMarks::new(&common, unit),
             intake: loaded.intake,
             gauges,
             common,
@@ -383,6 +389,12 @@ impl Partition {
         }
         if self.checkpointer.is_due() {
             self.save();
+        }
+        let is_read = self.gauges.lag.load(Ordering::Relaxed) == 0;
+        if is_read && self.gauges.phase() == Phase::Running {
+            self.time_marks
+                .write(&self.common, self.intake.engine_mut())
+                .await;
         }
         Ok(())
     }

@@ -145,6 +145,9 @@ impl Partition {
                 Ok(problem)
             }
             Came::Info(info) => {
+                if let Some(time) = watch.take_time() {
+                    self.time_marks.heard(time);
+                }
                 if let Some(last) = watch.drained(info, feed.delivered) {
                     self.on_drained(last);
                 }
@@ -231,6 +234,8 @@ impl Partition {
         if seq <= self.ledger.last_applied() {
             return Ok(());
         }
+        let stored_at = Timestamp::from_nanos(delivery.stored_at);
+        self.time_marks.read(&delivery.message.payload, stored_at);
         let silent = self.ledger.replays(seq);
         let subject = Layout::original(&delivery.message.subject);
         let arrival = Arrival {
@@ -238,7 +243,7 @@ impl Partition {
             payload: &delivery.message.payload,
             headers: delivery.message.headers.as_ref(),
             input_seq: Some(seq),
-            arrived: Timestamp::from_nanos(delivery.stored_at),
+            arrived: stored_at,
         };
         let layout = &self.common.streams.layout;
         let parts = |subject| layout.parts(subject);

@@ -11,11 +11,13 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info;
 use async_nats::jetstream::response::Response;
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::feed::Feed;
 use crate::config::JetStreamApi;
+use crate::market::Timestamp;
 
 /// A silence after which the server is asked, and again for as long as it lasts.
 const QUIET: Duration = Duration::from_secs(5);
@@ -38,7 +40,9 @@ pub(super) enum ConsumerInfo {
 
 pub(super) struct Watch {
     ask_at: Instant,
-    asking: Option<JoinHandle<ConsumerInfo>>,
+    asking: Option<JoinHandle<(ConsumerInfo, Option<Timestamp>)>>,
+    /// The time on the server when it last answered, until it is taken.
+    time: Option<Timestamp>,
     suspected: bool,
     spread: Duration,
     /// The last sequence of the stream, as it was known before the server was asked.
@@ -51,6 +55,7 @@ impl Watch {
         Self {
             ask_at: Instant::now() + QUIET + spread,
             asking: None,
+            time: None,
             suspected: false,
             spread,
             last: 0,
@@ -76,20 +81,26 @@ impl Watch {
         let subject = api.subject(&format!("CONSUMER.INFO.{}", feed.consumer()));
         self.asking = Some(tokio::spawn(async move {
             match timeout(ANSWER, client.request(subject, Bytes::new())).await {
-                Ok(Ok(answer)) => read(&answer.payload),
-                Ok(Err(_)) | Err(_) => ConsumerInfo::Unknown,
+                Ok(Ok(answer)) => (read(&answer.payload), time_in(&answer.payload)),
+                Ok(Err(_)) | Err(_) => (ConsumerInfo::Unknown, None),
             }
         }));
     }
 
     /// Waits for the answer of the server; never returns while it was not asked.
     pub async fn answer(&mut self) -> ConsumerInfo {
-        let info = match &mut self.asking {
-            Some(asking) => asking.await.unwrap_or(ConsumerInfo::Unknown),
+        let (info, time) = match &mut self.asking {
+            Some(asking) => asking.await.unwrap_or((ConsumerInfo::Unknown, None)),
             None => std::future::pending().await,
         };
         self.asking = None;
+        self.time = time;
         info
+    }
+
+    /// Takes the time on the server when it answered, if its last answer said it.
+    pub const fn take_time(&mut self) -> Option<Timestamp> {
+        self.time.take()
     }
 
     /// The last sequence of the stream, if the server has nothing more for a feed from which
@@ -129,6 +140,16 @@ impl Watch {
             ConsumerInfo::Unknown => None,
         }
     }
+}
+
+/// The time on the server, which every answer about a consumer says.
+fn time_in(payload: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Said {
+        ts: String,
+    }
+    let Said { ts } = serde_json::from_slice(payload).ok()?;
+    ts.parse().ok()
 }
 
 /// The answer of the server.
@@ -184,6 +205,16 @@ mod tests {
         let mut watch = Watch::new(0);
         assert_eq!(watch.judge(at(0, 10), 9), None);
         assert!(watch.judge(at(0, 10), 9).is_some());
+    }
+
+    #[test]
+    fn an_answer_says_the_time_on_the_server() {
+        // as nats-server 2.15.1 writes it
+        let answer =
+            br#"{"stream_name":"B","num_pending":0,"ts":"2026-11-27T07:22:01.123456789Z"}"#;
+        let expected = "2026-11-27T07:22:01.123456789Z".parse().unwrap();
+        assert_eq!(time_in(answer), Some(expected));
+        assert_eq!(time_in(br#"{"num_pending":0}"#), None);
     }
 
     #[test]
