@@ -23,8 +23,8 @@ use crate::engine::Engine;
 use crate::group::SlotSet;
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::metrics::Metrics;
-use crate::pipeline::{self, Filter, Panicked, Pipeline};
-use crate::wire::{SubjectParts, SubjectRefusal};
+use crate::pipeline::{self, Filter, Panicked, Pipeline, TakeAll};
+use crate::wire::{Mark, SubjectParts, SubjectRefusal};
 
 use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
@@ -168,6 +168,27 @@ impl Intake {
             out.tallies.end();
         });
         done.inspect_err(|_| out.count_panic())
+    }
+
+    /// Takes in a time mark that is no message of market data. Its outputs are in the outlet afterwards.
+    pub fn take_mark(&mut self, mark: Mark, arrived: Timestamp, duty: Duty) {
+        let Self { pipeline, out, .. } = self;
+        let payload = mark.payload();
+        let arrival = Arrival {
+            subject: "",
+            payload: &payload,
+            headers: None,
+            input_seq: None,
+            arrived,
+        };
+        let envelope = Envelope::new(arrival, duty);
+        let parts = Ok(SubjectParts::default());
+        let message = arrival.message(&parts);
+        let sink = &mut out.sink(&envelope, TakeAll);
+        let done = pipeline.guard(|pipeline| pipeline.take(&message, sink));
+        if done.is_err() {
+            out.count_panic();
+        }
     }
 
     /// Refuses a message unread because it makes the agent panic.

@@ -2,7 +2,7 @@
 //! that knows its range. `--help`, `.env.example`, the README's table, the output of `config` and
 //! the check for unknown keys are all made from these declarations.
 //!
-//! A variable is a type ([`Variable`]), so that a rule names it and a misspelt name does not compile.
+//! A variable is a type (`Variable`), so that a rule names it and a misspelt name does not compile.
 //! The variables of a section are the fields of one struct, into which envy reads their texts.
 
 pub(super) mod agent;

@@ -33,6 +33,8 @@ pub enum Purpose {
     Delivery,
     /// A member's word to one other.
     Direct,
+    /// A member's time mark for all.
+    Mark,
     /// A member's record.
     Member,
     /// The record of a partition's owner.
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Presence => "presence",
             Self::Delivery => "announcement of a delivery",
             Self::Direct => "message to a member",
+            Self::Mark => "time mark",
             Self::Member => "member record",
             Self::Lease => "lease record",
             Self::Marker => "commit marker",

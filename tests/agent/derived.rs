@@ -5,7 +5,11 @@ use serde_json::Value;
 use crate::common::{NatsServer, assert_same, collect_signals, flat, replay, send, until};
 use crate::{client, ready_agent};
 
-const DERIVED: [(&str, &str); 1] = [("TECHNICAL_TIMEFRAMES", "5m,1h")];
+const DERIVED: [(&str, &str); 2] = [
+    ("TECHNICAL_TIMEFRAMES", "5m,1h"),
+    // bars close with bars here, and not by time marks, however slow the machine is
+    ("TECHNICAL_BAR_GRACE_SECS", "86400"),
+];
 const EVERY_BAR: (&str, &str) = ("TECHNICAL_MIN_BARS_REQUIRED", "1");
 
 /// Minutes of three symbols, some missing, and some corrected.
@@ -29,7 +33,7 @@ fn market(minutes: std::ops::Range<u64>) -> Vec<Value> {
 
 fn expected(sent: &[Value]) -> Vec<String> {
     let sent: Vec<String> = sent.iter().map(Value::to_string).collect();
-    replay(&sent, &[EVERY_BAR, DERIVED[0]])
+    replay(&sent, &[EVERY_BAR, DERIVED[0], DERIVED[1]])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,7 @@ mod floods;
 mod forged;
 mod group;
 mod input;
+mod marks;
 mod ops;
 mod outputs;
 mod panics;

@@ -6,7 +6,7 @@ use async_nats::{Client, HeaderMap, Subject};
 
 use crate::bus::guard::Guard;
 use crate::group::{Direct, MemberId, Place, Presence, Purpose, SlotSet};
-use crate::wire::token;
+use crate::wire::{Mark, token};
 
 /// A message to a member stays below this, whatever the server allows.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -21,6 +21,8 @@ pub(super) struct GroupSubjects {
     pub presence: Subject,
     /// Members that serve are subscribed to it.
     pub serving: Subject,
+    /// Time marks for all members.
+    pub marks: Subject,
     direct: String,
 }
 
@@ -30,6 +32,7 @@ impl GroupSubjects {
         Self {
             presence: format!("{base}.presence").into(),
             serving: format!("{base}.serving").into(),
+            marks: format!("{base}.marks").into(),
             direct: format!("{base}.to"),
         }
     }
@@ -42,6 +45,12 @@ impl GroupSubjects {
 /// The place of messages to everyone.
 pub(super) const PRESENCE: Place<'static> = Place {
     purpose: Purpose::Presence,
+    names: &[],
+};
+
+/// The place of time marks.
+pub(super) const MARKS: Place<'static> = Place {
+    purpose: Purpose::Mark,
     names: &[],
 };
 
@@ -92,6 +101,12 @@ impl Messenger {
             }
             Err(error) => tracing::error!(%error, "presence cannot be written"),
         }
+    }
+
+    /// Publishes a time mark for all members, this one among them.
+    pub async fn mark(&self, mark: Mark) {
+        let subject = self.subjects.marks.clone();
+        self.publish(subject, MARKS, mark.payload()).await;
     }
 
     /// Sends `message` to the member `to`.

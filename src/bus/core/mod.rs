@@ -14,9 +14,11 @@ mod copy;
 mod feeds;
 mod inheritance;
 mod leave;
+mod marks;
 mod members;
 mod messenger;
 mod protocol;
+mod publishing;
 mod queue;
 mod resume;
 mod roll_call;
@@ -47,6 +49,7 @@ use crate::pipeline::TakeAll;
 use crate::wire::SubjectPattern;
 
 use feeds::Feeds;
+use marks::Marks;
 use members::Members;
 use messenger::GroupSubjects;
 use queue::Queue;
@@ -98,6 +101,7 @@ struct Worker {
     members: Members,
     feeds: Feeds,
     presences: Subscriber,
+    marks: Marks,
     direct: Subscriber,
     roll_call: RollCall,
     /// Messages received and not yet worked off. Until the member is active they are held back.
@@ -158,6 +162,7 @@ impl Worker {
         let me = MemberId::new(setup.instance.clone());
         let subjects = GroupSubjects::new(&config.group);
         let presences = client.subscribe(subjects.presence.clone()).await?;
+        let marks = Marks::new(client.subscribe(subjects.marks.clone()).await?);
         let direct = client.subscribe(subjects.direct(&me)).await?;
         let mut stop = setup.stop.clone();
         let Some(round_trip_time) = subscribed(client, link, &mut stop).await? else {
@@ -191,6 +196,7 @@ impl Worker {
             members: Members::new(handover, subjects, me, Arc::clone(&guard), client.clone()),
             feeds: Feeds(feeds),
             presences,
+            marks,
             direct,
             roll_call,
             pending: Queue::new(QUEUE_BYTES),
@@ -248,6 +254,7 @@ impl Worker {
             tokio::select! {
                 Some(message) = self.feeds.next() => self.hold(message),
                 Some(message) = self.presences.next() => self.on_presence(&message),
+                Some(message) = self.marks.next() => self.on_mark(&message),
                 Some(message) = self.direct.next() => self.on_direct(vec![message]).await,
                 nobody = self.roll_call.answered() => self.called(nobody),
                 Some(query) = self.setup.queries.recv() => self.answer(query),
@@ -279,13 +286,16 @@ impl Worker {
             direct.push(message);
         }
         if direct.is_empty() {
+            self.hear_marks();
             self.gather().await;
             self.work_off().await;
+            self.take_mark().await;
         } else {
             self.on_direct(direct).await;
         }
         self.tick();
         self.perform().await;
+        self.say_mark().await;
         self.members.copy_on(&self.intake).await;
         while let Ok(query) = self.setup.queries.try_recv() {
             self.answer(query);
@@ -352,61 +362,6 @@ impl Worker {
         }
         if !self.pending.has_held_back() {
             self.resume = None;
-        }
-    }
-
-    /// Sends the outbox, and returns once it is with the operating system.
-    async fn publish(&mut self) {
-        if self.intake.out.outbox.is_empty() {
-            self.give_receipts();
-            return;
-        }
-        let client = self.setup.client.clone();
-        let mut received = Vec::with_capacity(self.intake.out.outbox.len());
-        let mut fed = Vec::new();
-        for outgoing in std::mem::take(&mut self.intake.out.outbox) {
-            let letter = outgoing.received.is_none();
-            let feed = outgoing.feed.filter(|_| !outgoing.forming);
-            let publish =
-                client.publish_with_headers(outgoing.subject, outgoing.headers, outgoing.payload);
-            match self.patiently(publish).await {
-                Ok(()) if letter => self.setup.metrics.dead_letters.inc(),
-                Ok(()) => {
-                    received.extend(outgoing.received);
-                    fed.extend(feed);
-                }
-                Err(error) => self.publish_failed(&error.to_string()),
-            }
-        }
-        match self.patiently(client.flush()).await {
-            Ok(()) => fed
-                .into_iter()
-                .for_each(|feed| self.intake.out.tallies.published(feed)),
-            Err(error) => self.publish_failed(&error.to_string()),
-        }
-        self.give_receipts();
-        for at in received {
-            self.intake.published(at.elapsed());
-        }
-    }
-
-    /// Shows the outcomes of fed bars whose signals are published.
-    fn give_receipts(&mut self) {
-        if !self.intake.out.tallies.is_empty() {
-            let counted = self.intake.out.tallies.take();
-            let receipts = &self.setup.receipts;
-            receipts.add("core", counted, Instant::now());
-        }
-    }
-
-    fn publish_failed(&mut self, error: &str) {
-        self.setup.metrics.publish_errors.inc();
-        if let Some(count) = self.failures.allow((), Instant::now()) {
-            tracing::warn!(
-                error,
-                count,
-                "cannot publish a signal, dead letter or message of the group"
-            );
         }
     }
 

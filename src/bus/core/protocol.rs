@@ -63,10 +63,13 @@ impl Worker {
 
     /// Heeds what was said to this member, once every bar that came before it is worked off.
     pub(super) async fn on_direct(&mut self, messages: Vec<Message>) {
+        // a mark that came before it has closed what the giver of slots says it has closed
+        self.hear_marks();
         self.gather().await;
         while self.active && !self.pending.is_empty() {
             self.work_off().await;
         }
+        self.take_mark().await;
         for message in messages {
             let (headers, content) = (message.headers.as_ref(), &message.payload);
             let to = [self.members.messenger.me.as_ref()];

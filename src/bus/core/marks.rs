@@ -1,0 +1,142 @@
+//! Time marks, by which derived bars close while the market is silent.
+//!
+//! The member that holds the slot of a bar that is due sends a mark to all members, itself among
+//! them. Each takes it in behind the market data that came before it, so that their buckets stay the
+//! same. Of several that wait, the latest does what all of them would.
+//!
+//! What closes a bucket does not change its bar. So a member that misses a mark, or whose clock lets
+//! it refuse one, has the same bar with the next mark or the next bar.
+
+use std::time::{Duration, Instant};
+
+use async_nats::{Message, Subscriber};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::task::unconstrained;
+
+use super::messenger::MARKS;
+use super::{SAY_EVERY, Worker};
+use crate::clock;
+use crate::group::Slot;
+use crate::market::{Symbol, Timestamp};
+use crate::ops::logs::Throttle;
+use crate::wire::Mark;
+
+/// The time between two looks at the open bars, and between two marks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest time until the same mark is sent again.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+pub(super) struct Marks {
+    feed: Subscriber,
+    /// The latest mark that was heard and not yet taken in.
+    waiting: Option<Mark>,
+    /// The last mark that this member sent, until it has come back.
+    sent: Option<Timestamp>,
+    pause: Duration,
+    next: Instant,
+    /// Marks refused since that was last said.
+    refused: Throttle<()>,
+}
+
+impl Marks {
+    pub fn new(feed: Subscriber) -> Self {
+        Self {
+            feed,
+            waiting: None,
+            sent: None,
+            pause: PAUSE,
+            next: Instant::now(),
+            refused: Throttle::new(SAY_EVERY),
+        }
+    }
+
+    /// Waits for a mark of a member.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.feed.next().await
+    }
+}
+
+impl Worker {
+    /// Hears the marks that have arrived.
+    pub(super) fn hear_marks(&mut self) {
+        while let Some(Some(message)) = unconstrained(self.marks.next()).now_or_never() {
+            self.on_mark(&message);
+        }
+    }
+
+    pub(super) fn on_mark(&mut self, message: &Message) {
+        let (headers, content) = (message.headers.as_ref(), &message.payload);
+        if !self.guard.admits(MARKS, headers, content) {
+            return;
+        }
+        match Mark::read(content, clock::now()) {
+            Some(Ok(mark)) => {
+                let waiting = self.marks.waiting.map(|waiting| waiting.at);
+                self.marks.waiting = Some(Mark {
+                    at: waiting.map_or(mark.at, |at| at.max(mark.at)),
+                });
+            }
+            Some(Err(refusal)) => {
+                let refused = self.setup.metrics.marks.with_label_values(&["refused"]);
+                refused.inc();
+                if let Some(count) = self.marks.refused.allow((), Instant::now()) {
+                    tracing::warn!(
+                        count,
+                        detail = %refusal.detail,
+                        "a time mark of a member was refused"
+                    );
+                }
+            }
+            None => tracing::debug!("a message to the group is no time mark"),
+        }
+    }
+
+    /// Takes in the mark that waits, once all market data that came before it is worked off.
+    pub(super) async fn take_mark(&mut self) {
+        if !self.active || !self.pending.is_empty() {
+            return;
+        }
+        let Some(mark) = self.marks.waiting.take() else {
+            return;
+        };
+        if self.marks.sent == Some(mark.at) {
+            // it did what it was to do, and there may be more
+            self.marks.sent = None;
+            self.marks.next = Instant::now();
+        }
+        let duty = self.members.duty();
+        self.intake.take_mark(mark, clock::now(), duty);
+        self.members.limit_kept(&mut self.intake);
+        self.publish().await;
+        self.intake.flush();
+    }
+
+    /// Sends a mark if it would close a bar of a slot that this member holds.
+    pub(super) async fn say_mark(&mut self) {
+        let now = Instant::now();
+        if !self.active || now < self.marks.next || !self.intake.engine().derives() {
+            return;
+        }
+        if !self.pending.is_empty() || !self.setup.link.is_connected() {
+            return;
+        }
+        self.marks.next = now + PAUSE;
+        let holds = *self.members.handover.holds();
+        let is_held = |symbol: &Symbol| holds.contains(Slot::of(symbol.as_str().as_bytes()));
+        let engine = self.intake.engine_mut();
+        let Some(at) = engine.mark_due(clock::now(), is_held) else {
+            self.marks.sent = None;
+            return;
+        };
+        self.marks.pause = if self.marks.sent == Some(at) {
+            (self.marks.pause * 2).min(PAUSE_MAX)
+        } else {
+            PAUSE
+        };
+        self.marks.sent = Some(at);
+        self.marks.next = now + self.marks.pause;
+        self.members.messenger.mark(Mark { at }).await;
+        let written = self.setup.metrics.marks.with_label_values(&["written"]);
+        written.inc();
+    }
+}

@@ -1,0 +1,102 @@
+//! Derived bars that close while the market is silent, in core delivery.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::common::{NatsServer, assert_same, collect_signals, flat, replay, send};
+use crate::{client, ready_agent};
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("TECHNICAL_TIMEFRAMES", "5m,1h"),
+    ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
+    ("TECHNICAL_BAR_GRACE_SECS", "10"),
+    (
+        "TECHNICAL_GROUP_SECRET",
+        "a secret of the group in this test",
+    ),
+];
+const SYMBOLS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+
+/// Some minutes of each symbol, the first of which opens an hour.
+fn market(minutes: &[u64]) -> Vec<Value> {
+    let of = |minute: &u64| SYMBOLS.map(|name| flat(name, *minute, 10.0));
+    minutes.iter().flat_map(of).collect()
+}
+
+/// Signals of `sent` when a mark closes everything afterwards.
+fn expected(sent: &[Value]) -> Vec<String> {
+    let mut lines: Vec<String> = sent.iter().map(Value::to_string).collect();
+    lines.push(json!({ "mark": "2026-01-01T00:00:00Z" }).to_string());
+    replay(&lines, &SETTINGS)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
+    let server = NatsServer::plain();
+    let mut first = ready_agent(&server, "one", &SETTINGS);
+    let second = ready_agent(&server, "two", &SETTINGS);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let sent = market(&[0, 1, 3]);
+    for bar in &sent {
+        send(&client, bar).await;
+    }
+    let expected = expected(&sent);
+    assert_eq!(expected.len(), 5 * SYMBOLS.len());
+    // of the minutes none is on its way when one of the two is gone
+    signals.wait_for(3 * SYMBOLS.len()).await;
+    first.kill();
+    signals.wait_for(expected.len()).await;
+    second.wait_metrics(&[
+        ("technical_marks_total{kind=\"written\"}", 1.0),
+        ("technical_marks_total{kind=\"taken\"}", 1.0),
+    ]);
+    // a member that comes has the same state, and closes nothing a second time
+    let third = ready_agent(&server, "three", &SETTINGS);
+    for agent in [&second, &third] {
+        agent.wait_metrics(&[("technical_open_buckets", 0.0)]);
+    }
+    let came = signals.wait_quiet(Duration::from_secs(3)).await;
+    assert_same(&came, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_reach_a_member_that_holds_nothing_of_what_they_close() {
+    let server = NatsServer::plain();
+    let mut first = ready_agent(&server, "one", &SETTINGS);
+    let second = ready_agent(&server, "two", &SETTINGS);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let sent = market(&[0, 1, 2]);
+    for bar in &sent {
+        send(&client, bar).await;
+    }
+    let expected = expected(&sent);
+    signals.wait_for(expected.len()).await;
+    // what the other one holds is closed here as well
+    second.wait_metrics(&[
+        ("technical_derived_bars_total{kind=\"marked\"}", 12.0),
+        ("technical_open_buckets", 0.0),
+    ]);
+    first.sigterm();
+    assert_eq!(first.wait_exit(), 0);
+    // nothing that was published is published again by the heir, and it goes on
+    let mut sent = sent;
+    for bar in market(&[5, 6, 7, 8, 9]) {
+        send(&client, &bar).await;
+        sent.push(bar);
+    }
+    // the hour was closed without these, so they revise it one after the other
+    let mark = json!({ "mark": "2026-01-01T00:00:00Z" });
+    let lines: Vec<String> = sent[..3 * SYMBOLS.len()]
+        .iter()
+        .chain([&mark])
+        .chain(&sent[3 * SYMBOLS.len()..])
+        .map(Value::to_string)
+        .collect();
+    let expected = replay(&lines, &SETTINGS);
+    signals.wait_for(expected.len()).await;
+    let came = signals.wait_quiet(Duration::from_secs(2)).await;
+    assert_same(&came, &expected);
+}
