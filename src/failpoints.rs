@@ -12,7 +12,9 @@
 #[cfg(feature = "failpoints")]
 mod active;
 #[cfg(feature = "failpoints")]
-pub(crate) use active::{after_bar, announce, in_worker, skips_fence, skips_marker};
+pub(crate) use active::{
+    after_bar, announce, ignores_time_marks, in_worker, skips_fence, skips_marker,
+};
 
 #[cfg(not(feature = "failpoints"))]
 mod inactive {
@@ -26,9 +28,15 @@ mod inactive {
         false
     }
 
+    pub(crate) const fn ignores_time_marks() -> bool {
+        false
+    }
+
     pub(crate) const fn after_bar(_close: f64) {}
 
     pub(crate) const fn in_worker() {}
 }
 #[cfg(not(feature = "failpoints"))]
-pub(crate) use inactive::{after_bar, announce, in_worker, skips_fence, skips_marker};
+pub(crate) use inactive::{
+    after_bar, announce, ignores_time_marks, in_worker, skips_fence, skips_marker,
+};

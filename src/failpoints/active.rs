@@ -13,6 +13,8 @@ struct Failpoint {
     no_fence: bool,
     /// A start does not look at the marker, only at the checkpoint.
     no_marker: bool,
+    /// Time marks in the input are passed over.
+    no_time_marks: bool,
     /// A bar that closes at this price makes the engine panic, when it has taken it in.
     panic: Option<Panic>,
     /// A bar that closes at this price makes the thread that took it in stand still for ever.
@@ -29,12 +31,13 @@ struct Panic {
 }
 
 impl Failpoint {
-    /// Reads `no-fence`, `no-marker`, or `message-id-only`, which is both; `panic=PRICE`,
+    /// Reads `no-fence`, `no-marker`, or `message-id-only`, which is both; `no-time-marks`; `panic=PRICE`,
     /// `panic-once=PRICE`, `standstill=PRICE`, `panic-worker=PRICE`. Anything else sets none.
     fn named(name: &str) -> Self {
         let mut failpoint = Self {
             no_fence: matches!(name, "no-fence" | "message-id-only"),
             no_marker: matches!(name, "no-marker" | "message-id-only"),
+            no_time_marks: name == "no-time-marks",
             ..Self::default()
         };
         if let Some((name, price)) = name.split_once('=')
@@ -81,6 +84,11 @@ pub(crate) fn skips_fence() -> bool {
 /// True if markers are not to be looked at.
 pub(crate) fn skips_marker() -> bool {
     failpoint().no_marker
+}
+
+/// True if time marks in the input are to be passed over.
+pub(crate) fn ignores_time_marks() -> bool {
+    failpoint().no_time_marks
 }
 
 /// Called when the engine has taken in a bar that closes at `close`.
@@ -130,6 +138,7 @@ mod tests {
         assert_eq!(taken_away("no-marker"), (false, true));
         assert_eq!(taken_away("message-id-only"), (true, true));
         assert_eq!(Failpoint::named("yes"), Failpoint::default());
+        assert!(Failpoint::named("no-time-marks").no_time_marks);
         let panic = |once| Some(Panic { close: 6.5, once });
         assert_eq!(Failpoint::named("panic=6.5").panic, panic(false));
         assert_eq!(Failpoint::named("panic-once=6.5").panic, panic(true));

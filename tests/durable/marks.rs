@@ -210,3 +210,30 @@ async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
     let report = report_of(&js, &settings, 10).await;
     assert!(report.ok, "{report}");
 }
+
+/// A judge that does not miss what no mark closed proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_without_time_marks_bars_stay_open_and_that_is_found() {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let deaf = ("TA_FAILPOINT", "no-time-marks");
+    let mut running = agent(&server, &[SETTINGS, &[deaf]].concat());
+    running.wait_ready();
+    running.wait_log("a failpoint is set");
+    minutes(&js, 0, [0, 1]).await;
+    let start = Instant::now();
+    loop {
+        let due = Due::of(&js, &[SETTINGS]).await;
+        let verdicts = due.verdicts(&js).await;
+        let faults: Vec<String> = verdicts.into_iter().flat_map(|one| one.faults).collect();
+        let is_missed = |timeframe: &str| {
+            let missing = |fault: &String| fault.contains("missing") && fault.contains(timeframe);
+            faults.iter().any(missing)
+        };
+        if due.marks() > 0 && is_missed("unit: Minute, count: 5") && is_missed("unit: Hour") {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "not found out: {faults:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -101,6 +101,10 @@ impl<F: Filter> Filter for OfMessage<'_, '_, F> {
         admitted
     }
 
+    fn admit_mark(&mut self, mark: &Mark) -> bool {
+        self.filter.admit_mark(mark) && !failpoints::ignores_time_marks()
+    }
+
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         self.opened = event.bar.timestamp;
         let admission = self.filter.admit(event);
