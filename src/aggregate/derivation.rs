@@ -1,8 +1,8 @@
 //! The buckets that the bars of one series are gathered in.
 //!
 //! Invariants: buckets are ordered by timeframe, smallest first; a bucket that is gathered has at
-//! least one part; `before` is its content without the newest part, so that the newest bar of the
-//! series can be replaced.
+//! least one part; `settled` is the content of the bucket at the horizon ([`Horizon`]) without the
+//! parts that can be corrected, so that every bucket since can be folded again.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, is_made_of, part_end};
-use super::exact_sum::ExactSum;
+use super::content::Content;
+use super::horizon::{Horizon, Moved};
 use super::plan::Plan;
 use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
-
-/// Bytes that the volume of a market takes aside.
-const ROOM_OF_SUM: usize = 4 * size_of::<u64>();
 
 /// The completeness of a derived bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,17 +58,6 @@ impl DerivedBar {
     }
 }
 
-/// The prices and volume of some bars together.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Content {
-    parts: u64,
-    open: f64,
-    high: f64,
-    low: f64,
-    close: f64,
-    volume: ExactSum,
-}
-
 /// Room for a content on trial, so that none is allocated.
 #[derive(Debug, Default)]
 pub struct Scratch(Content);
@@ -101,8 +88,11 @@ struct Gathering {
     /// A bucket that opens earlier was not seen from its open.
     seen_since: Timestamp,
     place: Option<Place>,
-    before: Content,
+    settled: Content,
     content: Content,
+    /// Formats write it elsewhere.
+    #[serde(skip)]
+    horizon: Horizon,
 }
 
 /// The open buckets of a series, one per derived timeframe.
@@ -112,59 +102,6 @@ pub struct Derivation {
     /// The newest bar taken in.
     newest: Option<Timestamp>,
     gathered: Vec<Gathering>,
-}
-
-impl Clone for Content {
-    fn clone(&self) -> Self {
-        Self {
-            volume: self.volume.clone(),
-            ..*self
-        }
-    }
-
-    /// Copies in place, without allocating.
-    fn clone_from(&mut self, source: &Self) {
-        let mut volume = std::mem::take(&mut self.volume);
-        volume.clone_from(&source.volume);
-        *self = Self { volume, ..*source };
-    }
-}
-
-impl Content {
-    fn clear(&mut self) {
-        self.parts = 0;
-        self.volume.clear();
-    }
-
-    /// Takes in a bar that is later than all before it.
-    fn add(&mut self, bar: &Bar) {
-        if self.parts == 0 {
-            self.open = bar.open;
-            self.high = bar.high;
-            self.low = bar.low;
-        }
-        self.high = self.high.max(bar.high);
-        self.low = self.low.min(bar.low);
-        self.close = bar.close;
-        self.volume.add(bar.volume);
-        self.parts = self.parts.saturating_add(1);
-    }
-
-    fn bar(&self, opened: Timestamp) -> Bar {
-        Bar {
-            timestamp: opened,
-            open: self.open,
-            high: self.high,
-            low: self.low,
-            close: self.close,
-            volume: self.volume.value(),
-        }
-    }
-
-    fn is_sound(&self) -> bool {
-        let prices = [self.open, self.high, self.low, self.close];
-        prices.iter().all(|price| price.is_finite()) && self.volume.is_sound()
-    }
 }
 
 impl Gathering {
@@ -218,8 +155,9 @@ impl Derivation {
                 timeframe: *timeframe,
                 seen_since: since,
                 place: None,
-                before: Content::default(),
+                settled: Content::default(),
                 content: Content::default(),
+                horizon: Horizon::since(since),
             })
             .collect();
         (!gathered.is_empty()).then_some(Self {
@@ -232,7 +170,7 @@ impl Derivation {
     /// The memory that it takes by `plan`, in bytes.
     #[must_use]
     pub fn bytes(plan: &Plan) -> usize {
-        let gathering = size_of::<Gathering>() + 2 * ROOM_OF_SUM;
+        let gathering = size_of::<Gathering>() + 2 * Content::ROOM_ASIDE;
         if plan.is_empty() {
             0
         } else {
@@ -296,13 +234,15 @@ impl Derivation {
         }
     }
 
-    /// Takes in a final bar that is later than all before it, and appends the bars of the buckets
-    /// that it completes to `out`, smallest first, and those of buckets that were closed without it. [`Self::close_until`] its open comes before.
+    /// Takes in a final bar that is later than all before it, which has `moved` the horizon, and
+    /// appends the bars of the buckets that it completes to `out`, smallest first, and those of
+    /// buckets that were closed without it. [`Self::close_until`] its open comes before.
     /// Returns the first timeframe whose bucket it does not fit in: it begins in one and ends in
     /// the next, so neither of the two gives a bar.
     pub fn append(
         &mut self,
         bar: &Bar,
+        moved: &Moved,
         zone: &Zone,
         out: &mut Vec<DerivedBar>,
     ) -> Option<Timeframe> {
@@ -311,59 +251,75 @@ impl Derivation {
         self.newest = Some(open);
         let mut straddled = None;
         for one in &mut self.gathered {
-            let place = one.place_of(self.part, zone, open);
-            let (Some(mut place), Some(end)) = (place, end) else {
-                one.spoil(end.unwrap_or_else(|| open.after(self.part.longest_nanos())));
+            if !one.append(bar, end, self.part, zone, out) {
                 straddled = straddled.or(Some(one.timeframe));
-                continue;
-            };
-            if end > place.bucket.end {
-                one.spoil(end);
-                straddled = straddled.or(Some(one.timeframe));
-                continue;
             }
-            if one
-                .place
-                .is_none_or(|at_work| at_work.bucket != place.bucket)
-            {
-                debug_assert!(
-                    one.place.is_none_or(|left| left.stage != Stage::Open),
-                    "a bucket is closed before a later one takes bars"
-                );
-                one.content.clear();
-            }
-            if place.stage == Stage::Unseen {
-                one.place = Some(place);
-                continue;
-            }
-            one.before.clone_from(&one.content);
-            one.content.add(bar);
-            let is_complete = end == place.bucket.end && one.content.parts >= place.expected;
-            if is_complete || place.stage == Stage::Closed {
-                place.stage = Stage::Closed;
-                out.push(one.derived(&place, &one.content, true));
-            }
-            one.place = Some(place);
+            one.settle(moved, self.part, zone);
         }
         straddled
     }
 
-    /// Replaces the newest bar, and appends the bars of the buckets that were closed with it to
-    /// `out`, smallest first.
-    pub fn correct(&mut self, bar: &Bar, out: &mut Vec<DerivedBar>) {
-        if self.newest != Some(bar.timestamp) {
-            return;
+    /// A bar that opens at `at` was replaced, or inserted if it has `moved` the horizon. Appends the
+    /// bars of the closed buckets that it is in to `out`, smallest first, and those of the buckets
+    /// that it completes. `correctable` are the bars since the horizon, oldest first. Returns the
+    /// same as [`Self::append`]; of the buckets that it does not fit in, those that gave a bar
+    /// before keep it.
+    pub fn revise(
+        &mut self,
+        at: Timestamp,
+        moved: Option<&Moved>,
+        correctable: &[Bar],
+        zone: &Zone,
+        out: &mut Vec<DerivedBar>,
+    ) -> Option<Timeframe> {
+        if correctable
+            .first()
+            .is_none_or(|oldest| at < oldest.timestamp)
+        {
+            return None;
         }
+        let mut straddled = None;
         for one in &mut self.gathered {
-            let Some(place) = one.place else { continue };
-            if place.stage == Stage::Unseen || !place.bucket.contains(bar.timestamp) {
-                continue;
+            if let Some(moved) = moved {
+                one.settle(moved, self.part, zone);
             }
-            one.content.clone_from(&one.before);
-            one.content.add(bar);
-            if place.stage == Stage::Closed {
-                out.push(one.derived(&place, &one.content, true));
+            if !one.revise(at, correctable, self.part, zone, out) {
+                straddled = straddled.or(Some(one.timeframe));
             }
+        }
+        straddled.filter(|_| moved.is_some())
+    }
+
+    /// No bar that was taken in can be corrected any more.
+    pub fn settle_all(&mut self) {
+        for one in &mut self.gathered {
+            let place = one.place.filter(|place| place.stage != Stage::Unseen);
+            one.horizon.set(place.map(|place| place.bucket));
+            one.settled.clone_from(&one.content);
+        }
+    }
+
+    /// Takes out what no format writes with the rest.
+    pub fn take_horizons(&mut self) -> Vec<Horizon> {
+        let each = self.gathered.iter_mut();
+        each.map(|one| std::mem::take(&mut one.horizon)).collect()
+    }
+
+    /// Puts in what [`Self::take_horizons`] has taken out; false if it is of other timeframes.
+    pub fn put_horizons(&mut self, horizons: Vec<Horizon>) -> bool {
+        let fits = horizons.len() == self.gathered.len();
+        for (one, horizon) in self.gathered.iter_mut().zip(horizons) {
+            one.horizon = horizon;
+        }
+        fits
+    }
+
+    /// Puts in what follows from the rest where only the newest bar can be corrected.
+    pub fn put_newest_horizons(&mut self) {
+        for one in &mut self.gathered {
+            let place = one.place.filter(|place| place.stage != Stage::Unseen);
+            one.horizon = Horizon::since(one.seen_since);
+            one.horizon.set(place.map(|place| place.bucket));
         }
     }
 
@@ -403,9 +359,16 @@ impl Derivation {
     }
 
     /// True if a deserialized state can be worked with: it derives timeframes of `plan` from bars
-    /// of `part`, the newest of which opened at `newest`, and its buckets and numbers are possible.
+    /// of `part`, the newest of which opened at `newest` and the oldest correctable one at `oldest`,
+    /// and its buckets and numbers are possible.
     #[must_use]
-    pub fn is_sound(&self, plan: &Plan, part: Timeframe, newest: Option<Timestamp>) -> bool {
+    pub fn is_sound(
+        &self,
+        plan: &Plan,
+        part: Timeframe,
+        newest: Option<Timestamp>,
+        oldest: Option<Timestamp>,
+    ) -> bool {
         let timeframes = || self.gathered.iter().map(|one| one.timeframe);
         self.part == part
             && self.newest == newest
@@ -415,11 +378,133 @@ impl Derivation {
             && self
                 .gathered
                 .iter()
-                .all(|one| one.is_sound(part, plan.calendar(), newest))
+                .all(|one| one.is_sound(part, plan.calendar(), newest, oldest))
     }
 }
 
 impl Gathering {
+    /// Takes in a bar that ends at `end`; false if it does not fit in a bucket.
+    fn append(
+        &mut self,
+        bar: &Bar,
+        end: Option<Timestamp>,
+        part: Timeframe,
+        zone: &Zone,
+        out: &mut Vec<DerivedBar>,
+    ) -> bool {
+        let open = bar.timestamp;
+        let place = self.place_of(part, zone, open);
+        let (Some(mut place), Some(end)) = (place, end) else {
+            self.spoil(end.unwrap_or_else(|| open.after(part.longest_nanos())));
+            return false;
+        };
+        if end > place.bucket.end {
+            self.spoil(end);
+            return false;
+        }
+        if self
+            .place
+            .is_none_or(|at_work| at_work.bucket != place.bucket)
+        {
+            debug_assert!(
+                self.place.is_none_or(|left| left.stage != Stage::Open),
+                "a bucket is closed before a later one takes bars"
+            );
+            self.content.clear();
+        }
+        if place.stage != Stage::Unseen {
+            self.content.add(bar);
+            let is_complete = end == place.bucket.end && self.content.parts >= place.expected;
+            if is_complete || place.stage == Stage::Closed {
+                place.stage = Stage::Closed;
+                out.push(self.derived(&place, &self.content, true));
+            }
+        }
+        self.place = Some(place);
+        true
+    }
+
+    /// Moves the horizon: what is before it counts as settled.
+    fn settle(&mut self, moved: &Moved, part: Timeframe, zone: &Zone) {
+        if let Some(leaving) = &moved.leaving {
+            let end = part_end(part, zone, leaving.timestamp);
+            if self.horizon.keeps(leaving.timestamp, end) {
+                self.settled.add(leaving);
+            } else {
+                self.settled.clear();
+            }
+        }
+        if self.horizon.contains(moved.oldest) {
+            return;
+        }
+        let bucket = match self.place {
+            Some(place) if place.bucket.contains(moved.oldest) => {
+                (place.stage != Stage::Unseen).then_some(place.bucket)
+            }
+            _ => Bucket::of(self.timeframe, zone, moved.oldest),
+        };
+        let leaving = moved.leaving.map(|bar| bar.timestamp);
+        let before = leaving.and_then(|open| part_end(part, zone, open));
+        self.horizon.move_to(bucket, before);
+        self.settled.clear();
+    }
+
+    /// Folds the bucket of a bar that was replaced or inserted; false if bars of it do not fit in.
+    fn revise(
+        &mut self,
+        at: Timestamp,
+        correctable: &[Bar],
+        part: Timeframe,
+        zone: &Zone,
+        out: &mut Vec<DerivedBar>,
+    ) -> bool {
+        let at_work = self.place.filter(|place| place.bucket.contains(at));
+        let bucket = at_work.map(|place| place.bucket);
+        let Some(bucket) = bucket.or_else(|| Bucket::of(self.timeframe, zone, at)) else {
+            return true;
+        };
+        if at_work.is_some_and(|place| place.stage == Stage::Unseen) {
+            return true;
+        }
+        let oldest = correctable.first().map(|bar| bar.timestamp);
+        let settled = self.horizon.settled(bucket, oldest, &self.settled);
+        let (Some(mut fold), Some(expected)) = (settled, bucket.expected(part, zone)) else {
+            return true;
+        };
+        for bar in correctable {
+            fold.take(bar, part_end(part, zone, bar.timestamp));
+        }
+        let Some(content) = fold.content() else {
+            if let Some(end) = part_end(part, zone, at)
+                && at_work.is_some_and(|place| place.stage == Stage::Open)
+            {
+                self.spoil(end);
+            }
+            return false;
+        };
+        let mut place = Place {
+            bucket,
+            expected,
+            stage: Stage::Closed,
+        };
+        if let Some(at_work) = at_work {
+            self.content = content;
+            let newest = correctable.last();
+            let end = newest.and_then(|bar| part_end(part, zone, bar.timestamp));
+            let is_complete = end == Some(bucket.end) && self.content.parts >= expected;
+            if !is_complete {
+                place.stage = at_work.stage;
+            }
+            self.place = Some(place);
+            if place.stage == Stage::Closed {
+                out.push(self.derived(&place, &self.content, true));
+            }
+        } else {
+            out.push(self.derived(&place, &content, true));
+        }
+        true
+    }
+
     /// Drops the bucket at work, and lets none count that opens before `until`.
     fn spoil(&mut self, until: Timestamp) {
         self.seen_since = self.seen_since.max(until);
@@ -427,14 +512,23 @@ impl Gathering {
         self.content.clear();
     }
 
-    fn is_sound(&self, part: Timeframe, zone: &Zone, newest: Option<Timestamp>) -> bool {
+    fn is_sound(
+        &self,
+        part: Timeframe,
+        zone: &Zone,
+        newest: Option<Timestamp>,
+        oldest: Option<Timestamp>,
+    ) -> bool {
+        let of = |at: Option<Timestamp>| at.and_then(|at| Bucket::of(self.timeframe, zone, at));
         let is_of_newest = |place: Place| {
-            let bucket = newest.and_then(|at| Bucket::of(self.timeframe, zone, at));
-            bucket == Some(place.bucket)
+            of(newest) == Some(place.bucket)
                 && place.bucket.expected(part, zone) == Some(place.expected)
                 && (place.stage == Stage::Unseen || self.content.parts > 0)
         };
-        self.before.is_sound() && self.content.is_sound() && self.place.is_none_or(is_of_newest)
+        self.settled.is_sound()
+            && self.content.is_sound()
+            && self.place.is_none_or(is_of_newest)
+            && self.horizon.is_sound(of(oldest))
     }
 }
 

@@ -15,11 +15,14 @@
 //! Must not know: indicators, signals, messages.
 
 mod bucket;
+mod content;
 mod derivation;
 mod exact_sum;
+mod horizon;
 mod plan;
 
 pub use bucket::{Bucket, is_derivable, is_made_of, part_end};
 pub use derivation::{Derivation, DerivedBar, Parts, Scratch};
 pub use exact_sum::ExactSum;
+pub use horizon::{Horizon, Moved};
 pub use plan::{InvalidPlan, Plan};

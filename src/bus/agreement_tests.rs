@@ -49,7 +49,7 @@ impl Environment for Variables {
     }
 }
 
-const CONFIGURATIONS: [&[(&str, &str)]; 5] = [
+const CONFIGURATIONS: [&[(&str, &str)]; 6] = [
     &[],
     // bars are complete when the next one comes, and a gap starts a series again
     &[
@@ -67,6 +67,12 @@ const CONFIGURATIONS: [&[(&str, &str)]; 5] = [
     ],
     // some sources send bars of two minutes themselves
     &[("TECHNICAL_TIMEFRAMES", "2m,5m")],
+    // bars that come late are put in their place
+    &[
+        ("TECHNICAL_TIMEFRAMES", "2m,3m"),
+        ("TECHNICAL_CORRECTABLE_BARS", "8"),
+        ("TECHNICAL_PUBLISH_FREQUENCY", "2"),
+    ],
     // and there is not always room for a derived series
     &[
         ("TECHNICAL_TIMEFRAMES", "2m,3m"),

@@ -32,7 +32,7 @@ pub(super) fn read(values: &AnalysisValues, check: &mut Check<'_>) -> AnalysisCo
         ema_short: check.read(&values.TECHNICAL_EMA_SHORT),
         ema_long: check.read(&values.TECHNICAL_EMA_LONG),
         volume_sma: check.read(&values.TECHNICAL_VOLUME_SMA_PERIOD),
-        correctable_bars: 1,
+        correctable_bars: check.read(&values.TECHNICAL_CORRECTABLE_BARS),
         indicators: check
             .read_optional(&values.TECHNICAL_INDICATORS)
             .unwrap_or_default(),

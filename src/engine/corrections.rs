@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::Parts;
+use crate::aggregate::{Horizon, Parts};
 use crate::market::Timestamp;
 
 /// The facts that a bar carries into its signal besides its values.
@@ -40,13 +40,18 @@ pub struct Corrections {
     revised: Vec<Revised>,
     /// Changes of the series besides the bars that it counts.
     changes: u64,
+    /// The horizons of the bars that are derived from the series, while it is written down.
+    horizons: Vec<Horizon>,
 }
 
 impl Corrections {
     /// True if it says no more than the rest of its series, whose newest bar opened at `newest`.
     pub(super) fn is_trivial(&self, newest: Option<Timestamp>) -> bool {
         let of_newest = |one: &Revised| Some(one.at) == newest && !one.spoken;
-        self.tags.is_empty() && self.changes == 0 && self.revised.iter().all(of_newest)
+        self.tags.is_empty()
+            && self.changes == 0
+            && self.horizons.is_empty()
+            && self.revised.iter().all(of_newest)
     }
 
     /// True if deserialized facts are possible of `held` bars, the newest of which opened at
@@ -61,6 +66,17 @@ impl Corrections {
             && !self.revised.iter().any(is_late)
             && newest.is_none_or(|at| self.of(at).revision == revision)
             && self.changes <= super::analysis::MOST
+    }
+
+    /// Puts in what the bars that are derived from the series need.
+    pub(super) fn put_horizons(&mut self, horizons: Vec<Horizon>) {
+        self.horizons = horizons;
+    }
+
+    /// Takes out what [`Self::put_horizons`] has put in.
+    pub(super) fn take_horizons(&mut self) -> Option<Vec<Horizon>> {
+        let horizons = std::mem::take(&mut self.horizons);
+        (!horizons.is_empty()).then_some(horizons)
     }
 
     /// Changes of the series besides the bars that it counts.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Effect, Engine, FormingBar, Outcome, Refusal, Series, SeriesId, Worked};
 use crate::aggregate::{Derivation, DerivedBar, Parts, Plan, Scratch, is_made_of};
-use crate::market::{BarEvent, Finality, SeriesKeyRef, Symbol, Timeframe, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
 /// The derivation state of a series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub(super) struct Deriving {
     /// Room for bars that buckets hand out.
     found: Vec<DerivedBar>,
     scratch: Scratch,
+    /// Room for the bars of a series that can be corrected.
+    correctable: Vec<Bar>,
     open_buckets: usize,
     /// No open bucket ends earlier; `None` while none was opened.
     first_end: Option<Timestamp>,
@@ -103,15 +105,16 @@ impl Derived {
     }
 
     /// True if a deserialized state of a series of `timeframe` can be continued by `plan`. The
-    /// newest complete bar of the series opened at `newest`.
+    /// newest complete bar of the series opened at `newest`, the oldest correctable one at `oldest`.
     pub(super) fn is_sound(
         &self,
         plan: &Plan,
         timeframe: Timeframe,
         newest: Option<Timestamp>,
+        oldest: Option<Timestamp>,
     ) -> bool {
         let gathered = self.gathered.as_ref();
-        let is_sound = gathered.is_none_or(|one| one.is_sound(plan, timeframe, newest));
+        let is_sound = gathered.is_none_or(|one| one.is_sound(plan, timeframe, newest, oldest));
         self.is_none() || (!plan.is_empty() && is_sound)
     }
 
@@ -338,21 +341,31 @@ impl Engine {
             return;
         };
         let open = gathered.open_buckets();
-        match worked.effect {
+        let (zone, correctable) = (plan.calendar(), self.config.correctable());
+        let straddled = match worked.effect {
             Effect::Appended => {
-                let straddled = gathered.append(&event.bar, plan.calendar(), &mut deriving.found);
+                let moved = series.ring.moved(correctable);
+                let straddled = gathered.append(&event.bar, &moved, zone, &mut deriving.found);
                 deriving.note_ends(gathered);
-                if let Some(timeframe) = straddled {
-                    let key = series.key();
-                    deriving.totals.straddling += 1;
-                    let kind = DerivedNoteKind::Straddling(key.timeframe);
-                    deriving.note(&key.symbol, timeframe, kind);
-                }
+                straddled
             }
             Effect::Corrected | Effect::Inserted => {
-                gathered.correct(&event.bar, &mut deriving.found);
+                let moved = series.ring.moved(correctable);
+                let moved = Some(&moved).filter(|_| worked.effect == Effect::Inserted);
+                let bars = &mut deriving.correctable;
+                bars.clear();
+                let newer = (0..correctable.min(series.ring.len())).rev();
+                bars.extend(newer.filter_map(|newer| series.ring.back(newer)));
+                let at = event.bar.timestamp;
+                gathered.revise(at, moved, bars, zone, &mut deriving.found)
             }
-            Effect::Forming | Effect::Duplicate | Effect::Refused(_) => {}
+            Effect::Forming | Effect::Duplicate | Effect::Refused(_) => None,
+        };
+        if let Some(timeframe) = straddled {
+            let key = &series.key;
+            deriving.totals.straddling += 1;
+            let kind = DerivedNoteKind::Straddling(key.timeframe);
+            deriving.note(&key.symbol, timeframe, kind);
         }
         let open_now = series.derived.open_buckets();
         deriving.open_buckets = deriving.open_buckets + open_now - open;

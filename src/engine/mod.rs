@@ -76,8 +76,8 @@ pub struct Engine {
     trial: State,
     signal: Signal,
     revising: Revising,
-    /// The series at work last, and the reset that it began with.
-    revised: Option<(SeriesId, u64)>,
+    /// The series at work last, the reset that it began with and how far it has come.
+    revised: Option<(SeriesId, u64, u64)>,
     working: Option<Working>,
     /// The series at work as it was, where the bar restarts it.
     replaced: Option<Series>,

@@ -52,6 +52,8 @@ pub struct Outcome<'a> {
     pub missing: u64,
     /// Which reset the series began with; 0 if none.
     pub epoch: u64,
+    /// How far the series has come with it, as [`super::Series::step`] says.
+    pub step: u64,
     /// What is to be published, if anything.
     pub signal: Option<&'a Signal>,
 }
@@ -63,6 +65,8 @@ pub struct Revision<'a> {
     pub series: SeriesId,
     /// Which reset the series began with; 0 if none.
     pub epoch: u64,
+    /// How far the series has come with it, as [`super::Series::step`] says.
+    pub step: u64,
     /// What is to be published.
     pub signal: &'a Signal,
 }
@@ -86,6 +90,7 @@ pub(super) struct Worked {
     pub effect: Effect,
     pub missing: u64,
     pub epoch: u64,
+    pub step: u64,
     pub publish: bool,
 }
 
@@ -98,6 +103,7 @@ impl Worked {
             effect,
             missing: 0,
             epoch: 0,
+            step: 0,
             publish: false,
         }
     }
@@ -109,6 +115,7 @@ impl Worked {
             effect: self.effect,
             missing: self.missing,
             epoch: self.epoch,
+            step: self.step,
             signal: self.publish.then_some(signal),
         }
     }

@@ -11,11 +11,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::columns::{read, read_times, read_values, write, write_times, write_values};
+use crate::aggregate::Moved;
 use crate::indicators::Bars;
 use crate::market::{Bar, Timestamp};
 
-/// A quarter of the window is kept as room to slide in.
-const SLACK: usize = 4;
+/// A sixth of the window is kept as room to slide in.
+const SLACK: usize = 6;
 
 /// Bars that a new series has room for.
 const FIRST: usize = 4;
@@ -127,6 +128,18 @@ impl Ring {
             close: self.close[at],
             volume: self.volume[at],
         })
+    }
+
+    /// The newest `correctable` bars begin elsewhere because one was added.
+    pub fn moved(&self, correctable: usize) -> Moved {
+        let newer = correctable.min(self.len()) - 1;
+        let oldest = self
+            .back(newer)
+            .map_or(i64::MIN, |bar| bar.timestamp.nanos());
+        Moved {
+            leaving: self.back(correctable),
+            oldest: Timestamp::from_nanos(oldest),
+        }
     }
 
     /// The number of bars in the window that are newer than `at`.

@@ -22,7 +22,7 @@ use crate::market::{Bar, BarEvent, SeriesKey, Timestamp};
 /// Everything kept about one symbol in one timeframe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
-    key: SeriesKey,
+    pub(super) key: SeriesKey,
     pub(super) ring: Ring,
     /// The state after as many bars as [`AnalysisConfig::marks`] says.
     pub(super) before: State,
@@ -141,8 +141,16 @@ impl Series {
         self.touched = now;
     }
 
+    /// When the oldest bar opened that can be corrected.
+    #[must_use]
+    pub fn correctable_since(&self, config: &AnalysisConfig) -> Option<Timestamp> {
+        let newer = self.correctable(config).checked_sub(1)?;
+        Some(self.ring.back(newer)?.timestamp)
+    }
+
     /// True if the window holds this bar.
-    pub(super) fn contains(&self, bar: &Bar) -> bool {
+    #[must_use]
+    pub fn contains(&self, bar: &Bar) -> bool {
         let bars = self.ring.bars();
         let at = bars.timestamps.binary_search(&bar.timestamp.nanos());
         at.is_ok_and(|at| bars.at(at).same_values(bar))
@@ -343,6 +351,7 @@ impl Series {
     /// and both of its states have the parameters of `config`.
     pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
         let newest = self.ring.newest().map(|bar| bar.timestamp);
+        let oldest = self.correctable_since(config);
         self.ring.window() == config.window
             && self.ring.is_sound()
             && self.ring.is_in_order()
@@ -358,7 +367,7 @@ impl Series {
                 .is_sound(self.correctable(config), newest, self.revision)
             && self
                 .derived
-                .is_sound(&config.derived, self.key.timeframe, newest)
+                .is_sound(&config.derived, self.key.timeframe, newest, oldest)
     }
 
     /// Takes what is known of corrections out, if it is more than the rest of the series says.
@@ -368,8 +377,24 @@ impl Series {
         (!corrections.is_trivial(newest)).then_some(corrections)
     }
 
-    /// Adds what the rest of a deserialized series says of corrections.
-    pub(super) fn complete_corrections(&mut self) {
+    /// Moves what the derived bars need for corrections to where it is written down.
+    pub(super) fn put_horizons_aside(&mut self) {
+        if let Some(gathered) = &mut self.derived.gathered {
+            self.corrections.put_horizons(gathered.take_horizons());
+        }
+    }
+
+    /// Puts what was written down of corrections, and what the rest of the series says of them, in its
+    /// place.
+    pub(super) fn complete_corrections(&mut self, config: &AnalysisConfig) {
+        let horizons = self.corrections.take_horizons();
+        if let Some(gathered) = &mut self.derived.gathered {
+            if config.correctable() == 1 {
+                gathered.put_newest_horizons();
+            } else if let Some(horizons) = horizons {
+                gathered.put_horizons(horizons);
+            }
+        }
         if let Some((at, revision)) = self.position()
             && self.corrections == Corrections::default()
         {

@@ -66,7 +66,7 @@ impl SeriesSnapshot {
     }
 
     /// Moves out what is known of corrections, where that is anything: no format writes it with the
-    /// rest of its series.
+    /// rest of its series. To be called before [`Self::take_bars`].
     pub fn take_corrections(&mut self) -> Option<Corrections> {
         self.series.take_corrections()
     }
@@ -101,6 +101,9 @@ impl Engine {
     pub fn snapshot(&self, id: SeriesId) -> Option<SeriesSnapshot> {
         let mut series = self.get(id)?.clone();
         series.ring_mut().compact();
+        if self.config.correctable() > 1 {
+            series.put_horizons_aside();
+        }
         Some(SeriesSnapshot {
             fingerprint: self.fingerprint,
             series,
@@ -121,7 +124,7 @@ impl Engine {
             return Err(RestoreError::Fingerprint);
         }
         series.ring_mut().set_spare(self.config.spare_bars());
-        series.complete_corrections();
+        series.complete_corrections(&self.config);
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }

@@ -62,6 +62,7 @@ fn small() -> AnalysisConfig {
         ema_short: 1,
         ema_long: 2,
         volume_sma: 3,
+        correctable_bars: 1,
         ..AnalysisConfig::default()
     }
 }

@@ -115,13 +115,13 @@ impl Engine {
             _ => {}
         }
         signal.parts = parts;
-        let epoch = series.epoch();
+        let (epoch, step) = (series.epoch(), series.step());
         self.working = None;
         self.replaced = None;
         if effect == Effect::Appended {
             self.note_bar(event.bar.timestamp);
         }
-        self.revised = Some((id, epoch));
+        self.revised = Some((id, epoch, step));
         Worked {
             series: Some(id),
             begun,
@@ -129,6 +129,7 @@ impl Engine {
             effect,
             missing,
             epoch,
+            step,
             publish,
         }
     }
@@ -192,11 +193,12 @@ impl Engine {
     /// The signal of the next later bar that the last one taken in has changed: to be published
     /// after that one's. `None` when there is none left.
     pub fn next_revision(&mut self) -> Option<Revision<'_>> {
-        let (series, epoch) = self.revised?;
+        let (series, epoch, step) = self.revised?;
         let signal = self.revising.next()?;
         Some(Revision {
             series,
             epoch,
+            step,
             signal,
         })
     }
@@ -239,6 +241,9 @@ impl Engine {
             empty.corrections.count(series.step());
             // its buckets were seen from their open all the same
             empty.derived = series.derived.clone();
+            if let Some(gathered) = &mut empty.derived.gathered {
+                gathered.settle_all();
+            }
             self.replaced = Some(std::mem::replace(series, empty));
         }
     }

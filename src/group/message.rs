@@ -192,6 +192,16 @@ pub enum Direct {
         /// By series.
         epochs: Vec<(SeriesKey, u64)>,
     },
+    /// How far each series of the grant with this number has come, where earlier bars can be
+    /// corrected and the newest bar does not tell. It comes before the grant.
+    GrantSteps {
+        /// The member that grants.
+        from: MemberId,
+        /// The number of the grant.
+        seq: u64,
+        /// Changes by series, as the engine counts them.
+        steps: Vec<(SeriesKey, u64)>,
+    },
 }
 
 /// Identifies a dead letter: by the subject where the refused input came in, and its bytes.

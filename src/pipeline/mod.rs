@@ -111,6 +111,8 @@ pub struct Taken<'a> {
     pub begun: bool,
     /// Which reset the series began with; 0 if none.
     pub epoch: u64,
+    /// How far the series has come with it, as [`crate::engine::Series::step`] says.
+    pub step: u64,
     /// The change that it made.
     pub change: Change,
     /// Bars missing right before it.
@@ -399,6 +401,7 @@ fn revised(engine: &mut Engine, sink: &mut impl Sink) {
     while let Some(Revision {
         series,
         epoch,
+        step,
         signal,
     }) = engine.next_revision()
     {
@@ -415,6 +418,7 @@ fn revised(engine: &mut Engine, sink: &mut impl Sink) {
             series: Some(series),
             begun: false,
             epoch,
+            step,
             change: Change::Corrected,
             missing: 0,
             signal: Some(signal),
@@ -436,6 +440,7 @@ fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>>
         series: outcome.series,
         begun: outcome.begun,
         epoch: outcome.epoch,
+        step: outcome.step,
         change,
         missing: outcome.missing,
         signal: outcome.signal,

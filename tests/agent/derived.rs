@@ -105,6 +105,75 @@ async fn open_buckets_go_from_member_to_member() {
     second.get("/readyz");
 }
 
+const CORRECTABLE: [(&str, &str); 2] = [DERIVED[0], ("TECHNICAL_CORRECTABLE_BARS", "32")];
+
+/// The bars of [`market`], of which some come many minutes late, and some are corrected then.
+fn late_market(minutes: std::ops::Range<u64>) -> Vec<Value> {
+    let mut sent = Vec::new();
+    let mut late: Vec<(u64, Value)> = Vec::new();
+    for minute in minutes {
+        for (at, bar) in (0..).zip(market(minute..minute + 1)) {
+            let turn = minute * 5 + at;
+            if minute > 0 && turn.is_multiple_of(9) {
+                late.push((minute + 13, bar));
+                continue;
+            }
+            if minute > 0 && turn.is_multiple_of(7) {
+                let mut again = bar.clone();
+                again["volume"] = (1_000 + turn).into();
+                late.push((minute + turn % 29, again));
+            }
+            sent.push(bar);
+        }
+        let (due, rest) = late.into_iter().partition(|(at, _)| *at <= minute);
+        late = rest;
+        sent.extend(due.into_iter().map(|(_, bar): (u64, Value)| bar));
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corrections_go_from_member_to_member() {
+    let server = NatsServer::plain();
+    let mut first = ready_agent(&server, "one", &CORRECTABLE);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let sent = late_market(0..120);
+    let (before, rest) = sent.split_at(130);
+    let (between, after) = rest.split_at(rest.len() / 2);
+    for bar in before {
+        send(&client, bar).await;
+    }
+    let second = ready_agent(&server, "two", &CORRECTABLE);
+    for bar in between {
+        send(&client, bar).await;
+    }
+    // while slots are handed over
+    first.sigterm();
+    for bar in after {
+        send(&client, bar).await;
+    }
+    assert_eq!(first.wait_exit(), 0);
+    let sent: Vec<String> = sent.iter().map(Value::to_string).collect();
+    let expected = replay(&sent, &[EVERY_BAR, CORRECTABLE[0], CORRECTABLE[1]]);
+    let revised = |name: &str| {
+        let lines = expected.iter().filter(|line| line.contains(name));
+        lines
+            .filter(|line| !line.contains(r#""revision":0"#))
+            .count()
+    };
+    assert!(revised(r#""timeframe":"1m""#) > 100 && revised(r#""timeframe":"5m""#) > 20);
+    let came = signals.wait_for(expected.len()).await;
+    assert_same(&came, &expected);
+    until("corrections to be counted", || {
+        let metrics = second.metrics();
+        ["bars_corrected", "bars_inserted", "signals_revised"]
+            .iter()
+            .all(|name| metrics.get(&format!("technical_{name}_total")) > Some(0.0))
+            .then_some(())
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bars_of_the_source_win_and_that_is_said_once() {
     let server = NatsServer::plain();

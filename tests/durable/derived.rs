@@ -19,7 +19,7 @@ const SYMBOLS: u64 = 5;
 const MINUTES: u64 = 120;
 
 /// Minute `n` of a symbol, unless it is missing.
-fn minute(symbol: u64, n: u64, correction: u64) -> Option<String> {
+pub(crate) fn minute(symbol: u64, n: u64, correction: u64) -> Option<String> {
     let turn = n * 7 + symbol * 3;
     if turn.is_multiple_of(13) {
         return None;
@@ -37,7 +37,9 @@ fn minute(symbol: u64, n: u64, correction: u64) -> Option<String> {
 }
 
 /// The payloads of each series, in order.
-fn by_series(payloads: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn by_series(
+    payloads: impl IntoIterator<Item = String>,
+) -> BTreeMap<String, Vec<String>> {
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for payload in payloads {
         let signal: Value = serde_json::from_str(&payload).expect("a signal");

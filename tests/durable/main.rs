@@ -11,6 +11,7 @@ mod checkpoints;
 mod cluster;
 mod controls;
 mod copies;
+mod corrections;
 mod defaults;
 mod deliveries;
 mod derived;

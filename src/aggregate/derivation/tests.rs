@@ -54,6 +54,19 @@ fn rows(bars: &[DerivedBar]) -> Vec<Row> {
 struct Run {
     derivation: Derivation,
     out: Vec<DerivedBar>,
+    /// Every bar so far, in order.
+    bars: Vec<Bar>,
+    /// The newest bars that can be corrected.
+    correctable: usize,
+}
+
+/// The move of the horizon with the newest of `bars`.
+fn moved(bars: &[Bar], correctable: usize) -> Moved {
+    let at = bars.len().saturating_sub(correctable);
+    Moved {
+        leaving: at.checked_sub(1).map(|at| bars[at]),
+        oldest: bars[at].timestamp,
+    }
 }
 
 impl Run {
@@ -62,12 +75,39 @@ impl Run {
         Self {
             derivation: Derivation::new(&plan(names), Timeframe::MINUTE, since, |_| true).unwrap(),
             out: Vec::new(),
+            bars: Vec::new(),
+            correctable: 1,
         }
     }
 
     fn append(&mut self, bar: &Bar) -> Option<Timeframe> {
         self.derivation.close_until(bar.timestamp, &mut self.out);
-        self.derivation.append(bar, &Zone::UTC, &mut self.out)
+        self.bars.push(*bar);
+        let moved = moved(&self.bars, self.correctable);
+        self.derivation
+            .append(bar, &moved, &Zone::UTC, &mut self.out)
+    }
+
+    /// Replaces the bar of the same time, inserts it, or appends it.
+    fn put(&mut self, bar: &Bar) -> Option<Timeframe> {
+        let place = self
+            .bars
+            .binary_search_by_key(&bar.timestamp, |one| one.timestamp);
+        let moved = match place {
+            Err(at) if at == self.bars.len() => return self.append(bar),
+            Err(at) => {
+                self.bars.insert(at, *bar);
+                Some(moved(&self.bars, self.correctable))
+            }
+            Ok(at) => {
+                self.bars[at] = *bar;
+                None
+            }
+        };
+        let from = self.bars.len().saturating_sub(self.correctable);
+        let (derivation, correctable) = (&mut self.derivation, &self.bars[from..]);
+        let (moved, out) = (moved.as_ref(), &mut self.out);
+        derivation.revise(bar.timestamp, moved, correctable, &Zone::UTC, out)
     }
 
     fn closed(&mut self) -> Vec<Row> {
@@ -166,7 +206,7 @@ fn a_corrected_bar_is_corrected_in_open_and_closed_buckets() {
     }
     run.closed();
     let right = bar(4, [9.0, 20.0, 9.0, 12.0, 6.0]);
-    run.derivation.correct(&right, &mut run.out);
+    run.put(&right);
     assert_eq!(
         run.closed(),
         [row("5m", 0, [10.0, 20.0, 8.0, 12.0, 16.0], 5, 5)]
@@ -181,8 +221,8 @@ fn a_corrected_bar_is_corrected_in_open_and_closed_buckets() {
             row("10m", 0, [10.0, 20.0, 8.0, 12.0, 76.0], 10, 10),
         ]
     );
-    // not the newest: of a time before the state was there, for instance
-    run.derivation.correct(&right, &mut run.out);
+    // not the newest, which alone can be corrected
+    run.put(&right);
     assert_eq!(run.closed(), []);
 }
 
@@ -257,7 +297,7 @@ fn days_are_parts_of_weeks_and_months() {
     let since: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
     let plan = plan(&["1h", "1w", "1M"]);
     let mut derivation = Derivation::new(&plan, Timeframe::DAY, since, |_| true).unwrap();
-    let mut out = Vec::new();
+    let (mut out, mut days) = (Vec::new(), Vec::new());
     for day in 0..31 {
         let timestamp = since.after(day * 1_440 * MINUTE);
         derivation.close_until(timestamp, &mut out);
@@ -265,7 +305,9 @@ fn days_are_parts_of_weeks_and_months() {
             timestamp,
             ..bar(0, [1.0; 5])
         };
-        assert_eq!(derivation.append(&day, &Zone::UTC, &mut out), None);
+        days.push(day);
+        let moved = moved(&days, 1);
+        assert_eq!(derivation.append(&day, &moved, &Zone::UTC, &mut out), None);
     }
     let closed: Vec<(String, u64, Option<u64>)> = rows(&out)
         .into_iter()
@@ -285,14 +327,7 @@ fn days_are_parts_of_weeks_and_months() {
     // a day of another calendar is told, and nothing is made of it
     let new_york = "America/New_York".parse().unwrap();
     let mut derivation = Derivation::new(&plan, Timeframe::DAY, since, |_| true).unwrap();
-    let straddled = derivation.append(
-        &Bar {
-            timestamp: since,
-            ..bar(0, [1.0; 5])
-        },
-        &new_york,
-        &mut out,
-    );
+    let straddled = derivation.append(&days[0], &moved(&days[..1], 1), &new_york, &mut out);
     assert_eq!(straddled, Some("1w".parse().unwrap()));
 }
 
@@ -302,10 +337,11 @@ fn what_does_not_add_up_is_not_derived() {
     let since = Timestamp::from_nanos(0);
     assert!(Derivation::new(&plan(&["5m", "1h", "2h"]), part, since, |_| true).is_none());
     let mut one = Derivation::new(&plan(&["5m", "3h", "1d"]), part, since, |_| true).unwrap();
-    let sound = |one: &Derivation, names: &[&str], part| one.is_sound(&plan(names), part, None);
+    let sound =
+        |one: &Derivation, names: &[&str], part| one.is_sound(&plan(names), part, None, None);
     assert!(sound(&one, &["3h", "1d", "1w"], part));
     assert!(!sound(&one, &["3h", "1d"], Timeframe::MINUTE));
-    assert!(!one.is_sound(&plan(&["3h", "1d"]), part, Some(since)));
+    assert!(!one.is_sound(&plan(&["3h", "1d"]), part, Some(since), None));
     assert!(one.give_up("3h".parse().unwrap()));
     assert!(!one.give_up("3h".parse().unwrap()));
     assert!(sound(&one, &["1d"], part));
@@ -394,43 +430,63 @@ proptest! {
         }
     }
 
-    /// Law: correcting equals having had the right value at once; and state that was written
-    /// down and read back goes on as if it had not been.
+    /// Law: correcting and inserting equals having had the right bars at once; and state that was
+    /// written down and read back goes on as if it had not been.
     #[test]
-    fn a_correction_leaves_what_the_right_bar_would_have(
-        bars in market(), at in any::<prop::sample::Index>(), wrong in any::<prop::sample::Index>(),
+    fn corrections_leave_what_the_right_bars_would_have(
+        bars in market(),
+        late in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0usize..12, any::<bool>()), 1..12),
+        correctable in 1usize..13,
     ) {
-        let at = at.index(bars.len());
-        let mut right = Run::new(&["5m", "1h", "1d"], bars[0].0);
-        let mut corrected = Run::new(&["5m", "1h", "1d"], bars[0].0);
-        for (place, (_, bar)) in bars.iter().enumerate() {
-            right.append(bar);
-            if place != at {
-                corrected.append(bar);
+        let names = &["5m", "1h", "1d"];
+        let run = || Run { correctable, ..Run::new(names, bars[0].0) };
+        let (mut right, mut corrected) = (run(), run());
+        // after each bar, those that come late with it
+        let mut follow: Vec<Vec<Bar>> = vec![Vec::new(); bars.len()];
+        let mut first: Vec<Option<Bar>> = bars.iter().map(|(_, bar)| Some(*bar)).collect();
+        for (at, wrong, delay, is_missing) in late {
+            let at = at.index(bars.len());
+            let delay = delay.min(correctable - 1).min(bars.len() - 1 - at);
+            let bar = bars[at].1;
+            if first[at] != Some(bar) {
                 continue;
             }
-            let values = &bars[wrong.index(bars.len())].1;
-            corrected.append(&Bar { timestamp: bar.timestamp, ..*values });
-            let first = std::mem::take(&mut corrected.out);
-            corrected.derivation.correct(bar, &mut corrected.out);
-            // what came before the wrong bar stays, and what came with it comes again
-            let again = corrected.out.len();
-            let mut before = first;
-            let kept = before.iter().filter(|one| {
-                !corrected.out.iter().any(|new| new.timeframe == one.timeframe && new.bar.timestamp == one.bar.timestamp)
-            }).copied().collect::<Vec<_>>();
-            prop_assert_eq!(before.len(), kept.len() + again);
-            before = kept;
-            before.append(&mut corrected.out);
-            corrected.out = before;
-            let bytes = postcard::to_allocvec(&corrected.derivation).unwrap();
-            corrected.derivation = postcard::from_bytes(&bytes).unwrap();
-            let plan = plan(&["5m", "1h", "1d"]);
-            let is_sound = |at| corrected.derivation.is_sound(&plan, Timeframe::MINUTE, Some(at));
-            prop_assert!(is_sound(bar.timestamp));
-            prop_assert!(!is_sound(bar.timestamp.after(MINUTE)));
+            let values = bars[wrong.index(bars.len())].1;
+            let is_missing = is_missing && at > 0 && delay > 0;
+            first[at] = (!is_missing).then_some(Bar { timestamp: bar.timestamp, ..values });
+            follow[at + delay].push(bar);
         }
-        prop_assert_eq!(corrected.closed(), right.closed());
+        let mut said = BTreeMap::new();
+        let mut say = |run: &mut Run| {
+            for one in run.out.drain(..) {
+                said.insert((one.timeframe.nanos(), one.bar.timestamp), one);
+            }
+        };
+        for (at, (_, bar)) in bars.iter().enumerate() {
+            right.append(bar);
+            for bar in first[at].iter().chain(&follow[at]) {
+                prop_assert_eq!(corrected.put(bar), None);
+                say(&mut corrected);
+            }
+            if at % 7 == 3 {
+                let bytes = postcard::to_allocvec(&corrected.derivation).unwrap();
+                let horizons = corrected.derivation.take_horizons();
+                let horizons = postcard::to_allocvec(&horizons).unwrap();
+                let mut moved: Derivation = postcard::from_bytes(&bytes).unwrap();
+                prop_assert!(moved.put_horizons(postcard::from_bytes(&horizons).unwrap()));
+                corrected.derivation = moved;
+                let from = corrected.bars.len().saturating_sub(correctable);
+                let (oldest, newest) = (corrected.bars[from].timestamp, corrected.bars.last().map(|bar| bar.timestamp));
+                let is_sound = |newest| corrected.derivation.is_sound(&plan(names), Timeframe::MINUTE, newest, Some(oldest));
+                prop_assert!(is_sound(newest));
+                prop_assert!(!is_sound(newest.map(|at| at.after(MINUTE))));
+            }
+        }
+        let mut expected = BTreeMap::new();
+        for one in right.out.drain(..) {
+            expected.insert((one.timeframe.nanos(), one.bar.timestamp), one);
+        }
+        prop_assert_eq!(said, expected);
         prop_assert_eq!(corrected.derivation, right.derivation);
     }
 }

@@ -256,9 +256,11 @@ fn keep(
     let newest = snapshot.series().ring().newest();
     let epoch = snapshot.epoch();
     match engine.restore(snapshot) {
-        Ok(_) => {
+        Ok(id) => {
             if newest.is_some() || epoch != 0 {
-                copied.copied(key, newest, epoch);
+                let series = engine.get(id);
+                let oldest = series.and_then(|series| series.correctable_since(engine.config()));
+                copied.copied(key, newest, oldest, epoch);
             }
             Ok(())
         }

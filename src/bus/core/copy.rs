@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Derived, Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot};
+use crate::engine::{
+    Corrections, Derived, Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot,
+};
 use crate::group::{MemberId, Slot, SlotSet};
 use crate::market::Symbol;
 
@@ -63,6 +65,8 @@ enum Record {
     Derived(Derived),
     /// The reset that the series began with that comes next. An agent that is older knows none.
     Epoch(u64),
+    /// What is known of corrections of the series that comes next.
+    Corrections(Corrections),
 }
 
 /// The next message of a giver.
@@ -167,6 +171,9 @@ impl Giving {
                 if let Some(derived) = snapshot.take_derived() {
                     append(&mut self.buffer, &Record::Derived(derived));
                 }
+                if let Some(corrections) = snapshot.take_corrections() {
+                    append(&mut self.buffer, &Record::Corrections(corrections));
+                }
                 if snapshot.epoch() != 0 {
                     append(&mut self.buffer, &Record::Epoch(snapshot.epoch()));
                 }
@@ -216,6 +223,8 @@ pub(super) struct Taking {
     derived: Option<Derived>,
     /// The reset that the series began with that comes next.
     epoch: Option<u64>,
+    /// The corrections of the series that comes next.
+    corrections: Option<Corrections>,
 }
 
 impl Taking {
@@ -231,6 +240,7 @@ impl Taking {
             forming: None,
             derived: None,
             epoch: None,
+            corrections: None,
         }
     }
 
@@ -264,6 +274,7 @@ impl Taking {
                 Record::Forming(forming) => self.forming = Some(forming),
                 Record::Derived(derived) => self.derived = Some(derived),
                 Record::Epoch(epoch) => self.epoch = Some(epoch),
+                Record::Corrections(corrections) => self.corrections = Some(corrections),
                 Record::Series(mut snapshot) => {
                     if let Some(forming) = self.forming.take() {
                         snapshot.put_forming(forming);
@@ -273,6 +284,9 @@ impl Taking {
                     }
                     if let Some(epoch) = self.epoch.take() {
                         snapshot.put_epoch(epoch);
+                    }
+                    if let Some(corrections) = self.corrections.take() {
+                        snapshot.put_corrections(corrections);
                     }
                     keep(*snapshot)?;
                     self.series += 1;

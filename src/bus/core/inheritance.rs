@@ -25,12 +25,21 @@ struct Granting {
     letters: Vec<u64>,
 }
 
+/// The facts about the series of a grant that come before it.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// The resets that they began with, where there was one.
+    epochs: HashMap<SeriesKey, u64>,
+    /// How far they have come, where their positions do not tell.
+    steps: HashMap<SeriesKey, u64>,
+}
+
 /// The hand-overs to this member.
 #[derive(Default)]
 pub(super) struct Inheritance {
     granting: Option<Granting>,
-    /// The resets that the series of grants that are on their way began with.
-    epochs: Option<(MemberId, u64, HashMap<SeriesKey, u64>)>,
+    /// The facts of a grant that is on its way.
+    facts: Option<(MemberId, u64, Facts)>,
     /// Slots whose signals are kept until they are granted.
     keeps: SlotSet,
 }
@@ -64,7 +73,8 @@ impl Inheritance {
             !slots.contains(*slot)
         });
         let mut by_slot: HashMap<Slot, Vec<Position>> = HashMap::new();
-        let mut epochs = Vec::new();
+        let several = intake.engine().config().correctable() > 1;
+        let (mut epochs, mut steps) = (Vec::new(), Vec::new());
         for (_, series) in intake.engine().iter() {
             let slot = Slot::of(series.key().symbol.as_str().as_bytes());
             if series.epoch() != 0 && slots.contains(slot) {
@@ -73,6 +83,9 @@ impl Inheritance {
             if let Some((timestamp, revision)) = series.position().filter(|_| slots.contains(slot))
             {
                 let key = series.key().clone();
+                if several {
+                    steps.push((key.clone(), series.step()));
+                }
                 by_slot.entry(slot).or_default().push(Position {
                     key,
                     timestamp,
@@ -85,6 +98,12 @@ impl Inheritance {
             let (from, epochs) = (messenger.me.clone(), epochs.to_vec());
             messenger
                 .send(to, &Direct::GrantEpochs { from, seq, epochs })
+                .await;
+        }
+        for steps in steps.chunks((room / POSITION_BYTES).max(1)) {
+            let (from, steps) = (messenger.me.clone(), steps.to_vec());
+            messenger
+                .send(to, &Direct::GrantSteps { from, seq, steps })
                 .await;
         }
         let mut part = SlotSet::EMPTY;
@@ -161,13 +180,13 @@ impl Inheritance {
 
     /// Signals of `mine` beyond `positions` were published by nobody, and dead letters that are
     /// not among `letters` written by nobody: they are to be now. What was kept of `slots` is
-    /// kept no longer. `epochs` are the resets that the series in these positions began with.
+    /// kept no longer. `facts` are about the series in these positions.
     pub fn inherit(
         &mut self,
         intake: &mut Intake,
         (slots, mine): (SlotSet, SlotSet),
         positions: &[Position],
-        epochs: &HashMap<SeriesKey, u64>,
+        Facts { epochs, steps }: &Facts,
         letters: &[u64],
     ) {
         let of_position = |p: &Position| (p.timestamp, p.revision);
@@ -195,9 +214,11 @@ impl Inheritance {
             let of_grant = epochs.get(&kept.key).copied().unwrap_or_default();
             let beyond = if kept.epoch == of_grant {
                 passed.insert(kept.key.clone(), true);
-                published
-                    .get(&kept.key)
-                    .is_none_or(|published| (kept.timestamp, kept.revision) > *published)
+                match (published.get(&kept.key), steps.get(&kept.key)) {
+                    (Some(_), Some(step)) => kept.step > *step,
+                    (Some(published), None) => (kept.timestamp, kept.revision) > *published,
+                    (None, _) => true,
+                }
             } else {
                 passed.get(&kept.key).copied().unwrap_or_default()
             };
@@ -258,18 +279,32 @@ impl Inheritance {
 
     /// Keeps the resets of a grant until the rest of it comes.
     pub fn on_grant_epochs(&mut self, from: MemberId, seq: u64, epochs: Vec<(SeriesKey, u64)>) {
-        match &mut self.epochs {
-            Some((of, grant, known)) if *of == from && *grant == seq => known.extend(epochs),
-            known => *known = Some((from, seq, epochs.into_iter().collect())),
-        }
+        self.facts_of(from, seq).epochs.extend(epochs);
     }
 
-    /// Takes the resets of this grant.
-    pub fn granted_epochs(&mut self, from: &MemberId, seq: u64) -> HashMap<SeriesKey, u64> {
+    /// Keeps how far the series of a grant have come until the rest of it comes.
+    pub fn on_grant_steps(&mut self, from: MemberId, seq: u64, steps: Vec<(SeriesKey, u64)>) {
+        self.facts_of(from, seq).steps.extend(steps);
+    }
+
+    /// Takes the facts of this grant.
+    pub fn granted_facts(&mut self, from: &MemberId, seq: u64) -> Facts {
         let known = self
-            .epochs
+            .facts
             .take_if(|(of, grant, _)| of == from && *grant == seq);
-        known.map_or_else(HashMap::new, |(_, _, epochs)| epochs)
+        known.map_or_else(Facts::default, |(_, _, facts)| facts)
+    }
+
+    /// The facts of this grant, in the place of those of an earlier one.
+    fn facts_of(&mut self, from: MemberId, seq: u64) -> &mut Facts {
+        let is_other = |known: &(MemberId, u64, Facts)| known.0 != from || known.1 != seq;
+        if self.facts.as_ref().is_some_and(is_other) {
+            self.facts = None;
+        }
+        let (.., facts) = self
+            .facts
+            .get_or_insert_with(|| (from, seq, Facts::default()));
+        facts
     }
 
     /// Keeps nothing any more.

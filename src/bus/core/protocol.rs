@@ -103,12 +103,12 @@ impl Worker {
                 self.members
                     .inheritance
                     .complete_grant(&from, seq, &mut positions, &mut letters);
-                let epochs = self.members.inheritance.granted_epochs(&from, seq);
+                let facts = self.members.inheritance.granted_facts(&from, seq);
                 self.members.inheritance.inherit(
                     &mut self.intake,
                     (slots, mine),
                     &positions,
-                    &epochs,
+                    &facts,
                     &letters,
                 );
             }
@@ -123,6 +123,9 @@ impl Worker {
                 .on_grant_part(from, seq, positions, letters),
             Direct::GrantEpochs { from, seq, epochs } => {
                 self.members.inheritance.on_grant_epochs(from, seq, epochs);
+            }
+            Direct::GrantSteps { from, seq, steps } => {
+                self.members.inheritance.on_grant_steps(from, seq, steps);
             }
             Direct::SyncRequest { from, slots } => {
                 self.members
@@ -262,6 +265,7 @@ impl Worker {
         let Some(mut resume) = self.members.copies.take_copied() else {
             return;
         };
+        let engine = self.intake.engine();
         for waiting in self.pending.iter() {
             let pattern = &self.feeds.0[waiting.feed].0;
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
@@ -271,7 +275,7 @@ impl Worker {
                 Some(Ok(reset)) => resume.scan_reset(&reset),
                 _ => self
                     .intake
-                    .each_bar(arrival, parts, |event| resume.scan(event)),
+                    .each_bar(arrival, parts, |event| resume.scan(event, engine)),
             }
         }
         resume.rewind();

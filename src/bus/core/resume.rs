@@ -1,13 +1,17 @@
 //! Passing over bars that copied state contains already.
 //!
 //! A member that copies the state of a series has received some of the bars that made it, and
-//! has let them wait. Everything up to the newest bar of the copied state is in it; what comes
-//! after is not. A reset among them is in the state if the series began with it, and then so is
+//! has let them wait. The first of them are in the copied state, and those that came after the copy
+//! was made are not. The state tells how many are in it: as many as leave every bar that can be
+//! corrected with the values that it has there. A reset among them is in the state if the series began with it, and then so is
 //! everything before; the state says which reset that was.
+
+use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
-use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef};
+use crate::engine::Engine;
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Timestamp};
 use crate::pipeline::{Admission, Filter};
 use crate::wire::Reset;
 
@@ -18,11 +22,16 @@ const COUNTED: u64 = 1_000_000;
 struct Copied {
     /// None where the series was reset and no bar has come since.
     newest: Option<Bar>,
+    /// When the oldest bar opened that can be corrected.
+    oldest: Option<Timestamp>,
     /// The reset that the series began with; 0 if none.
     epoch: u64,
-    /// Waiting bars and resets of the series up to and including the newest in the state, where it
-    /// is among them.
-    contained: Option<usize>,
+    /// Waiting bars and resets of the series that are in the state: the first so many.
+    contained: usize,
+    /// Times at which the state has other values than the last waiting bar, or no bar.
+    differing: BTreeSet<Timestamp>,
+    /// True after a reset that may be in the state or not. Only the newest bar tells then.
+    is_doubtful: bool,
     /// The last reset that was seen, where it is known which one it was.
     reset: Option<u64>,
     /// A reset was seen that is not in the state.
@@ -37,13 +46,22 @@ pub(super) struct Resume {
 }
 
 impl Resume {
-    /// The state of `key` was copied; `newest` is its last bar, and `epoch` the reset that it began
-    /// with.
-    pub fn copied(&mut self, key: SeriesKey, newest: Option<Bar>, epoch: u64) {
+    /// The state of `key` was copied; `newest` is its last bar, `oldest` when the first of those
+    /// opened that can be corrected, and `epoch` the reset that it began with.
+    pub fn copied(
+        &mut self,
+        key: SeriesKey,
+        newest: Option<Bar>,
+        oldest: Option<Timestamp>,
+        epoch: u64,
+    ) {
         let copied = Copied {
             newest,
+            oldest,
             epoch,
-            contained: None,
+            contained: 0,
+            differing: BTreeSet::new(),
+            is_doubtful: false,
             reset: None,
             is_past: false,
             seen: 0,
@@ -51,19 +69,33 @@ impl Resume {
         self.series.insert(key, copied);
     }
 
-    /// Shows the bars that wait, in order, before they are worked off in the same order.
-    pub fn scan(&mut self, event: &BarEvent<'_>) {
+    /// Shows the bars that wait, in order, before they are worked off in the same order. `engine` has
+    /// the copied state.
+    pub fn scan(&mut self, event: &BarEvent<'_>, engine: &Engine) {
+        let series = engine.find(&event.symbol, event.timeframe);
+        let contains = series.is_some_and(|(_, series)| series.contains(&event.bar));
+        self.compare(event, contains);
+    }
+
+    /// Compares the next waiting bar with the copied state, which `contains` it or not.
+    fn compare(&mut self, event: &BarEvent<'_>, contains: bool) {
         if !event.finality.is_final() {
             return;
         }
-        if let Some(copied) = self.find(event) {
-            copied.seen += 1;
-            let is_newest = |newest: Bar| {
-                event.bar.timestamp == newest.timestamp && event.bar.same_values(&newest)
-            };
-            if !copied.is_past && copied.newest.is_some_and(is_newest) {
-                copied.contained = Some(copied.seen);
-            }
+        let Some(copied) = self.find(event) else {
+            return;
+        };
+        copied.seen += 1;
+        let at = event.bar.timestamp;
+        if contains {
+            copied.differing.remove(&at);
+        } else if Some(at) >= copied.oldest {
+            copied.differing.insert(at);
+        }
+        // of earlier bars the state tells nothing: they were refused, or corrected before it was copied
+        let is_newest = || contains && copied.newest.is_some_and(|bar| bar.timestamp == at);
+        if !copied.is_past && copied.differing.is_empty() && (!copied.is_doubtful || is_newest()) {
+            copied.contained = copied.seen;
         }
     }
 
@@ -77,12 +109,17 @@ impl Resume {
             let is_contained = match copied.reset {
                 Some(epoch) => copied.epoch.wrapping_sub(epoch) < COUNTED,
                 // the bars tell
-                None if copied.newest.is_some() && copied.epoch != 0 => return,
+                None if copied.newest.is_some() && copied.epoch != 0 => {
+                    copied.is_doubtful = true;
+                    copied.differing.clear();
+                    return;
+                }
                 None => copied.epoch != 0,
             };
             copied.is_past = !is_contained;
             if is_contained {
-                copied.contained = Some(copied.seen);
+                copied.contained = copied.seen;
+                copied.differing.clear();
             }
         }
     }
@@ -103,10 +140,7 @@ impl Resume {
                 return copied.newest.is_some_and(is_before);
             }
             copied.seen += 1;
-            match copied.contained {
-                Some(contained) => copied.seen <= contained,
-                None => copied.newest.is_some_and(is_before),
-            }
+            copied.seen <= copied.contained
         })
     }
 
@@ -139,7 +173,7 @@ impl Filter for Resume {
             return true;
         };
         copied.seen += 1;
-        if copied.contained.is_some_and(|last| copied.seen <= last) {
+        if copied.seen <= copied.contained {
             return false;
         }
         // nothing of what comes after it is in the state
@@ -151,7 +185,7 @@ impl Filter for Resume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::{Finality, Symbol, Timeframe, Timestamp};
+    use crate::market::{Finality, Symbol, Timeframe};
 
     fn event(minute: i64, close: f64) -> BarEvent<'static> {
         BarEvent {
@@ -176,9 +210,12 @@ mod tests {
         resume.copied(
             SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE),
             Some(copied.bar),
+            Some(copied.bar.timestamp),
             0,
         );
-        waiting.iter().for_each(|event| resume.scan(event));
+        for event in waiting {
+            resume.compare(event, event.bar == copied.bar);
+        }
         resume.rewind();
         let fresh = waiting.iter().filter(|event| !resume.covers(event));
         fresh.map(|event| event.bar.close).collect()
@@ -234,10 +271,11 @@ mod tests {
             id: Some(id.to_owned()),
         };
         let mut resume = Resume::default();
-        resume.copied(key(), newest.map(|event| event.bar), epoch);
+        let newest = newest.map(|event| event.bar);
+        resume.copied(key(), newest, newest.map(|bar| bar.timestamp), epoch);
         for one in waiting {
             match one {
-                Ok(event) => resume.scan(event),
+                Ok(event) => resume.compare(event, Some(event.bar) == newest),
                 Err(id) => resume.scan_reset(&reset(id)),
             }
         }
@@ -295,10 +333,10 @@ mod tests {
             let bar = |at: usize| event(10 - at as i64, at as f64);
             let mut resume = Resume::default();
             let newest = newest.map(|close| bar(close as usize).bar);
-            resume.copied(key(), newest, epoch);
+            resume.copied(key(), newest, newest.map(|bar| bar.timestamp), epoch);
             for (at, id) in waiting.iter().enumerate() {
                 resume.scan_reset(&reset(*id));
-                resume.scan(&bar(at));
+                resume.compare(&bar(at), Some(bar(at).bar) == newest);
             }
             resume.rewind();
             let mut left = Vec::new();

@@ -16,8 +16,10 @@
 //! | … | the bars that are forming until the next one comes, each after the place of its series, in postcard |
 //! | … | what concerns derived bars, such as open buckets, each after the place of its series, in postcard |
 //! | … | the resets that series began with, each after the place of its series, in postcard |
+//! | … | what is known of corrections, each after the place of its series, in postcard |
 //!
-//! Version 4 ends before the resets, and is still written where there are none; version 3 ends before
+//! Version 5 ends before the corrections, and is still written where nothing is known of any; version 4
+//! ends before the resets, and is still written where there are none; version 3 ends before
 //! what concerns derived bars, and is written where there are none of these either; version 2 has no
 //! forming bars either. In version 1 the bars stood with the rest of their series, eight or nine bytes
 //! each. All are read.
@@ -29,13 +31,15 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::marker::Position;
-use crate::engine::{AnalysisConfig, Derived, Engine, FormingBar, SeriesSnapshot};
+use crate::engine::{AnalysisConfig, Corrections, Derived, Engine, FormingBar, SeriesSnapshot};
 pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The newest version, with the resets that series began with.
-const VERSION: u8 = 5;
+/// The newest version, with what is known of corrections.
+const VERSION: u8 = 6;
+/// The version with the resets that series began with, written where no bar was corrected.
+const WITHOUT_CORRECTIONS: u8 = 5;
 /// The version with what concerns derived bars, written where no series was reset.
 const WITHOUT_RESETS: u8 = 4;
 /// The version with bars that are forming until the next one comes, written where none are derived.
@@ -103,16 +107,20 @@ impl Snapshot {
         let mut forming = Vec::new();
         let mut derived = Vec::new();
         let mut resets: Vec<(usize, u64)> = Vec::new();
+        let mut corrections = Vec::new();
         for (place, series) in self.series.iter_mut().enumerate() {
             if series.epoch() != 0 {
                 resets.push((place, series.epoch()));
             }
+            corrections.extend(series.take_corrections().map(|one| (place, one)));
             series.take_bars(&mut bars);
             forming.extend(series.take_forming().map(|bar| (place, bar)));
             derived.extend(series.take_derived().map(|one| (place, one)));
         }
-        let version = if !resets.is_empty() {
+        let version = if !corrections.is_empty() {
             VERSION
+        } else if !resets.is_empty() {
+            WITHOUT_CORRECTIONS
         } else if !derived.is_empty() {
             WITHOUT_RESETS
         } else if !forming.is_empty() {
@@ -128,6 +136,9 @@ impl Snapshot {
         }
         if version > WITHOUT_RESETS {
             bars = postcard::to_extend(&resets, bars)?;
+        }
+        if version > WITHOUT_CORRECTIONS {
+            bars = postcard::to_extend(&corrections, bars)?;
         }
         let content = Content {
             fingerprint: self.fingerprint,
@@ -204,6 +215,15 @@ pub(super) fn restore(
         for (place, epoch) in resets {
             let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
             series.put_epoch(epoch);
+        }
+    }
+    if version > WITHOUT_CORRECTIONS {
+        let (corrections, rest) = postcard::take_from_bytes::<Vec<(usize, Corrections)>>(bars)
+            .map_err(|_| Unusable::Damaged)?;
+        bars = rest;
+        for (place, one) in corrections {
+            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
+            series.put_corrections(one);
         }
     }
     let mut engine = Engine::new(config, max_series);

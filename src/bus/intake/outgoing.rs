@@ -77,6 +77,8 @@ pub(in crate::bus) struct Kept {
     pub revision: u32,
     /// The reset that the series began with; 0 if none.
     pub epoch: u64,
+    /// How far the series has come with it.
+    pub step: u64,
     pub signal: Outgoing,
 }
 

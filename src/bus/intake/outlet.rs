@@ -339,6 +339,7 @@ impl Outlet {
                 timestamp: signal.timestamp,
                 revision: signal.revision,
                 epoch: taken.epoch,
+                step: taken.step,
                 signal: outgoing,
             });
         }

@@ -62,6 +62,12 @@ section! {
     TECHNICAL_INDICATORS: Vec<Spec> = specs,
         unset("atr(14),adx(14),stoch(14,3,3)", "more indicators (see the `indicators` command)");
 
+    TECHNICAL_CORRECTABLE_BARS: usize = count(1..=256),
+        set("1", "32",
+            "the newest bars of a series that can be corrected, or inserted where they are missing; \
+             no more than the window holds",
+        );
+
     TECHNICAL_TIMEFRAMES: Plan = parsed,
         unset("5m,1h,1d",
             "larger bars to derive from the smallest of each symbol, comma-separated: what \

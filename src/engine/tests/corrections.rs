@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::derived::{FIVE, deriving, finals, found, one, take};
 use super::*;
 
 /// The values of a bar: those of the walk that a test makes of it.
@@ -121,19 +122,24 @@ fn state(engine: &Engine) -> (Vec<u8>, String) {
     )
 }
 
-/// The engine after its series was written down and read elsewhere.
-fn moved(engine: &Engine) -> Engine {
-    let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
-    let mut snapshot = engine.snapshot(id).unwrap();
-    let corrections = snapshot.take_corrections();
-    let corrections = postcard::to_stdvec(&corrections).unwrap();
-    let bytes = postcard::to_stdvec(&snapshot).unwrap();
-    let mut snapshot: SeriesSnapshot = postcard::from_bytes(&bytes).unwrap();
-    if let Some(corrections) = postcard::from_bytes(&corrections).unwrap() {
-        snapshot.put_corrections(corrections);
-    }
+/// The engine after its series were written down and read elsewhere.
+fn all_moved(engine: &Engine) -> Engine {
     let mut other = Engine::new(Arc::clone(engine.config()), 100);
-    other.restore(snapshot).unwrap();
+    for (id, _) in engine.iter() {
+        let mut snapshot = engine.snapshot(id).unwrap();
+        let aside = (snapshot.take_corrections(), snapshot.take_derived());
+        let aside = postcard::to_stdvec(&aside).unwrap();
+        let bytes = postcard::to_stdvec(&snapshot).unwrap();
+        let mut snapshot: SeriesSnapshot = postcard::from_bytes(&bytes).unwrap();
+        let (corrections, derived) = postcard::from_bytes(&aside).unwrap();
+        if let Some(corrections) = corrections {
+            snapshot.put_corrections(corrections);
+        }
+        if let Some(derived) = derived {
+            snapshot.put_derived(derived);
+        }
+        other.restore(snapshot).unwrap();
+    }
     other
 }
 
@@ -151,7 +157,7 @@ fn assert_law(config: AnalysisConfig, told: &[Told], moves: &[usize]) {
     let mut last: BTreeMap<String, serde_json::Value> = BTreeMap::new();
     for (at, event) in comes.iter().enumerate() {
         if at > 0 && moves.contains(&at) {
-            corrected = moved(&corrected);
+            corrected = all_moved(&corrected);
         }
         for signal in said_of(&mut corrected, event) {
             let time = signal["timestamp"].to_string();
@@ -361,4 +367,191 @@ fn a_series_that_was_silent_has_no_earlier_bars() {
     // it has come further than the series before the silence
     let (_, series) = engine.find("A", Timeframe::MINUTE).unwrap();
     assert_eq!((series.bars(), series.step()), (1, 2));
+}
+
+fn deriving_many(names: &[&str], correctable_bars: usize) -> AnalysisConfig {
+    AnalysisConfig {
+        correctable_bars,
+        window: 40,
+        ..deriving(names)
+    }
+}
+
+#[test]
+fn a_part_that_comes_late_revises_the_bar_that_was_closed_without_it() {
+    let mut engine = engine(deriving_many(&["5m"], 8));
+    for n in [0, 1, 3, 4] {
+        take(&mut engine, &one(n, FIVE[usize::try_from(n).unwrap()]));
+    }
+    let signals = take(&mut engine, &one(5, [10.0; 5]));
+    assert_eq!(finals(&signals)[0], found("5m", 0, 10.0, 0));
+    let signals = take(&mut engine, &one(2, [10.0, 16.0, 10.0, 14.0, 3.0]));
+    let expected = [
+        found("1m", 2, 14.0, 0),
+        found("1m", 3, 9.0, 1),
+        found("1m", 4, 10.0, 1),
+        found("1m", 5, 10.0, 1),
+        found("5m", 0, 10.0, 1),
+    ];
+    assert_eq!(finals(&signals), expected);
+    let five = &signals[4];
+    let values = ["open", "high", "low", "close", "volume"].map(|key| five[key].as_f64().unwrap());
+    assert_eq!(values, [10.0, 16.0, 8.0, 10.0, 15.0]);
+    assert_eq!(
+        (&five["parts"], &five["parts_expected"]),
+        (&5.into(), &5.into())
+    );
+    // once more it is a duplicate
+    let again = take(&mut engine, &one(2, [10.0, 16.0, 10.0, 14.0, 3.0]));
+    assert_eq!(finals(&again), []);
+}
+
+#[test]
+fn a_correction_travels_to_every_timeframe_once_the_smaller_first() {
+    let mut engine = engine(deriving_many(&["5m", "10m", "15m"], 32));
+    for n in 0..33 {
+        take(&mut engine, &one(n, [10.0; 5]));
+    }
+    let signals = take(&mut engine, &one(12, [10.0, 90.0, 10.0, 10.0, 1.0]));
+    let mut order: Vec<String> = finals(&signals)
+        .into_iter()
+        .map(|(name, ..)| name)
+        .collect();
+    order.dedup();
+    assert_eq!(order, ["1m", "5m", "10m", "15m"]);
+    let first = |name: &str| {
+        finals(&signals)
+            .into_iter()
+            .find(|one| one.0 == name)
+            .unwrap()
+    };
+    assert_eq!(first("5m"), found("5m", 10, 10.0, 1));
+    assert_eq!(first("10m"), found("10m", 10, 10.0, 1));
+    assert_eq!(first("15m"), found("15m", 0, 10.0, 1));
+    assert_eq!(engine.take_derived_totals().revised, 3);
+}
+
+#[test]
+fn a_part_of_a_bucket_without_any_other_inserts_its_bar() {
+    let mut engine = engine(deriving_many(&["5m", "15m"], 8));
+    for n in [0, 1, 10, 15, 16] {
+        take(&mut engine, &one(n, [10.0; 5]));
+    }
+    let signals = take(&mut engine, &one(7, [11.0; 5]));
+    let of_5m: Vec<_> = finals(&signals)
+        .into_iter()
+        .filter(|one| one.0 == "5m")
+        .collect();
+    assert_eq!(of_5m, [found("5m", 5, 11.0, 0), found("5m", 10, 10.0, 1)]);
+    let (_, five) = engine.find("A", "5m".parse().unwrap()).unwrap();
+    assert_eq!(five.bars(), 3);
+    // and a bar before the first one of a derived series
+    let mut engine = super::engine(deriving_many(&["5m"], 8));
+    for n in [2, 11, 15] {
+        take(&mut engine, &one(n, [10.0; 5]));
+    }
+    let signals = take(&mut engine, &one(6, [11.0; 5]));
+    assert!(
+        finals(&signals).contains(&found("5m", 5, 11.0, 0)),
+        "{signals:?}"
+    );
+    assert!(
+        finals(&signals).contains(&found("5m", 10, 10.0, 1)),
+        "{signals:?}"
+    );
+}
+
+#[test]
+fn the_last_missing_part_closes_the_bar() {
+    let mut engine = engine(deriving_many(&["5m"], 8));
+    for n in [0, 1, 3, 4] {
+        take(&mut engine, &one(n, FIVE[usize::try_from(n).unwrap()]));
+    }
+    assert_eq!(engine.open_buckets(), 1);
+    let signals = take(&mut engine, &one(2, FIVE[2]));
+    assert_eq!(finals(&signals).last(), Some(&found("5m", 0, 10.0, 0)));
+    assert_eq!(engine.open_buckets(), 0);
+}
+
+/// An inserted bar that reaches across the end of closed bars: they stay as they were published.
+#[test]
+fn what_reaches_across_two_derived_bars_is_in_neither() {
+    let mut engine = engine(deriving_many(&["5m"], 8));
+    for n in [0, 1, 2, 3, 5, 6, 10] {
+        take(&mut engine, &one(n, [10.0; 5]));
+    }
+    let mut across = one(4, [20.0; 5]);
+    across.bar.timestamp = across.bar.timestamp.after(Timeframe::MINUTE.nanos() / 2);
+    let signals = take(&mut engine, &across);
+    assert!(
+        finals(&signals).iter().all(|one| one.0 == "1m"),
+        "{signals:?}"
+    );
+    assert_eq!(engine.take_derived_totals().straddling, 1);
+    // nor are they revised any more
+    let signals = take(&mut engine, &one(3, [30.0; 5]));
+    assert!(
+        finals(&signals).iter().all(|one| one.0 == "1m"),
+        "{signals:?}"
+    );
+    assert_eq!(engine.take_derived_notes().len(), 1);
+}
+
+/// The states of all series, revisions aside.
+fn states(engine: &Engine) -> BTreeMap<String, String> {
+    let mut states = BTreeMap::new();
+    for (id, series) in engine.iter() {
+        let held = series.correctable(engine.config());
+        let tags = series.corrections.tags(&series.tag(), held);
+        let mut series = engine.snapshot(id).unwrap().series().clone();
+        series.revision = 0;
+        let horizons = series.corrections.take_horizons();
+        let bytes = postcard::to_stdvec(&series).unwrap();
+        let state = format!("{bytes:?} {tags:?} {horizons:?} {:?}", series.derived);
+        states.insert(series.key().to_string(), state);
+    }
+    states
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn the_law_holds_for_derived_bars(
+        (correctable, told) in (1usize..33).prop_flat_map(|bars| (Just(bars), told(bars, 120))),
+        moves in prop::collection::vec(1usize..120, 0..4),
+        publish_frequency in 1u64..3,
+    ) {
+        let config = AnalysisConfig {
+            publish_frequency,
+            ..deriving_many(&["5m", "10m", "1h"], correctable)
+        };
+        let (comes, right) = orders(&told);
+        let key = |signal: &serde_json::Value| format!("{} {}", signal["timeframe"], signal["timestamp"]);
+        let mut plain = engine(config.clone());
+        let mut expected = BTreeMap::new();
+        for event in &right {
+            for signal in take(&mut plain, event).into_iter().filter(|one| one["final"] == true) {
+                expected.insert(key(&signal), signal);
+            }
+        }
+        let mut corrected = engine(config);
+        let mut last: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+        for (at, event) in comes.iter().enumerate() {
+            if moves.contains(&at) {
+                corrected = all_moved(&corrected);
+            }
+            for signal in take(&mut corrected, event).into_iter().filter(|one| one["final"] == true) {
+                if let Some(before) = last.insert(key(&signal), signal.clone()) {
+                    prop_assert!(before["revision"].as_u64() < signal["revision"].as_u64());
+                    prop_assert_ne!(unrevised(before), unrevised(signal), "nothing changed");
+                }
+            }
+        }
+        for (key, signal) in expected {
+            let found = last.get(&key).cloned().map(unrevised);
+            prop_assert_eq!(found.as_ref(), Some(&signal), "at {}", key);
+        }
+        prop_assert_eq!(states(&corrected), states(&plain));
+    }
 }

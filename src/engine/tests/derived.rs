@@ -55,6 +55,7 @@ pub(super) fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json:
         let outcome = engine.on_bar(event, minute(0));
         let effect = outcome.effect;
         signals.extend(outcome.signal.map(|s| serde_json::to_value(s).unwrap()));
+        revisions(engine, &mut signals);
         derived(engine, &mut signals);
         engine.peek_derived(event, effect);
         derived(engine, &mut signals);
@@ -69,6 +70,13 @@ pub(super) fn take(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json:
 pub(super) fn derived(engine: &mut Engine, signals: &mut Vec<serde_json::Value>) {
     while let Some(one) = engine.next_derived(minute(0)) {
         signals.extend(one.outcome.signal.map(|s| serde_json::to_value(s).unwrap()));
+        revisions(engine, signals);
+    }
+}
+
+fn revisions(engine: &mut Engine, signals: &mut Vec<serde_json::Value>) {
+    while let Some(revision) = engine.next_revision() {
+        signals.push(serde_json::to_value(revision.signal).unwrap());
     }
 }
 
@@ -92,7 +100,7 @@ pub(super) fn found(timeframe: &str, n: i64, close: f64, revision: u64) -> (Stri
     (timeframe.to_owned(), n, close, revision)
 }
 
-const FIVE: [[f64; 5]; 5] = [
+pub(super) const FIVE: [[f64; 5]; 5] = [
     [10.0, 12.0, 9.0, 11.0, 1.0],
     [11.0, 11.0, 10.0, 10.0, 2.0],
     [10.0, 15.0, 10.0, 14.0, 3.0],

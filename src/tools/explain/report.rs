@@ -444,6 +444,7 @@ mod tests {
                 series: None,
                 begun,
                 epoch: 0,
+                step: 0,
                 change: Change::Appended,
                 missing: 0,
                 signal,

@@ -125,12 +125,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 6;
+    bytes[7] = 7;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(6));
+    assert_eq!(unusable, Unusable::Newer(7));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 6") && text.contains("newer than 5"),
+        text.contains("version 7") && text.contains("newer than 6"),
         "{text}"
     );
     // whatever else it may have changed
@@ -500,4 +500,45 @@ fn a_number_of_bars_is_not_believed() {
     }
     let longer = [&bytes[16..], &[0]].concat();
     assert_eq!(told(&sealed(2, &longer)), Some(Unusable::Damaged));
+}
+
+#[test]
+fn corrections_survive_a_restart_in_a_version_of_their_own() {
+    let config = Arc::new(AnalysisConfig {
+        correctable_bars: 8,
+        ..deriving()
+    });
+    let engine = || Engine::new(Arc::clone(&config), 40);
+    let (mut whole, mut plain) = (engine(), engine());
+    for minute in 0..20 {
+        take(&mut plain, &bar("A", minute, 10.0 + minute as f64));
+        if minute != 13 {
+            take(&mut whole, &bar("A", minute, 10.0 + minute as f64));
+        }
+    }
+    take(&mut whole, &bar("A", 13, 23.0));
+    take(&mut whole, &bar("A", 17, 50.0));
+    take(&mut plain, &bar("A", 17, 50.0));
+    let bytes = Snapshot::take(&whole, position()).encode().unwrap();
+    assert_eq!(bytes[7], 6);
+    let (mut restored, _) = restore(&bytes, "o", Arc::clone(&config), 40).unwrap();
+    // what is known of minute 18 is its revision, and of the bucket of minute 10 all but its parts
+    for event in [bar("A", 16, 9.0), bar("A", 14, 9.0), bar("A", 18, 9.0)] {
+        let said = take(&mut whole, &event);
+        assert_eq!(take(&mut restored, &event), said);
+        assert_eq!(take(&mut plain, &event), said);
+        let revision = |engine: &mut Engine| {
+            let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
+            engine.latest(id).unwrap().revision
+        };
+        assert_eq!(revision(&mut restored), revision(&mut whole));
+        assert!(revision(&mut whole) > revision(&mut plain));
+    }
+    // a place that no series has
+    let mut beyond = bytes.clone();
+    beyond.truncate(bytes.len() - 1);
+    assert_eq!(
+        restore(&sealed(6, &beyond[16..]), "o", config, 40).err(),
+        Some(Unusable::Damaged)
+    );
 }

@@ -1,0 +1,73 @@
+//! The prices and the volume of the bars of a bucket.
+
+use serde::{Deserialize, Serialize};
+
+use super::exact_sum::ExactSum;
+use crate::market::{Bar, Timestamp};
+
+/// The prices and volume of some bars together.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub parts: u64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: ExactSum,
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self {
+            volume: self.volume.clone(),
+            ..*self
+        }
+    }
+
+    /// Copies in place, without allocating.
+    fn clone_from(&mut self, source: &Self) {
+        let mut volume = std::mem::take(&mut self.volume);
+        volume.clone_from(&source.volume);
+        *self = Self { volume, ..*source };
+    }
+}
+
+impl Content {
+    /// Bytes that the volume of a market takes aside.
+    pub const ROOM_ASIDE: usize = 4 * size_of::<u64>();
+
+    pub fn clear(&mut self) {
+        self.parts = 0;
+        self.volume.clear();
+    }
+
+    /// Takes in a bar that is later than all before it.
+    pub fn add(&mut self, bar: &Bar) {
+        if self.parts == 0 {
+            self.open = bar.open;
+            self.high = bar.high;
+            self.low = bar.low;
+        }
+        self.high = self.high.max(bar.high);
+        self.low = self.low.min(bar.low);
+        self.close = bar.close;
+        self.volume.add(bar.volume);
+        self.parts = self.parts.saturating_add(1);
+    }
+
+    pub fn bar(&self, opened: Timestamp) -> Bar {
+        Bar {
+            timestamp: opened,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume.value(),
+        }
+    }
+
+    pub fn is_sound(&self) -> bool {
+        let prices = [self.open, self.high, self.low, self.close];
+        prices.iter().all(|price| price.is_finite()) && self.volume.is_sound()
+    }
+}

@@ -1,0 +1,124 @@
+//! The oldest bar that can be corrected, as the buckets see it.
+//!
+//! Bars before the horizon are settled: those of the bucket that the horizon lies in are one content,
+//! and those of earlier buckets are forgotten. A bucket since the horizon is folded again from that
+//! content and the bars that can be corrected.
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::Bucket;
+use super::content::Content;
+use crate::market::{Bar, Timestamp};
+
+/// The place of the horizon among the buckets of one timeframe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Horizon {
+    /// A bucket that opens earlier was not seen from its open.
+    since: Timestamp,
+    /// The bucket that the oldest correctable bar opens in, if it was seen from its open and no bar
+    /// before the horizon reaches across one of its ends.
+    bucket: Option<Bucket>,
+}
+
+/// The move of the horizon with a bar that was appended or inserted.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved {
+    /// The bar that cannot be corrected any more, if there is one.
+    pub leaving: Option<Bar>,
+    /// When the oldest bar opened that can be corrected now.
+    pub oldest: Timestamp,
+}
+
+/// The content of a bucket in the making.
+pub(super) struct Fold {
+    bucket: Bucket,
+    content: Content,
+    /// False once a bar reaches across an end of the bucket.
+    fits: bool,
+}
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self::since(Timestamp::from_nanos(i64::MIN))
+    }
+}
+
+impl Horizon {
+    /// The horizon of buckets that are gathered since then.
+    pub(super) const fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            bucket: None,
+        }
+    }
+
+    /// Sets the bucket that it lies in, unless that does not count.
+    pub(super) const fn set(&mut self, bucket: Option<Bucket>) {
+        self.bucket = bucket;
+    }
+
+    /// True if the bar that opens at `open` and ends at `end`, and is settled now, belongs to the
+    /// content of its bucket. One that ends elsewhere spoils it.
+    pub(super) fn keeps(&mut self, open: Timestamp, end: Option<Timestamp>) -> bool {
+        self.bucket = self
+            .bucket
+            .filter(|bucket| !bucket.contains(open) || end.is_some_and(|end| end <= bucket.end));
+        self.contains(open)
+    }
+
+    /// True if a bar at `open` belongs to its bucket.
+    pub(super) fn contains(&self, open: Timestamp) -> bool {
+        self.bucket.is_some_and(|bucket| bucket.contains(open))
+    }
+
+    /// Moves it to another bucket. The bar before it ends at `before`.
+    pub(super) fn move_to(&mut self, bucket: Option<Bucket>, before: Option<Timestamp>) {
+        self.bucket = bucket.filter(|bucket| {
+            bucket.open >= self.since && before.is_none_or(|end| end <= bucket.open)
+        });
+    }
+
+    /// The beginning of the content of `bucket`, which is the one at the horizon or a later one; the
+    /// `oldest` correctable bar follows. `content` is that of the horizon's bucket. `None` where the
+    /// bucket gives no bar.
+    pub(super) fn settled(
+        &self,
+        bucket: Bucket,
+        oldest: Option<Timestamp>,
+        content: &Content,
+    ) -> Option<Fold> {
+        let is_at_horizon = oldest.is_none_or(|oldest| bucket.open <= oldest);
+        let content = match self.bucket {
+            Some(settled) if settled == bucket => content.clone(),
+            _ if is_at_horizon || bucket.open < self.since => return None,
+            _ => Content::default(),
+        };
+        Some(Fold {
+            bucket,
+            content,
+            fits: true,
+        })
+    }
+
+    pub(super) fn is_sound(&self, of_oldest: Option<Bucket>) -> bool {
+        self.bucket.is_none() || self.bucket == of_oldest
+    }
+}
+
+impl Fold {
+    /// Takes in a bar that ends at `end`. Bars come oldest first, and not all are of the bucket.
+    pub(super) fn take(&mut self, bar: &Bar, end: Option<Timestamp>) {
+        let Bucket { open, end: close } = self.bucket;
+        if bar.timestamp < open {
+            self.fits &= end.is_some_and(|end| end <= open);
+        } else if bar.timestamp < close {
+            self.fits &= end.is_some_and(|end| end <= close);
+            self.content.add(bar);
+        }
+    }
+
+    /// The content, if no bar reaches across an end of the bucket.
+    pub(super) fn content(self) -> Option<Content> {
+        self.fits.then_some(self.content)
+    }
+}
