@@ -357,8 +357,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, c
         && let (Some(from), Some(to)) = (args.from, args.to)
         && from >= to
     {
-        let told = "--from has to be before --to";
-        return Err(Cli::command().error(ErrorKind::ValueValidation, told));
+        let reason = "--from has to be before --to";
+        return Err(Cli::command().error(ErrorKind::ValueValidation, reason));
     }
     Ok(cli.command.unwrap_or(Command::Run))
 }

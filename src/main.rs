@@ -60,7 +60,7 @@ fn run(command: &Command) -> Result<Exit, Error> {
         Command::Health(args) => health(args),
         Command::Config(args) => config(*args),
         Command::Indicators(output) => {
-            say(&if output.json {
+            print(&if output.json {
                 indicators::catalogue_json() + "\n"
             } else {
                 indicators::catalogue_table()
@@ -111,9 +111,9 @@ fn redrive_letters(args: &RedriveArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(redrive(&client, &link, &config, args, clock::now(), out).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?)?;
+        print(&json_line(&report)?)?;
     } else {
-        say(&report.to_string())?;
+        print(&report.to_string())?;
     }
     Ok(if report.interrupted.is_some() {
         Exit::Unreachable
@@ -148,9 +148,9 @@ fn verify_streams(args: &VerifyArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(verify(&client, &link, &task).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?)?;
+        print(&json_line(&report)?)?;
     } else {
-        say(&report.to_string())?;
+        print(&report.to_string())?;
     }
     Ok(if report.ok { Exit::Done } else { Exit::Data })
 }
@@ -164,7 +164,7 @@ fn feed_bars(args: &FeedArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(feed(&client, &link, &config, args, clock::now()).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?)?;
+        print(&json_line(&report)?)?;
     }
     complain(&report);
     Ok(if report.is_complete() && !report.is_refused() {
@@ -205,7 +205,7 @@ fn reset_series(args: &ResetArgs) -> Result<Exit, Error> {
         Ok::<_, Error>(reset(&client, &link, &config, &series, subject).await?)
     })?;
     if args.json {
-        say(&json_line(&report)?)?;
+        print(&json_line(&report)?)?;
     }
     complain(&report);
     Ok(match (report.is_answered(), report.done) {
@@ -256,11 +256,11 @@ fn health(args: &HealthArgs) -> Result<Exit, Error> {
     let wait = args.wait.unwrap_or_default();
     match base.and_then(|base| health::ask(&base, args.question(), wait)) {
         Ok(line) => {
-            say(&format!("{line}\n"))?;
+            print(&format!("{line}\n"))?;
             Ok(Exit::Done)
         }
         Err(unhealthy) => {
-            say(&format!("{unhealthy}\n"))?;
+            print(&format!("{unhealthy}\n"))?;
             Ok(Exit::Unhealthy)
         }
     }
@@ -278,7 +278,7 @@ fn config(args: ConfigArgs) -> Result<Exit, Error> {
     } else {
         config.table()
     };
-    say(&text)?;
+    print(&text)?;
     Ok(Exit::Done)
 }
 
@@ -296,7 +296,7 @@ fn json_line(report: &impl serde::Serialize) -> Result<String, Error> {
 
 /// Writes the answer of a command. A reader that has gone, such as `head`, is no failure; half an
 /// answer in a full file is one.
-fn say(text: &str) -> Result<(), Error> {
+fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::Error::new(error)

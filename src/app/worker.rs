@@ -236,7 +236,7 @@ async fn deliver(mut setup: Setup) -> Ended {
 struct Waiting {
     intake: Component,
     membership: Component,
-    told: Option<String>,
+    logged: Option<String>,
 }
 
 impl Waiting {
@@ -244,7 +244,7 @@ impl Waiting {
         Self {
             intake: health.component("intake", true),
             membership: health.component("membership", true),
-            told: None,
+            logged: None,
         }
     }
 
@@ -253,9 +253,9 @@ impl Waiting {
         self.intake.down(reason.clone());
         self.membership
             .down("waiting for the durable members of the group to leave");
-        if self.told.as_ref() != Some(&reason) {
+        if self.logged.as_ref() != Some(&reason) {
             tracing::error!(reason, "core delivery cannot go on; retrying until it can");
-            self.told = Some(reason);
+            self.logged = Some(reason);
         }
     }
 }

@@ -106,7 +106,7 @@ impl Deliveries {
             hello: true,
             ..self.state().announcement()
         };
-        self.say(&hello).await;
+        self.send(&hello).await;
         tokio::spawn(Arc::clone(self).run(heard));
         let asked = Instant::now();
         let deadline = tokio::time::Instant::now() + ANSWER;
@@ -166,7 +166,7 @@ impl Deliveries {
             state.me.gone = true;
             state.announcement()
         };
-        self.say(&farewell).await;
+        self.send(&farewell).await;
     }
 
     async fn run(self: Arc<Self>, mut heard: Subscriber) {
@@ -177,7 +177,7 @@ impl Deliveries {
             let hello = tokio::select! {
                 message = heard.next() => match message {
                     Some(message) => {
-                        self.hear(&message);
+                        self.on_message(&message);
                         continue;
                     }
                     None => return,
@@ -195,11 +195,11 @@ impl Deliveries {
                 hello,
                 ..self.state().announcement()
             };
-            self.say(&said).await;
+            self.send(&said).await;
         }
     }
 
-    fn hear(&self, message: &async_nats::Message) {
+    fn on_message(&self, message: &async_nats::Message) {
         let guard = self.guard.get();
         if guard.is_some_and(|g| !g.admits(SAID, message.headers.as_ref(), &message.payload)) {
             return;
@@ -218,10 +218,10 @@ impl Deliveries {
         if said.hello && !said.gone {
             self.changed.notify_one();
         }
-        state.census.hear(self.started.elapsed(), said);
+        state.census.record(self.started.elapsed(), said);
     }
 
-    async fn say(&self, said: &Announcement) {
+    async fn send(&self, said: &Announcement) {
         let payload = match serde_json::to_vec(said) {
             Ok(payload) => payload,
             Err(error) => {

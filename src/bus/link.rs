@@ -360,8 +360,8 @@ impl Link {
         }
         // the event has the kind of the error only; `next` may have found the cause already
         let kind = text.trim_start_matches("nats: ");
-        let told = self.last_error();
-        if !told.is_some_and(|told| told.contains(kind)) {
+        let known = self.last_error();
+        if !known.is_some_and(|known| known.contains(kind)) {
             self.failed(text);
         }
     }

@@ -84,7 +84,7 @@ pub struct Census {
 
 impl Census {
     /// Takes in what another member announced.
-    pub fn hear(&mut self, now: Duration, said: Announcement) {
+    pub fn record(&mut self, now: Duration, said: Announcement) {
         self.forget_silent(now);
         if said.gone {
             self.others.remove(&said.id);
@@ -238,7 +238,7 @@ mod tests {
     fn objection(me: &Announcement, others: &[Announcement]) -> Option<String> {
         let mut census = Census::default();
         for other in others {
-            census.hear(NOW, other.clone());
+            census.record(NOW, other.clone());
         }
         census.objection(NOW, me)
     }
@@ -317,14 +317,14 @@ mod tests {
     #[test]
     fn one_that_is_silent_or_gone_is_waited_for_no_longer() {
         let mut census = Census::default();
-        census.hear(NOW, durable("b", Some(9)));
+        census.record(NOW, durable("b", Some(9)));
         let me = core("a", None);
         assert!(census.objection(NOW + SILENCE / 2, &me).is_some());
         assert_eq!(census.objection(NOW + SILENCE, &me), None);
-        census.hear(NOW, durable("b", Some(9)));
+        census.record(NOW, durable("b", Some(9)));
         let mut farewell = durable("b", Some(9));
         farewell.gone = true;
-        census.hear(NOW, farewell);
+        census.record(NOW, farewell);
         assert_eq!(census.objection(NOW, &me), None);
     }
 }

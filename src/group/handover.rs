@@ -212,7 +212,7 @@ impl Handover {
             },
             hello,
             protocol: PROTOCOL,
-            vacant: self.vacancies.said(self.vacant(), self.proven),
+            vacant: self.vacancies.report(self.vacant(), self.proven),
         }
     }
 
@@ -308,7 +308,7 @@ impl Handover {
                 since,
             };
             self.vacancies.claimed(presence.claims, now);
-            self.vacancies.told(now, &presence.vacant);
+            self.vacancies.on_report(now, &presence.vacant);
             self.peers.insert(presence.id.clone(), peer);
         }
         if presence.phase == Phase::Gone && self.phase == Phase::Starting {

@@ -56,8 +56,8 @@ impl Notifier {
     pub fn ready(&self, status: &str) {
         self.systemd(&format!("READY=1\nSTATUS={}", one_line(status)));
         if let Some(mut node) = self.node.as_ref() {
-            let told = node.write_all(b"\"ready\"\n");
-            logged("PM2 cannot be told of readiness", told);
+            let sent = node.write_all(b"\"ready\"\n");
+            logged("PM2 cannot be told of readiness", sent);
         }
     }
 
@@ -65,7 +65,7 @@ impl Notifier {
     /// ends.
     pub async fn readiness(&self, health: &Health) {
         let mut changes = health.watch_ready();
-        let (mut ready_told, mut told) = (false, String::new());
+        let (mut ready_sent, mut sent) = (false, String::new());
         loop {
             let ready = *changes.borrow_and_update();
             let status = if ready {
@@ -73,14 +73,14 @@ impl Notifier {
             } else {
                 format!("not ready: {}", health.missing().join("; "))
             };
-            if ready && !ready_told {
+            if ready && !ready_sent {
                 tracing::info!("ready");
                 self.ready(&status);
-                ready_told = true;
-            } else if status != told {
+                ready_sent = true;
+            } else if status != sent {
                 self.status(&status);
             }
-            told = status;
+            sent = status;
             // what is missing changes without readiness doing so; a change of readiness ends
             // the pause, and `health` holds the sender, so waiting for one cannot fail
             let _ = timeout(STATUS_INTERVAL, changes.changed()).await;
@@ -225,9 +225,9 @@ mod tests {
             () = notifier.readiness(&health) => {}
             () = following => {}
         }
-        let told: [String; 5] = std::array::from_fn(|_| received(&systemd));
+        let sent: [String; 5] = std::array::from_fn(|_| received(&systemd));
         assert_eq!(
-            told,
+            sent,
             [
                 "STATUS=not ready: nats: connecting",
                 "STATUS=not ready: nats: refused",

@@ -436,9 +436,9 @@ mod tests {
             .into(),
         );
         assert!(valid(&status));
-        let told = serde_json::to_value(&status).unwrap();
-        let told = told["partitions"].as_array().unwrap();
-        assert!(told.iter().map(|row| &row["state"]).eq(states));
+        let json = serde_json::to_value(&status).unwrap();
+        let json = json["partitions"].as_array().unwrap();
+        assert!(json.iter().map(|row| &row["state"]).eq(states));
         status.last_processed = None;
         status.resident_bytes = None;
         status.durable = None;
@@ -449,10 +449,10 @@ mod tests {
     #[test]
     fn core_delivery_has_no_word_of_what_it_has_not() {
         let status = crate::ops::heartbeat::tests::status("a");
-        let told = serde_json::to_value(&status).unwrap();
-        assert_eq!(told.get("durable"), None);
-        assert_eq!(told.get("partitions"), None);
-        assert_eq!(told["lag_bars"], 0);
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json.get("durable"), None);
+        assert_eq!(json.get("partitions"), None);
+        assert_eq!(json["lag_bars"], 0);
     }
 
     #[test]

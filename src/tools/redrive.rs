@@ -214,12 +214,12 @@ impl<W: Write> Run<'_, W> {
         let mut reader = self
             .store
             .read(&self.info, &subject, None, self.args.dry_run);
-        let mut told = Instant::now();
+        let mut logged_at = Instant::now();
         let outcome = loop {
-            if told.elapsed() >= PROGRESS {
+            if logged_at.elapsed() >= PROGRESS {
                 let (read, put_back) = (self.report.read, self.report.total.put_back);
                 tracing::info!(read, put_back, "dead letters");
-                told = Instant::now();
+                logged_at = Instant::now();
             }
             let batch = match reader.next(self.batch_size()).await {
                 Ok(batch) => batch,
@@ -372,7 +372,7 @@ impl<W: Write> Run<'_, W> {
                     self.tell(&one.letter, outcome, "");
                 }
                 Err(error) => {
-                    let why = told(&error);
+                    let why = describe(&error);
                     self.tell(&one.letter, Outcome::Failed, &why);
                     // one that no server takes holds up nothing
                     if error.kind() != PublishErrorKind::MaxPayloadExceeded {
@@ -428,7 +428,7 @@ fn is_unanswered(error: &PublishError) -> bool {
     }
 }
 
-fn told(error: &PublishError) -> String {
+fn describe(error: &PublishError) -> String {
     if is_unanswered(error) {
         format!("its stream did not confirm it: {error}")
     } else {

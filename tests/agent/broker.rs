@@ -66,7 +66,7 @@ async fn an_agent_survives_a_killed_broker_and_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_agrees_anew_after_its_broker_came_back() {
+async fn a_group_agrees_again_after_its_broker_came_back() {
     let mut server = NatsServer::plain();
     let agents = ["a", "b", "c"].map(|name| ready_agent(&server, name, &[]));
     server.kill();

@@ -202,7 +202,7 @@ async fn removed_leases_and_members_cost_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_checkpoints_are_written_anew() {
+async fn removed_checkpoints_are_written_again() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);

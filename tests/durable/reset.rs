@@ -67,7 +67,7 @@ async fn assert_kept(js: &Context, signals: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_begins_anew_also_where_its_owner_is_killed_right_after() {
+async fn a_series_restarts_also_where_its_owner_is_killed_right_after() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut members = ["a", "b"].map(|name| agent(&server, &[("TECHNICAL_AGENT_NAME", name)]));

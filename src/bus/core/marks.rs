@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::task::unconstrained;
 
 use super::messenger::MARKS;
-use super::{SAY_EVERY, Worker};
+use super::{LOG_EVERY, Worker};
 use crate::clock;
 use crate::group::Slot;
 use crate::market::{Symbol, Timestamp};
@@ -46,7 +46,7 @@ impl Marks {
             sent: None,
             pause: PAUSE,
             next: Instant::now(),
-            refused: Throttle::new(SAY_EVERY),
+            refused: Throttle::new(LOG_EVERY),
         }
     }
 

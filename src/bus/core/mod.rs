@@ -11,9 +11,8 @@
 mod answers;
 mod copies;
 mod copy;
-mod feeds;
+mod drain;
 mod inheritance;
-mod leave;
 mod marks;
 mod members;
 mod messenger;
@@ -22,6 +21,7 @@ mod publishing;
 mod queue;
 mod resume;
 mod roll_call;
+mod subscriptions;
 mod upkeep;
 
 use std::pin::pin;
@@ -48,13 +48,13 @@ use crate::ops::logs::Throttle;
 use crate::pipeline::TakeAll;
 use crate::wire::SubjectPattern;
 
-use feeds::Feeds;
 use marks::Marks;
 use members::Members;
 use messenger::GroupSubjects;
 use queue::Queue;
 use resume::Resume;
 use roll_call::RollCall;
+use subscriptions::Subscriptions;
 
 /// Messages worked off before what they gave is published, when no more wait.
 const BATCH: usize = 256;
@@ -73,7 +73,7 @@ const SETTLE: Duration = Duration::from_millis(40);
 /// The time that the server may take to answer before it is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The interval of log lines about the same problem.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The time of a drain that is reserved for the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -99,7 +99,7 @@ struct Worker {
     /// Bars to be left out because copied state contains them.
     resume: Option<Resume>,
     members: Members,
-    feeds: Feeds,
+    subscriptions: Subscriptions,
     presences: Subscriber,
     marks: Marks,
     direct: Subscriber,
@@ -154,10 +154,10 @@ impl Worker {
         let guard = Arc::new(setup.guard());
         let intake_health = health.component("intake", true);
         let membership = health.component("membership", true);
-        let mut feeds = Vec::new();
+        let mut subscriptions = Vec::new();
         for pattern in &config.subjects {
             let feed = client.subscribe(pattern.as_str().to_owned()).await?;
-            feeds.push((pattern.clone(), feed));
+            subscriptions.push((pattern.clone(), feed));
         }
         let me = MemberId::new(setup.instance.clone());
         let subjects = GroupSubjects::new(&config.group);
@@ -194,14 +194,14 @@ impl Worker {
             intake,
             resume: None,
             members: Members::new(handover, subjects, me, Arc::clone(&guard), client.clone()),
-            feeds: Feeds(feeds),
+            subscriptions: Subscriptions(subscriptions),
             presences,
             marks,
             direct,
             roll_call,
             pending: Queue::new(QUEUE_BYTES),
-            dropped: Throttle::new(SAY_EVERY),
-            failures: Throttle::new(SAY_EVERY),
+            dropped: Throttle::new(LOG_EVERY),
+            failures: Throttle::new(LOG_EVERY),
             active: false,
             started: now,
             ticked: now,
@@ -252,7 +252,7 @@ impl Worker {
                 continue;
             }
             tokio::select! {
-                Some(message) = self.feeds.next() => self.hold(message),
+                Some(message) = self.subscriptions.next() => self.hold(message),
                 Some(message) = self.presences.next() => self.on_presence(&message),
                 Some(message) = self.marks.next() => self.on_mark(&message),
                 Some(message) = self.direct.next() => self.on_direct(vec![message]).await,
@@ -278,7 +278,7 @@ impl Worker {
     /// One turn: what has arrived, in the order that matters.
     async fn turn(&mut self) {
         failpoints::in_worker();
-        self.hear();
+        self.drain_presences();
         let nobody = self.roll_call.is_nobody_there();
         self.called(nobody);
         let mut direct = Vec::new();
@@ -287,7 +287,7 @@ impl Worker {
         }
         if direct.is_empty() {
             self.hear_marks();
-            self.gather().await;
+            self.drain_ready().await;
             self.work_off().await;
             self.take_mark().await;
         } else {
@@ -303,13 +303,13 @@ impl Worker {
     }
 
     /// Takes in all market data that has arrived.
-    async fn gather(&mut self) {
-        let dropped = self.feeds.gather(&mut self.pending).await;
+    async fn drain_ready(&mut self) {
+        let dropped = self.subscriptions.drain_ready(&mut self.pending).await;
         self.count_dropped(dropped);
     }
 
     fn hold(&mut self, (feed, message): (usize, Message)) {
-        let lane = queue::lane(&self.feeds.0[feed].0, &message.subject);
+        let lane = queue::lane(&self.subscriptions.0[feed].0, &message.subject);
         let now = (Instant::now(), clock::now());
         let dropped = self.pending.push(feed, lane, message, now);
         self.count_dropped(dropped);
@@ -337,7 +337,7 @@ impl Worker {
             && let Some(waiting) = self.pending.pop(now)
         {
             batch += 1;
-            let pattern = &self.feeds.0[waiting.feed].0;
+            let pattern = &self.subscriptions.0[waiting.feed].0;
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
             let parts = |subject| pattern.parts(subject);
             // copied state contains nothing of what came after it
@@ -367,13 +367,13 @@ impl Worker {
 
     /// Waits for the client as long as it takes, and takes in what arrives meanwhile. While the
     /// connection is down that may be long, and is no stall.
-    async fn patiently<F: Future>(&mut self, future: F) -> F::Output {
+    async fn wait_while_disconnected<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
         loop {
             tokio::select! {
                 biased;
                 output = future.as_mut() => return output,
-                Some(message) = self.feeds.next() => self.hold(message),
+                Some(message) = self.subscriptions.next() => self.hold(message),
                 () = sleep(Duration::from_secs(1)) => {
                     if !self.setup.link.is_connected() {
                         self.progress.beat();

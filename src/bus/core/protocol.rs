@@ -17,15 +17,15 @@ use crate::ops::metrics::{ACQUIRED, RELEASED};
 use crate::wire::Reset;
 
 impl Worker {
-    /// Heeds the presences that have arrived.
-    pub(super) fn hear(&mut self) {
+    /// Processes the presences that have arrived, without waiting.
+    pub(super) fn drain_presences(&mut self) {
         while let Some(Some(message)) = self.presences.next().now_or_never() {
             self.on_presence(&message);
         }
     }
 
-    /// Waits for `future`, and meanwhile hears and says what a member must: one that does not
-    /// hear itself takes itself for replaced, and publishes nothing more.
+    /// Waits for `future`, and meanwhile keeps up the presence of this member: one that does not
+    /// receive its own presence takes itself for replaced, and publishes nothing more.
     pub(super) async fn present<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
         loop {
@@ -61,11 +61,11 @@ impl Worker {
         }
     }
 
-    /// Heeds what was said to this member, once every bar that came before it is worked off.
+    /// Processes messages to this member, once every bar that came before them is worked off.
     pub(super) async fn on_direct(&mut self, messages: Vec<Message>) {
         // a mark that came before it has closed what the giver of slots says it has closed
         self.hear_marks();
-        self.gather().await;
+        self.drain_ready().await;
         while self.active && !self.pending.is_empty() {
             self.work_off().await;
         }
@@ -77,7 +77,7 @@ impl Worker {
                 continue;
             }
             match postcard::from_bytes::<Direct>(&message.payload) {
-                Ok(said) => self.heed(said).await,
+                Ok(said) => self.on_message(said).await,
                 Err(error) => tracing::warn!(%error, "message of a member cannot be read"),
             }
             self.perform().await;
@@ -85,7 +85,7 @@ impl Worker {
         }
     }
 
-    pub(super) async fn heed(&mut self, said: Direct) {
+    pub(super) async fn on_message(&mut self, said: Direct) {
         let now = self.started.elapsed();
         let handover = &mut self.members.handover;
         match said {
@@ -267,7 +267,7 @@ impl Worker {
         };
         let engine = self.intake.engine();
         for waiting in self.pending.iter() {
-            let pattern = &self.feeds.0[waiting.feed].0;
+            let pattern = &self.subscriptions.0[waiting.feed].0;
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
             let parts = |subject| pattern.parts(subject);
             let reset = Reset::read(arrival.payload, &pattern.parts(arrival.subject));

@@ -19,7 +19,7 @@ impl Worker {
             let feed = outgoing.feed.filter(|_| !outgoing.forming);
             let publish =
                 client.publish_with_headers(outgoing.subject, outgoing.headers, outgoing.payload);
-            match self.patiently(publish).await {
+            match self.wait_while_disconnected(publish).await {
                 Ok(()) if letter => self.setup.metrics.dead_letters.inc(),
                 Ok(()) => {
                     received.extend(outgoing.received);
@@ -28,7 +28,7 @@ impl Worker {
                 Err(error) => self.publish_failed(&error.to_string()),
             }
         }
-        match self.patiently(client.flush()).await {
+        match self.wait_while_disconnected(client.flush()).await {
             Ok(()) => fed
                 .into_iter()
                 .for_each(|feed| self.intake.out.tallies.published(feed)),

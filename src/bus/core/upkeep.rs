@@ -67,7 +67,7 @@ impl Worker {
             self.count_dropped(fresh);
         }
         if let Some((_, count)) = self.dropped.due(Instant::now()).first() {
-            self.say_dropped(*count);
+            self.log_dropped(*count);
         }
         if self
             .dropped_at
@@ -108,11 +108,11 @@ impl Worker {
         let now = Instant::now();
         self.dropped_at = Some(now);
         if let Some(count) = self.dropped.allow_many((), messages, now) {
-            self.say_dropped(count);
+            self.log_dropped(count);
         }
     }
 
-    fn say_dropped(&self, count: u64) {
+    fn log_dropped(&self, count: u64) {
         tracing::warn!(
             count,
             total = self.setup.metrics.messages_dropped.get(),

@@ -58,7 +58,7 @@ const STALL: Duration = Duration::from_secs(15);
 /// Between two comparisons of how the other members deliver.
 const COMPARE: Duration = Duration::from_millis(250);
 /// The server is asked again this often for subscriptions that it has refused.
-const ASK_ANEW: Duration = Duration::from_secs(10);
+const CHECK_ANSWERS: Duration = Duration::from_secs(10);
 
 /// One member's part in durable delivery.
 pub(super) struct Coordinator {
@@ -118,7 +118,7 @@ impl Coordinator {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.membership.listen().await;
-        let mut asked_anew = Instant::now();
+        let mut checked_answers_at = Instant::now();
         let mut compared = Instant::now();
         let mut stop = setup.stop.clone();
         let mut link = setup.link.watch();
@@ -167,16 +167,16 @@ impl Coordinator {
                 }
                 _ = ticks.tick() => self.tick(),
             }
-            if asked_anew.elapsed() > ASK_ANEW {
-                asked_anew = Instant::now();
+            if checked_answers_at.elapsed() > CHECK_ANSWERS {
+                checked_answers_at = Instant::now();
                 reconnect_if_deaf(&self.common.client, &self.common.link).await;
                 let denials = self.common.link.denials();
                 if denials.iter().any(Denial::is_about_changes) {
                     self.membership.listen().await;
                 }
             }
-            self.membership.look();
-            self.stream_monitor.look();
+            self.membership.poll();
+            self.stream_monitor.probe();
         }
     }
 
@@ -192,8 +192,8 @@ impl Coordinator {
         self.supervisor.start_due(leases);
         self.supervisor.clear_failures(leases);
         self.supervisor.restart_stalled();
-        self.unowned.look(leases, self.membership.table());
-        self.denials.look();
+        self.unowned.probe(leases, self.membership.table());
+        self.denials.probe();
         self.common.report_retention();
         self.common.guard.tell();
         self.report();

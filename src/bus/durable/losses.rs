@@ -41,11 +41,11 @@ pub(super) struct Losses {
     accounts: Mutex<HashMap<u32, Arc<Account>>>,
     /// By stream: how it was found at the start.
     surveyed: Mutex<HashMap<String, Surveyed>>,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     /// Bars lost since health was last up, and when the newest were found.
     bars: u64,
     at: Option<Instant>,
@@ -83,7 +83,7 @@ impl Losses {
             component,
             accounts: Mutex::default(),
             surveyed: Mutex::default(),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 
@@ -274,21 +274,21 @@ impl Common {
     /// Bars of the partition are gone: counts and reports them.
     pub(super) fn lost(&self, unit: u32, loss: Loss) {
         self.metrics.bars_lost.inc_by(loss.bars);
-        let mut told = lock(&self.losses.told);
+        let mut reported = lock(&self.losses.reported);
         let now = Instant::now();
-        told.bars += loss.bars;
-        told.at = Some(now);
-        let due = match told.logged.get_mut(&unit) {
+        reported.bars += loss.bars;
+        reported.at = Some(now);
+        let due = match reported.logged.get_mut(&unit) {
             Some((at, waiting)) if at.elapsed() < LOG_EVERY => {
                 *waiting = Some(waiting.map_or(loss, |before| before.and(loss)));
                 None
             }
             _ => {
-                told.logged.insert(unit, (now, None));
+                reported.logged.insert(unit, (now, None));
                 Some(loss)
             }
         };
-        drop(told);
+        drop(reported);
         if let Some(loss) = due {
             self.report_loss(unit, loss);
         }
@@ -316,8 +316,8 @@ impl Common {
     /// Reports what was held back, and how retention stands.
     pub(super) fn report_retention(&self) {
         let mut due = Vec::new();
-        let mut told = lock(&self.losses.told);
-        for (unit, (at, waiting)) in &mut told.logged {
+        let mut reported = lock(&self.losses.reported);
+        for (unit, (at, waiting)) in &mut reported.logged {
             if at.elapsed() >= LOG_EVERY
                 && let Some(loss) = waiting.take()
             {
@@ -325,12 +325,12 @@ impl Common {
                 due.push((*unit, loss));
             }
         }
-        let lately = told.at.is_some_and(|at| at.elapsed() < REMEMBERED);
+        let lately = reported.at.is_some_and(|at| at.elapsed() < REMEMBERED);
         if !lately {
-            told.bars = 0;
+            reported.bars = 0;
         }
-        let bars = told.bars;
-        drop(told);
+        let bars = reported.bars;
+        drop(reported);
         for (unit, loss) in due {
             self.report_loss(unit, loss);
         }

@@ -13,8 +13,8 @@ use crate::bus::setup::Setup;
 use crate::group::Way;
 use crate::ops::health::Component;
 
-/// Makes what is missing, for as long as it takes. Where work was `interrupted`, the reason is told
-/// already.
+/// Makes the missing streams, for as long as it takes. Where work was `interrupted`, the reason is
+/// logged already.
 pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> Streams {
     let js = jetstream_of(&setup.client, &setup.config.nats.jetstream);
     let to_do = if interrupted.is_some() {
@@ -30,7 +30,7 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
     // until the one that works with the streams speaks for it
     let membership = setup.health.component("membership", true);
     membership.down("waiting for the streams");
-    let mut told = None;
+    let mut warned = None;
     let mut attempt = 0;
     setup.deliveries.propose(way(setup, None));
     loop {
@@ -46,9 +46,9 @@ pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> S
             }
             Err(error) => {
                 component.down(error.to_string());
-                if told.as_ref() != Some(&error) {
+                if warned.as_ref() != Some(&error) {
                     tracing::error!(%error, "durable delivery cannot {to_do}; retrying until it can");
-                    told = Some(error);
+                    warned = Some(error);
                 }
             }
         }

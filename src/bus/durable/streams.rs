@@ -107,8 +107,8 @@ pub(super) async fn prepare(
     tokio::select! {
         outcome = find_or_make(js, config, hint, beside) => outcome.map_err(|error| match elsewhere(api, error) {
             // it has JetStream, which is not up yet
-            SetupError::NoJetStream(told) if link.server().is_some_and(|s| s.jetstream) => {
-                SetupError::Unavailable(told)
+            SetupError::NoJetStream(reason) if link.server().is_some_and(|s| s.jetstream) => {
+                SetupError::Unavailable(reason)
             }
             error => error,
         }),
@@ -121,13 +121,13 @@ pub(super) async fn prepare(
 /// Says what the absence of `JetStream` means where another than that of this server is asked. It
 /// may be out of reach for a while, or be misspelt; it is never for this server to do without.
 pub(super) fn elsewhere(api: &JetStreamApi, error: SetupError) -> SetupError {
-    let (Some(setting), SetupError::NoJetStream(told) | SetupError::NotForAccount(told)) =
+    let (Some(setting), SetupError::NoJetStream(reason) | SetupError::NotForAccount(reason)) =
         (api.setting(), &error)
     else {
         return error;
     };
     SetupError::Unavailable(format!(
-        "the JetStream of {setting} does not answer ({told}); it is out of reach, or the setting \
+        "the JetStream of {setting} does not answer ({reason}); it is out of reach, or the setting \
          names none: `nats account info` on a server that has it shows its domain"
     ))
 }

@@ -16,7 +16,7 @@ use crate::group::slots::{SLOTS, Slot, SlotSet};
 
 /// Different times in a presence, at most. Beyond that, slots with earlier times take the next
 /// later one, which only delays their taking.
-const SAID_MAX: usize = 8;
+const REPORT_MAX: usize = 8;
 
 /// The time from which a slot may be taken.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ enum Due {
     /// By what others say, who heard its holder or were told. Each report is a bound, because its
     /// way here takes time: the holder has been silent for at least so long. The shortest wait is
     /// right.
-    Told(Duration),
+    Reported(Duration),
 }
 
 /// The times from which slots may be taken, unless somebody claims them first.
@@ -67,14 +67,14 @@ impl Vacancies {
 
     /// Another member told at `now` for how long it has heard no holder of some slots. What this
     /// member heard itself counts more.
-    pub fn told(&mut self, now: Duration, vacancies: &[Vacancy]) {
-        for vacancy in vacancies.iter().take(SAID_MAX) {
+    pub fn on_report(&mut self, now: Duration, vacancies: &[Vacancy]) {
+        for vacancy in vacancies.iter().take(REPORT_MAX) {
             let due = (now + self.silence).saturating_sub(vacancy.silent);
             for slot in vacancy.slots.iter() {
                 let known = &mut self.due[slot.index()];
                 match known {
-                    None => *known = Some(Due::Told(due)),
-                    Some(Due::Told(told)) => *told = due.min(*told),
+                    None => *known = Some(Due::Reported(due)),
+                    Some(Due::Reported(reported)) => *reported = due.min(*reported),
                     Some(Due::Heard(_)) => {}
                 }
             }
@@ -89,21 +89,21 @@ impl Vacancies {
     /// The time from which `slot` may be taken; `None` while this member does not hear everyone.
     pub fn due(&self, slot: Slot) -> Option<Duration> {
         match (self.due[slot.index()], self.unheard) {
-            (Some(Due::Told(told)), Some(unheard)) => Some(told.min(unheard)),
-            (Some(Due::Told(due) | Due::Heard(due)), _) => Some(due),
+            (Some(Due::Reported(reported)), Some(unheard)) => Some(reported.min(unheard)),
+            (Some(Due::Reported(due) | Due::Heard(due)), _) => Some(due),
             (None, unheard) => unheard,
         }
     }
 
     /// For how long nobody was heard to hold `slots`, as of `now`.
-    pub fn said(&self, slots: SlotSet, now: Duration) -> Vec<Vacancy> {
+    pub fn report(&self, slots: SlotSet, now: Duration) -> Vec<Vacancy> {
         let mut by_due: BTreeMap<Duration, SlotSet> = BTreeMap::new();
         for slot in slots.iter() {
             if let Some(due) = self.due(slot) {
                 by_due.entry(due).or_default().insert(slot);
             }
         }
-        while by_due.len() > SAID_MAX
+        while by_due.len() > REPORT_MAX
             && let Some((_, earlier)) = by_due.pop_first()
             && let Some(mut next) = by_due.first_entry()
         {
@@ -159,39 +159,39 @@ mod tests {
         let mut elder = Vacancies::new(SILENCE);
         elder.listen(secs(100));
         elder.claimed(slots(0..4), secs(900));
-        let said = elder.said(slots(0..4), secs(902));
+        let said = elder.report(slots(0..4), secs(902));
         // whose clock has just begun
         let mut younger = Vacancies::new(SILENCE);
         younger.listen(secs(0));
-        younger.told(secs(0), &said);
+        younger.on_report(secs(0), &said);
         assert_eq!(younger.due(slot(3)), Some(secs(1)));
         assert_eq!(younger.due(slot(4)), Some(secs(3)));
         // and passes it on
-        let said = younger.said(slots(3..5), secs(1));
+        let said = younger.report(slots(3..5), secs(1));
         let mut youngest = Vacancies::new(SILENCE);
-        youngest.told(secs(50), &said);
+        youngest.on_report(secs(50), &said);
         assert_eq!(youngest.due(slot(3)), Some(secs(50)));
         assert_eq!(youngest.due(slot(4)), Some(secs(52)));
         // words that were longer on their way change nothing, and neither does what is told of a
         // holder that was heard since
-        youngest.told(secs(51), &said);
+        youngest.on_report(secs(51), &said);
         assert_eq!(youngest.due(slot(4)), Some(secs(52)));
         youngest.claimed(slots(4..5), secs(51));
-        youngest.told(secs(51), &said);
+        youngest.on_report(secs(51), &said);
         assert_eq!(youngest.due(slot(4)), Some(secs(54)));
     }
 
     #[test]
     fn more_times_than_can_be_said_are_rounded_to_the_later_one() {
         let mut vacancies = Vacancies::new(SILENCE);
-        for (index, at) in (0..SAID_MAX + 4).zip(10..) {
+        for (index, at) in (0..REPORT_MAX + 4).zip(10..) {
             vacancies.claimed(slots(index..index + 1), secs(at));
         }
-        let said = vacancies.said(slots(0..SAID_MAX + 4), secs(40));
-        assert_eq!(said.len(), SAID_MAX);
+        let said = vacancies.report(slots(0..REPORT_MAX + 4), secs(40));
+        assert_eq!(said.len(), REPORT_MAX);
         // the first five were heard from 10 to 14 s on
         assert_eq!(said[0].slots, slots(0..5));
         assert_eq!(said[0].silent, secs(26));
-        assert_eq!(said[SAID_MAX - 1].silent, secs(40 - 21));
+        assert_eq!(said[REPORT_MAX - 1].silent, secs(40 - 21));
     }
 }

@@ -339,20 +339,20 @@ pub struct Component {
 impl Component {
     /// The part works.
     pub fn up(&self, detail: impl Into<String>) {
-        self.say(Condition::Up, detail.into());
+        self.set(Condition::Up, detail.into());
     }
 
     /// The part works, but not as it should.
     pub fn degraded(&self, detail: impl Into<String>) {
-        self.say(Condition::Degraded, detail.into());
+        self.set(Condition::Degraded, detail.into());
     }
 
     /// The part does not work.
     pub fn down(&self, detail: impl Into<String>) {
-        self.say(Condition::Down, detail.into());
+        self.set(Condition::Down, detail.into());
     }
 
-    fn say(&self, condition: Condition, detail: String) {
+    fn set(&self, condition: Condition, detail: String) {
         self.health.change(|parts| {
             let own = |part: &&mut Part| part.name == self.name && part.handle == self.handle;
             if let Some(part) = parts.components.iter_mut().find(own) {
@@ -368,7 +368,7 @@ impl Component {
 
 impl Drop for Component {
     fn drop(&mut self) {
-        self.say(Condition::Down, "ended".to_owned());
+        self.set(Condition::Down, "ended".to_owned());
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// An output that fails now and then is reported no more often than this.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Lines that could not be written to an output, since the process started.
 pub(super) static ERRORS: AtomicU64 = AtomicU64::new(0);
@@ -65,7 +65,7 @@ impl<W: Write> Guarded<W> {
     fn failed(&mut self, error: &io::Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         self.lost += 1;
-        if self.lost == 1 && self.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+        if self.lost == 1 && self.said.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             self.said = Some(Instant::now());
             self.reported = true;
             tracing::error!(

@@ -101,7 +101,7 @@ pub(super) fn unpack(input: Input, size: Option<u64>) -> io::Result<Opened> {
 
 /// Says what to do with files that are known and are no text.
 fn refuse_binary(start: &[u8]) -> io::Result<()> {
-    let told = if start.starts_with(b"PK\x03\x04") {
+    let reason = if start.starts_with(b"PK\x03\x04") {
         "is a ZIP archive or a spreadsheet, of which only an archive of one file on disk is read: \
              unpack it (unzip -p FILE | … -), or save it as CSV"
     } else if start.starts_with(b"BZh") {
@@ -119,7 +119,7 @@ fn refuse_binary(start: &[u8]) -> io::Result<()> {
     } else {
         return Ok(());
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, told))
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 /// The first bytes of an input, and the input with them.

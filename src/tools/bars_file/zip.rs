@@ -66,8 +66,9 @@ pub(super) fn open(mut file: File) -> io::Result<Input> {
         }));
     };
     if member.encrypted {
-        let told = "is a ZIP archive with a password: unpack it (unzip -P PASSWORD -p FILE | … -)";
-        return Err(invalid(told.to_owned()));
+        let reason =
+            "is a ZIP archive with a password: unpack it (unzip -P PASSWORD -p FILE | … -)";
+        return Err(invalid(reason.to_owned()));
     }
     if ELSEWHERE == member.packed || ELSEWHERE == member.header {
         return Err(invalid(
@@ -148,8 +149,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
 }
 
-fn invalid(told: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, told)
+fn invalid(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
 fn damaged() -> io::Error {
@@ -297,17 +298,17 @@ mod tests {
 
     #[test]
     fn what_is_no_single_file_is_refused_with_a_way_out() {
-        let told = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+        let reason = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
         let file = ("a.csv", &b"x"[..], true);
-        let two = told(&archive(&[file, ("b.csv", b"y", true)], 0));
+        let two = reason(&archive(&[file, ("b.csv", b"y", true)], 0));
         assert!(
             two.contains("of 2 files (a.csv, …)") && two.contains("unzip -p FILE 'a.csv'"),
             "{two}"
         );
-        assert!(told(&archive(&[], 0)).contains("without a file"));
-        assert!(told(&archive(&[file], 1)).contains("password"));
+        assert!(reason(&archive(&[], 0)).contains("without a file"));
+        assert!(reason(&archive(&[file], 1)).contains("password"));
         let sheet = [("[Content_Types].xml", &b"x"[..], true), file];
-        assert!(told(&archive(&sheet, 0)).contains("is a spreadsheet"));
+        assert!(reason(&archive(&sheet, 0)).contains("is a spreadsheet"));
     }
 
     #[test]
@@ -315,8 +316,8 @@ mod tests {
         let text = "time,close\n".repeat(500);
         let whole = archive(&[("a.csv", text.as_bytes(), true)], 0);
         for end in 0..whole.len() - 4 {
-            let told = read(&whole[..end]).unwrap_err().to_string();
-            assert!(told.contains("damaged"), "{end}: {told}");
+            let reason = read(&whole[..end]).unwrap_err().to_string();
+            assert!(reason.contains("damaged"), "{end}: {reason}");
         }
         for at in 0..whole.len() {
             let mut spoiled = whole.clone();

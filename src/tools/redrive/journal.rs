@@ -113,7 +113,7 @@ impl Journal {
             Ok(acknowledgement) => acknowledgement.await,
             Err(error) => Err(error),
         };
-        let told = |error: &dyn std::fmt::Display| {
+        let text = |error: &dyn std::fmt::Display| {
             format!("cannot write down what is going to be put back: {error}")
         };
         match outcome {
@@ -127,9 +127,9 @@ impl Journal {
                         .to_owned(),
                 ),
                 PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => {
-                    store.unanswered(&told(&error))
+                    store.unanswered(&text(&error))
                 }
-                _ => RedriveError::Refused(told(&error)),
+                _ => RedriveError::Refused(text(&error)),
             }),
         }
     }

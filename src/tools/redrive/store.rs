@@ -163,13 +163,13 @@ pub(super) fn refused(error: &async_nats::jetstream::Error) -> RedriveError {
 }
 
 fn is_gone(error: &async_nats::jetstream::Error) -> bool {
-    let told = error.to_string();
+    let message = error.to_string();
     match error.error_code() {
         ErrorCode::SEQUENCE_NOT_FOUND | ErrorCode::NO_MESSAGE_FOUND => true,
         // of any deletion that failed: only the text says why
         ErrorCode::STREAM_MESSAGE_DELETE_FAILED => ["no message found", "deleted message"]
             .iter()
-            .any(|text| told.contains(text)),
+            .any(|text| message.contains(text)),
         _ => false,
     }
 }

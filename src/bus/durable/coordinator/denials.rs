@@ -27,7 +27,7 @@ impl DenialMonitor {
     }
 
     /// Asks for what is denied, if it is time to.
-    pub fn look(&mut self) {
+    pub fn probe(&mut self) {
         while self.asking.try_join_next().is_some() {}
         let early = self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY);
         let link = &self.common.link;

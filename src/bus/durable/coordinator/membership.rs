@@ -153,7 +153,7 @@ impl Membership {
     }
 
     /// Reads the table and renews the own record when that is due.
-    pub fn look(&mut self) {
+    pub fn poll(&mut self) {
         if self.reading.is_due(READ_EVERY) {
             self.reading.begin();
             let records = self.records.clone();

@@ -227,7 +227,7 @@ impl Records {
         payload: Vec<u8>,
         mut headers: HeaderMap,
     ) -> Result<Option<u64>, String> {
-        let told = |error: &dyn std::fmt::Display| error.to_string();
+        let text = |error: &dyn std::fmt::Display| error.to_string();
         let place = [self.bucket.as_str(), name];
         let place = at(purpose, &place);
         match counter {
@@ -250,8 +250,8 @@ impl Records {
                 request,
             )
             .await
-            .map_err(|error| told(&error))?;
-        let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| told(&error))?;
+            .map_err(|error| text(&error))?;
+        let ack: Ack = serde_json::from_slice(&answer.payload).map_err(|error| text(&error))?;
         match ack.error {
             None => Ok(Some(ack.seq)),
             Some(error)
@@ -263,7 +263,7 @@ impl Records {
             {
                 Ok(None)
             }
-            Some(error) => Err(told(&error)),
+            Some(error) => Err(text(&error)),
         }
     }
 }

@@ -87,7 +87,7 @@ impl StreamMonitor {
     }
 
     /// Looks at the streams when it is time to, or something has failed.
-    pub fn look(&mut self) {
+    pub fn probe(&mut self) {
         let common = &self.common;
         let suspected = self.looks.missed > 0 || common.streams_suspected.load(Ordering::Relaxed);
         let due = if suspected { SOON } else { LOOK };
@@ -129,7 +129,7 @@ pub(in crate::bus::durable) fn report_lost_streams(
             metrics.streams_lost.inc();
             tracing::error!(
                 stream = dependency.name,
-                means = dependency.loss(),
+                means = dependency.consequence(),
                 "a stream was removed with all that it held, and was recreated"
             );
         }

@@ -151,7 +151,7 @@ impl UnownedMonitor {
 
     /// Logs which partitions nobody works on, and asks for the bars that wait in this member's
     /// share of them.
-    pub fn look(&mut self, leases: &Leases, table: &Table) {
+    pub fn probe(&mut self, leases: &Leases, table: &Table) {
         let lease = self.common.config.durable.lease;
         if leases.is_leaving() {
             self.unowned = Unowned::default();

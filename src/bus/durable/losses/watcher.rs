@@ -17,7 +17,7 @@ use crate::bus::durable::stream_state::Look;
 
 const TICK: Duration = Duration::from_secs(1);
 /// The longest pause between two looks while nothing is read.
-const STANDING: Duration = Duration::from_secs(5);
+const BLOCKED: Duration = Duration::from_secs(5);
 /// The longest pause between two looks while bars are read and more wait.
 const READING: Duration = Duration::from_secs(30);
 
@@ -49,9 +49,9 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
     let mut looked = Instant::now();
     loop {
         sleep(TICK).await;
-        let standing =
+        let blocked =
             gauges.phase() == Phase::Blocked || gauges.inflight.load(Ordering::Relaxed) > 0;
-        if !standing && gauges.lag.load(Ordering::Relaxed) == 0 {
+        if !blocked && gauges.lag.load(Ordering::Relaxed) == 0 {
             pause = TICK;
             looked = Instant::now();
             continue;
@@ -74,10 +74,10 @@ async fn watch(common: &Common, unit: u32, gauges: &Gauges, account: &Account) {
                 None => {}
             }
         }
-        pause = if standing && turnover {
+        pause = if blocked && turnover {
             TICK
         } else {
-            (pause * 2).min(if standing { STANDING } else { READING })
+            (pause * 2).min(if blocked { BLOCKED } else { READING })
         };
         looked = Instant::now();
     }

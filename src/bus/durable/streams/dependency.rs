@@ -111,7 +111,7 @@ impl StreamDependency {
     }
 
     /// The consequences of its removal, with everything that it held, once it was recreated.
-    pub fn loss(&self) -> &'static str {
+    pub fn consequence(&self) -> &'static str {
         match self.holds {
             Holds::Bars => {
                 "bars that had no signal yet are lost, as are those published until it was \
@@ -149,7 +149,7 @@ pub(in crate::bus::durable) async fn missing(
             .map(|dependency| existing(js, &dependency.name)),
     )
     .await?;
-    let told: Vec<String> = dependencies
+    let missing: Vec<String> = dependencies
         .iter()
         .zip(found)
         .filter_map(|(dependency, found)| {
@@ -165,5 +165,5 @@ pub(in crate::bus::durable) async fn missing(
             Some(format!("the stream {name} has other {what} than before"))
         })
         .collect();
-    Ok((!told.is_empty()).then(|| told.join(", ")))
+    Ok((!missing.is_empty()).then(|| missing.join(", ")))
 }

@@ -77,7 +77,7 @@ pub(in crate::bus::durable) fn denied(link: &Link, config: &Config) -> Option<Se
     let grave = denials
         .iter()
         .filter(|denial| !denial.is_minor(config) && !denial.is_about_changes());
-    let told: BTreeSet<String> = grave.map(ToString::to_string).collect();
-    let told: Vec<String> = told.into_iter().collect();
-    (!told.is_empty()).then(|| SetupError::Denied(told.join(", ")))
+    let names: BTreeSet<String> = grave.map(ToString::to_string).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    (!names.is_empty()).then(|| SetupError::Denied(names.join(", ")))
 }

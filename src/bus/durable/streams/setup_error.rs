@@ -66,11 +66,11 @@ pub(super) fn not_made(config: &StreamConfig, error: &CreateStreamError) -> Setu
     let name = &config.name;
     if let CreateStreamErrorKind::JetStream(error) = error.kind() {
         return match refused(&error) {
-            SetupError::Unavailable(told) => {
-                let told = format!("cannot make the stream {name}: {told}");
+            SetupError::Unavailable(reason) => {
+                let reason = format!("cannot make the stream {name}: {reason}");
                 match limit(error.error_code()) {
-                    Some(hint) => SetupError::Limit(format!("{told}; {hint}")),
-                    None => SetupError::Unavailable(told),
+                    Some(hint) => SetupError::Limit(format!("{reason}; {hint}")),
+                    None => SetupError::Unavailable(reason),
                 }
             }
             other => other,

@@ -183,8 +183,8 @@ impl Table {
         match sequence {
             Sequence::OldestFirst => {}
             Sequence::NewestFirst => {
-                let told = "the newest row comes first; the rows are put in the order of time";
-                table.notes.push(told.to_owned());
+                let note = "the newest row comes first; the rows are put in the order of time";
+                table.notes.push(note.to_owned());
                 table.sort()?;
             }
             Sequence::Mixed => table.notes.push(format!(

@@ -60,13 +60,13 @@ impl Reading {
                 .map(String::as_str)
         };
         let named = header::zone_of(&header.names[columns.time]);
-        let told = options
+        let zone = options
             .zone
             .clone()
             .or(named)
             .or_else(|| options.preset.and_then(Preset::zone));
         let times = TimeReader {
-            zone: told.unwrap_or_else(|| options.default_zone.clone()),
+            zone: zone.unwrap_or_else(|| options.default_zone.clone()),
             day_zone: options
                 .zone
                 .clone()

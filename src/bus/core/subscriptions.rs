@@ -12,11 +12,11 @@ use crate::clock;
 use crate::wire::SubjectPattern;
 
 /// Market data, from all subscriptions.
-pub(super) struct Feeds(pub Vec<(SubjectPattern, Subscriber)>);
+pub(super) struct Subscriptions(pub Vec<(SubjectPattern, Subscriber)>);
 
-impl Feeds {
+impl Subscriptions {
     /// Takes all that has arrived, without waiting. Returns how many messages were dropped.
-    pub async fn gather(&mut self, into: &mut Queue) -> u64 {
+    pub async fn drain_ready(&mut self, into: &mut Queue) -> u64 {
         let now = (Instant::now(), clock::now());
         let mut dropped = 0;
         for (at, (pattern, feed)) in self.0.iter_mut().enumerate() {

@@ -32,7 +32,7 @@ impl Worker {
     /// Finishes what was received, and ends the connection when all of it is confirmed.
     pub(super) async fn drain(mut self, deadline: Instant) -> Result<(), DrainError> {
         let (client, link) = (self.setup.client.clone(), self.setup.link.clone());
-        self.gather().await;
+        self.drain_ready().await;
         if !link.is_connected() && self.pending.is_empty() {
             tracing::warn!("the connection is down; nothing is left to finish");
             return Ok(());
@@ -40,14 +40,14 @@ impl Worker {
         let finish = async {
             // unsubscribing throws away what is still on its way here: first all of it must come
             self.present(round_trip(&client, &link, deadline)).await?;
-            for (_, feed) in &mut self.feeds.0 {
+            for (_, feed) in &mut self.subscriptions.0 {
                 // fails only when the connection is gone, which the end of the drain tells
                 let _ = feed.unsubscribe().await;
             }
-            self.gather().await;
+            self.drain_ready().await;
             self.active = true;
             while !self.pending.is_empty() {
-                self.hear();
+                self.drain_presences();
                 self.work_off().await;
                 self.progress.beat();
             }
