@@ -65,7 +65,7 @@ async fn newest_are_right(js: &Context, stored: usize, newest: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_stream_of_bars_is_made_anew_and_told_of() {
+async fn a_removed_stream_of_bars_is_recreated_and_reported() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
@@ -79,7 +79,7 @@ async fn a_removed_stream_of_bars_is_made_anew_and_told_of() {
 }
 
 /// After 20 bars were read, so many are in a stream that somebody else made at once.
-async fn a_stream_made_anew_is_read_from_its_beginning(bars: u64) {
+async fn a_recreated_stream_is_read_from_its_beginning(bars: u64) {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
@@ -95,17 +95,17 @@ async fn a_stream_made_anew_is_read_from_its_beginning(bars: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_bar_of_a_stream_made_anew_is_passed_over() {
-    a_stream_made_anew_is_read_from_its_beginning(12).await;
+async fn no_bar_of_a_recreated_stream_is_passed_over() {
+    a_recreated_stream_is_read_from_its_beginning(12).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_bar_of_a_stream_made_anew_has_two_signals() {
-    a_stream_made_anew_is_read_from_its_beginning(60).await;
+async fn no_bar_of_a_recreated_stream_has_two_signals() {
+    a_recreated_stream_is_read_from_its_beginning(60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_stream_that_cannot_be_made_anew_is_waited_for() {
+async fn a_removed_stream_that_cannot_be_recreated_is_waited_for() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
@@ -174,12 +174,12 @@ async fn signals_since_the_checkpoint_are_stored_again(by_another: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_stream_of_signals_is_made_anew_and_told_of() {
+async fn a_removed_stream_of_signals_is_recreated_and_reported() {
     signals_since_the_checkpoint_are_stored_again(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_of_signals_that_somebody_else_made_anew_gets_what_is_due() {
+async fn a_stream_of_signals_that_somebody_else_recreated_gets_what_is_due() {
     signals_since_the_checkpoint_are_stored_again(true).await;
 }
 

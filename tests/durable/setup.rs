@@ -119,7 +119,7 @@ async fn replace_checkpoint(js: &Context, running: &mut Agent, mut bytes: &[u8])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_or_newer_checkpoint_is_told_of_and_made_anew_from_the_stream() {
+async fn a_damaged_or_newer_checkpoint_is_reported_and_recomputed_from_the_stream() {
     let server = NatsServer::jetstream();
     let js = connect(&server).await;
     let mut running = agent(&server, &[]);
