@@ -10,25 +10,26 @@
 //! among the bars.
 
 mod difference;
+mod found;
 mod judge;
 pub mod key;
 pub mod letters;
+mod progress;
 mod report;
 pub mod signals;
 mod source;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::header::HeaderValue;
 use async_nats::jetstream::stream::{DiscardPolicy, Info};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::bus::durable::{Committed, Input, Partitions, Place as PartitionPlace, Recomputation};
+use crate::bus::durable::{Input, Place as PartitionPlace, Recomputation};
 use crate::bus::permissions::Denial;
 use crate::bus::{Link, jetstream};
 use crate::clock;
@@ -38,9 +39,11 @@ use crate::ops::metrics::Metrics;
 use crate::tools::reader::Stored;
 use crate::wire::headers::{GROUP, INPUT_SEQ, REASON, SUBJECT, TRUNCATED};
 use crate::wire::{Reason, SubjectPattern};
+use found::{Found, find};
 use judge::{Bars, Judge, OTHER_BARS, Retention, Run, Share, Span, Terms};
 use key::{Head, hash};
 use letters::{Letter, Letters, Place};
+use progress::progress_bar;
 use report::{Finding, Kind};
 use signals::Signals;
 use source::Source;
@@ -71,14 +74,6 @@ pub struct Task<'a> {
     pub most: u64,
     /// The metrics of the recomputation.
     pub metrics: &'a Arc<Metrics>,
-}
-
-/// The streams to verify.
-struct Found {
-    partitions: Partitions,
-    signals: Info,
-    groups: usize,
-    committed: HashMap<u32, Committed>,
 }
 
 /// Verifies `task` by what is stored over `client` of `link`. Progress goes to standard error when
@@ -144,62 +139,6 @@ fn analysed_as(config: &Config, former: &Config) -> Config {
     config.max_series = former.max_series;
     config.series_idle = former.series_idle;
     config
-}
-
-/// Looks at the streams, and at how far the group has come.
-async fn find(source: &Source, config: &Config) -> Result<Found, VerifyError> {
-    let unavailable = |text: String| VerifyError::Unavailable(text);
-    let durable = &config.durable;
-    let bars = &durable.bars_stream;
-    let none = |name: &str, key: &str| {
-        unavailable(format!(
-            "there is no stream {name}: durable delivery has not run here under this configuration; \
-             check NATS_URL, {key} and TECHNICAL_SUBJECTS"
-        ))
-    };
-    let recorded = if Partitions::has_symbols(config) {
-        let info = source.info(bars).await?;
-        let info = info.ok_or_else(|| none(bars, "TECHNICAL_BARS_STREAM"))?;
-        Partitions::recorded(&info).ok_or_else(|| {
-            unavailable(format!(
-                "the stream {bars} was not made by an agent for its bars; set \
-                 TECHNICAL_BARS_STREAM as for the agents"
-            ))
-        })?
-    } else {
-        0
-    };
-    let partitions = Partitions::new(config, recorded);
-    let name = &durable.signals_stream;
-    let looked = source.info(name).await?;
-    let looked = looked.ok_or_else(|| none(name, "TECHNICAL_SIGNALS_STREAM"))?;
-    let subjects = config.publish_subject.pattern().to_string();
-    for subject in [&subjects, &config.dead_letter_subject] {
-        if !looked.config.subjects.contains(subject) {
-            return Err(unavailable(format!(
-                "the stream {name} does not store {subject}, only {}; set \
-                 TECHNICAL_SIGNALS_STREAM, TECHNICAL_PUBLISH_SUBJECT and \
-                 TECHNICAL_DEAD_LETTER_SUBJECT as for the agents",
-                looked.config.subjects.join(", ")
-            )));
-        }
-    }
-    let groups = source.groups(config).await?;
-    let mut committed = HashMap::new();
-    for place in &partitions.places {
-        if let Some(one) = source.committed(config, place.number).await? {
-            committed.insert(place.number, one);
-        }
-    }
-    // after the markers, so that all that they cover is among the messages
-    let signals = source.info(name).await?;
-    let signals = signals.ok_or_else(|| none(name, "TECHNICAL_SIGNALS_STREAM"))?;
-    Ok(Found {
-        partitions,
-        signals,
-        groups,
-        committed,
-    })
 }
 
 /// One pass over the streams.
@@ -483,24 +422,4 @@ fn bars(info: &Info) -> Bars {
 
 fn nanos(nanos: i128) -> Timestamp {
     Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
-}
-
-/// On standard error, and only when that is a terminal.
-fn progress_bar(messages: u64, share: Share, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(messages);
-    let part = if share.of > 1 {
-        format!(" ({} of {})", share.number + 1, share.of)
-    } else {
-        String::new()
-    };
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}{part}  {{rate}}/s  {{eta}} left");
-    match ProgressStyle::with_template(&template) {
-        Ok(style) => bar.with_style(style.with_key("rate", rate)),
-        Err(_) => bar,
-    }
-}
-
-fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
-    // a display that cannot be written to shows nothing
-    let _ = write!(out, "{:.0}", state.per_sec());
 }
