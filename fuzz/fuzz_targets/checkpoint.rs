@@ -1,64 +1,114 @@
 //! A checkpoint whose header is right and whose series are hostile: reading it never panics, and
 //! state that is accepted can be written, read again and continued.
 //!
-//! The first byte chooses: either the rest stands for the series as it is, or it is a list of
-//! changes (two bytes of place, one of value) to the series of a real state.
+//! The first byte chooses: the configuration, and whether the rest stands for the series as it is, in
+//! a version of its own, or is a list of changes (two bytes of place, one of value) to the series of a
+//! real state.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use technical_analysis_agent::bus::durable::checkpoint_fuzz::{body, continued};
+use technical_analysis_agent::bus::durable::checkpoint_fuzz::{VERSIONS, body, continued};
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
-use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
+use technical_analysis_agent::market::{BarEvent, Timeframe, Timestamp};
+use technical_analysis_agent::pipeline::{Filter, Message, Output, Pipeline, Sink};
+use technical_analysis_agent::wire::{Decoder, FinalRule, InputRules, SubjectParts, SubjectPattern};
 
 /// Set in the first byte: the rest is a list of changes.
 const CHANGES: u8 = 0x80;
+/// Set in the first byte: larger bars are derived.
+const DERIVES: u8 = 0x40;
 
-static CONFIG: LazyLock<Arc<AnalysisConfig>> = LazyLock::new(|| {
-    Arc::new(AnalysisConfig {
-        window: 60,
-        indicators: parse("atr(14),sar,vwap").expect("indicators"),
-        ..AnalysisConfig::default()
-    })
-});
-
-/// The series of a real state: two of them, one with a full window and one with three bars.
-static REAL: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut engine = Engine::new(Arc::clone(&CONFIG), 10);
-    for minute in 0..70_u32 {
-        let price = 100.0 + f64::from(minute % 7) / 4.0;
-        add(&mut engine, "A", Timeframe::MINUTE, minute, price);
-        if minute < 3 {
-            add(&mut engine, "B/C", Timeframe::DAY, minute * 1_440, 1e-9 * price);
-        }
-    }
-    body(&engine).expect("a state can be written")
-});
-
-fn add(engine: &mut Engine, symbol: &str, timeframe: Timeframe, minute: u32, price: f64) {
-    let timestamp = Timestamp::from_epoch(1_700_000_000 + u64::from(minute) * 60);
-    let event = BarEvent {
-        symbol: symbol.into(),
-        timeframe,
-        bar: Bar {
-            timestamp,
-            open: price,
-            high: price * 1.01,
-            low: price * 0.99,
-            close: price,
-            volume: f64::from(minute),
-        },
-        finality: Finality::Final,
-        adjusted: false,
-        source: None,
-    };
-    let _ = engine.on_bar(&event, timestamp);
+/// A configuration with a state that was reached under it: its version and its series.
+struct Real {
+    config: Arc<AnalysisConfig>,
+    version: u8,
+    series: Vec<u8>,
 }
 
-fn changed(changes: &[u8]) -> Vec<u8> {
-    let mut series = REAL.clone();
+static PLAIN: LazyLock<Real> = LazyLock::new(|| real("", false));
+static DERIVED: LazyLock<Real> = LazyLock::new(|| real("5m,1h,1d", true));
+
+/// Three series: one with a full window, one with three bars, and one that was reset and whose newest
+/// bar forms until the next one comes.
+fn real(timeframes: &str, derives: bool) -> Real {
+    let config = Arc::new(AnalysisConfig {
+        window: 60,
+        indicators: parse("atr(14),sar,vwap").expect("indicators"),
+        derived: if derives {
+            timeframes.parse().expect("timeframes")
+        } else {
+            AnalysisConfig::default().derived
+        },
+        ..AnalysisConfig::default()
+    });
+    let engine = Engine::new(Arc::clone(&config), 100);
+    let mut pipeline = pipeline(engine);
+    for minute in 0..70 {
+        take(&mut pipeline, "in.A.1m", &bar(minute, 100.0 + f64::from(minute % 7) / 4.0));
+        if minute < 3 {
+            take(&mut pipeline, "in.B.1d", &bar(minute * 1_440, 1e-9));
+        }
+    }
+    take(&mut pipeline, "in.C.1m", &bar(0, 5.0));
+    let reset = r#"{"reset":{"symbol":"C","timeframe":"1m","id":"1"}}"#;
+    take(&mut pipeline, "in.C.1m", reset);
+    for minute in 0..4 {
+        let forming = bar(minute, 5.0).replace('}', r#","final":false}"#);
+        take(&mut pipeline, "in.C.1m", &forming);
+    }
+    let (version, series) = body(pipeline.engine()).expect("a state can be written");
+    Real {
+        config,
+        version,
+        series,
+    }
+}
+
+fn bar(minute: u32, price: f64) -> String {
+    let timestamp = Timestamp::from_epoch(1_700_000_040 + u64::from(minute) * 60);
+    let (high, low) = (price * 1.01, price * 0.99);
+    format!(
+        r#"{{"timestamp":"{timestamp}","open":{price},"high":{high},"low":{low},"close":{price},"volume":{minute}}}"#
+    )
+}
+
+/// A driver that is not interested in outputs.
+struct Silent;
+
+impl Filter for Silent {}
+
+impl Sink for Silent {
+    fn wants_forming(&mut self, _event: &BarEvent<'_>) -> bool {
+        true
+    }
+
+    fn output(&mut self, _output: Output<'_>) {}
+}
+
+fn pipeline(engine: Engine) -> Pipeline {
+    let rules = InputRules {
+        final_rule: FinalRule::Next,
+        ..InputRules::new(65_536, Timeframe::MINUTE)
+    };
+    Pipeline::new(Decoder::new(rules), engine)
+}
+
+fn take(pipeline: &mut Pipeline, subject: &str, payload: &str) {
+    let pattern: SubjectPattern = "in.{symbol}.{timeframe}".parse().expect("a pattern");
+    let subject: Result<SubjectParts<'_>, _> = pattern.parts(subject);
+    let message = Message {
+        payload: payload.as_bytes(),
+        subject: &subject,
+        arrived: Timestamp::from_epoch(1_900_000_000),
+    };
+    pipeline.take(&message, &mut Silent);
+}
+
+fn changed(series: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut series = series.to_vec();
     for change in changes.chunks_exact(3) {
         let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % series.len();
         series[at] = change[2];
@@ -70,21 +120,32 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
     };
+    let real = if choice & DERIVES == 0 { &PLAIN } else { &DERIVED };
     let (version, series) = if choice & CHANGES == 0 {
-        (choice % 3, rest.to_vec())
+        ((choice & 0x3f) % VERSIONS, rest.to_vec())
     } else {
-        (2, changed(rest))
+        (real.version, changed(&real.series, rest))
     };
-    let Some(mut engine) = continued(version, &series, &CONFIG) else {
+    let Some(engine) = continued(version, &series, &real.config) else {
         return;
     };
-    let written = body(&engine).expect("a state that was read can be written");
-    let again = continued(2, &written, &CONFIG).expect("its own bytes are read");
+    let (version, written) = body(&engine).expect("a state that was read can be written");
+    let again = continued(version, &written, &real.config).expect("its own bytes are read");
     assert_eq!(again.len(), engine.len());
 
     let keys: Vec<_> = engine.iter().map(|(_, series)| series.key().clone()).collect();
+    let mut pipeline = pipeline(engine);
     for key in keys {
-        add(&mut engine, key.symbol.as_str(), key.timeframe, 3_000_000, 11.0);
+        // bars that name themselves, long after all others
+        for minute in [3_000_000, 3_000_001] {
+            let fields = format!(
+                r#"{{"symbol":{},"timeframe":"{}","#,
+                serde_json::to_string(key.symbol.as_str()).expect("a string"),
+                key.timeframe
+            );
+            let bar = bar(minute, 11.0).replacen('{', &fields, 1);
+            take(&mut pipeline, "in.A.1m", &bar);
+        }
     }
-    assert!(body(&engine).is_some());
+    assert!(body(pipeline.engine()).is_some());
 });

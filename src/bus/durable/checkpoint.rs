@@ -239,9 +239,12 @@ pub(super) fn restore(
 /// The door of the fuzz target: a state behind a right header. Not in any other build.
 #[cfg(fuzzing)]
 pub mod fuzz {
-    use super::{AnalysisConfig, Arc, Engine, HEADER, MAGIC, Position, Snapshot, xxh3_64};
+    use super::{AnalysisConfig, Arc, Engine, HEADER, MAGIC, Position, Snapshot, VERSION, xxh3_64};
 
     const MAX_SERIES: usize = 1_000;
+
+    /// The number of versions, with one that does not exist: 0.
+    pub const VERSIONS: u8 = VERSION + 1;
 
     fn position() -> Position {
         Position {
@@ -265,14 +268,16 @@ pub mod fuzz {
         restored.ok().map(|(engine, _)| engine)
     }
 
-    /// The bytes behind the position of a checkpoint of `engine`: a `body` for [`continued`].
+    /// The version of a checkpoint of `engine` and the bytes behind its position: what [`continued`]
+    /// continues.
     #[must_use]
-    pub fn body(engine: &Engine) -> Option<Vec<u8>> {
+    pub fn body(engine: &Engine) -> Option<(u8, Vec<u8>)> {
         let bytes = Snapshot::take(engine, position()).encode().ok()?;
         let content = bytes.get(HEADER..)?;
         let before = (engine.config().fingerprint(), position());
         let before = postcard::to_extend(&before, Vec::new()).ok()?;
-        content.strip_prefix(before.as_slice()).map(<[u8]>::to_vec)
+        let body = content.strip_prefix(before.as_slice())?;
+        Some((bytes[MAGIC.len()], body.to_vec()))
     }
 }
 
