@@ -54,9 +54,7 @@ impl Reload {
         let config = match Config::load(&ProcessEnvironment) {
             Ok(config) => config,
             Err(error) => {
-                tracing::error!(
-                    "the configuration is invalid; keeping the current settings: {error}"
-                );
+                tracing::error!("nothing is reloaded; the current settings stay in use: {error}");
                 return;
             }
         };

@@ -40,8 +40,8 @@ pub(super) fn verify(
         tracing::warn!(
             stream = name,
             command,
-            "the settings of the stream differ from the configuration; leaving them unchanged, \
-             change them with this command"
+            "the stream has other settings than configured; leaving them unchanged, change them \
+             with this command"
         );
     }
     if wanted.storage != actual.storage {
