@@ -105,6 +105,13 @@ pub struct FeedArgs {
     /// Options of reading the input.
     #[command(flatten)]
     pub input: InputArgs,
+    /// Take the bars as the past of their series, though live bars have come already: each series is
+    /// rebuilt from its history and the live bars after it, once all of its history has come
+    #[arg(long, conflicts_with = "synthetic")]
+    pub history: bool,
+    /// History: publish there instead, the subject that the bars of the series come on
+    #[arg(long, value_name = "S", value_parser = plain_subject, requires = "history")]
+    pub subject: Option<String>,
     /// Make up bars (a random walk) instead of reading them
     #[arg(long)]
     pub synthetic: bool,

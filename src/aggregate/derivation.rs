@@ -4,6 +4,8 @@
 //! least one part; `settled` is the content of the bucket at the horizon ([`Horizon`]) without the
 //! parts that can be corrected, so that every bucket since can be folded again.
 
+mod rebuild;
+
 use std::borrow::Cow;
 
 use schemars::JsonSchema;

@@ -8,6 +8,7 @@
 //! Which timeframes a symbol is fed follows from the series that are kept, so it is in no snapshot.
 
 mod marks;
+mod rebuild;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -245,8 +246,7 @@ impl Engine {
                 Effect::Corrected => deriving.totals.revised += 1,
                 Effect::Forming if worked.publish => {}
                 Effect::Refused(Refusal::TooManySeries { .. }) => {
-                    deriving.totals.no_room += 1;
-                    deriving.note(&symbol, derived.timeframe, DerivedNoteKind::NoRoom);
+                    self.note_no_room(&symbol, derived.timeframe);
                     continue;
                 }
                 Effect::Forming | Effect::Duplicate | Effect::Refused(Refusal::Late { .. }) => {
@@ -372,9 +372,17 @@ impl Engine {
         deriving.queue(&series.key().symbol);
     }
 
+    /// Notes that there is no room for the derived bars of a timeframe.
+    pub(super) fn note_no_room(&mut self, symbol: &Symbol, timeframe: Timeframe) {
+        if let Some(deriving) = &mut self.deriving {
+            deriving.totals.no_room += 1;
+            deriving.note(symbol, timeframe, DerivedNoteKind::NoRoom);
+        }
+    }
+
     /// Notes that the source sends the bars of a series: none are derived for it any more, and the
     /// smallest timeframe of its symbol may be another one.
-    fn feed(&mut self, id: SeriesId) {
+    pub(super) fn feed(&mut self, id: SeriesId) {
         let Some(series) = self.series[id.index()].as_mut() else {
             return;
         };

@@ -25,6 +25,11 @@ impl FormingBar {
     pub const fn timestamp(&self) -> Timestamp {
         self.bar.timestamp
     }
+
+    /// The bar, as it is now.
+    pub(super) const fn bar(&self) -> Bar {
+        self.bar
+    }
 }
 
 impl Series {

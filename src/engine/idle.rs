@@ -29,6 +29,14 @@ impl Idle {
             none_before: i64::MIN,
         }
     }
+
+    /// The same rule, before any bar.
+    pub const fn same_rule(&self) -> Self {
+        Self {
+            after: self.after,
+            ..Self::never()
+        }
+    }
 }
 
 impl Engine {

@@ -13,6 +13,7 @@ mod config;
 mod corrections;
 mod derived;
 mod forming;
+mod history;
 mod idle;
 mod outcome;
 mod revise;
@@ -31,6 +32,7 @@ pub use config::AnalysisConfig;
 pub use corrections::Corrections;
 pub use derived::{Derived, DerivedNote, DerivedNoteKind, DerivedOutcome, DerivedTotals};
 pub use forming::FormingBar;
+pub use history::{HISTORIES_MAX, HistoryFault, HistoryRefusal, HistorySnapshot, Rebuilt};
 pub use outcome::{Effect, Emptied, Outcome, Refusal, Revision};
 pub use ring::Ring;
 pub use series::Series;
@@ -39,6 +41,7 @@ pub use snapshot::{RestoreError, SeriesSnapshot};
 
 use analysis::State;
 use derived::Deriving;
+use history::Histories;
 use idle::Idle;
 use outcome::Worked;
 use revise::Revising;
@@ -86,6 +89,8 @@ pub struct Engine {
     has_forming: bool,
     /// The state of derivation; `None` where nothing is derived.
     deriving: Option<Box<Deriving>>,
+    /// Bars of the past that may take the place of those of series.
+    histories: Histories,
 }
 
 impl Engine {
@@ -110,6 +115,7 @@ impl Engine {
             replaced: None,
             idle: Idle::never(),
             has_forming: false,
+            histories: Histories::default(),
         }
     }
 
@@ -179,7 +185,8 @@ impl Engine {
     }
 
     /// Makes the series of `symbol` in `timeframe` as new: its next bar is accepted whatever its
-    /// time. So are the series that are derived from it. Nothing where there is no such series.
+    /// time. So are the series that are derived from it. Nothing where there is no such series. A history
+    /// of it that is open is dropped.
     /// `epoch` tells this reset from others.
     pub fn reset(
         &mut self,
@@ -187,6 +194,7 @@ impl Engine {
         timeframe: Timeframe,
         epoch: Option<u64>,
     ) -> Option<Emptied> {
+        self.histories.forget(symbol, timeframe);
         let id = *self.index.get(&SeriesKeyRef { symbol, timeframe })?;
         let series = self.get(id)?;
         let epoch = epoch.unwrap_or_else(|| series.epoch().wrapping_add(1).max(1));

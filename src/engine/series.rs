@@ -17,7 +17,7 @@ use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
 use crate::aggregate::Parts;
-use crate::market::{Bar, BarEvent, SeriesKey, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
 
 /// Everything kept about one symbol in one timeframe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -151,9 +151,49 @@ impl Series {
     /// True if the window holds this bar.
     #[must_use]
     pub fn contains(&self, bar: &Bar) -> bool {
+        self.find(bar.timestamp)
+            .is_some_and(|found| found.same_values(bar))
+    }
+
+    /// The bar of the window that opened at `at`.
+    pub(super) fn find(&self, at: Timestamp) -> Option<Bar> {
         let bars = self.ring.bars();
-        let at = bars.timestamps.binary_search(&bar.timestamp.nanos());
-        at.is_ok_and(|at| bars.at(at).same_values(bar))
+        let at = bars.timestamps.binary_search(&at.nanos()).ok()?;
+        Some(bars.at(at))
+    }
+
+    /// True if the signal of its newest bar was due.
+    pub(super) const fn was_published(&self) -> bool {
+        self.after.published
+    }
+
+    /// Its bars as they would come, the oldest first: those of the window, then the forming one.
+    pub(super) fn kept_events(&self) -> impl Iterator<Item = BarEvent<'_>> {
+        let bars = self.ring.iter().map(|bar| (bar, Finality::Final));
+        let forming = self.forming.as_ref();
+        let forming = forming.map(|held| (held.bar(), Finality::UntilNext));
+        bars.chain(forming).map(|(bar, finality)| BarEvent {
+            symbol: self.key.symbol.as_str().into(),
+            timeframe: self.key.timeframe,
+            bar,
+            finality,
+            adjusted: false,
+            source: self.source.as_deref().map(Into::into),
+        })
+    }
+
+    /// Takes the place of `former`, the same series with other bars of the past: what was said of the
+    /// newest bar is revised.
+    pub(super) fn succeed(&mut self, former: Option<&Self>, epoch: u64, now: Timestamp) {
+        self.epoch = epoch;
+        self.touched = former.map_or(now, |former| former.touched);
+        let Some(former) = former else { return };
+        let newest = |series: &Self| series.position().map(|(at, _)| at);
+        if let Some(at) = newest(self).filter(|at| newest(former) == Some(*at)) {
+            let said = former.revision + u32::from(former.was_published());
+            self.revision = self.revision.saturating_add(said);
+            self.corrections.set(Revised::new(at, self.revision));
+        }
     }
 
     /// Appends a later bar, which has `parts` if it was derived. True when its signal is to be
@@ -415,6 +455,16 @@ impl Series {
     #[must_use]
     pub const fn is_derived(&self) -> bool {
         self.derived.parts.is_some()
+    }
+
+    /// Gives up the buckets of timeframes that `wanted` says no to.
+    pub(super) fn keep_buckets(&mut self, wanted: impl Fn(Timeframe) -> bool) {
+        if let Some(gathered) = &mut self.derived.gathered {
+            gathered.retain(wanted);
+            if gathered.is_empty() {
+                self.derived.gathered = None;
+            }
+        }
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {

@@ -118,17 +118,28 @@ impl Engine {
     pub fn restore(&mut self, snapshot: SeriesSnapshot) -> Result<SeriesId, RestoreError> {
         let SeriesSnapshot {
             fingerprint,
-            mut series,
+            series,
         } = snapshot;
         if fingerprint != self.fingerprint {
             return Err(RestoreError::Fingerprint);
         }
+        let series = self.revive(series)?;
+        self.put(series)
+    }
+
+    /// Makes a deserialized series one that can be continued, if it is sound.
+    pub(super) fn revive(&mut self, mut series: Series) -> Result<Series, RestoreError> {
         series.ring_mut().set_spare(self.config.spare_bars());
         series.complete_corrections(&self.config);
         if !series.is_sound(&self.config) {
             return Err(RestoreError::Damaged);
         }
         series.rebuild(&self.config, &mut self.trial, &mut self.signal);
+        Ok(series)
+    }
+
+    /// Puts a sound series in, in the place of what is kept under its key.
+    pub(super) fn put(&mut self, series: Series) -> Result<SeriesId, RestoreError> {
         self.has_forming |= series.forming().is_some();
         let newest = series.position();
         if let Some(id) = self.index.get(series.key()) {

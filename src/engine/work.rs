@@ -120,6 +120,11 @@ impl Engine {
         self.replaced = None;
         if effect == Effect::Appended {
             self.note_bar(event.bar.timestamp);
+            if !self.histories.is_empty() {
+                let window = self.config.window;
+                self.histories
+                    .note_live(&event.symbol, event.timeframe, window);
+            }
         }
         self.revised = Some((id, epoch, step));
         Worked {

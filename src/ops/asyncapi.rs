@@ -77,7 +77,7 @@ fn channels() -> Value {
             "raw.market_data.price.{symbol}.{timeframe}",
             "Bars of one series (`TECHNICAL_SUBJECTS`).",
             &series,
-            &["MarketData", "Reset", "Mark"],
+            &["MarketData", "Reset", "History", "Mark"],
         ),
         "signals": channel(
             "insight.technical.{symbol}.{timeframe}",
@@ -237,6 +237,39 @@ fn messages() -> Value {
                             "type": "string", "minLength": 1, "maxLength": 64,
                             "description": "Tells this reset from others of the series.",
                         },
+                    },
+                } },
+            },
+        },
+        "History": {
+            "summary": "A control message in order with the bars: a part of a history, with `bars`, or its end, with `parts`.",
+            "payload": {
+                "type": "object",
+                "required": ["history"],
+                "additionalProperties": false,
+                "properties": { "history": {
+                    "type": "object",
+                    "required": ["symbol", "timeframe", "id"],
+                    "oneOf": [{ "required": ["part", "bars"] }, { "required": ["parts"] }],
+                    "additionalProperties": false,
+                    "properties": {
+                        "symbol": text("The instrument, plainly."),
+                        "timeframe": text("The bar length."),
+                        "id": {
+                            "type": "string", "minLength": 1, "maxLength": 64,
+                            "description": "Tells this history from others of the series.",
+                        },
+                        "part": { "type": "integer", "minimum": 0, "description": "The number of the part." },
+                        "bars": {
+                            "type": "array",
+                            "description": "Open time, open, high, low, close and volume of each bar.",
+                            "items": { "type": "array", "minItems": 6, "maxItems": 6 },
+                        },
+                        "forming": {
+                            "type": "boolean",
+                            "description": "True if the last of the bars is complete only when a later one comes.",
+                        },
+                        "parts": { "type": "integer", "minimum": 0, "description": "The parts that came before the end." },
                     },
                 } },
             },

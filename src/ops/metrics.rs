@@ -97,6 +97,8 @@ pub struct Metrics {
     pub marks: IntCounterVec,
     /// Series that were reset.
     pub series_resets: IntCounter,
+    /// Series that were rebuilt with a history.
+    pub series_rebuilt: IntCounter,
     pub signals_published: IntCounter,
     pub alerts: IntCounterVec,
     pub publish_errors: IntCounter,
@@ -168,6 +170,7 @@ impl Metrics {
             bars_inserted: counter(r, "bars_inserted_total", "Bars that came late and were put among the newest bars of their series."),
             signals_revised: counter(r, "signals_revised_total", "Signals of later bars that changed because a bar before them was corrected or inserted."),
             series_resets: counter(r, "series_resets_total", "Series that restarted because of a reset, as counted by the member that publishes their signals."),
+            series_rebuilt: counter(r, "series_rebuilt_total", "Series that were rebuilt with a history, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
             derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), those of them that a time mark closed (marked), or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
             marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored when it tried to (failed), taken in (taken), refused as unreadable or later than their arrival (refused).", "kind", &MARKS),
@@ -247,6 +250,7 @@ impl Metrics {
             series_resets: self.series_resets.local(),
             marks_taken: self.marks.with_label_values(&["taken"]).local(),
             marks_refused: self.marks.with_label_values(&["refused"]).local(),
+            series_rebuilt: self.series_rebuilt.local(),
             signals_published: self.signals_published.local(),
             alerts: self
                 .alert_names
@@ -301,6 +305,8 @@ pub struct LocalMetrics {
     pub marks_taken: LocalIntCounter,
     /// See [`Metrics::marks`].
     pub marks_refused: LocalIntCounter,
+    /// See [`Metrics::series_rebuilt`].
+    pub series_rebuilt: LocalIntCounter,
     pub signals_published: LocalIntCounter,
     /// In the order of the alerts handed to [`Metrics::new`].
     pub alerts: Vec<LocalIntCounter>,
@@ -325,6 +331,7 @@ impl LocalMetrics {
             &self.series_resets,
             &self.marks_taken,
             &self.marks_refused,
+            &self.series_rebuilt,
             &self.signals_published,
         ] {
             counter.flush();

@@ -19,6 +19,10 @@
 //! A message may be a [`Reset`] or a [`Mark`] in place of market data. The engine follows it where it
 //! stands: a mark closes the derived bars that ended long enough before it.
 //!
+//! # Histories
+//! A message may be one of a [`History`]. The bars of its parts have no signals. Its end rebuilds the
+//! series where it stands, and restates the signal of the newest bar.
+//!
 //! # Time
 //! The time of a message is its arrival, and the driver hands it in: core delivery when the client
 //! received the message, durable delivery when the server stored it, `replay` when it reads the
@@ -31,6 +35,8 @@
 //! A panic under [`Pipeline::guard`] costs the message and no more: the bar at work is rolled back,
 //! the bars before it stay.
 
+mod history;
+
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,8 +47,10 @@ use crate::engine::{
 };
 use crate::market::{BarEvent, Finality, Timestamp};
 use crate::wire::{
-    Content, Decoder, Element, Ignored, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
+    Content, Decoder, Element, History, Ignored, Mark, Reason, Refusal, Reset, SubjectParts,
+    SubjectRefusal,
 };
+pub use history::HistoryTaken;
 
 /// A message, with everything that its outputs depend on.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +89,12 @@ pub enum Output<'a> {
     Reset(Restarted<'a>),
     /// A time mark was taken in, after the bars that it closed.
     Marked(Marked),
+    /// So many bars of a history were set aside until its end.
+    Gathered(usize),
+    /// A series was rebuilt with a history.
+    Rebuilt(HistoryTaken<'a>),
+    /// The newest bar of a series that was rebuilt, with the signal that it has now.
+    Restated(Taken<'a>),
     /// An element is understood and needs nothing to be done.
     Ignored(Ignored),
     /// An element or the whole message was refused, by the decoder or the engine.
@@ -139,7 +153,7 @@ pub struct Marked {
     pub closed: usize,
 }
 
-/// A driver's decisions about bars, resets and marks before the engine sees them. Without one of its own, a
+/// A driver's decisions about bars and control messages before the engine sees them. Without one of its own, a
 /// driver takes all of them.
 pub trait Filter {
     /// Decides about a bar of a message.
@@ -156,6 +170,11 @@ pub trait Filter {
     fn admit_mark(&mut self, _mark: &Mark) -> bool {
         true
     }
+
+    /// Returns true if a message of a history is to be followed.
+    fn admit_history(&mut self, _history: &History<'_>) -> bool {
+        true
+    }
 }
 
 impl<F: Filter> Filter for &mut F {
@@ -169,6 +188,10 @@ impl<F: Filter> Filter for &mut F {
 
     fn admit_mark(&mut self, mark: &Mark) -> bool {
         F::admit_mark(self, mark)
+    }
+
+    fn admit_history(&mut self, history: &History<'_>) -> bool {
+        F::admit_history(self, history)
     }
 }
 
@@ -250,6 +273,11 @@ impl Pipeline {
         }
         match Mark::read(message.payload, arrived) {
             Some(Ok(mark)) => return close_by_mark(engine, mark, arrived, sink),
+            Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
+            None => {}
+        }
+        match History::read(message.payload, message.subject) {
+            Some(Ok(history)) => return history::take(decoder, engine, &history, arrived, sink),
             Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
             None => {}
         }

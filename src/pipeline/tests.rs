@@ -77,6 +77,19 @@ impl Sink for Noted {
             Output::Duplicate(event) => format!("duplicate {}", event.bar.close),
             Output::Reset(restarted) => format!("reset {:?}", restarted.forgotten),
             Output::Marked(marked) => format!("mark {} closed {}", marked.mark.at, marked.closed),
+            Output::Gathered(bars) => format!("gathered {bars}"),
+            Output::Rebuilt(taken) => {
+                let rebuilt = taken.rebuilt;
+                format!(
+                    "rebuilt {} taken {} duplicates {} corrections {}",
+                    taken.series, rebuilt.taken, rebuilt.duplicates, rebuilt.corrections
+                )
+            }
+            Output::Restated(taken) => format!(
+                "restated {} {:?}",
+                taken.event.timeframe,
+                taken.signal.map(|signal| (signal.close, signal.revision)),
+            ),
             Output::Ignored(kind) => format!("ignored {}", kind.name()),
             Output::Refused(refusal) => format!(
                 "{} of {:?}: {}",

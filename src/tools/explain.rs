@@ -26,7 +26,9 @@ use crate::market::Timestamp;
 use crate::ops::logs::complain;
 use crate::pipeline::{Filter, Output, Pipeline, Sink};
 use crate::wire::dialects::{GENERIC, signs_of};
-use crate::wire::{Content, Decoder, Element, SubjectParts, SubjectPattern, SubjectRefusal};
+use crate::wire::{
+    Content, Decoder, Element, Reason, SubjectParts, SubjectPattern, SubjectRefusal,
+};
 
 use report::{BarEntry, Entry, accepted, does, scale_hint, shown};
 use trace::Facts;
@@ -354,6 +356,8 @@ impl<'a, W: Write> Explainer<'a, W> {
 struct Actions {
     bars: usize,
     last: String,
+    /// Why it was refused, if it was.
+    refused: Option<(Reason, String)>,
 }
 
 impl Filter for Actions {}
@@ -361,8 +365,14 @@ impl Filter for Actions {}
 impl Sink for Actions {
     fn output(&mut self, output: Output<'_>) {
         // what is explained is the message, and not what follows from it
-        if matches!(output, Output::Derived(_) | Output::Revised(_)) {
+        if matches!(
+            output,
+            Output::Derived(_) | Output::Revised(_) | Output::Restated(_)
+        ) {
             return;
+        }
+        if let Output::Refused(refusal) = &output {
+            self.refused = Some((refusal.reason, refusal.detail.to_string()));
         }
         self.bars += 1;
         self.last = does(&output);

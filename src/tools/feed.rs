@@ -6,6 +6,7 @@
 
 mod address;
 mod asking;
+mod history;
 mod outcome;
 mod reset;
 mod source;
@@ -173,13 +174,12 @@ pub async fn feed(
     args: &FeedArgs,
     now: Timestamp,
 ) -> anyhow::Result<FeedReport> {
-    let target = Target::new(&config.subjects, config.input.default_timeframe);
+    if args.history {
+        return history::feed(client, link, config, args, now).await;
+    }
     let (items, total) = source::open(args, config, now)?;
     let progress = progress_bar(total);
-    let api = &config.nats.jetstream;
-    let stream = stream_of(client, api, target.pattern()).await;
-    let id = FeedId::new(xxh3_64(nuid::next().as_bytes()));
-    let mut publisher = Publisher::new(client, link, api, stream.is_some(), id);
+    let mut run = Run::begin(client, link, config, None).await;
 
     // reading may block for as long as it likes; the connection must not wait for it
     let (send, mut receive) = tokio::sync::mpsc::channel(READ_AHEAD);
@@ -192,14 +192,7 @@ pub async fn feed(
         }
     });
 
-    let start = Instant::now();
-    let pace = Pace::new(args.rate, start);
-    let (mut reasons, mut ignored) = (BTreeMap::new(), BTreeMap::new());
-    let (mut first, mut last) = (None::<Timestamp>, None::<Timestamp>);
-    let mut fed = Fed {
-        messages: 0,
-        bars: 0,
-    };
+    let pace = Pace::new(args.rate, run.start);
     while let Some(item) = receive.recv().await {
         let (subject, payload, bars, times) = match item? {
             Item::Bar {
@@ -207,9 +200,9 @@ pub async fn feed(
                 payload,
                 bars,
                 times,
-            } => (target.subject(&address), payload, bars, times),
+            } => (run.target.subject(&address), payload, bars, times),
             Item::Ignored(kind) => {
-                *ignored.entry(kind).or_default() += 1;
+                *run.account.ignored.entry(kind).or_default() += 1;
                 continue;
             }
             Item::Note(note) => {
@@ -217,46 +210,115 @@ pub async fn feed(
                 continue;
             }
             Item::Skipped { reason, told } => {
-                *reasons.entry(reason).or_default() += 1;
+                *run.account.reasons.entry(reason).or_default() += 1;
                 progress.suspend(|| complain(format_args!("skipped: {told}")));
                 continue;
             }
         };
-        if let Some(wait) = pace.wait(publisher.published, Instant::now()) {
+        if let Some(wait) = pace.wait(run.publisher.published, Instant::now()) {
             tokio::time::sleep(wait).await;
         }
-        publisher.publish(subject, payload).await?;
-        fed.bars += bars;
+        run.publisher.publish(subject, payload).await?;
+        run.account.bars += bars;
         if let Some((begin, end)) = times {
-            first = Some(first.map_or(begin, |first| first.min(begin)));
-            last = Some(last.map_or(end, |last| last.max(end)));
+            run.account.span(begin, end);
         }
         progress.inc(1);
     }
     reader.await.context("the reader of bars failed")?;
-    publisher.finish().await?;
+    run.publisher.finish().await?;
     progress.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
-    fed.messages = publisher.published;
-    let outcome = if fed.messages > 0 {
-        Some(asking::ask(client, link, &config.group, id, fed, PATIENCE).await)
-    } else {
-        None
-    };
-    Ok(FeedReport {
-        subject: target.pattern().to_owned(),
-        published: publisher.published,
-        stream,
-        confirmed: publisher.confirmed,
-        skipped: reasons.values().sum(),
-        reasons,
-        ignored,
-        first,
-        last,
-        seconds,
-        group: config.group.clone(),
-        outcome,
-    })
+    let (published, confirmed) = (run.publisher.published, run.publisher.confirmed);
+    Ok(run.report(config, published, confirmed).await)
+}
+
+/// The account of what was read and published.
+#[derive(Debug, Default)]
+struct Account {
+    reasons: BTreeMap<&'static str, u64>,
+    ignored: BTreeMap<&'static str, u64>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    /// Elements of the messages that were published.
+    bars: u64,
+}
+
+impl Account {
+    /// Notes bars from `begin` to `end`.
+    fn span(&mut self, begin: Timestamp, end: Timestamp) {
+        self.first = Some(self.first.map_or(begin, |first| first.min(begin)));
+        self.last = Some(self.last.map_or(end, |last| last.max(end)));
+    }
+}
+
+/// One run of `feed`.
+struct Run<'a> {
+    client: &'a Client,
+    link: &'a Arc<Link>,
+    id: FeedId,
+    target: Target,
+    subject: String,
+    stream: Option<String>,
+    publisher: Publisher<'a>,
+    account: Account,
+    start: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Looks for the stream that stores what is published, under `subject` or where market data goes.
+    async fn begin(
+        client: &'a Client,
+        link: &'a Arc<Link>,
+        config: &Config,
+        subject: Option<&str>,
+    ) -> Self {
+        let target = Target::new(&config.subjects, config.input.default_timeframe);
+        let api = &config.nats.jetstream;
+        let subject = subject.unwrap_or(target.pattern()).to_owned();
+        let stream = stream_of(client, api, &subject).await;
+        let id = FeedId::new(xxh3_64(nuid::next().as_bytes()));
+        Self {
+            publisher: Publisher::new(client, link, api, stream.is_some(), id),
+            client,
+            link,
+            id,
+            target,
+            subject,
+            stream,
+            account: Account::default(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Asks the agents for the outcome of everything that was published.
+    async fn report(self, config: &Config, published: u64, confirmed: u64) -> FeedReport {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let fed = Fed {
+            messages: self.publisher.published,
+            bars: self.account.bars,
+        };
+        let (client, link, group) = (self.client, self.link, &config.group);
+        let outcome = if fed.messages > 0 {
+            Some(asking::ask(client, link, group, self.id, fed, PATIENCE).await)
+        } else {
+            None
+        };
+        let account = self.account;
+        FeedReport {
+            subject: self.subject,
+            published,
+            stream: self.stream,
+            confirmed,
+            skipped: account.reasons.values().sum(),
+            reasons: account.reasons,
+            ignored: account.ignored,
+            first: account.first,
+            last: account.last,
+            seconds,
+            group: group.clone(),
+            outcome,
+        }
+    }
 }
 
 /// Sends bars and keeps count of what is known to have arrived.

@@ -267,6 +267,12 @@ impl<W: Write> Printer<'_, W> {
                 self.summary.marks += 1;
                 Ok(())
             }
+            Output::Gathered(_) => Ok(()),
+            Output::Rebuilt(taken) => {
+                self.summary.rebuild(taken.rebuilt);
+                Ok(())
+            }
+            Output::Restated(taken) => taken.signal.map_or(Ok(()), |signal| self.print(signal)),
             Output::Ignored(kind) => {
                 self.summary.ignore(kind.name());
                 Ok(())

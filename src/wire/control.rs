@@ -7,6 +7,7 @@
 //! | message | means |
 //! |---|---|
 //! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is reset; `"id"` tells one reset from another |
+//! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"…",…}}` | a part of a history, or its end ([`super::History`]) |
 
 use std::borrow::Cow;
 
@@ -18,7 +19,7 @@ use crate::market::{SeriesKey, Symbol, Timeframe};
 
 /// No control message is larger.
 const BYTES_MAX: usize = 1_024;
-/// The longest id of a reset.
+/// The longest id of a control message.
 const ID_MAX: usize = 64;
 
 /// A message that resets a series.
@@ -62,7 +63,7 @@ impl Reset {
         }
         let Message { reset } = serde_json::from_slice(payload).ok()?;
         if let Some(id) = &reset.id
-            && (id.is_empty() || id.len() > ID_MAX)
+            && !is_id(id)
         {
             return None;
         }
@@ -79,29 +80,8 @@ impl Reset {
         fields: &Fields<'_>,
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
     ) -> Result<Self, (Reason, String)> {
-        let parts = parts
-            .as_ref()
-            .map_err(|refusal| (refusal.reason, refusal.detail.clone()))?;
-        let symbol = Symbol::new(&fields.symbol)
-            .map_err(|invalid| (Reason::BadSymbol, invalid.to_string()))?;
-        let timeframe: Timeframe = fields
-            .timeframe
-            .parse()
-            .map_err(|invalid| (Reason::BadTimeframe, format!("{invalid}")))?;
-        if parts
-            .symbol
-            .as_deref()
-            .is_some_and(|of| of != symbol.as_str())
-        {
-            let detail = format!("subject and reset disagree about the symbol `{symbol}`");
-            return Err((Reason::Mismatch, detail));
-        }
-        if parts.timeframe.is_some_and(|of| of != timeframe) {
-            let detail = format!("subject and reset disagree about the timeframe `{timeframe}`");
-            return Err((Reason::Mismatch, detail));
-        }
         Ok(Self {
-            series: SeriesKey::new(symbol, timeframe),
+            series: series("reset", &fields.symbol, &fields.timeframe, parts)?,
             id: fields.id.as_deref().map(str::to_owned),
         })
     }
@@ -124,18 +104,59 @@ impl Reset {
     /// the reset has no id. Never 0.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
-        let id = self.id.as_ref()?;
-        Some(xxh3_64(id.as_bytes()).max(1))
+        self.id.as_deref().map(epoch)
     }
+}
+
+/// The series that a control message of this `kind` names, on a subject that says `parts`.
+pub(super) fn series(
+    kind: &str,
+    symbol: &str,
+    timeframe: &str,
+    parts: &Result<SubjectParts<'_>, SubjectRefusal>,
+) -> Result<SeriesKey, (Reason, String)> {
+    let parts = parts
+        .as_ref()
+        .map_err(|refusal| (refusal.reason, refusal.detail.clone()))?;
+    let symbol = Symbol::new(symbol).map_err(|invalid| (Reason::BadSymbol, invalid.to_string()))?;
+    let timeframe: Timeframe = timeframe
+        .parse()
+        .map_err(|invalid| (Reason::BadTimeframe, format!("{invalid}")))?;
+    if parts
+        .symbol
+        .as_deref()
+        .is_some_and(|of| of != symbol.as_str())
+    {
+        let detail = format!("subject and {kind} disagree about the symbol `{symbol}`");
+        return Err((Reason::Mismatch, detail));
+    }
+    if parts.timeframe.is_some_and(|of| of != timeframe) {
+        let detail = format!("subject and {kind} disagree about the timeframe `{timeframe}`");
+        return Err((Reason::Mismatch, detail));
+    }
+    Ok(SeriesKey::new(symbol, timeframe))
+}
+
+/// The number of a reset or history with this id, by which series that began with it are told from
+/// others. Never 0.
+pub(super) fn epoch(id: &str) -> u64 {
+    xxh3_64(id.as_bytes()).max(1)
+}
+
+/// True if a message of this `name`, quoted, may be in `payload`.
+pub(super) fn is_named(payload: &[u8], name: &[u8]) -> bool {
+    let inside = payload.trim_ascii_start().strip_prefix(b"{");
+    inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(name))
+}
+
+/// True if `id` can be that of a control message.
+pub(super) const fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= ID_MAX
 }
 
 /// False for nearly everything that is no control message, at the cost of some bytes.
 fn may_be_one(payload: &[u8]) -> bool {
-    if payload.len() > BYTES_MAX {
-        return false;
-    }
-    let inside = payload.trim_ascii_start().strip_prefix(b"{");
-    inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(br#""reset""#))
+    payload.len() <= BYTES_MAX && is_named(payload, br#""reset""#)
 }
 
 #[cfg(test)]

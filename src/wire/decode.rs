@@ -7,6 +7,7 @@
 
 mod array;
 mod envelope;
+mod history;
 mod values;
 
 use std::borrow::Cow;

@@ -48,11 +48,13 @@ pub enum Reason {
     Misaligned,
     /// A message of another kind, such as the quote of a day.
     UnknownShape,
+    /// A history that cannot take the place of the bars of its series.
+    History,
 }
 
 impl Reason {
     /// Every reason; `reason as usize` is its index.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TooLarge,
         Self::NotJson,
         Self::WrongType,
@@ -74,6 +76,7 @@ impl Reason {
         Self::Trade,
         Self::Misaligned,
         Self::UnknownShape,
+        Self::History,
     ];
 
     /// Its name in headers, metrics and logs.
@@ -101,6 +104,7 @@ impl Reason {
             Self::Trade => "trade",
             Self::Misaligned => "misaligned",
             Self::UnknownShape => "unknown_shape",
+            Self::History => "history",
         }
     }
 }

@@ -20,6 +20,7 @@ mod ops;
 mod outputs;
 mod panics;
 mod path;
+mod rebuild;
 mod reset;
 mod signals;
 mod start;

@@ -37,6 +37,7 @@ mod partitions;
 mod permissions;
 mod poison;
 mod questions;
+mod rebuild;
 mod redrive;
 mod removed;
 mod report;

@@ -17,7 +17,7 @@ use crate::{ANALYSIS, MIN_BARS, agent};
 const SYMBOLS: usize = 6;
 
 /// Bars of these symbols, round by round, in a file of `home`.
-fn file(home: &Path, symbols: std::ops::Range<usize>, rounds: std::ops::Range<u64>) -> PathBuf {
+pub fn file(home: &Path, symbols: std::ops::Range<usize>, rounds: std::ops::Range<u64>) -> PathBuf {
     let path = home.join(format!("{}-{}.jsonl", symbols.start, rounds.start));
     let mut file = std::fs::File::create(&path).expect("a file");
     for n in rounds {
@@ -29,7 +29,7 @@ fn file(home: &Path, symbols: std::ops::Range<usize>, rounds: std::ops::Range<u6
 }
 
 /// Runs a command of the agent to its end: its exit code, its report, and all that it said.
-fn run(server: &NatsServer, line: &[&str], user: &[(&str, &str)]) -> (i32, Value, String) {
+pub fn run(server: &NatsServer, line: &[&str], user: &[(&str, &str)]) -> (i32, Value, String) {
     let url = server.url();
     let variables = [("NATS_URL", url.as_str())];
     let mut command = Agent::start_with(line, variables.into_iter().chain(user.iter().copied()));
@@ -41,13 +41,13 @@ fn run(server: &NatsServer, line: &[&str], user: &[(&str, &str)]) -> (i32, Value
     (code, report.unwrap_or_default(), command.output())
 }
 
-fn feed(server: &NatsServer, path: &Path) {
+pub fn feed(server: &NatsServer, path: &Path) {
     let path = path.to_str().expect("UTF-8");
     let (code, _, said) = run(server, &["feed", path], &[]);
     assert_eq!(code, 0, "{said}");
 }
 
-async fn until_signals(js: &Context, expected: usize) {
+pub async fn until_signals(js: &Context, expected: usize) {
     let start = Instant::now();
     while count(js, "insight.>").await < expected {
         assert!(start.elapsed() < PATIENCE, "{expected} signals");
@@ -56,7 +56,7 @@ async fn until_signals(js: &Context, expected: usize) {
 }
 
 /// The streams are as a replay of the stored messages says, and the tool for everyone agrees.
-async fn assert_kept(js: &Context, signals: usize) {
+pub async fn assert_kept(js: &Context, signals: usize) {
     until_signals(js, signals).await;
     let faults = judge(js).await;
     assert!(faults.is_empty(), "{faults:#?}");

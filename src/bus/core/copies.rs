@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::copy::{CopyFault, Giving, Next, Taking};
+use super::copy::{Came, CopyFault, Giving, Next, Taking};
 use super::messenger::Messenger;
 use super::resume::Resume;
 use crate::bus::intake::Intake;
-use crate::engine::{Engine, SeriesId, SeriesSnapshot};
+use crate::engine::{Engine, SeriesId};
 use crate::group::{Direct, MemberId, Slot, SlotSet};
 
 /// State on its way to a member that does not count it.
@@ -191,9 +191,7 @@ impl Copies {
         let copied = &mut self.copied;
         let taking = self.taking.as_mut();
         let taking = taking.filter(|taking| taking.from == *from && taking.copy == copy)?;
-        let slots = taking.on_part(part, bytes, |snapshot| {
-            keep(intake.engine_mut(), copied, snapshot)
-        });
+        let slots = taking.on_part(part, bytes, |came| keep(intake.engine_mut(), copied, came));
         let parts = taking.parts();
         Some(slots.map(|slots| Taken { slots, parts }))
     }
@@ -225,7 +223,8 @@ impl Copies {
         for state in series {
             let snapshot = postcard::from_bytes(state);
             let snapshot = snapshot.map_err(|_| CopyFault::Damaged { part: 0 })?;
-            keep(intake.engine_mut(), &mut self.copied, snapshot)?;
+            let came = Came::Series(Box::new(snapshot));
+            keep(intake.engine_mut(), &mut self.copied, came)?;
         }
         Ok(())
     }
@@ -247,26 +246,34 @@ pub(super) struct Taken {
     pub parts: u32,
 }
 
-fn keep(
-    engine: &mut Engine,
-    copied: &mut Resume,
-    snapshot: SeriesSnapshot,
-) -> Result<(), CopyFault> {
-    let key = snapshot.series().key().clone();
-    let newest = snapshot.series().ring().newest();
-    let epoch = snapshot.epoch();
-    match engine.restore(snapshot) {
-        Ok(id) => {
-            if newest.is_some() || epoch != 0 {
+fn keep(engine: &mut Engine, copied: &mut Resume, came: Came) -> Result<(), CopyFault> {
+    let (key, kept) = match came {
+        Came::Series(snapshot) => {
+            let key = snapshot.series().key().clone();
+            let newest = snapshot.series().ring().newest();
+            let epoch = snapshot.epoch();
+            let kept = engine.restore(*snapshot);
+            if let Ok(id) = kept
+                && (newest.is_some() || epoch != 0)
+            {
                 let series = engine.get(id);
                 let oldest = series.and_then(|series| series.correctable_since(engine.config()));
-                copied.copied(key, newest, oldest, epoch);
+                copied.copied(key.clone(), newest, oldest, epoch);
             }
-            Ok(())
+            (key, kept.map(drop))
         }
-        Err(error) => Err(CopyFault::Unusable {
-            series: key.to_string(),
-            error,
-        }),
-    }
+        Came::History(history) => {
+            let key = history.key().clone();
+            let (id, parts) = (history.id().to_owned(), history.parts());
+            let kept = engine.restore_history(*history);
+            if kept.is_ok() {
+                copied.copied_history(key.clone(), id, parts);
+            }
+            (key, kept)
+        }
+    };
+    kept.map_err(|error| CopyFault::Unusable {
+        series: key.to_string(),
+        error,
+    })
 }

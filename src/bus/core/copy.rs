@@ -19,7 +19,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{
-    Corrections, Derived, Engine, FormingBar, RestoreError, SeriesId, SeriesSnapshot,
+    Corrections, Derived, Engine, FormingBar, HistorySnapshot, RestoreError, SeriesId,
+    SeriesSnapshot,
 };
 use crate::group::{MemberId, Slot, SlotSet};
 use crate::market::Symbol;
@@ -67,6 +68,16 @@ enum Record {
     Epoch(u64),
     /// What is known of corrections of the series that comes next.
     Corrections(Corrections),
+    /// A history that is open. An agent that is older knows none.
+    History(Box<HistorySnapshot>),
+}
+
+/// State of a series that came whole.
+#[derive(Debug)]
+pub(super) enum Came {
+    Series(Box<SeriesSnapshot>),
+    /// A history that is open.
+    History(Box<HistorySnapshot>),
 }
 
 /// The next message of a giver.
@@ -76,13 +87,16 @@ pub(super) enum Next {
     End { parts: u32 },
 }
 
+/// The symbols of a slot, with their series; one without a series has a history that is open.
+type ToWrite = VecDeque<(Symbol, Option<SeriesId>)>;
+
 /// State on its way to a member.
 pub(super) struct Giving {
     pub to: MemberId,
     pub copy: u64,
     /// The slots still to be written, the one at work first, and the series of each. Those of a
     /// symbol follow each other.
-    slots: VecDeque<(Slot, VecDeque<(Symbol, SeriesId)>)>,
+    slots: VecDeque<(Slot, ToWrite)>,
     /// Series of the slot at work that are written.
     series: u32,
     /// Messages that are written and not sent.
@@ -94,12 +108,16 @@ pub(super) struct Giving {
 
 impl Giving {
     pub fn new(engine: &Engine, to: MemberId, copy: u64, slots: SlotSet, now: Instant) -> Self {
-        let mut by_slot: VecDeque<(Slot, VecDeque<(Symbol, SeriesId)>)> =
+        let mut by_slot: VecDeque<(Slot, ToWrite)> =
             slots.iter().map(|slot| (slot, VecDeque::new())).collect();
-        for (id, series) in engine.iter() {
-            let slot = Slot::of(series.key().symbol.as_str().as_bytes());
+        let kept = engine
+            .iter()
+            .map(|(id, series)| (&series.key().symbol, Some(id)));
+        let open = engine.symbols_with_history().map(|symbol| (symbol, None));
+        for (symbol, id) in kept.chain(open) {
+            let slot = Slot::of(symbol.as_str().as_bytes());
             if let Ok(at) = by_slot.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                by_slot[at].1.push_back((series.key().symbol.clone(), id));
+                by_slot[at].1.push_back((symbol.clone(), id));
             }
         }
         for (_, series) in &mut by_slot {
@@ -164,7 +182,7 @@ impl Giving {
         };
         loop {
             // one that was forgotten since is not given
-            if let Some(mut snapshot) = engine.snapshot(id) {
+            if let Some(mut snapshot) = id.and_then(|id| engine.snapshot(id)) {
                 if let Some(forming) = snapshot.take_forming() {
                     append(&mut self.buffer, &Record::Forming(forming));
                 }
@@ -182,7 +200,12 @@ impl Giving {
             }
             match series.front() {
                 Some((next, _)) if *next == symbol => {}
-                _ => return true,
+                _ => {
+                    for history in engine.histories_of(&symbol) {
+                        append(&mut self.buffer, &Record::History(Box::new(history)));
+                    }
+                    return true;
+                }
             }
             let Some((_, next)) = series.pop_front() else {
                 return true;
@@ -249,13 +272,13 @@ impl Taking {
         self.parts
     }
 
-    /// Takes a part, hands every series that is whole to `keep`, and returns the slots that are
+    /// Takes a part, hands every series and history that is whole to `keep`, and returns the slots that are
     /// complete now.
     pub fn on_part(
         &mut self,
         part: u32,
         bytes: &[u8],
-        mut keep: impl FnMut(SeriesSnapshot) -> Result<(), CopyFault>,
+        mut keep: impl FnMut(Came) -> Result<(), CopyFault>,
     ) -> Result<SlotSet, CopyFault> {
         if part != self.parts {
             return Err(CopyFault::Gap {
@@ -275,6 +298,7 @@ impl Taking {
                 Record::Derived(derived) => self.derived = Some(derived),
                 Record::Epoch(epoch) => self.epoch = Some(epoch),
                 Record::Corrections(corrections) => self.corrections = Some(corrections),
+                Record::History(history) => keep(Came::History(history))?,
                 Record::Series(mut snapshot) => {
                     if let Some(forming) = self.forming.take() {
                         snapshot.put_forming(forming);
@@ -288,7 +312,7 @@ impl Taking {
                     if let Some(corrections) = self.corrections.take() {
                         snapshot.put_corrections(corrections);
                     }
-                    keep(*snapshot)?;
+                    keep(Came::Series(snapshot))?;
                     self.series += 1;
                 }
                 Record::Slot { slot, series } => {

@@ -14,7 +14,7 @@ use super::{TICK, Worker};
 use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
-use crate::wire::Reset;
+use crate::wire::{History, Reset};
 
 impl Worker {
     /// Processes the presences that have arrived, without waiting.
@@ -270,12 +270,14 @@ impl Worker {
             let pattern = &self.subscriptions.0[waiting.feed].0;
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
             let parts = |subject| pattern.parts(subject);
-            let reset = Reset::read(arrival.payload, &pattern.parts(arrival.subject));
-            match reset {
-                Some(Ok(reset)) => resume.scan_reset(&reset),
-                _ => self
-                    .intake
-                    .each_bar(arrival, parts, |event| resume.scan(event, engine)),
+            let of_subject = parts(arrival.subject);
+            if let Some(Ok(reset)) = Reset::read(arrival.payload, &of_subject) {
+                resume.scan_reset(&reset);
+            } else if let Some(Ok(history)) = History::read(arrival.payload, &of_subject) {
+                resume.scan_history(&history);
+            } else {
+                self.intake
+                    .each_bar(arrival, parts, |event| resume.scan(event, engine));
             }
         }
         resume.rewind();

@@ -3,8 +3,10 @@
 //! A member that copies the state of a series has received some of the bars that made it, and
 //! has let them wait. The first of them are in the copied state, and those that came after the copy
 //! was made are not. The state tells how many are in it: as many as leave every bar that can be
-//! corrected with the values that it has there. A reset among them is in the state if the series began with it, and then so is
-//! everything before; the state says which reset that was.
+//! corrected with the values that it has there. A reset among them is in the state if the series began
+//! with it, and then so is everything before; the state says which reset that was. The end of a history
+//! counts as a reset. Its parts are in the state up to the one that the state names, where the history
+//! is still open.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,7 @@ use hashbrown::HashMap;
 use crate::engine::Engine;
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Timestamp};
 use crate::pipeline::{Admission, Filter};
-use crate::wire::Reset;
+use crate::wire::{History, HistoryStep, Reset};
 
 /// Resets without an id in a row that are counted from one with an id.
 const COUNTED: u64 = 1_000_000;
@@ -43,6 +45,8 @@ struct Copied {
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     series: HashMap<SeriesKey, Copied>,
+    /// The histories that were open, and the parts of each that are in the state.
+    histories: HashMap<SeriesKey, (String, u32)>,
 }
 
 impl Resume {
@@ -67,6 +71,11 @@ impl Resume {
             seen: 0,
         };
         self.series.insert(key, copied);
+    }
+
+    /// The history `id` of `key` was copied with so many `parts`.
+    pub fn copied_history(&mut self, key: SeriesKey, id: String, parts: u32) {
+        self.histories.insert(key, (id, parts));
     }
 
     /// Shows the bars that wait, in order, before they are worked off in the same order. `engine` has
@@ -101,11 +110,40 @@ impl Resume {
 
     /// Shows a reset that waits, in order with the bars of [`Self::scan`].
     pub fn scan_reset(&mut self, reset: &Reset) {
-        if let Some(copied) = self.series.get_mut(&reset.series) {
+        self.scan_epoch(&reset.series, reset.epoch());
+    }
+
+    /// Shows a message of a history that waits, in order with the bars of [`Self::scan`].
+    pub fn scan_history(&mut self, history: &History<'_>) {
+        let is_open = self.is_open_part(history);
+        match history.step {
+            HistoryStep::End { .. } => self.scan_epoch(&history.series, Some(history.epoch())),
+            HistoryStep::Part { .. } => {
+                if let Some(copied) = self.series.get_mut(&history.series) {
+                    copied.seen += 1;
+                    if is_open && !copied.is_past {
+                        copied.contained = copied.seen;
+                    }
+                }
+            }
+        }
+    }
+
+    /// True if it is a part of an open history that the copied state contains.
+    fn is_open_part(&self, history: &History<'_>) -> bool {
+        let HistoryStep::Part { part, .. } = history.step else {
+            return false;
+        };
+        let open = self.histories.get(&history.series);
+        open.is_some_and(|(id, parts)| *id == *history.id && part < *parts)
+    }
+
+    fn scan_epoch(&mut self, series: &SeriesKey, epoch: Option<u64>) {
+        if let Some(copied) = self.series.get_mut(series) {
             copied.seen += 1;
             // one without an id is counted from the one before it
             let counted = copied.reset.map(|before| before.wrapping_add(1));
-            copied.reset = reset.epoch().or(counted);
+            copied.reset = epoch.or(counted);
             let is_contained = match copied.reset {
                 Some(epoch) => copied.epoch.wrapping_sub(epoch) < COUNTED,
                 // the bars tell
@@ -145,7 +183,7 @@ impl Resume {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.series.is_empty() && self.histories.is_empty()
     }
 
     fn find(&mut self, event: &BarEvent<'_>) -> Option<&mut Copied> {
@@ -169,7 +207,26 @@ impl Filter for Resume {
 
     /// True if a reset is to be followed because the copied state does not contain it.
     fn admit_reset(&mut self, reset: &Reset) -> bool {
-        let Some(copied) = self.series.get_mut(&reset.series) else {
+        self.admit_epoch(&reset.series)
+    }
+
+    /// True if a message of a history is to be followed because the copied state does not contain it.
+    fn admit_history(&mut self, history: &History<'_>) -> bool {
+        if matches!(history.step, HistoryStep::End { .. }) {
+            return self.admit_epoch(&history.series);
+        }
+        let is_open = self.is_open_part(history);
+        let Some(copied) = self.series.get_mut(&history.series) else {
+            return !is_open;
+        };
+        copied.seen += 1;
+        !is_open && copied.seen > copied.contained
+    }
+}
+
+impl Resume {
+    fn admit_epoch(&mut self, series: &SeriesKey) -> bool {
+        let Some(copied) = self.series.get_mut(series) else {
             return true;
         };
         copied.seen += 1;
@@ -177,7 +234,7 @@ impl Filter for Resume {
             return false;
         }
         // nothing of what comes after it is in the state
-        self.series.remove(&reset.series);
+        self.series.remove(series);
         true
     }
 }

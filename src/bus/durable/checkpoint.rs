@@ -17,12 +17,14 @@
 //! | … | what concerns derived bars, such as open buckets, each after the place of its series, in postcard |
 //! | … | the resets that series began with, each after the place of its series, in postcard |
 //! | … | what is known of corrections, each after the place of its series, in postcard |
+//! | … | the histories that are open, in postcard |
 //!
-//! Version 5 ends before the corrections, and is still written where nothing is known of any; version 4
-//! ends before the resets, and is still written where there are none; version 3 ends before
-//! what concerns derived bars, and is written where there are none of these either; version 2 has no
-//! forming bars either. In version 1 the bars stood with the rest of their series, eight or nine bytes
-//! each. All are read.
+//! Version 6 ends before the histories, and is still written where none is open. Version 5 ends before
+//! the corrections, and is written where nothing is known of any either; version 4 ends before the
+//! resets, and is written where there are none of these either; version 3 ends before what concerns
+//! derived bars, and is written where there are none of these either; version 2 has no forming bars
+//! either. In version 1 the bars stood with the rest of their series, eight or nine bytes each. All are
+//! read.
 
 mod stored;
 
@@ -31,13 +33,17 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::marker::Position;
-use crate::engine::{AnalysisConfig, Corrections, Derived, Engine, FormingBar, SeriesSnapshot};
+use crate::engine::{
+    AnalysisConfig, Corrections, Derived, Engine, FormingBar, HistorySnapshot, SeriesSnapshot,
+};
 pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The newest version, with what is known of corrections.
-const VERSION: u8 = 6;
+/// The newest version, with the histories that are open.
+const VERSION: u8 = 7;
+/// The version with what is known of corrections, written where no history is open.
+const WITHOUT_HISTORIES: u8 = 6;
 /// The version with the resets that series began with, written where no bar was corrected.
 const WITHOUT_CORRECTIONS: u8 = 5;
 /// The version with what concerns derived bars, written where no series was reset.
@@ -64,6 +70,7 @@ pub(super) struct Snapshot {
     fingerprint: u64,
     pub position: Position,
     series: Vec<SeriesSnapshot>,
+    histories: Vec<HistorySnapshot>,
 }
 
 /// The reason why a checkpoint is of no use.
@@ -99,6 +106,7 @@ impl Snapshot {
                 .iter()
                 .filter_map(|(id, _)| engine.snapshot(id))
                 .collect(),
+            histories: engine.histories().collect(),
         }
     }
 
@@ -117,8 +125,10 @@ impl Snapshot {
             forming.extend(series.take_forming().map(|bar| (place, bar)));
             derived.extend(series.take_derived().map(|one| (place, one)));
         }
-        let version = if !corrections.is_empty() {
+        let version = if !self.histories.is_empty() {
             VERSION
+        } else if !corrections.is_empty() {
+            WITHOUT_HISTORIES
         } else if !resets.is_empty() {
             WITHOUT_CORRECTIONS
         } else if !derived.is_empty() {
@@ -139,6 +149,9 @@ impl Snapshot {
         }
         if version > WITHOUT_CORRECTIONS {
             bars = postcard::to_extend(&corrections, bars)?;
+        }
+        if version > WITHOUT_HISTORIES {
+            bars = postcard::to_extend(&self.histories, bars)?;
         }
         let content = Content {
             fingerprint: self.fingerprint,
@@ -226,9 +239,18 @@ pub(super) fn restore(
             series.put_corrections(one);
         }
     }
+    let mut histories = Vec::new();
+    if version > WITHOUT_HISTORIES {
+        (histories, bars) = postcard::take_from_bytes::<Vec<HistorySnapshot>>(bars)
+            .map_err(|_| Unusable::Damaged)?;
+    }
     let mut engine = Engine::new(config, max_series);
     for series in all {
         engine.restore(series).map_err(|_| Unusable::Damaged)?;
+    }
+    for history in histories {
+        let restored = engine.restore_history(history);
+        restored.map_err(|_| Unusable::Damaged)?;
     }
     if !bars.is_empty() {
         return Err(Unusable::Damaged);

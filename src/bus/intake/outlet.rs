@@ -22,14 +22,14 @@ use crate::group::{Slot, letter_mark};
 use crate::market::{BarEvent, SeriesKey, Timestamp};
 use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
-use crate::pipeline::{Admission, Change, Filter, Output, Restarted, Sink, Taken};
+use crate::pipeline::{Admission, Change, Filter, HistoryTaken, Output, Restarted, Sink, Taken};
 use crate::version::VERSION;
 use crate::wire::headers::{
     DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
 };
 use crate::wire::{
-    ELEMENTS_MAX, Encoder, Ignored, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
-    SubjectTemplate,
+    ELEMENTS_MAX, Encoder, History, Ignored, Mark, Reason, Refusal, Reset, SubjectParts,
+    SubjectRefusal, SubjectTemplate,
 };
 
 /// A reason is logged this often.
@@ -105,6 +105,14 @@ impl<F: Filter> Filter for OfMessage<'_, '_, F> {
         self.filter.admit_mark(mark) && !failpoints::ignores_time_marks()
     }
 
+    fn admit_history(&mut self, history: &History<'_>) -> bool {
+        let admitted = self.filter.admit_history(history);
+        if !admitted {
+            self.out.tallies.passed_over();
+        }
+        admitted
+    }
+
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         self.opened = event.bar.timestamp;
         let admission = self.filter.admit(event);
@@ -161,6 +169,12 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
             Output::Marked(_) => {
                 self.out.tallies.ignored(self.envelope.arrival.payload);
                 self.out.local.marks_taken.inc();
+            }
+            Output::Gathered(_) => self.out.last_processed = Some(self.envelope.arrival.arrived),
+            Output::Rebuilt(rebuilt) => self.out.rebuilt(&rebuilt, self.envelope),
+            Output::Restated(taken) => {
+                self.out.tallies.restated(&taken);
+                self.out.ready(&taken, self.envelope, self.clock);
             }
             Output::Ignored(kind) => self.out.ignore(kind, self.envelope),
             Output::Refused(refusal) => {
@@ -364,6 +378,26 @@ impl Outlet {
             None => {
                 tracing::info!(%symbol, %timeframe, "there is no such series to be reset");
             }
+        }
+    }
+
+    /// Counts and logs the end of a history, in the member that publishes the signals of the series.
+    fn rebuilt(&mut self, rebuilt: &HistoryTaken<'_>, envelope: &Envelope<'_>) {
+        let HistoryTaken { series, rebuilt } = rebuilt;
+        let slot = Slot::of(series.symbol.as_str().as_bytes());
+        self.tallies.rebuilt(slot, rebuilt);
+        self.last_processed = Some(envelope.arrival.arrived);
+        if rebuilt.begun {
+            // its place may have been another's
+            for id in &rebuilt.series {
+                self.routes.get_mut(id.index()).map(Option::take);
+            }
+        }
+        if envelope.duty.holds.contains(slot) {
+            self.local.series_rebuilt.inc();
+            let (symbol, timeframe) = (&series.symbol, series.timeframe);
+            let bars = rebuilt.bars();
+            tracing::info!(%symbol, %timeframe, bars, "a series was rebuilt with its history");
         }
     }
 

@@ -6,6 +6,7 @@
 use async_nats::HeaderMap;
 use hashbrown::HashMap;
 
+use crate::engine::Rebuilt;
 use crate::group::{Slot, SlotSet};
 use crate::market::BarEvent;
 use crate::ops::receipts::{FeedId, Receipt, Tally};
@@ -94,6 +95,23 @@ impl Tallies {
             None => tally.unknown_series += 1,
         }
         self.element(slot, 1);
+    }
+
+    /// A history took the place of the bars of its series.
+    pub(super) fn rebuilt(&mut self, slot: Slot, rebuilt: &Rebuilt) {
+        let Some(tally) = self.of(slot) else { return };
+        tally.taken += rebuilt.taken;
+        tally.duplicates += rebuilt.duplicates;
+        tally.corrections += rebuilt.corrections;
+        self.element(slot, rebuilt.bars());
+    }
+
+    /// The signal of the newest bar of a rebuilt series is due once more.
+    pub(super) fn restated(&mut self, taken: &Taken<'_>) {
+        let slot = Slot::of(taken.event.symbol.as_bytes());
+        if let Some(tally) = self.of(slot) {
+            tally.signals_due += u64::from(taken.signal.is_some());
+        }
     }
 
     /// Elements were refused.

@@ -27,6 +27,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("technical_signals_revised_total", "counter"),
     ("technical_bar_gaps_total", "counter"),
     ("technical_series_resets_total", "counter"),
+    ("technical_series_rebuilt_total", "counter"),
     ("technical_signals_published_total", "counter"),
     ("technical_alerts_total", "counter"),
     ("technical_publish_errors_total", "counter"),

@@ -1,4 +1,4 @@
-//! Explains control messages: resets and time marks.
+//! Explains control messages: resets, histories and time marks.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use super::{Actions, Explainer};
 use crate::market::Timestamp;
 use crate::pipeline::Message;
 use crate::wire::dialects::GENERIC;
-use crate::wire::{Mark, Refusal, Reset, SubjectParts, SubjectRefusal};
+use crate::wire::{History, Mark, Reset, SubjectParts, SubjectRefusal};
 
 impl<W: Write> Explainer<'_, W> {
     /// Explains a control message, and follows it as an agent would; `None` when it is none.
@@ -19,38 +19,27 @@ impl<W: Write> Explainer<'_, W> {
         subject: Option<&str>,
         line: Option<u64>,
     ) -> Option<Entry> {
-        let explained = if let Some(reset) = Reset::read(payload, parts) {
-            reset.map(|Reset { series, .. }| {
-                let engine = self.pipeline.engine_mut();
-                engine.reset(series.symbol.as_str(), series.timeframe, None);
-                let does = format!("resets {series}: its bars are forgotten");
-                ("reset", does)
-            })
+        let kind = if Reset::read(payload, parts).is_some() {
+            "reset"
+        } else if History::read(payload, parts).is_some() {
+            "history"
         } else {
-            Mark::read(payload, now)?.map(|_| ("mark", self.close_by_mark(payload, parts, now)))
+            let _ = Mark::read(payload, now)?;
+            "mark"
         };
-        Some(self.entry(explained, payload, subject, line))
-    }
-
-    fn close_by_mark(
-        &mut self,
-        payload: &[u8],
-        subject: &Result<SubjectParts<'_>, SubjectRefusal>,
-        arrived: Timestamp,
-    ) -> String {
         let mut actions = Actions::default();
         let message = Message {
             payload,
-            subject,
-            arrived,
+            subject: parts,
+            arrived: now,
         };
         self.pipeline.take(&message, &mut actions);
-        actions.last
+        Some(self.entry((kind, actions), payload, subject, line))
     }
 
     fn entry(
         &mut self,
-        explained: Result<(&'static str, String), Refusal<'_>>,
+        (kind, actions): (&'static str, Actions),
         payload: &[u8],
         subject: Option<&str>,
         line: Option<u64>,
@@ -71,17 +60,13 @@ impl<W: Write> Explainer<'_, W> {
             does: String::new(),
             shown: shown(payload),
         };
-        match explained {
-            Ok((kind, does)) => {
-                self.count.understood += 1;
-                entry.kind = kind;
-                entry.does = does;
-            }
-            Err(refusal) => {
-                entry.reason = Some(refusal.reason.name());
-                entry.detail = Some(refusal.detail.to_string());
-                entry.does = format!("refuses it: {}", refusal.detail);
-            }
+        entry.does = actions.last;
+        if let Some((reason, detail)) = actions.refused {
+            entry.reason = Some(reason.name());
+            entry.detail = Some(detail);
+        } else {
+            self.count.understood += 1;
+            entry.kind = kind;
         }
         entry
     }

@@ -32,7 +32,7 @@ pub struct Entry {
     /// The reason for the choice of the dialect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// `bar`, `ignored`, `refused`, or `reset`: a control message.
+    /// `bar`, `ignored`, `refused`, or `reset` and `history`: control messages.
     pub kind: &'static str,
     /// The bar.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -129,7 +129,10 @@ impl BarEntry {
 /// The agent's action for a bar with this output.
 pub(super) fn does(output: &Output<'_>) -> String {
     let taken = match output {
-        Output::Taken(taken) | Output::Derived(taken) | Output::Revised(taken) => taken,
+        Output::Taken(taken)
+        | Output::Derived(taken)
+        | Output::Revised(taken)
+        | Output::Restated(taken) => taken,
         Output::Duplicate(_) => {
             return "ignores it, as the series has the same bar already".to_owned();
         }
@@ -139,7 +142,17 @@ pub(super) fn does(output: &Output<'_>) -> String {
             let closed = marked.closed;
             return format!("closes the derived bars that ended before it: {closed}");
         }
-        Output::Reset(_) => return "forgets the bars of the series".to_owned(),
+        Output::Reset(restarted) => {
+            let series = &restarted.reset.series;
+            return format!("resets {series}: its bars are forgotten");
+        }
+        Output::Gathered(bars) => {
+            return format!("sets {bars} bars aside until the end of the history");
+        }
+        Output::Rebuilt(taken) => {
+            let bars = taken.rebuilt.bars();
+            return format!("rebuilds {} with {bars} bars of the past", taken.series);
+        }
     };
     let does = match taken.change {
         Change::Appended if taken.begun => "begins its series with it",

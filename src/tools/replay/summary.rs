@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Rebuilt};
 use crate::market::{SeriesKey, Timestamp};
 use crate::pipeline::Change;
 
@@ -34,6 +34,8 @@ pub struct Summary {
     pub resets: u64,
     /// Time marks taken in.
     pub marks: u64,
+    /// Series that were rebuilt with a history.
+    pub rebuilt: u64,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
@@ -60,8 +62,22 @@ impl Summary {
         self.note(time);
     }
 
+    /// Counts the bars of a history that was taken in.
+    pub(super) fn rebuild(&mut self, rebuilt: &Rebuilt) {
+        self.rebuilt += 1;
+        self.span(rebuilt.first);
+        self.span(rebuilt.last);
+        self.bars += rebuilt.bars();
+        self.corrections += rebuilt.corrections;
+        self.duplicates += rebuilt.duplicates;
+    }
+
     fn note(&mut self, time: Timestamp) {
         self.bars += 1;
+        self.span(time);
+    }
+
+    fn span(&mut self, time: Timestamp) {
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
     }
@@ -157,6 +173,9 @@ impl fmt::Display for Summary {
         }
         if self.marks > 0 {
             write!(f, ", {} marks", self.marks)?;
+        }
+        if self.rebuilt > 0 {
+            write!(f, ", {} rebuilt with a history", self.rebuilt)?;
         }
         if let (Some(first), Some(last)) = (self.first, self.last) {
             write!(f, "\nfirst {first}, last {last}")?;

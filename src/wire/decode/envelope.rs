@@ -159,32 +159,36 @@ impl Decoder {
         parts: &'a SubjectParts<'a>,
         now: Timestamp,
     ) -> Element<'a> {
+        Element {
+            dialect: dialect.name,
+            bytes: candle.text.as_bytes(),
+            content: Content::of(self.judge(candle, parts, now)),
+        }
+    }
+
+    /// The bar of a candle, if all of its values are good.
+    pub(super) fn judge<'a>(
+        &self,
+        candle: &mut Candle<'a>,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+    ) -> Result<BarEvent<'a>, Refusal<'a>> {
         let text = candle.text;
-        let read = match candle.zone.take() {
+        let mut event = match candle.zone.take() {
             None => self.read(&mut Fields::of_candle(candle), text, parts, now),
             Some(zone) => match self.by_clocks_of(&zone) {
                 Ok(decoder) => decoder.read(&mut Fields::of_candle(candle), text, parts, now),
                 Err(fault) => Err(fault.refusal(text.as_bytes(), parts.borrowed())),
             },
+        }?;
+        event.adjusted |= candle.widened;
+        event.finality = match (&candle.completion, event.finality.is_final()) {
+            (Completion::Is(finality), _) => *finality,
+            (Completion::Flag(Scalar::Absent), _) => Finality::UntilNext,
+            (Completion::Flag(_), true) => Finality::Final,
+            (Completion::Flag(_), false) => Finality::Forming,
         };
-        let content = match read {
-            Ok(mut event) => {
-                event.adjusted |= candle.widened;
-                event.finality = match (&candle.completion, event.finality.is_final()) {
-                    (Completion::Is(finality), _) => *finality,
-                    (Completion::Flag(Scalar::Absent), _) => Finality::UntilNext,
-                    (Completion::Flag(_), true) => Finality::Final,
-                    (Completion::Flag(_), false) => Finality::Forming,
-                };
-                Content::Bar(event)
-            }
-            Err(refusal) => Content::Refused(refusal),
-        };
-        Element {
-            dialect: dialect.name,
-            bytes: text.as_bytes(),
-            content,
-        }
+        Ok(event)
     }
 
     /// This decoder, with the clocks that a message names.

@@ -74,11 +74,17 @@ fn take(
 ) -> Result<SlotSet, CopyFault> {
     let mut slots = SlotSet::EMPTY;
     for (part, bytes) in parts {
-        slots = slots.union(taking.on_part(part, &bytes, |snapshot| {
-            let series = snapshot.series().key().to_string();
-            let kept = into.restore(snapshot);
-            kept.map(drop)
-                .map_err(|error| CopyFault::Unusable { series, error })
+        slots = slots.union(taking.on_part(part, &bytes, |came| {
+            let (series, kept) = match came {
+                Came::Series(snapshot) => {
+                    let series = snapshot.series().key().to_string();
+                    (series, into.restore(*snapshot).map(drop))
+                }
+                Came::History(history) => {
+                    (history.key().to_string(), into.restore_history(*history))
+                }
+            };
+            kept.map_err(|error| CopyFault::Unusable { series, error })
         })?);
     }
     Ok(slots)

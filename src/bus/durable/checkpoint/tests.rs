@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::{Parts, Plan};
-use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, Symbol, Timeframe, Timestamp, Zone};
 
 fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
     BarEvent {
@@ -125,12 +125,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 7;
+    bytes[7] = 8;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(7));
+    assert_eq!(unusable, Unusable::Newer(8));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 7") && text.contains("newer than 6"),
+        text.contains("version 8") && text.contains("newer than 7"),
         "{text}"
     );
     // whatever else it may have changed
@@ -433,6 +433,27 @@ fn a_reset_survives_a_restart_also_where_no_bar_has_come_since() {
     // a place that no series has
     let beyond = [&bytes[16..bytes.len() - 2], &[9, 7]].concat();
     assert_eq!(told(&sealed(5, &beyond)), Some(Unusable::Damaged));
+}
+
+#[test]
+fn an_open_history_is_written_in_a_version_of_its_own_and_goes_on_from_there() {
+    let mut engine = engine(3);
+    let key = SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE);
+    let version = |engine: &Engine| Snapshot::take(engine, position()).encode().unwrap()[7];
+    assert_eq!(version(&engine), 2);
+    let past: Vec<BarEvent<'_>> = (-40..-10).map(|at| bar("A", at, 7.0)).collect();
+    let now = Timestamp::from_nanos(0);
+    engine.take_history((&key, "h", 0), &past, now).unwrap();
+    let bytes = Snapshot::take(&engine, position()).encode().unwrap();
+    assert_eq!(bytes[7], 7);
+    let (mut restored, _) = read_back(&bytes).unwrap();
+    let rebuilt = [&mut engine, &mut restored].map(|engine| {
+        let rebuilt = engine.end_history((&key, "h", 1), 9, now).unwrap();
+        let state = postcard::to_stdvec(&engine.snapshot(rebuilt.series[0])).unwrap();
+        (rebuilt.taken, state, version(engine))
+    });
+    assert_eq!(rebuilt[0], rebuilt[1]);
+    assert_eq!((rebuilt[0].0, rebuilt[0].2), (30, 5));
 }
 
 #[test]

@@ -1,0 +1,261 @@
+//! Histories: bars of the past that are taken in beside a live series, until they take its place.
+//!
+//! An open history has an engine of its own, with the series and those that are derived from it. At
+//! its end the bars that the live series keeps are taken in after those of the history, as if all had
+//! come in order, and the result takes the place of the live series. Until then the live series knows
+//! nothing of it, so a history that breaks off changes nothing.
+//!
+//! Invariants: at most [`HISTORIES_MAX`] are open, one to a series; a history is complete or does not
+//! take effect; a series never loses bars to a history that has fewer of the same past.
+
+mod copies;
+mod fault;
+mod rebuild;
+
+use std::sync::Arc;
+
+use super::{Engine, Series, SeriesId};
+use crate::market::{BarEvent, SeriesKey, Timeframe, Timestamp};
+pub use copies::HistorySnapshot;
+pub use fault::HistoryFault;
+
+/// Histories that are open at a time. Beyond, the one that was not heard of for longest is dropped.
+pub const HISTORIES_MAX: usize = 16;
+
+/// The longest reason of a fault that a history remembers.
+const FAULT_BYTES: usize = 512;
+
+/// A series that was rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The series, and then those that are derived from it.
+    pub series: Vec<SeriesId>,
+    /// True if there was no such series before.
+    pub begun: bool,
+    /// Bars of the history that the series did not have.
+    pub taken: u64,
+    /// Bars of the history that it had, and those in whose place its own stay.
+    pub duplicates: u64,
+    /// Bars of the history that took the place of others of the same time.
+    pub corrections: u64,
+    /// The open time of the oldest bar of the history.
+    pub first: Timestamp,
+    /// The open time of the newest one.
+    pub last: Timestamp,
+}
+
+impl Rebuilt {
+    /// The bars of the history.
+    #[must_use]
+    pub const fn bars(&self) -> u64 {
+        self.taken + self.duplicates + self.corrections
+    }
+}
+
+/// A refusal of a message of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRefusal {
+    /// Why.
+    pub fault: HistoryFault,
+    /// Bars that are lost with it and that no refusal has counted yet.
+    pub bars: u64,
+}
+
+/// The open histories.
+#[derive(Debug, Default)]
+pub(super) struct Histories {
+    /// The one that was heard of last stands last.
+    open: Vec<Open>,
+}
+
+/// A history that is open.
+#[derive(Debug)]
+struct Open {
+    key: SeriesKey,
+    id: Arc<str>,
+    parts: u32,
+    /// Bars that came in its parts.
+    bars: u64,
+    /// Bars among them that were refused.
+    refused: u64,
+    /// Bars that repeat or replace another of the history.
+    repeated: u64,
+    /// Bars that the live series has taken in since it began.
+    live: u64,
+    /// The open time of its oldest bar.
+    first: Option<Timestamp>,
+    /// Why it will not take effect.
+    fault: Option<String>,
+    engine: Box<Engine>,
+}
+
+impl Histories {
+    pub const fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Drops the history of a series.
+    pub fn forget(&mut self, symbol: &str, timeframe: Timeframe) {
+        let is_of = |key: &SeriesKey| key.symbol.as_str() == symbol && key.timeframe == timeframe;
+        self.open.retain(|open| !is_of(&open.key));
+    }
+
+    /// A live bar was appended to a series. Once the window holds nothing but bars that came since,
+    /// no history of before can be joined to it.
+    pub fn note_live(&mut self, symbol: &str, timeframe: Timeframe, window: usize) {
+        self.open.retain_mut(|open| {
+            if open.key.symbol.as_str() != symbol || open.key.timeframe != timeframe {
+                return true;
+            }
+            open.live += 1;
+            open.live <= window as u64
+        });
+    }
+
+    /// Takes the history `id` of a series out.
+    fn take(&mut self, key: &SeriesKey, id: &str) -> Option<Open> {
+        let is_it = |open: &Open| open.key == *key && *open.id == *id;
+        let at = self.open.iter().position(is_it)?;
+        Some(self.open.remove(at))
+    }
+
+    /// Puts a history in, as the one that was heard of last, in the place of others of its series.
+    fn put(&mut self, open: Open) {
+        self.open.retain(|other| other.key != open.key);
+        if self.open.len() >= HISTORIES_MAX {
+            self.open.remove(0);
+        }
+        self.open.push(open);
+    }
+}
+
+impl Open {
+    fn fail(&mut self, fault: String) {
+        let end = (0..=fault.len().min(FAULT_BYTES)).rev();
+        let end = end.into_iter().find(|end| fault.is_char_boundary(*end));
+        let fault = fault[..end.unwrap_or_default()].to_owned();
+        self.fault.get_or_insert(fault);
+    }
+}
+
+impl Engine {
+    /// Takes in part number `part` of the history `id` of the series `key`. Returns the number of its
+    /// bars.
+    ///
+    /// # Errors
+    /// The history will not take effect, and says so once: its later parts are passed over.
+    pub fn take_history(
+        &mut self,
+        (key, id, part): (&SeriesKey, &str, u32),
+        bars: &[BarEvent<'_>],
+        now: Timestamp,
+    ) -> Result<usize, HistoryRefusal> {
+        let mut open = self.open_history(key, id, part);
+        // it is out of the table until all went well, so a panic leaves nothing half done
+        let expected = open.parts;
+        open.parts = open.parts.saturating_add(1);
+        open.bars += bars.len() as u64;
+        if open.fault.is_some() {
+            self.histories.put(open);
+            return Ok(bars.len());
+        }
+        let fault = if part != expected {
+            let came = format!("part {part}");
+            Some(HistoryFault::Gap { expected, came })
+        } else if self.find_series(key).is_some_and(Series::is_derived) {
+            Some(HistoryFault::Derived(key.timeframe))
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            open.fail(fault.to_string());
+            open.refused += bars.len() as u64;
+            self.histories.put(open);
+            let bars = bars.len() as u64;
+            return Err(HistoryRefusal { fault, bars });
+        }
+        for event in bars {
+            let at = event.bar.timestamp;
+            open.first = Some(open.first.map_or(at, |first| first.min(at)));
+            let repeats = open.engine.absorb(event, now);
+            open.repeated += u64::from(repeats);
+        }
+        self.histories.put(open);
+        Ok(bars.len())
+    }
+
+    /// Notes that part number `part` of the history `id` was refused with its `bars`, so that the
+    /// history does not take effect.
+    pub fn refuse_history(
+        &mut self,
+        (key, id, part): (&SeriesKey, &str, u32),
+        bars: u64,
+        why: &str,
+    ) {
+        let mut open = self.open_history(key, id, part);
+        open.parts = open.parts.saturating_add(1);
+        open.bars += bars;
+        open.refused += bars;
+        open.fail(HistoryFault::Part(why.to_owned()).to_string());
+        self.histories.put(open);
+    }
+
+    /// The history `id` of a series, out of the table; a new one where there is none.
+    fn open_history(&mut self, key: &SeriesKey, id: &str, part: u32) -> Open {
+        let known = self.histories.take(key, id);
+        // one that begins again is another one
+        known.filter(|_| part > 0).unwrap_or_else(|| Open {
+            key: key.clone(),
+            id: id.into(),
+            parts: 0,
+            bars: 0,
+            refused: 0,
+            repeated: 0,
+            live: 0,
+            first: None,
+            fault: None,
+            engine: Box::new(self.beside()),
+        })
+    }
+
+    /// Ends the history `id` of `parts` parts: its series is rebuilt from its bars and those live ones
+    /// that are kept, as if all had come in this order. `epoch` tells the series from that of before.
+    ///
+    /// # Errors
+    /// The series goes on as it was.
+    pub fn end_history(
+        &mut self,
+        (key, id, parts): (&SeriesKey, &str, u32),
+        epoch: u64,
+        now: Timestamp,
+    ) -> Result<Rebuilt, HistoryRefusal> {
+        let Some(open) = self.histories.take(key, id) else {
+            let fault = HistoryFault::Unknown;
+            return Err(HistoryRefusal { fault, bars: 1 });
+        };
+        let bars = open.bars.saturating_sub(open.refused).max(1);
+        let ended = if let Some(fault) = &open.fault {
+            Err(HistoryFault::Part(fault.clone()))
+        } else if open.parts != parts {
+            Err(HistoryFault::Gap {
+                expected: open.parts,
+                came: format!("the end of {parts}"),
+            })
+        } else {
+            self.rebuild(open, epoch, now)
+        };
+        ended.map_err(|fault| HistoryRefusal { fault, bars })
+    }
+
+    /// An empty engine under the same rules, for one history.
+    fn beside(&self) -> Self {
+        let series = 1 + self.config.derived.timeframes().len();
+        let mut engine = Self::new(Arc::clone(&self.config), series);
+        engine.idle = self.idle.same_rule();
+        engine
+    }
+
+    fn find_series(&self, key: &SeriesKey) -> Option<&Series> {
+        self.get(*self.index.get(key)?)
+    }
+}

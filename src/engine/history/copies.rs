@@ -1,0 +1,146 @@
+//! Open histories outside the engine, to be continued elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FAULT_BYTES, Open};
+use crate::engine::analysis::MOST;
+use crate::engine::{Corrections, Derived, Engine, FormingBar, RestoreError, Series, SeriesId};
+use crate::market::{SeriesKey, Symbol, Timestamp};
+
+/// An open history outside the engine, to be continued elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HistorySnapshot {
+    fingerprint: u64,
+    key: SeriesKey,
+    id: String,
+    parts: u32,
+    bars: u64,
+    refused: u64,
+    repeated: u64,
+    live: u64,
+    first: Option<Timestamp>,
+    fault: Option<String>,
+    series: Vec<Kept>,
+}
+
+/// A series of an open history, with what formats write beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    series: Series,
+    forming: Option<FormingBar>,
+    derived: Option<Derived>,
+    corrections: Option<Corrections>,
+}
+
+impl HistorySnapshot {
+    /// The series that its bars are of.
+    #[must_use]
+    pub const fn key(&self) -> &SeriesKey {
+        &self.key
+    }
+
+    /// The id of the history.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The parts that are taken in.
+    #[must_use]
+    pub const fn parts(&self) -> u32 {
+        self.parts
+    }
+}
+
+impl Engine {
+    /// The open histories, in the order in which they were heard of.
+    pub fn histories(&self) -> impl Iterator<Item = HistorySnapshot> + '_ {
+        self.histories.open.iter().map(|open| self.copy_of(open))
+    }
+
+    /// The open histories of a symbol.
+    pub fn histories_of(&self, symbol: &Symbol) -> Vec<HistorySnapshot> {
+        let of_symbol = |open: &&Open| open.key.symbol == *symbol;
+        let found = self.histories.open.iter().filter(of_symbol);
+        found.map(|open| self.copy_of(open)).collect()
+    }
+
+    /// The symbols that have open histories.
+    pub fn symbols_with_history(&self) -> impl Iterator<Item = &Symbol> {
+        self.histories.open.iter().map(|open| &open.key.symbol)
+    }
+
+    fn copy_of(&self, open: &Open) -> HistorySnapshot {
+        let kept = |(_, series): (SeriesId, &Series)| {
+            let mut series = series.clone();
+            series.ring_mut().compact();
+            let forming = series.forming.take();
+            let derived = series.take_derived();
+            let corrections = series.take_corrections();
+            Kept {
+                series,
+                forming,
+                derived,
+                corrections,
+            }
+        };
+        let mut series: Vec<Kept> = open.engine.iter().map(kept).collect();
+        series.sort_by_key(|kept| kept.series.key().timeframe.nanos());
+        HistorySnapshot {
+            fingerprint: self.fingerprint,
+            key: open.key.clone(),
+            id: open.id.as_ref().to_owned(),
+            parts: open.parts,
+            bars: open.bars,
+            refused: open.refused,
+            repeated: open.repeated,
+            live: open.live,
+            first: open.first,
+            fault: open.fault.clone(),
+            series,
+        }
+    }
+
+    /// Puts an open history in, in the place of others of its series.
+    ///
+    /// # Errors
+    /// When the snapshot belongs to another configuration or is damaged; the engine is then as it was.
+    pub fn restore_history(&mut self, snapshot: HistorySnapshot) -> Result<(), RestoreError> {
+        if snapshot.fingerprint != self.fingerprint {
+            return Err(RestoreError::Fingerprint);
+        }
+        let mut engine = self.beside();
+        for kept in snapshot.series {
+            let mut series = kept.series;
+            let is_of = series.key().symbol == snapshot.key.symbol;
+            series.forming = kept.forming;
+            series.set_derived(kept.derived.unwrap_or_default());
+            series.corrections = kept.corrections.unwrap_or_default();
+            let is_its = *series.key() == snapshot.key || series.is_derived();
+            if !is_of || !is_its {
+                return Err(RestoreError::Damaged);
+            }
+            let series = engine.revive(series)?;
+            engine.put(series)?;
+        }
+        let counts = [snapshot.bars, snapshot.refused, snapshot.repeated];
+        let is_long = |fault: &String| fault.len() > FAULT_BYTES;
+        if counts.iter().any(|count| *count > MOST) || snapshot.fault.as_ref().is_some_and(is_long)
+        {
+            return Err(RestoreError::Damaged);
+        }
+        self.histories.put(Open {
+            key: snapshot.key,
+            id: snapshot.id.into(),
+            parts: snapshot.parts,
+            bars: snapshot.bars,
+            refused: snapshot.refused,
+            repeated: snapshot.repeated,
+            live: snapshot.live.min(MOST),
+            first: snapshot.first,
+            fault: snapshot.fault,
+            engine: Box::new(engine),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a history cannot take the place of the bars of its series.
+
+use crate::market::{Timeframe, Timestamp};
+
+/// Why a history cannot take the place of the bars of its series.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryFault {
+    /// Messages of it are missing.
+    #[error(
+        "part {expected} of the history did not come, {came} did; the series goes on as it was: feed the history again"
+    )]
+    Gap {
+        /// The part that is due.
+        expected: u32,
+        /// What came in its place.
+        came: String,
+    },
+    /// Nothing of it is known.
+    #[error(
+        "no part of this history is known: it was begun too long ago, or another one has begun since; \
+         the series goes on as it was: feed the history again"
+    )]
+    Unknown,
+    /// A part was refused.
+    #[error("a part of the history was refused: {0}")]
+    Part(String),
+    /// It has no bar.
+    #[error("the history has no bar")]
+    Empty,
+    /// The bars of the series are derived.
+    #[error(
+        "{0} bars of this symbol are derived from smaller ones; feed the history of the smallest timeframe"
+    )]
+    Derived(Timeframe),
+    /// The series has forgotten bars that lie between the history and those it keeps.
+    #[error(
+        "the history ends at {newest}, and the series has forgotten its bars between that and {oldest}; \
+         feed a history that reaches up to {oldest}, or set TECHNICAL_DATA_WINDOW_SIZE to more bars"
+    )]
+    Hole {
+        /// The newest bar of the history.
+        newest: Timestamp,
+        /// The oldest bar that the series keeps.
+        oldest: Timestamp,
+    },
+    /// The series has older bars than the history.
+    #[error(
+        "the history begins at {first}, and the series with an older bar, {oldest}; feed a history that \
+         begins before it"
+    )]
+    Later {
+        /// The oldest bar of the history.
+        first: Timestamp,
+        /// The oldest bar that the series keeps.
+        oldest: Timestamp,
+    },
+    /// The series has more bars of the past than the history.
+    #[error(
+        "the series has {known} bars before {oldest}, and the history has {offered} of them; feed a \
+         history that begins earlier, or reset the series first"
+    )]
+    Shorter {
+        /// The oldest bar that the series keeps.
+        oldest: Timestamp,
+        /// Bars of the series before it, which it has forgotten but for what indicators remember.
+        known: u64,
+        /// Bars of the history before it.
+        offered: u64,
+    },
+    /// It would begin a series beyond the bound.
+    #[error("{0} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
+    Full(usize),
+}
