@@ -131,6 +131,7 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     ("TECHNICAL_TIMEFRAMES", "1d", Works),
     ("TECHNICAL_CALENDAR", "Asia/Tokyo", Works),
     ("TECHNICAL_BAR_GRACE_SECS", "10", Works),
+    ("TECHNICAL_CORRECTABLE_BARS", "32", Works),
     ("TECHNICAL_MAX_SERIES", "1", Fewer),
     ("TECHNICAL_SERIES_IDLE_SECS", "86400", Works),
     ("TECHNICAL_PARTITIONS", "4", Works),
