@@ -1,5 +1,5 @@
-//! What the state of a partition takes in a checkpoint, and what writing and reading it costs:
-//! as columns, beside the same state as it is in memory and under compressors of the general kind.
+//! Size of a partition's state in a checkpoint, and the cost of writing and reading it: as columns,
+//! beside the same state as it is in memory and under general-purpose compressors.
 //!
 //! Every figure is also given as a ratio to the state as it is, measured in alternating rounds of
 //! one run. Nothing is asserted about time.
@@ -32,7 +32,7 @@ const FILES: [(&str, i32); 9] = [
     ("eurusd_30m", 5),
 ];
 
-/// How state is written and read.
+/// A format of the state: its writer and its reader.
 struct Format {
     name: &'static str,
     write: fn(Vec<SeriesSnapshot>) -> Vec<u8>,
@@ -84,7 +84,7 @@ fn parsed(bytes: &[u8]) -> Vec<SeriesSnapshot> {
     postcard::from_bytes(bytes).expect("what was written")
 }
 
-/// As in a checkpoint: the bars behind all else.
+/// The format of a checkpoint: the bars behind all else.
 fn columns(mut state: Vec<SeriesSnapshot>) -> Vec<u8> {
     let mut bars = Vec::new();
     for series in &mut state {
@@ -160,7 +160,7 @@ fn scaled(on_ticks: bool) -> Vec<Vec<Bar>> {
     series
 }
 
-/// What `feed --synthetic` sends.
+/// Bars of `feed --synthetic`.
 fn synthetic() -> Vec<Vec<Bar>> {
     let walk = Synthetic {
         symbols: u32::try_from(SERIES).expect("a small number"),
@@ -179,7 +179,7 @@ fn synthetic() -> Vec<Vec<Bar>> {
     series
 }
 
-/// What the engine remembers of these series.
+/// State of the engine after these series.
 fn state(series: &[Vec<Bar>], indicators: &str) -> Vec<SeriesSnapshot> {
     let config = AnalysisConfig {
         indicators: parse(indicators).expect("indicators of the catalogue"),

@@ -1,5 +1,5 @@
-//! What a bar costs in the engine, by what is computed, kept and asked of it, and what it costs
-//! from the bytes of its message to the bytes of its signal.
+//! Cost of a bar in the engine, by the indicators, the window and the corrections configured, and
+//! its cost from the bytes of the message to the bytes of the signal.
 
 use std::borrow::Cow;
 use std::hint::black_box;

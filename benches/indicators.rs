@@ -1,4 +1,4 @@
-//! What a bar costs: one row per indicator, beside the `ta` and the `ta-lib` crate, then the
+//! Cost of a bar: one row per indicator, beside the `ta` and the `ta-lib` crate, then the
 //! standard set and the whole catalogue at once. Criterion reports the time of [`BARS`] bars
 //! and bars per second.
 
@@ -225,7 +225,7 @@ fn talib_crate(c: &mut Criterion) {
     group.finish();
 }
 
-/// What every series pays by default.
+/// Cost of every series under the default configuration.
 fn standard_set(c: &mut Criterion) {
     let series = Series::walk();
     let (mut sma_short, mut sma_long) = (Sma::new(20), Sma::new(50));

@@ -1,4 +1,4 @@
-//! What a bar costs on the wire: reading it, writing its signal, its headers.
+//! Cost of a bar on the wire: reading it, writing its signal, its headers.
 
 use std::hint::black_box;
 use std::sync::Arc;

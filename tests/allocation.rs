@@ -1,5 +1,5 @@
-//! What is allocated per bar once a series is known: nothing in the engine, and from the bytes
-//! of a message to those of its signal nothing but the payload.
+//! Allocations per bar of a known series: none in the engine, and from the bytes of a message to
+//! those of its signal only the payload.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -244,8 +244,8 @@ fn a_round_trip_brings_everything_sent_before() {
     assert_eq!(there, COUNT);
 }
 
-/// What is published while the sockets are full waits in the client, which must not close before
-/// it is out.
+/// Messages published while the sockets are full wait in the client, which must not close before
+/// they are sent.
 #[tokio::test]
 async fn a_drain_delivers_everything_published_and_closes() {
     const COUNT: usize = 300;

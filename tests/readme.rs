@@ -37,7 +37,7 @@ fn readme() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))
 }
 
-/// What `replay` prints for the newest bar of `file`.
+/// Output of `replay` for the newest bar of `file`.
 fn newest_signal(file: &str) -> String {
     let elsewhere = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))

@@ -22,7 +22,7 @@ const STREAM: &str = "CARRIED";
 /// Publishes that are not acknowledged yet.
 const IN_FLIGHT: usize = 1_000;
 
-/// What a child process is told.
+/// Parameters of a child process.
 pub struct Task {
     pub url: String,
     pub bytes: usize,

@@ -154,7 +154,7 @@ async fn backlog(agents: usize, partitions: u32) -> Backlog {
     Backlog::new(agents, partitions, &signals, cpu)
 }
 
-/// What a bare process makes of the same backlog.
+/// Result of a bare process with the same backlog.
 async fn carried(headers: bool) -> Backlog {
     let (server, js) = streams(32).await;
     store(&js, SYMBOLS, BACKLOG / SYMBOLS).await;

@@ -1,4 +1,4 @@
-//! What was measured: as the tables of `docs/performance.md`, and as JSON.
+//! The measurements, as the tables of `docs/performance.md` and as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Backlog {
     pub cpu_us_per_bar: f64,
 }
 
-/// How long bars waited for their signals at a steady rate.
+/// Wait of bars for their signals at a steady rate.
 #[derive(Serialize)]
 pub struct Waits {
     pub bars_per_second: usize,

@@ -1,4 +1,4 @@
-//! What is in the streams, and when the server stored it.
+//! Messages in the streams, and the times at which the server stored them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ impl Signals {
         Self::of(js, "TECHNICAL_SIGNALS", "insight.>", count).await
     }
 
-    /// What is in a stream on `filter`.
+    /// Messages of a stream on `filter`.
     pub async fn of(js: &Context, stream: &str, filter: &str, count: u64) -> Self {
         let stored = read(js, stream, filter, count).await;
         Self(stored)
@@ -89,7 +89,7 @@ impl Signals {
         (self.0.len() - 1) as f64 / ((last - first) as f64 / 1e9)
     }
 
-    /// How long each bar waited for its signal, sorted.
+    /// Wait of each bar for its signal, sorted.
     pub async fn waits(&self, js: &Context) -> Vec<Duration> {
         let bars = read(js, "TECHNICAL_BARS", "", self.0.len() as u64).await;
         let stored: HashMap<u64, i128> = bars.into_iter().collect();

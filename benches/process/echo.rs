@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders};
 
-/// What a child process is told.
+/// Parameters of a child process.
 pub struct Task {
     pub url: String,
     pub from: String,

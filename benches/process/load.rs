@@ -53,7 +53,7 @@ pub struct Lane {
     pub answers: Subscriber,
 }
 
-/// What a flat-out run came to.
+/// Result of a flat-out run.
 #[derive(Clone, Copy)]
 pub struct Flat {
     pub per_second: f64,
@@ -61,7 +61,7 @@ pub struct Flat {
     pub cpu_per_message: f64,
 }
 
-/// What a run at a steady rate came to.
+/// Result of a run at a steady rate.
 pub struct Steady {
     /// From published to answered, sorted.
     pub latencies: Vec<Duration>,

@@ -183,7 +183,7 @@ fn starts(server: &NatsServer) -> Vec<Duration> {
     starts
 }
 
-/// What the empty process takes, and each series with a full window.
+/// Memory of the empty process, and of each series with a full window.
 async fn memory(server: &NatsServer, client: &Client, ear: &Client) -> Memory {
     let agent = start_agent(server, &[("TECHNICAL_MIN_BARS_REQUIRED", "1")]);
     // the answers to the first heartbeat and probe are over

@@ -1,4 +1,4 @@
-//! What was measured: as the tables of `docs/performance.md`, and as JSON.
+//! The measurements, as the tables of `docs/performance.md` and as JSON.
 
 use std::fmt;
 use std::time::Duration;

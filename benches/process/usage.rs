@@ -1,4 +1,4 @@
-//! What another process uses, from `/proc`.
+//! Resources that another process uses, from `/proc`.
 
 use std::fs;
 

@@ -25,7 +25,7 @@ pub struct Horizon {
 pub struct Moved {
     /// The bar that cannot be corrected any more, if there is one.
     pub leaving: Option<Bar>,
-    /// When the oldest bar opened that can be corrected now.
+    /// Opening time of the oldest bar that can be corrected now.
     pub oldest: Timestamp,
 }
 

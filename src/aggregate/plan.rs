@@ -19,7 +19,7 @@ pub struct Plan {
     /// Smallest first, none twice.
     timeframes: Vec<Timeframe>,
     calendar: Zone,
-    /// How long after its end a bar may still get parts before a time mark closes it.
+    /// Time after its end during which a bar may still get parts before a time mark closes it.
     grace: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Plan {
     /// Derives `timeframes`, in any order, by the calendar of a zone.
     ///
     /// # Errors
-    /// When one of them cannot be derived, is there twice, or there are too many.
+    /// If one of them cannot be derived or is listed twice, or there are too many.
     pub fn new(mut timeframes: Vec<Timeframe>, calendar: Zone) -> Result<Self, InvalidPlan> {
         if let Some(timeframe) = timeframes.iter().find(|one| !is_derivable(**one)) {
             return Err(InvalidPlan::Timeframe(*timeframe));

@@ -105,13 +105,13 @@ impl AlertSet {
         }
     }
 
-    /// Whether it holds `alert`.
+    /// Returns true if it holds `alert`.
     #[must_use]
     pub const fn contains(self, alert: Alert) -> bool {
         self.0 & (1 << alert as u8) != 0
     }
 
-    /// Whether it holds none.
+    /// Returns true if it holds no alert.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -23,7 +23,7 @@ const COUNTED: f64 = 11.0;
 /// A count beyond this is damage: no series is ever counted so far, and sums of two still fit.
 pub(super) const MOST: u64 = u64::MAX / 4;
 
-/// What the series remembers after a bar.
+/// Values that the series remembers after a bar.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
     standard: Standard,
@@ -31,7 +31,7 @@ pub(super) struct State {
     levels: Levels,
     /// Bars missing since the last published signal.
     pub gap: u64,
-    /// Whether the bar's signal was published.
+    /// True if the bar's signal was published.
     pub published: bool,
 }
 
@@ -243,7 +243,7 @@ impl State {
     }
 }
 
-/// Whether a condition holds now that did not hold at the bar before.
+/// Returns true if a condition holds now that did not hold at the bar before.
 fn edge(was: Option<f64>, now: Option<f64>, holds: &dyn Fn(f64) -> bool) -> bool {
     matches!((was, now), (Some(was), Some(now)) if !holds(was) && holds(now))
 }

@@ -1,4 +1,4 @@
-//! What the engine computes and when it speaks.
+//! Settings of the computation and of its signals.
 
 use std::fmt;
 

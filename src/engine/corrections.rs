@@ -23,7 +23,7 @@ pub(super) struct Tag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Revised {
     at: Timestamp,
-    /// How often its signal changed.
+    /// Number of times its signal changed.
     pub revision: u32,
     /// True if its signal was published though that of the right values is none to be published.
     pub spoken: bool,
@@ -89,7 +89,7 @@ impl Corrections {
         self.changes += changes;
     }
 
-    /// How often the signal of the bar at `at` changed.
+    /// The corrections of the bar at `at`.
     pub(super) fn of(&self, at: Timestamp) -> Revised {
         let found = self.revised.binary_search_by_key(&at, |one| one.at);
         found.map_or(Revised::new(at, 0), |place| self.revised[place])

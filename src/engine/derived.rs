@@ -5,7 +5,7 @@
 //! here until the driver takes it in with [`Engine::next_derived`]. Timeframes that the source
 //! sends itself are not derived: its own bars win.
 //!
-//! Which timeframes a symbol is fed follows from the series that are kept, so it is in no snapshot.
+//! The timeframes that a symbol is fed follow from the series that are kept; no snapshot has them.
 
 mod marks;
 mod rebuild;

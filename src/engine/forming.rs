@@ -20,7 +20,7 @@ pub struct FormingBar {
 }
 
 impl FormingBar {
-    /// When it opened.
+    /// Opening time of the bar.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
         self.bar.timestamp

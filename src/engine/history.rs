@@ -84,7 +84,7 @@ struct Open {
     live: u64,
     /// The open time of its oldest bar.
     first: Option<Timestamp>,
-    /// Why it will not take effect.
+    /// Reason why it will not take effect.
     fault: Option<String>,
     engine: Box<Engine>,
 }

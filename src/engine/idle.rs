@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Engine, Series};
 use crate::market::{BarEvent, Timestamp};
 
-/// When a series counts as silent, and how far the bars of all have come.
+/// Silence limit of a series, and the latest times of the bars of all series.
 #[derive(Debug)]
 pub(super) struct Idle {
     /// The longest gap that a series survives, in nanoseconds; none where every one does.
@@ -52,8 +52,8 @@ impl Engine {
         self
     }
 
-    /// Whether `event` comes so long after the newest bar of its series that the series restarts
-    /// with it.
+    /// Returns true if `event` comes so long after the newest bar of its series that it restarts
+    /// the series.
     pub(super) fn is_after_silence(&self, newest: Option<Timestamp>, event: &BarEvent<'_>) -> bool {
         let (Some(after), Some(newest)) = (self.idle.after, newest) else {
             return false;

@@ -142,13 +142,13 @@ impl Engine {
         &self.config
     }
 
-    /// How many series it keeps.
+    /// Number of series.
     #[must_use]
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether it keeps none.
+    /// Returns true if the engine keeps no series.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()

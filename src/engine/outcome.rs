@@ -3,7 +3,7 @@
 use super::{SeriesId, Signal};
 use crate::market::Timestamp;
 
-/// Why a valid bar was not taken.
+/// Reason why a valid bar was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is earlier than the bars of its series that can be corrected.
@@ -22,7 +22,7 @@ pub enum Refusal {
     },
 }
 
-/// What a bar did.
+/// Effect of a bar on its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It is the new last bar of its series.
@@ -46,15 +46,15 @@ pub struct Outcome<'a> {
     pub series: Option<SeriesId>,
     /// True if the series began with it; its id may have been another's before.
     pub begun: bool,
-    /// What the bar did.
+    /// Effect of the bar on its series.
     pub effect: Effect,
     /// Bars missing right before it.
     pub missing: u64,
-    /// Which reset the series began with; 0 if none.
+    /// The reset that the series began with; 0 if none.
     pub epoch: u64,
-    /// How far the series has come with it, as [`super::Series::step`] says.
+    /// [`super::Series::step`] after this bar.
     pub step: u64,
-    /// What is to be published, if anything.
+    /// The signal to publish, if any.
     pub signal: Option<&'a Signal>,
 }
 
@@ -63,11 +63,11 @@ pub struct Outcome<'a> {
 pub struct Revision<'a> {
     /// Its series.
     pub series: SeriesId,
-    /// Which reset the series began with; 0 if none.
+    /// The reset that the series began with; 0 if none.
     pub epoch: u64,
-    /// How far the series has come with it, as [`super::Series::step`] says.
+    /// [`super::Series::step`] after this correction.
     pub step: u64,
-    /// What is to be published.
+    /// The signal to publish.
     pub signal: &'a Signal,
 }
 

@@ -58,13 +58,13 @@ impl Ring {
         capacity(bars) * size_of::<Bar>()
     }
 
-    /// How many bars it holds, at most its window.
+    /// Number of bars, at most its window.
     #[must_use]
     pub fn len(&self) -> usize {
         self.close.len().min(self.window)
     }
 
-    /// How many bars it keeps at the most.
+    /// Largest number of bars that it keeps.
     #[must_use]
     pub const fn window(&self) -> usize {
         self.window
@@ -75,7 +75,7 @@ impl Ring {
         self.window + self.spare
     }
 
-    /// How many bars a snapshot of it has, those before the window included.
+    /// Number of bars in a snapshot of it, those before the window included.
     pub fn kept(&self) -> usize {
         self.close.len().min(self.room())
     }
@@ -85,7 +85,7 @@ impl Ring {
         self.spare = spare;
     }
 
-    /// Whether it holds no bar.
+    /// Returns true if it holds no bar.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.close.is_empty()
@@ -202,7 +202,7 @@ impl Ring {
         }
     }
 
-    /// Whether a deserialized ring keeps the invariants.
+    /// Returns true if a deserialized ring keeps the invariants.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let n = self.close.len();

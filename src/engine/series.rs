@@ -31,10 +31,10 @@ pub struct Series {
     pub(super) bars: u64,
     /// Bars missing right before the newest.
     pub(super) missing: u64,
-    /// How often the signal of the newest bar changed.
+    /// Number of times the signal of the newest bar changed.
     pub(super) revision: u32,
     pub(super) source: Option<Arc<str>>,
-    /// When a bar last arrived.
+    /// Time at which a bar last arrived.
     touched: Timestamp,
     /// The state after the second number of bars in [`AnalysisConfig::marks`], if there is one. No
     /// format writes it: it follows from `before`.
@@ -43,7 +43,8 @@ pub struct Series {
     /// Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) corrections: Corrections,
-    /// Which reset it began with; 0 if none. Formats write it beside the rest of the series.
+    /// The reset that the series began with; 0 if none. Formats write it beside the rest of the
+    /// series.
     #[serde(skip)]
     pub(super) epoch: u64,
     /// The bar that the next one completes. Formats write it beside the rest of the series.
@@ -94,7 +95,7 @@ impl Series {
         }
     }
 
-    /// Which series it is.
+    /// Symbol and timeframe of the series.
     #[must_use]
     pub const fn key(&self) -> &SeriesKey {
         &self.key
@@ -125,13 +126,13 @@ impl Series {
         Some((self.ring.newest()?.timestamp, self.revision))
     }
 
-    /// How often the series changed since its last reset: how far it has come.
+    /// Number of changes of the series since its last reset, by which two copies are ordered.
     #[must_use]
     pub const fn step(&self) -> u64 {
         self.bars + self.corrections.changes()
     }
 
-    /// When a bar of it last arrived.
+    /// Time at which a bar of the series last arrived.
     #[must_use]
     pub const fn touched(&self) -> Timestamp {
         self.touched
@@ -141,7 +142,7 @@ impl Series {
         self.touched = now;
     }
 
-    /// When the oldest bar opened that can be corrected.
+    /// Opening time of the oldest bar that can be corrected.
     #[must_use]
     pub fn correctable_since(&self, config: &AnalysisConfig) -> Option<Timestamp> {
         let newer = self.correctable(config).checked_sub(1)?;

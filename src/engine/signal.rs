@@ -1,4 +1,4 @@
-//! What the engine says about a bar.
+//! The signal of a bar.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::aggregate::Parts;
 use crate::indicators::Spec;
 use crate::market::{Bar, Symbol, Timeframe, Timestamp};
 
-/// Which way two of the three trend votes point: MACD against its signal, short SMA against
+/// Direction of at least two of the three trend votes: MACD against its signal, short SMA against
 /// long, short EMA against long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,7 +26,7 @@ pub enum Trend {
     Neutral,
 }
 
-/// Where the RSI stands against its thresholds, which are inclusive.
+/// Position of the RSI relative to its thresholds, which are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Momentum {
@@ -49,7 +49,7 @@ pub struct Signal {
     /// The bar length.
     #[schemars(with = "String")]
     pub timeframe: Timeframe,
-    /// When the bar opened, RFC 3339 in UTC.
+    /// Opening time of the bar, RFC 3339 in UTC.
     #[serde(serialize_with = "Timestamp::serialize_rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: Timestamp,
@@ -105,12 +105,12 @@ pub struct Signal {
     pub bars_analyzed: usize,
     /// Bars missing since the last signal.
     pub gap_bars: u64,
-    /// Whether the bar is complete.
+    /// True if the bar is complete.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// How often the signal changed because bars were corrected.
+    /// Number of times the signal changed because bars were corrected.
     pub revision: u32,
-    /// Who sent the bar, if they said so.
+    /// Sender of the bar, if it gave its name.
     #[schemars(with = "Option<String>")]
     pub source: Option<Arc<str>>,
     /// The completeness of a derived bar; other signals have none.

@@ -12,7 +12,7 @@ pub struct SeriesSnapshot {
     series: Series,
 }
 
-/// Why a snapshot cannot be continued here.
+/// Reason why a snapshot cannot be restored here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// It was computed under another configuration.
@@ -33,10 +33,11 @@ impl SeriesSnapshot {
         self.series.ring_mut().take(out);
     }
 
-    /// Moves the bars in that [`Self::take_bars`] has moved out, off the front of `bytes`.
+    /// Puts back the bars that [`Self::take_bars`] took out, and removes them from the front of
+    /// `bytes`.
     ///
     /// # Errors
-    /// When `bytes` is damaged; the snapshot is then of no use.
+    /// If `bytes` is damaged; the snapshot is then useless.
     pub fn put_bars(&mut self, bytes: &mut &[u8]) -> Result<(), RestoreError> {
         let ring = self.series.ring_mut();
         ring.put(bytes).ok_or(RestoreError::Damaged)
@@ -77,7 +78,8 @@ impl SeriesSnapshot {
         self.series.corrections = corrections;
     }
 
-    /// Which reset its series began with, which no format writes with the rest of it; 0 if none.
+    /// The reset that its series began with; 0 if none. No format writes it with the rest of the
+    /// series.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.series.epoch
@@ -110,11 +112,11 @@ impl Engine {
         })
     }
 
-    /// Puts a series in, in the place of what is kept under its key.
+    /// Restores a series, which replaces any under its key.
     ///
     /// # Errors
-    /// When the snapshot belongs to another configuration, is damaged, or has no room; the
-    /// engine is then as it was.
+    /// If the snapshot belongs to another configuration or is damaged, or if there is no room for
+    /// it; the engine is then unchanged.
     pub fn restore(&mut self, snapshot: SeriesSnapshot) -> Result<SeriesId, RestoreError> {
         let SeriesSnapshot {
             fingerprint,

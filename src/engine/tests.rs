@@ -67,7 +67,7 @@ fn small() -> AnalysisConfig {
     }
 }
 
-/// As [`small`], with indicators of every kind: windowed, recursive, of several outputs.
+/// A variant of [`small`] with indicators of every kind: windowed, recursive, of several outputs.
 fn rich() -> AnalysisConfig {
     let list = "atr(3),adx(3),stoch(3,2,2),sar,vwap,obv,supertrend(3,2),kama(4),rsi(5),engulfing";
     AnalysisConfig {

@@ -11,7 +11,7 @@ use crate::market::{BarEvent, Finality, SeriesKeyRef, Timestamp};
 pub(super) struct Working {
     series: SeriesId,
     undo: Undo,
-    /// When the bar opened.
+    /// Opening time of the bar.
     at: Timestamp,
 }
 

@@ -192,8 +192,8 @@ pub enum Direct {
         /// By series.
         epochs: Vec<(SeriesKey, u64)>,
     },
-    /// How far each series of the grant with this number has come, where earlier bars can be
-    /// corrected and the newest bar does not tell. It comes before the grant.
+    /// Steps of the series of the grant with this number, sent before the grant. They show the
+    /// progress of a series where earlier bars can be corrected; its newest bar does not.
     GrantSteps {
         /// The member that grants.
         from: MemberId,

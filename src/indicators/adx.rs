@@ -48,7 +48,7 @@ impl Adx {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize, smoothing: usize) -> Self {
         Self {

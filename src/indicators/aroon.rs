@@ -17,9 +17,8 @@ pub const TALIB: Entry = Entry::new(
     |p| Aroon::new(p.bars(0)).into(),
 );
 
-/// How recent the extremes of the last `n + 1` bars are: `100 · (n − bars since) / n` for the
-/// lowest low (down) and the highest high (up), the later of equal ones; the oscillator is
-/// up − down.
+/// Age of the extremes of the last `n + 1` bars, as `100 · (n − bars since) / n` for the lowest low
+/// (down) and the highest high (up), the later of equal ones. The oscillator is up − down.
 ///
 /// First values at bar `n`. Windowed. Source: TA-Lib `AROON`, `AROONOSC`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -51,7 +51,7 @@ impl Atr {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize) -> Self {
         Self {

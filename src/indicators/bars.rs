@@ -1,4 +1,4 @@
-//! What an indicator is shown: the last bars of one series, column by column.
+//! Input of an indicator: the last bars of one series, column by column.
 
 use crate::market::{Bar, Timestamp};
 
@@ -97,7 +97,7 @@ impl<'a> Bars<'a> {
         )
     }
 
-    /// How many bars the window holds.
+    /// Number of bars in the window.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -124,7 +124,7 @@ impl<'a> Bars<'a> {
     /// The bar `n` before the newest.
     ///
     /// # Panics
-    /// When the window has no more than `n` bars.
+    /// If the window has only `n` bars or fewer.
     #[inline]
     #[must_use]
     pub const fn back(&self, n: usize) -> Bar {

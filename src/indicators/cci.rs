@@ -47,7 +47,7 @@ impl Cci {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize) -> Self {
         Self {

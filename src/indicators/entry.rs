@@ -1,4 +1,4 @@
-//! What the catalogue knows of an indicator: its name, parameters, outputs and habits.
+//! An entry of the catalogue: an indicator's name, parameters, outputs and habits.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl fmt::Display for Convention {
     }
 }
 
-/// How a parameter is written.
+/// Notation of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A whole number of bars.
@@ -41,7 +41,7 @@ pub enum Kind {
 pub struct Param {
     /// Its name, as in `vwap(session=13:30)`.
     pub name: &'static str,
-    /// How it is written.
+    /// Its notation.
     pub kind: Kind,
     /// Its value when omitted.
     pub default: f64,
@@ -118,7 +118,7 @@ impl Param {
     /// Reads a value.
     ///
     /// # Errors
-    /// When it is not of this kind or out of range, saying what is accepted.
+    /// If it is not of this kind or is out of range; the text gives the accepted values.
     pub fn read(&self, text: &str) -> Result<f64, String> {
         let value = match self.kind {
             Kind::Bars => text.parse::<u32>().ok().map(f64::from),
@@ -133,7 +133,7 @@ impl Param {
             .ok_or_else(|| format!("{} `{text}` is not {}", self.name, self.range()))
     }
 
-    /// What is accepted, in words.
+    /// The accepted values, in words.
     #[must_use]
     pub fn range(&self) -> String {
         let span = format!("{} to {}", self.text(self.min), self.text(self.max));
@@ -170,7 +170,7 @@ impl Parameters<'_> {
 /// The outputs of an indicator of a single value.
 pub const VALUE: &[&str] = &["value"];
 
-/// How many bars of history a value depends on.
+/// Number of earlier bars that a value depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Memory {
     /// The look-back, and nothing before.
@@ -184,7 +184,7 @@ pub(super) enum Memory {
 /// One indicator of the catalogue.
 #[derive(Debug)]
 pub struct Entry {
-    /// What it is asked for by, such as `atr` or `sar@tv`.
+    /// Name in a configuration, such as `atr` or `sar@tv`.
     pub name: &'static str,
     /// Its parameters.
     pub params: &'static [Param],

@@ -67,7 +67,7 @@ impl Ichimoku {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(periods: [usize; 3], displacement: usize) -> Self {
         Self {

@@ -50,7 +50,7 @@ impl Mfi {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize) -> Self {
         Self {

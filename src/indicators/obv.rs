@@ -48,7 +48,7 @@ impl Obv {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview() -> Self {
         Self {

@@ -48,7 +48,7 @@ impl PlusDi {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize) -> Self {
         Self {

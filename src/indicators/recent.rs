@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Unchecked")]
 pub struct Recent {
     values: Vec<f64>,
-    /// Where the oldest value is and the next one goes.
+    /// Place of the oldest value, which the next one overwrites.
     at: usize,
     /// Values seen, counted up to the size.
     seen: usize,

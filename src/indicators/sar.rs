@@ -82,7 +82,7 @@ impl Sar {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(acceleration: f64, maximum: f64) -> Self {
         Self {

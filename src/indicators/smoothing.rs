@@ -17,13 +17,13 @@ pub struct Smoothed {
 }
 
 impl Smoothed {
-    /// As EMA weighs: `α = 2 / (n + 1)`.
+    /// The weight of an EMA: `α = 2 / (n + 1)`.
     #[must_use]
     pub const fn exponential(period: usize) -> Self {
         Self::new(period, 2.0 / (float(period) + 1.0))
     }
 
-    /// As Wilder weighs: `α = 1 / n`.
+    /// Wilder's weight: `α = 1 / n`.
     #[must_use]
     pub const fn wilder(period: usize) -> Self {
         Self::new(period, 1.0 / float(period))
@@ -38,7 +38,7 @@ impl Smoothed {
         }
     }
 
-    /// Whether it still waits for its seed.
+    /// Returns true until the seed is complete.
     #[inline]
     #[must_use]
     pub const fn is_seeding(&self) -> bool {

@@ -23,7 +23,7 @@ pub struct InvalidIndicator {
     pub position: usize,
     /// The item as it was written.
     pub item: String,
-    /// What is wrong with it and what would be right.
+    /// The mistake and its remedy.
     pub reason: String,
 }
 
@@ -130,7 +130,7 @@ impl Spec {
         &self.key
     }
 
-    /// What the catalogue says of it.
+    /// Its entry in the catalogue.
     #[must_use]
     pub const fn entry(&self) -> &'static Entry {
         self.entry
@@ -183,7 +183,7 @@ fn named(entry: &Entry, name: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("no parameter `{name}`; {}", signature(entry)))
 }
 
-/// What an indicator takes, in words.
+/// The parameters of an indicator, in words.
 fn signature(entry: &Entry) -> String {
     if entry.params.is_empty() {
         return format!("{} takes none", entry.name);

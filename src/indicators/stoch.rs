@@ -72,7 +72,7 @@ impl Stochastic {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub fn tradingview(period: usize, k: usize, d: usize) -> Self {
         Self {
@@ -89,7 +89,7 @@ clone_in_place!(Stochastic {
     k
 });
 
-/// Where `value` stands between `low` and `high`, 0…100; `flat` when they are equal to 1e-14.
+/// Position of `value` between `low` and `high`, 0…100; `flat` if the two are equal to 1e-14.
 #[inline]
 pub(super) fn position(value: f64, low: f64, high: f64, flat: f64) -> f64 {
     let range = high - low;

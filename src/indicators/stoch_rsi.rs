@@ -71,7 +71,7 @@ impl StochRsi {
         }
     }
 
-    /// As TradingView has it, with %K over `k` raw values.
+    /// The variant of TradingView, with %K over `k` raw values.
     #[must_use]
     pub fn tradingview(rsi: usize, stoch: usize, k: usize, d: usize) -> Self {
         Self {

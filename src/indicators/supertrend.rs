@@ -69,7 +69,7 @@ impl Supertrend {
         }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview(period: usize, multiplier: f64) -> Self {
         Self {

@@ -42,7 +42,7 @@ impl TrueRange {
         Self { from_first: false }
     }
 
-    /// As TradingView has it.
+    /// The variant of TradingView.
     #[must_use]
     pub const fn tradingview() -> Self {
         Self { from_first: true }
@@ -63,7 +63,7 @@ impl Reset for TrueRange {
     fn reset(&mut self) {}
 }
 
-/// What stands for the true range of the first bar: `high − low`.
+/// Substitute for the true range of the first bar: `high − low`.
 #[inline]
 pub(super) fn first_range(bars: Bars<'_>) -> f64 {
     let bar = bars.bar();

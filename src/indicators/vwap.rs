@@ -92,7 +92,7 @@ impl Session {
         Self { minute, day: None }
     }
 
-    /// Whether the newest bar is the first of a session.
+    /// Returns true if the newest bar is the first of a session.
     #[inline]
     fn starts(&mut self, bars: Bars<'_>) -> bool {
         // a minute of the day, below 1440

@@ -10,7 +10,7 @@ use crate::wire::{Decoder, History, HistoryStep, Reason, Refusal};
 pub struct HistoryTaken<'a> {
     /// The series that its bars are of.
     pub series: &'a SeriesKey,
-    /// What became of them, and the series that were rebuilt.
+    /// Their outcome, and the series that were rebuilt.
     pub rebuilt: &'a Rebuilt,
 }
 

@@ -89,7 +89,7 @@ pub enum Output<'a> {
     Reset(Restarted<'a>),
     /// A time mark was taken in, after the bars that it closed.
     Marked(Marked),
-    /// So many bars of a history were set aside until its end.
+    /// This number of bars of a history was set aside until its end.
     Gathered(usize),
     /// A series was rebuilt with a history.
     Rebuilt(HistoryTaken<'a>),
@@ -123,9 +123,9 @@ pub struct Taken<'a> {
     pub series: Option<SeriesId>,
     /// True if the series began with it; its id may have been another's before.
     pub begun: bool,
-    /// Which reset the series began with; 0 if none.
+    /// The reset that the series began with; 0 if none.
     pub epoch: u64,
-    /// How far the series has come with it, as [`crate::engine::Series::step`] says.
+    /// [`crate::engine::Series::step`] after this signal.
     pub step: u64,
     /// The change that it made.
     pub change: Change,

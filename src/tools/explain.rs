@@ -356,7 +356,7 @@ impl<'a, W: Write> Explainer<'a, W> {
 struct Actions {
     bars: usize,
     last: String,
-    /// Why it was refused, if it was.
+    /// Reason of a refusal, if it was refused.
     refused: Option<(Reason, String)>,
 }
 

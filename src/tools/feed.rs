@@ -44,14 +44,14 @@ use source::Item;
 const IN_FLIGHT: usize = 1_000;
 /// Bars read ahead of publishing.
 const READ_AHEAD: usize = 1_024;
-/// How long the server may take to say whether a stream covers a subject.
+/// Time limit for the server's answer about the stream that covers a subject.
 const LOOK_UP: Duration = Duration::from_secs(2);
 /// Bars that no agent has counted count as unknown once the agents make no progress for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The server confirms the last bars within this time.
 const CONFIRMATION: Duration = Duration::from_secs(30);
 
-/// What was published.
+/// Numbers and outcome of the published bars.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeedReport {
     /// The subjects, wildcards standing for symbol and timeframe.
@@ -162,11 +162,11 @@ fn rfc3339<S: serde::Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::O
     }
 }
 
-/// Publishes what `args` asks for over `client` of `link`; synthetic bars end at `now`. Progress goes to
-/// standard error when it is a terminal, and what is skipped goes there with its reason.
+/// Publishes the bars that `args` asks for over `client` of `link`; synthetic bars end at `now`.
+/// Standard error gets the progress, if it is a terminal, and each skipped row with its reason.
 ///
 /// # Errors
-/// When a file cannot be read or the connection fails for good.
+/// If a file cannot be read or the connection fails for good.
 pub async fn feed(
     client: &Client,
     link: &Arc<Link>,

@@ -1,6 +1,7 @@
 //! `replay`: the pipeline of the live agent over files of bars.
 //!
-//! What a live run publishes for the same bars in the same order, this prints, byte for byte.
+//! It prints, byte for byte, the signals that a live run publishes for the same bars in the same
+//! order.
 
 mod summary;
 

@@ -34,7 +34,7 @@ const SHOWN_CHARS: usize = 64;
 pub struct Refusal<'a> {
     /// The kind of fault.
     pub reason: Reason,
-    /// What is wrong and what to do, for a human.
+    /// The mistake and its remedy, for a human.
     pub detail: Cow<'static, str>,
     /// The refused bytes: the message, or the one element of its array. Of elements that are too
     /// many, all of them, from the first to the end of the array.
@@ -403,7 +403,8 @@ fn not_json(error: serde_json::Error) -> Fault {
     Fault::new(Reason::NotJson, format!("payload is no JSON: {error}"))
 }
 
-/// Why an element is no JSON, with the words that many programs write for a number that is none.
+/// Explanation of an element that is no JSON, including the words that many programs write for a
+/// number that is none.
 fn not_json_element(text: &str, error: serde_json::Error) -> Fault {
     let mut fault = not_json(error);
     if let Some(word) = ["NaN", "Infinity"]

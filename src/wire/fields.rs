@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
     /// Reads an object. `text` begins with `{`, white space aside.
     ///
     /// # Errors
-    /// When `text` is no JSON.
+    /// If `text` is no JSON.
     pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         let mut fields = Self::none(text);
         if fields.read_everyday() {

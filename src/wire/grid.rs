@@ -44,7 +44,8 @@ fn last_of(at: Timestamp, timeframe: Timeframe) -> Option<Timestamp> {
         .find(|end| is_on(*end, timeframe))
 }
 
-/// Why a bar cannot begin at `at`, what that time probably is, and what to do.
+/// Explanation of a bar that cannot begin at `at`: the probable meaning of that time, and the
+/// remedy.
 pub(super) fn misaligned(at: Timestamp, timeframe: Timeframe, assumed: bool) -> String {
     let nanos = at.nanos();
     let grid = match step(timeframe) {

@@ -18,9 +18,9 @@ pub const VERSION: &str = "Ta-Version";
 pub const INPUT_SEQ: &str = "Ta-Input-Seq";
 /// Microseconds from receipt to publish.
 pub const LATENCY_US: &str = "Ta-Latency-Us";
-/// Why input was refused: a [`Reason`].
+/// Name of the refusal: a [`Reason`].
 pub const REASON: &str = "Ta-Reason";
-/// What was wrong with it, for a human.
+/// Explanation of the refusal, for a human.
 pub const DETAIL: &str = "Ta-Detail";
 /// The subject it came on.
 pub const SUBJECT: &str = "Ta-Subject";
@@ -35,7 +35,7 @@ pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// W3C trace context, carried through as it came.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// What a dead letter keeps of a payload over the limit.
+/// Bytes that a dead letter keeps of a payload over the limit.
 pub const TRUNCATED_BYTES: usize = 64 * 1024;
 
 /// The longest text in a header; a detail or subject beyond it is cut.
@@ -90,7 +90,7 @@ pub fn message_id(
     id
 }
 
-/// What one signal's headers say beyond who publishes it.
+/// The headers of one signal, apart from those that name its publisher.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance<'a> {
     /// From [`message_id`]; final bars only.
@@ -106,7 +106,7 @@ pub struct Provenance<'a> {
 /// Makes the headers of signals.
 #[derive(Debug, Clone)]
 pub struct SignalHeaders {
-    /// What all signals share: cloning it costs less than inserting.
+    /// The headers that all signals share: cloning them costs less than inserting.
     shared: HeaderMap,
 }
 

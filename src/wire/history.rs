@@ -11,8 +11,8 @@
 //! | the same with `"forming":true` | the last bar of it is complete only when a later one comes |
 //! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"x","parts":3}}` | the end |
 //!
-//! As any control message, it is one only in exactly its shape. The bars are in one unit and form
-//! whatever the settings of the agent; [`Decoder::history_bars`] judges them as it does others.
+//! Like any control message, it must have exactly this shape. Its bars are in one unit and form
+//! whatever the settings of the agent; [`Decoder::history_bars`] judges them like any others.
 //!
 //! [`Decoder::history_bars`]: super::Decoder::history_bars
 

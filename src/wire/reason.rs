@@ -1,8 +1,8 @@
-//! Why input is refused: a fixed set of names, for headers, metrics and logs.
+//! Reasons of refusals: a fixed set of names, for headers, metrics and logs.
 
 use std::fmt;
 
-/// Why a message, or one element of it, was not taken in.
+/// Reason why a message, or one element of it, was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {

@@ -18,18 +18,18 @@ pub struct InputRules {
     pub grid: GridRule,
     /// The prices that are accepted.
     pub prices: PriceRule,
-    /// When a bar is complete.
+    /// Rule for the completeness of a bar.
     pub final_rule: FinalRule,
     /// The dialects that messages are read by.
     pub dialect: DialectRule,
 }
 
-/// When a bar is complete whose source says nothing else.
+/// Completeness of a bar whose source gives no flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinalRule {
-    /// By its own flag; without one it is.
+    /// By its flag; a bar without one is complete.
     Flag,
-    /// When the next of its series comes, or by a flag that says so.
+    /// The bar is complete once the next of its series arrives, or by a flag.
     Next,
 }
 

@@ -16,7 +16,7 @@ use crate::market::{Symbol, Timeframe};
 
 pub use template::SubjectTemplate;
 
-/// What is escaped in a subject token.
+/// Characters that are escaped in a subject token.
 const TOKEN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// Escapes `text` so that it is one subject token.
@@ -24,7 +24,7 @@ pub fn token(text: &str) -> impl fmt::Display + Iterator<Item = &str> {
     utf8_percent_encode(text, TOKEN)
 }
 
-/// Why a text is no subject or template.
+/// Reason why a text is no subject or template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSubject {
     /// No text at all.
@@ -67,7 +67,7 @@ fn check_tokens(text: &str) -> Result<(), InvalidSubject> {
     Ok(())
 }
 
-/// What a subject says about the bars under it.
+/// Symbol and timeframe of the bars under a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubjectParts<'a> {
     /// A valid [`Symbol`], unescaped.
@@ -82,12 +82,12 @@ impl SubjectParts<'_> {
     }
 }
 
-/// Why a message is refused for its subject.
+/// A refusal of a message for its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectRefusal {
     /// `bad_symbol`, `bad_timeframe` or `mismatch`.
     pub reason: Reason,
-    /// What is wrong and what to do, for a human.
+    /// The mistake and its remedy, for a human.
     pub detail: String,
 }
 
@@ -153,7 +153,7 @@ impl SubjectPattern {
     /// unescape.
     ///
     /// # Errors
-    /// When what stands there is no symbol or timeframe, or there is more.
+    /// If the tokens there are no symbol or timeframe, or there are more of them.
     pub fn parts<'a>(&self, subject: &'a str) -> Result<SubjectParts<'a>, SubjectRefusal> {
         match self.named {
             Some(named) => Self::named_parts(named, subject),
@@ -298,7 +298,7 @@ impl SubjectPattern {
         Some(tokens.join("."))
     }
 
-    /// Whether what is published on `subject` comes in by this pattern.
+    /// Returns true if this pattern receives messages on `subject`.
     #[must_use]
     pub fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
@@ -312,7 +312,7 @@ impl SubjectPattern {
         tokens.next().is_none()
     }
 
-    /// Whether some subject could match both patterns.
+    /// Returns true if some subject could match both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (mut a, mut b) = (self.text.split('.'), other.text.split('.'));

@@ -156,7 +156,7 @@ fn of_digits(number: u64, zone: &Zone) -> Option<Result<Timestamp, String>> {
     Some(placed.inspect(|_| say_once(&text, zone)))
 }
 
-/// Why a number is no epoch, and what else it may be.
+/// Explanation of a number that is no epoch, with its other possible meaning.
 fn too_early(text: &str, number: f64, at: Timestamp) -> String {
     let mut detail = format!("{} as an epoch is {at}, before 1980", shown(text));
     let day = |days: f64| {

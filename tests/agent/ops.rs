@@ -1,4 +1,4 @@
-//! What whoever runs it asks: probes, metrics, status, series, the NATS service, heartbeat, logs.
+//! Interfaces for operators: probes, metrics, status, series, the NATS service, heartbeat, logs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

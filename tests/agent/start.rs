@@ -1,4 +1,4 @@
-//! How it starts, or says why not: exit codes, and what is wrong in words.
+//! Starts and refused starts: exit codes and error texts.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ pub struct Agent {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// What an HTTP request got.
+/// The answer to an HTTP request.
 pub struct Response {
     pub status: u16,
     pub body: String,
@@ -42,7 +42,7 @@ impl Agent {
         Self::start_with(&["run"], variables)
     }
 
-    /// As [`Agent::start`], with the command line given.
+    /// [`Agent::start`] with the given command line.
     pub fn start_with<'a>(
         arguments: &[&str],
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -136,7 +136,7 @@ impl Agent {
         }
     }
 
-    /// Where it answers HTTP, as `host:port`.
+    /// The address of its HTTP server, as `host:port`.
     pub fn http_address(&self) -> &str {
         self.http.trim_start_matches("http://")
     }
@@ -298,7 +298,7 @@ impl Agent {
             .unwrap_or_else(|| panic!("the agent was killed: {status}"))
     }
 
-    /// As [`Agent::wait_exit`], also where a signal ended it.
+    /// [`Agent::wait_exit`] that also accepts an end by a signal.
     pub fn wait_end(&mut self) -> ExitStatus {
         let start = Instant::now();
         let status = until("the agent's exit", || {

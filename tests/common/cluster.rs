@@ -53,7 +53,7 @@ impl Cluster {
         place.unwrap_or_else(|| panic!("no node is named {name}"))
     }
 
-    /// Whether JetStream works on them before patience ends.
+    /// Returns true if JetStream works on them before the time limit.
     async fn elects(&self) -> bool {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {

@@ -140,7 +140,7 @@ pub async fn publish(client: &Client, subject: &str, payload: &str) {
     publish_with(client, subject, HeaderMap::new(), payload).await;
 }
 
-/// As [`publish`], with headers.
+/// [`publish`] with headers.
 pub async fn publish_with(client: &Client, subject: &str, headers: HeaderMap, payload: &str) {
     let publish =
         client.publish_with_headers(subject.to_owned(), headers, payload.to_owned().into());
@@ -161,7 +161,7 @@ pub fn replay<S: AsRef<str>>(payloads: &[S], variables: &[(&str, &str)]) -> Vec<
     replay_files(&[file.path()], variables)
 }
 
-/// As [`replay`], of files.
+/// [`replay`] of files.
 pub fn replay_files(files: &[&std::path::Path], variables: &[(&str, &str)]) -> Vec<String> {
     let home = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
@@ -199,7 +199,8 @@ fn by_series<'a>(
     series
 }
 
-/// What came is what was expected: of each series every signal once, in order, byte for byte.
+/// Asserts that the expected signals arrived: of each series every one once, in order, byte for
+/// byte.
 pub fn assert_same(came: &[Received], expected: &[String]) {
     let faults = faults(came, expected);
     let of = (came.len(), expected.len());
@@ -212,7 +213,7 @@ pub fn assert_same(came: &[Received], expected: &[String]) {
     );
 }
 
-/// What is wrong with what came.
+/// Differences between the signals that arrived and the expected ones.
 fn faults(came: &[Received], expected: &[String]) -> Vec<String> {
     let came = came
         .iter()

@@ -70,7 +70,7 @@ pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// As [`until`], without holding up the runtime.
+/// [`until`] that does not block the runtime.
 pub async fn until_async<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

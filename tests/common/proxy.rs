@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const ON_THE_WAY: usize = 64;
 const PIECE: usize = 16 << 10;
 
-/// How connections end in a [`Network::Cut`].
+/// End of the connections in a [`Network::Cut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// At once, with RST.
@@ -25,7 +25,7 @@ pub enum Ending {
     Close,
 }
 
-/// What the network does.
+/// Behaviour of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
     /// Carries everything.
@@ -72,7 +72,7 @@ impl Proxy {
         }
     }
 
-    /// What a client of a nats-server behind it connects to.
+    /// The URL for clients of the nats-server behind it.
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
@@ -82,7 +82,7 @@ impl Proxy {
         self.network.send_replace(network);
     }
 
-    /// As [`Proxy::set`], for whoever does it later.
+    /// A sender that does [`Proxy::set`] later.
     pub fn switch(&self) -> watch::Sender<Network> {
         self.network.clone()
     }

@@ -14,7 +14,7 @@ use super::{PATIENCE, free_port, freeze, signal, until};
 
 const OLDEST: (u32, u32) = (2, 12);
 
-/// How a server is to be.
+/// Settings of a server.
 #[derive(Default, Clone)]
 pub struct Options {
     /// Offer JetStream, with a store that outlives [`NatsServer::restart`].
@@ -43,7 +43,7 @@ impl NatsServer {
         server
     }
 
-    /// As [`NatsServer::start`]; nothing when it does not start.
+    /// [`NatsServer::start`] that returns nothing if the server does not start.
     pub fn try_start(options: Options) -> Option<Self> {
         let mut server = Self::stopped(options);
         server.find_port().then_some(server)
@@ -138,7 +138,7 @@ impl NatsServer {
         });
     }
 
-    /// As [`NatsServer::restart`], with another configuration.
+    /// [`NatsServer::restart`] with another configuration.
     pub fn restart_with(&mut self, config: impl Into<String>) {
         self.options.config = config.into();
         self.restart();
@@ -188,7 +188,7 @@ impl NatsServer {
         self.process.as_ref().expect("the server runs")
     }
 
-    /// Whether it came up.
+    /// Returns true if the server came up.
     fn launch(&mut self) -> bool {
         let home = self.home.path();
         let config = home.join("server.conf");
@@ -217,7 +217,7 @@ impl NatsServer {
         false
     }
 
-    /// Whether the server says INFO: a port that merely accepts may be another test's.
+    /// Returns true if the server sends INFO: a port that merely accepts may be another test's.
     fn greets(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;

@@ -1,11 +1,11 @@
-//! What is refused, and how it is said.
+//! Refused configurations and their messages.
 
 use crate::World;
 
-/// What is set.
+/// The variables that are set.
 type Variables = &'static [(&'static str, &'static str)];
 
-/// What is set, and words that the message must contain.
+/// The variables that are set, and words that the message must contain.
 const REFUSED: &[(Variables, &[&str])] = &[
     (
         &[("NATS_URL", "http://a")],

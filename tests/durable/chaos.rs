@@ -1,8 +1,8 @@
-//! Random schedules of every fault there is, against real processes. `make chaos` runs one for as
-//! long as it is told; a seed gives the same order of faults again.
+//! Random schedules of every fault there is, against real processes. `make chaos` runs one for the
+//! time it is given; a seed repeats the order of faults.
 //!
-//! When the last fault has healed, the promises are judged one by one, and what is promised of
-//! calm times (an even division, few moves) is tried.
+//! After the last fault has healed, the promises are judged one by one. Then the promises for calm
+//! times (an even division, few moves) are tried.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::common::NatsServer;
 use crate::market::{self, EXPECT};
 
-/// What was stored.
+/// Numbers of stored messages.
 #[derive(Debug, Default)]
 pub struct Counts {
     pub bars: AtomicU64,
@@ -32,7 +32,7 @@ pub async fn connect(server: &NatsServer) -> Context {
     connect_to(&server.url()).await
 }
 
-/// As [`connect`], to any of several servers.
+/// [`connect`] to any of several servers.
 pub async fn connect_to(urls: &str) -> Context {
     let servers: Vec<async_nats::ServerAddr> = urls
         .split(',')
@@ -64,7 +64,7 @@ pub async fn store(js: &Context, subject: &str, payload: &str, id: &str) {
     store_with(js, subject, payload, id, None).await;
 }
 
-/// As [`store`], with what has to become of it.
+/// [`store`] with the expected outcome.
 pub async fn store_with(
     js: &Context,
     subject: &str,
@@ -161,7 +161,7 @@ impl Feeder {
         Self { stop, counts, task }
     }
 
-    /// As [`Feeder::stop`]; the number of the round that would be next.
+    /// [`Feeder::stop`] that also returns the number of the next round.
     pub async fn stop_at(self) -> (u64, Arc<Counts>) {
         self.stop.store(true, Ordering::Relaxed);
         (self.task.await.expect("the feeder ends"), self.counts)

@@ -108,7 +108,7 @@ impl Member {
 
 pub struct Fleet {
     broker: Arc<Mutex<Broker>>,
-    /// What is under way with it.
+    /// Restarts of it that are under way.
     restarts: Vec<JoinHandle<()>>,
     ports: Vec<u16>,
     replicas: &'static str,
@@ -290,7 +290,7 @@ impl Fleet {
         exits
     }
 
-    /// How many partitions each owns, by what it says itself.
+    /// Number of partitions that each agent owns by its own report.
     pub fn owned(&self) -> Vec<Option<u64>> {
         let owned = |member: &Member| {
             let status = member.agent.try_get("/status")?.json();
@@ -318,7 +318,7 @@ impl Fleet {
         }
     }
 
-    /// How often the agents took a partition over, all that run now together.
+    /// Number of partitions taken over by all agents that run now.
     pub fn taken_over(&self) -> u64 {
         let sample = "technical_partition_moves_total{direction=\"acquired\"}";
         let of = |member: &Member| member.agent.metrics().get(sample).unwrap_or_default();

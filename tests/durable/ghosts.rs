@@ -32,7 +32,7 @@ async fn stored(js: &Context, subject: &str) -> Option<Vec<u8>> {
     (!message.payload.is_empty()).then(|| message.payload.to_vec())
 }
 
-/// How many members an agent knows.
+/// Number of members that an agent knows.
 fn members(agent: &Agent) -> usize {
     let status = agent.get("/status").json();
     status["members"].as_array().unwrap().len()
@@ -174,7 +174,7 @@ async fn released(js: &Context) -> Vec<u32> {
     released
 }
 
-/// How many bars are stored in these partitions.
+/// Number of bars stored in these partitions.
 async fn bars_in(js: &Context, units: &[u32]) -> usize {
     let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
     let mut bars = 0;

@@ -1,4 +1,4 @@
-//! What the streams contain in the end, and whether it is what was promised.
+//! The final contents of the streams, and the promises about them.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -122,7 +122,7 @@ async fn read(js: &Context, stream: &str, filter: &str) -> Result<Vec<Stored>, S
     Err("it ended before its last message".to_owned())
 }
 
-/// What `replay` prints for these payloads under a configuration.
+/// Output of `replay` for these payloads under a configuration.
 pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u8>> {
     let mut file = tempfile::Builder::new()
         .suffix(".jsonl")
@@ -149,7 +149,7 @@ pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u
         .collect()
 }
 
-/// What `replay` prints for each partition by itself: a time mark is of its partition.
+/// Output of `replay` for each partition by itself: a time mark belongs to its partition.
 fn replay_partitions(bars: &[Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u8>> {
     let mut partitions: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
     for bar in bars {
@@ -179,7 +179,7 @@ async fn stored_bars(js: &Context) -> Vec<Stored> {
     bars
 }
 
-/// What the streams are to contain, given the bars in them.
+/// Contents that the streams must have, given the bars in them.
 pub struct Due {
     bars: Vec<Stored>,
     replayed: Vec<Vec<Vec<u8>>>,
@@ -196,8 +196,8 @@ impl Due {
         Self { bars, replayed }
     }
 
-    /// What is due, and the verdicts on it, once no time mark comes any more: each closes derived
-    /// bars, and none is written that would close nothing.
+    /// The contents that are due, and the verdicts on them, once no further time mark arrives: each
+    /// closes derived bars, and a mark that would close none is never written.
     pub async fn judged(js: &Context, configurations: &[Variables]) -> (Self, Vec<Verdict>) {
         let start = Instant::now();
         loop {
@@ -211,7 +211,7 @@ impl Due {
         }
     }
 
-    /// How many time marks are among the bars.
+    /// Number of time marks among the bars.
     pub fn marks(&self) -> usize {
         self.bars.iter().filter(|bar| is_mark(bar)).count()
     }
@@ -273,7 +273,7 @@ pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
     }
 }
 
-/// How many messages of the stream of signals match.
+/// Number of messages in the stream of signals that match.
 pub async fn count(js: &Context, filter: &str) -> usize {
     let Ok(stream) = js.get_stream("TECHNICAL_SIGNALS").await else {
         return 0;
@@ -294,7 +294,7 @@ pub fn faults(signals: &[Vec<u8>], replayed: &[Vec<u8>]) -> Vec<String> {
     verdicts.into_iter().flat_map(|one| one.faults).collect()
 }
 
-/// What is wrong in the streams as they are now.
+/// Faults in the streams at this moment.
 pub async fn judge(js: &Context) -> Vec<String> {
     let (_, verdicts) = Due::judged(js, &[ANALYSIS]).await;
     verdicts.into_iter().flat_map(|one| one.faults).collect()
@@ -351,7 +351,7 @@ pub fn median_and_longest(mut waits: Vec<i128>) -> (Duration, Duration) {
     (wait(waits.get(waits.len() / 2)), wait(waits.last()))
 }
 
-/// How long the bars of the streams of bars waited for their signals: the median and the longest.
+/// Wait of the stored bars for their signals: the median and the longest.
 pub async fn waits(js: &Context) -> (Duration, Duration) {
     let waits = latencies(js).await.into_iter().map(|(_, wait)| wait);
     median_and_longest(waits.collect())

@@ -1,7 +1,7 @@
 //! Durable delivery against real servers and real processes that are killed, frozen and scaled.
 //!
-//! What is promised is judged by what the streams contain in the end ([`history`]), never by what
-//! an agent says of itself.
+//! Promises are judged by the final contents of the streams ([`history`]), never by an agent's own
+//! report.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -64,7 +64,7 @@ pub fn agent(server: &NatsServer, more: &[(&str, &str)]) -> Agent {
     agent_at(&server.url(), more)
 }
 
-/// As [`agent`], with the servers to connect to.
+/// [`agent`] with the servers to connect to.
 pub fn agent_at(urls: &str, more: &[(&str, &str)]) -> Agent {
     let mut variables = vec![
         ("NATS_URL", urls),

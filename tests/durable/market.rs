@@ -2,8 +2,8 @@
 //! sends is refused, for every reason there is, bars are corrected and sent twice, series have
 //! several timeframes, and subjects have every shape.
 //!
-//! What it says is a function of the round and the symbol alone. Each message carries what has to
-//! become of it in a header that agents do not read.
+//! Its messages are a function of the round and the symbol alone. Each carries its expected outcome
+//! in a header that agents do not read.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn slower(symbol: usize, n: u64) -> Value {
     bar
 }
 
-/// What one symbol has to say in round `n`.
+/// Messages of one symbol in round `n`.
 pub fn round(symbol: usize, n: u64) -> Vec<Message> {
     let turn = n + symbol as u64;
     let good = bar(symbol, n);

@@ -20,7 +20,7 @@ const SETTINGS: Variables = &[
     ("TECHNICAL_BAR_GRACE_SECS", "1"),
 ];
 
-/// As [`SETTINGS`], with time to change a stream before a mark is written.
+/// [`SETTINGS`] with time to change a stream before a mark is written.
 const PATIENT: Variables = &[
     ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
     ("TECHNICAL_MIN_BARS_REQUIRED", "1"),

@@ -1,5 +1,5 @@
-//! What the agents say of delivery, in metrics, `/status`, heartbeat and service statistics: each
-//! says the same, and all of it is held against what the streams contain.
+//! The agents' own reports of delivery, in metrics, `/status`, heartbeat and service statistics:
+//! they agree with each other, and all are compared with the contents of the streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;

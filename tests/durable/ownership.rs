@@ -1,4 +1,4 @@
-//! Who owns what as members come and go.
+//! Ownership of partitions as members join and leave.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ pub fn block() -> String {
     block_for(&[])
 }
 
-/// As [`block`], with these variables besides.
+/// [`block`] with these further variables.
 pub fn block_for(more: &[(&str, &str)]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
         .args(["config", "--permissions"])

@@ -31,7 +31,7 @@ fn bars(numbers: std::ops::Range<u64>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What is wrong with the signals, if these are the bars that count.
+/// Faults in the signals, if these are the bars that count.
 async fn wrong(js: &Context, counted: &[(String, String)]) -> Vec<String> {
     let payloads: Vec<&str> = counted
         .iter()

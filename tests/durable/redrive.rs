@@ -19,7 +19,7 @@ const SUBJECT: &str = "raw.market_data.price.S0.1m";
 const SYMBOLS: u64 = 12;
 const BARS: u64 = 15;
 
-/// How a run ended, and what it printed.
+/// Exit status and output of a run.
 struct Ended {
     code: i32,
     lines: Vec<String>,

@@ -1,5 +1,5 @@
-//! What work rests on is removed while it goes on, and JetStream itself: told, made again, and what
-//! can be lost by it is no more than was removed.
+//! Streams that agents need, or JetStream itself, are removed at work. The agents report it and
+//! recreate them, and lose at most the messages that were removed.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::Config;

@@ -1,4 +1,4 @@
-//! What a run came to: one summary for people, and one line for a history of runs.
+//! Result of a run: one summary for people, and one line for a history of runs.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ pub fn now() -> i128 {
     since.expect("a clock after 1970").as_nanos() as i128
 }
 
-/// When what began.
+/// Beginning of each phase of a run.
 #[derive(Debug, Default)]
 pub struct Marks {
     /// The last fault had ended.
@@ -45,7 +45,7 @@ pub struct Run {
     pub refused: u64,
 }
 
-/// How long bars waited for their signals.
+/// Wait of the bars for their signals.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// From the last fault's end until everything due was there.

@@ -1,4 +1,4 @@
-//! Which fault comes when: a function of the seed alone, whatever the agents do meanwhile.
+//! Order and times of faults: a function of the seed alone, whatever the agents do meanwhile.
 //!
 //! Faults are drawn like cards: every kind comes before any comes again, so that a short run has
 //! them all, and the seed decides about their order, their victims and how long they last.
@@ -37,14 +37,14 @@ pub enum Step {
     Network(usize, Network, Duration),
     /// The end of a server, and its start on the same store after so long.
     Server(usize, End, Duration),
-    /// So many agents from now on.
+    /// Number of agents from now on.
     Scale(usize),
     /// All agents are restarted with the other configuration, one after the other.
     Roll,
 }
 
-/// How a server ends. One that ended in good order and is killed the next time brings back
-/// records that expired between the two.
+/// End of a server. One that ended in good order and is killed the next time brings back records
+/// that expired between the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// SIGTERM.

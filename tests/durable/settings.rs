@@ -189,7 +189,7 @@ async fn feed(js: &Context, bars: std::ops::Range<u64>) {
     }
 }
 
-/// How many signals each bar has, by symbol, timestamp and revision.
+/// Number of signals of each bar, by symbol, timestamp and revision.
 fn counted<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     for payload in payloads {

@@ -1,4 +1,4 @@
-//! Where and for how long streams keep what they hold, as configured.
+//! Place and retention of the streams, as configured.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, StorageType};

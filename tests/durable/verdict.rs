@@ -1,7 +1,8 @@
-//! What was promised, promise by promise, against what the streams contain.
+//! Each promise against the contents of the streams.
 //!
-//! The comparison is that of the command `verify`. What is due comes from `replay` and from what
-//! each message says of itself here, not from the streams as there. Pure: everything is given.
+//! The comparison is that of the command `verify`. The expected signals come from `replay`, and the
+//! expected refusals from the messages themselves, not from the streams as in the command. Pure:
+//! everything is given.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,11 +17,11 @@ use technical_analysis_agent::wire::Reason;
 use crate::history::Stored;
 use crate::market::EXPECT;
 
-/// How one promise was kept.
+/// Verdict on one promise.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub promise: &'static str,
-    /// How many cases of it there were.
+    /// Number of cases that were judged.
     pub judged: usize,
     /// Those in which it was broken.
     pub faults: Vec<String>,
@@ -99,7 +100,8 @@ pub fn of_signals(signals: &[Vec<u8>], replayed: &[Vec<Vec<u8>>]) -> [Verdict; 3
     [once, order, bytes]
 }
 
-/// Why a stored message is to be refused: as it says itself, or because it cannot be read.
+/// Reason for which a stored message must be refused: the one it names itself, or that of an
+/// unreadable message.
 pub fn expected_reason(bar: &Stored) -> Option<String> {
     match bar.header(EXPECT) {
         Some(reason) => Some(reason),

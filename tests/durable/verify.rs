@@ -1,8 +1,8 @@
-//! `verify`: what agents stored is found in order, and whatever is done to it afterwards is found
-//! and named.
+//! `verify` finds the streams of agents in order, then finds and names each change made to them.
 //!
-//! What is expected of a broken stream is what the test did to it; what is expected of a whole one
-//! comes from `replay` and from what each message says has to become of it ([`crate::verdict`]).
+//! The findings expected of a broken stream are the changes that the test made. Those of a whole
+//! stream come from `replay` and from the outcome that each message names for itself
+//! ([`crate::verdict`]).
 
 mod damage;
 mod passes;
@@ -43,7 +43,7 @@ const CONFIGURATION: [Variables; 1] = [&[
     ("TECHNICAL_INDICATORS", "atr(14)"),
 ]];
 
-/// How a run of `verify` ended, and what it printed.
+/// Exit status and output of a run of `verify`.
 struct Verified {
     code: i32,
     stdout: String,
@@ -61,7 +61,7 @@ impl Verified {
         report[name].as_array().expect("a list").clone()
     }
 
-    /// How many findings each list has.
+    /// Number of findings in each list.
     fn totals(&self) -> [u64; 5] {
         let report = self.report();
         LISTS.map(|name| report["totals"][name].as_u64().expect("a total"))
@@ -86,7 +86,7 @@ fn verify(server: &NatsServer) -> Verified {
     run(&server.url(), &["--json"], &[])
 }
 
-/// As an agent of the first of these configurations would, told of the others.
+/// Verifies under the first of these configurations, given the others as earlier ones.
 pub fn verify_after(urls: &str, configurations: &[&[(&str, &str)]]) -> Result<(), String> {
     let files: Vec<tempfile::NamedTempFile> = configurations[1..]
         .iter()

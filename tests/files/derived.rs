@@ -15,7 +15,7 @@ const SPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bars/spy_1m.c
 #[derive(serde::Deserialize)]
 struct Oracle {
     bars: BTreeMap<String, Vec<Row>>,
-    /// How many of them, the last, are open when the minutes end.
+    /// Number of the last of them that are still open when the minutes end.
     open_at_end: BTreeMap<String, usize>,
 }
 

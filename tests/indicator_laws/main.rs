@@ -1,4 +1,4 @@
-//! What holds for every indicator of the catalogue, whatever it computes.
+//! Laws of every indicator of the catalogue, independent of its formula.
 
 mod series;
 
@@ -67,7 +67,7 @@ fn prices_of_any_sign_give_finite_values_or_none() {
     }
 }
 
-/// Where what an indicator divides by is not above zero, it has no value.
+/// An indicator has no value for a bar at which its divisor is not above zero.
 #[test]
 fn what_divides_by_a_price_has_no_value_for_one_that_is_not_above_zero() {
     let series = Series::walk(3, 300).lowered(300, 150.0);

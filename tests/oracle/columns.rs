@@ -1,6 +1,6 @@
-//! Which indicator covers which column.
+//! The indicator that covers each column.
 
-/// What an indicator is computed from.
+/// Input of an indicator.
 #[derive(Clone, Copy)]
 pub enum Source {
     Bars,
@@ -43,7 +43,7 @@ impl Column {
         self
     }
 
-    /// How far it may be off, relatively.
+    /// Largest relative difference allowed.
     pub fn tolerance(&self) -> f64 {
         LOOSER
             .iter()

@@ -11,7 +11,7 @@ use std::path::Path;
 use columns::{Column, EXPORT_15M, EXPORT_30M, TALIB, TRADINGVIEW};
 use data::{Set, Table};
 
-/// How a column compares.
+/// Result of the comparison of a column.
 pub struct Outcome {
     pub column: &'static str,
     pub item: &'static str,

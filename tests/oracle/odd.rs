@@ -122,7 +122,7 @@ fn odd_prices_give_what_talib_gives_or_nothing_for_a_reason() {
     assert!(bad.is_empty(), "\n{}", bad.join("\n"));
 }
 
-/// Where a price crosses zero there are values on both sides of it.
+/// A price that crosses zero leaves values before and after the gap.
 #[test]
 fn values_come_back_when_prices_are_above_zero_again() {
     for (set, item, output) in [

@@ -1,10 +1,10 @@
-//! Which TA-Lib function an indicator must equal.
+//! The TA-Lib function that each indicator must equal.
 
 use ta_lib::{Core, MAType, OutRange, RetCode};
 
 use crate::market::{Kind, Market};
 
-/// What the values are made of.
+/// Unit of the values.
 #[derive(Debug, Clone, Copy)]
 pub enum Unit {
     Price,
@@ -23,7 +23,7 @@ pub struct Case {
     pub windowed: bool,
     /// TA-Lib's running sums are further than the tolerance from its own value of a window.
     pub alone: bool,
-    /// Whether it is a candlestick pattern.
+    /// True for a candlestick pattern.
     pub pattern: bool,
     pub unit: Unit,
     pub tolerance: f64,

@@ -1,8 +1,8 @@
 //! Every indicator against TA-Lib's own Rust port, over markets made to be difficult.
 //!
-//! What is recursive is compared with TA-Lib over the whole series, bar by bar. What is
-//! windowed is compared with TA-Lib over each window alone as well, because TA-Lib's running
-//! sums keep the rounding of a spike long after it left.
+//! Recursive indicators are compared with TA-Lib over the whole series, bar by bar. Windowed ones
+//! are compared over each window alone as well, because TA-Lib's running sums keep the rounding of
+//! a spike long after it left.
 
 mod cases;
 mod market;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use technical_analysis_agent::indicators::parse;
 
-/// What an indicator says at every bar, one column per output.
+/// Values of an indicator at every bar, one column per output.
 fn ours(item: &str, market: &Market) -> Vec<Vec<f64>> {
     let spec = parse(item).unwrap_or_else(|e| panic!("{e:?}")).remove(0);
     let mut instance = spec.build();
@@ -143,7 +143,7 @@ fn every_kind_of_market_with_the_default_periods() {
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
-/// What nothing compares, nobody has proved.
+/// An entry without a case is not proven.
 #[test]
 fn every_entry_of_talibs_convention_has_a_case() {
     use technical_analysis_agent::indicators::{Convention, catalogue};

@@ -2,7 +2,7 @@
 
 use technical_analysis_agent::indicators::Bars;
 
-/// What is difficult about a market.
+/// Difficulty of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A random walk.

@@ -66,7 +66,7 @@ enum Record {
     Derived(Derived),
     /// The reset that the series began with that comes next. An agent that is older knows none.
     Epoch(u64),
-    /// What is known of corrections of the series that comes next.
+    /// Corrections of the series that follows.
     Corrections(Corrections),
     /// A history that is open. An agent that is older knows none.
     History(Box<HistorySnapshot>),

@@ -30,7 +30,7 @@ struct Granting {
 pub(super) struct Facts {
     /// The resets that they began with, where there was one.
     epochs: HashMap<SeriesKey, u64>,
-    /// How far they have come, where their positions do not tell.
+    /// Steps of the series whose positions alone do not show their progress.
     steps: HashMap<SeriesKey, u64>,
 }
 

@@ -1,11 +1,12 @@
 //! Time marks, by which derived bars close while the market is silent.
 //!
-//! The member that holds the slot of a bar that is due sends a mark to all members, itself among
-//! them. Each takes it in behind the market data that came before it, so that their buckets stay the
-//! same. Of several that wait, the latest does what all of them would.
+//! The member that owns the slot of a due bar sends a mark to every member, itself included. Each
+//! member handles it after the market data that arrived earlier, so that the buckets of all members
+//! stay equal. Of several waiting marks only the latest is needed: it closes every bar that the
+//! others would close.
 //!
-//! What closes a bucket does not change its bar. So a member that misses a mark, or whose clock lets
-//! it refuse one, has the same bar with the next mark or the next bar.
+//! A mark decides when a bucket closes, never the content of its bar. A member that misses a mark,
+//! or refuses one because of its clock, closes the same bar at the next mark or the next bar.
 
 use std::time::{Duration, Instant};
 

@@ -24,7 +24,7 @@ const COUNTED: u64 = 1_000_000;
 struct Copied {
     /// None where the series was reset and no bar has come since.
     newest: Option<Bar>,
-    /// When the oldest bar opened that can be corrected.
+    /// Opening time of the oldest bar that can be corrected.
     oldest: Option<Timestamp>,
     /// The reset that the series began with; 0 if none.
     epoch: u64,

@@ -77,7 +77,7 @@ pub(in crate::bus) struct Kept {
     pub revision: u32,
     /// The reset that the series began with; 0 if none.
     pub epoch: u64,
-    /// How far the series has come with it.
+    /// Step of the series after this bar.
     pub step: u64,
     pub signal: Outgoing,
 }

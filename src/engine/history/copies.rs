@@ -101,10 +101,11 @@ impl Engine {
         }
     }
 
-    /// Puts an open history in, in the place of others of its series.
+    /// Restores an open history, which replaces any other of its series.
     ///
     /// # Errors
-    /// When the snapshot belongs to another configuration or is damaged; the engine is then as it was.
+    /// If the snapshot belongs to another configuration or is damaged; the engine is then
+    /// unchanged.
     pub fn restore_history(&mut self, snapshot: HistorySnapshot) -> Result<(), RestoreError> {
         if snapshot.fingerprint != self.fingerprint {
             return Err(RestoreError::Fingerprint);

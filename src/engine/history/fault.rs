@@ -1,8 +1,8 @@
-//! Why a history cannot take the place of the bars of its series.
+//! Reasons why a history cannot replace the bars of its series.
 
 use crate::market::{Timeframe, Timestamp};
 
-/// Why a history cannot take the place of the bars of its series.
+/// Reason why a history cannot replace the bars of its series.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryFault {
     /// Messages of it are missing.
@@ -12,7 +12,7 @@ pub enum HistoryFault {
     Gap {
         /// The part that is due.
         expected: u32,
-        /// What came in its place.
+        /// The part that arrived in its place.
         came: String,
     },
     /// Nothing of it is known.

@@ -143,7 +143,7 @@ fn all_moved(engine: &Engine) -> Engine {
     other
 }
 
-/// What the bars say in the order in which they come against what they say in the right order.
+/// Compares the signals of bars in their order of arrival with those of the right order.
 fn assert_law(config: AnalysisConfig, told: &[Told], moves: &[usize]) {
     let (comes, right) = orders(told);
     let mut plain = engine(config.clone());

@@ -1,4 +1,4 @@
-//! Which series are kept, and what a panic costs.
+//! The series that are kept, and the damage of a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -38,7 +38,7 @@ fn the_window_is_all_that_is_kept() {
     assert_eq!(first.timestamp, minute(80));
 }
 
-/// What every later bar says must not depend on a panic before it.
+/// A panic must not change the signal of any later bar.
 #[test]
 fn a_panic_halfway_is_undone_whatever_the_bar_was_to_do() {
     let closes = [10.0, 12.0, 11.0, 13.0, 9.0, 10.5, 14.0, 8.0];
@@ -119,7 +119,7 @@ fn a_panic_in_a_correction_is_undone_wherever_the_bar_stands() {
     }
 }
 
-/// What is asked about the newest bar afterwards is about that bar, its source included.
+/// Later questions about the newest bar are answered for that bar, its source included.
 #[test]
 fn a_panic_leaves_what_is_said_of_the_newest_bar() {
     let mut engine = engine(rich());

@@ -18,7 +18,7 @@ fn graced(names: &[&str]) -> Engine {
     })
 }
 
-/// So many seconds after 10:00.
+/// `n` seconds after 10:00.
 fn second(n: i64) -> Timestamp {
     minute(TEN).after(n * 1_000_000_000)
 }

@@ -1,4 +1,4 @@
-//! What is carried from bar to bar: corrections, trials and snapshots leave no trace in it.
+//! State between bars: corrections, trials and snapshots leave no trace in it.
 
 use proptest::prelude::*;
 

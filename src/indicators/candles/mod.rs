@@ -23,9 +23,9 @@ pub(super) mod shooting_star;
 pub(super) mod three_black_crows;
 pub(super) mod three_white_soldiers;
 
-/// What a recognised pattern is worth.
+/// Value of a recognised bullish pattern.
 pub(super) const BULLISH: f64 = 100.0;
-/// What a recognised bearish pattern is worth.
+/// Value of a recognised bearish pattern.
 pub(super) const BEARISH: f64 = -100.0;
 
 /// The newest bars as candles, each named by how many bars ago it was.
@@ -123,7 +123,7 @@ impl<'a> Candles<'a> {
         }) / float(n)
     }
 
-    /// What is next to nothing: a tenth of the usual range, for shadows and the body of a doji.
+    /// Limit of a very short range: a tenth of the usual one, for shadows and the body of a doji.
     #[inline]
     pub(super) fn very_short(&self, ago: usize) -> f64 {
         0.1 * self.usual_range(ago, 10)

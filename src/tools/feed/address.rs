@@ -1,4 +1,4 @@
-//! Which subject a bar is published to.
+//! The subject to which a bar is published.
 
 use std::borrow::Cow;
 

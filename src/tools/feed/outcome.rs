@@ -26,7 +26,7 @@ pub(super) struct Fed {
 pub struct Outcome {
     /// The agents that answered, by name.
     pub agents: Vec<String>,
-    /// Why agents could not be asked.
+    /// Reason why agents could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Bars that became the newest of their series.

@@ -40,7 +40,8 @@ pub struct ResetReport {
     pub forgotten: u64,
     /// The agents that have counted it.
     pub by: Vec<String>,
-    /// Why the reset may not have happened: it was not published, or no agent answers for it.
+    /// Reason why the reset may not have happened: it was not published, or no agent answers for
+    /// it.
     pub problem: Option<String>,
     /// True if a permission is missing.
     #[serde(skip)]
@@ -101,7 +102,7 @@ impl fmt::Display for ResetReport {
 /// group about it.
 ///
 /// # Errors
-/// When the connection fails for good.
+/// If the connection fails for good.
 pub async fn reset(
     client: &Client,
     link: &Arc<Link>,

@@ -24,7 +24,7 @@ pub(super) enum Item {
         payload: Vec<u8>,
         /// The bars in it, those that the agent refuses included.
         bars: u64,
-        /// When its first and its last bar opened, where the agent would take them.
+        /// Opening times of its first and its last bar, if the agent would accept them.
         times: Option<(Timestamp, Timestamp)>,
     },
     /// Something that is understood and no bar, by its kind.

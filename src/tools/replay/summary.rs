@@ -40,7 +40,7 @@ pub struct Summary {
     pub first: Option<Timestamp>,
     /// The latest one.
     pub last: Option<Timestamp>,
-    /// Why there was no signal; none where there was one.
+    /// Reason for the missing signal; none if there was one.
     pub silence: Option<String>,
 }
 

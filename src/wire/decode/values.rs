@@ -61,7 +61,7 @@ pub(super) fn missing(fields: &Fields<'_>, has_symbol: bool) -> Option<Fault> {
     Some(Fault::new(Reason::MissingField, detail))
 }
 
-/// Why an object with a price and nothing else of a bar's prices is refused.
+/// Refuses an object that has a price but no other price of a bar.
 pub(super) fn trade(fields: &Fields<'_>) -> Option<Fault> {
     if !fields.is_trade() {
         return None;
@@ -78,8 +78,8 @@ pub(super) fn trade(fields: &Fields<'_>) -> Option<Fault> {
     Some(Fault::new(Reason::Trade, detail))
 }
 
-/// Why an object with four prices is refused as the quote of a day, whose prices are the day's so
-/// far. A bar of a day or longer that begins at midnight may well name the close before it.
+/// Refuses an object with four prices as the quote of a day, whose prices are the day's so far. A
+/// bar of a day or longer that begins at midnight may well name the close before it.
 pub(super) fn day_quote(
     fields: &Fields<'_>,
     named: Option<Timeframe>,
@@ -256,7 +256,7 @@ pub(super) fn timestamp(
     Ok(timestamp)
 }
 
-/// When a bar is complete, by its flag and the rule for bars without one.
+/// Completeness of a bar, by its flag and the rule for bars without one.
 pub(super) fn finality(fields: &Fields<'_>, rule: FinalRule) -> Result<Finality, Fault> {
     let flag = match &fields.slot(Field::Final).value {
         Scalar::Absent => None,

@@ -27,7 +27,7 @@ pub(in crate::wire) struct Candle<'a> {
     pub symbol: Scalar<'a>,
     /// Absent where only the subject has it.
     pub timeframe: Scalar<'a>,
-    /// When the bar opened.
+    /// Opening time of the bar.
     pub start: Scalar<'a>,
     pub open: Scalar<'a>,
     pub high: Scalar<'a>,

@@ -1,4 +1,5 @@
-//! Why no dialect knows a message: the dialects whose shape is closest, and what did not fit.
+//! Explanation of an unknown message: the dialects of the closest shape, and the parts that did not
+//! fit.
 
 use super::super::tape::Node;
 use super::{Dialect, REGISTRY};

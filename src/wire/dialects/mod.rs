@@ -88,7 +88,7 @@ pub(super) enum Reading<'a> {
     Bar(Candle<'a>),
     /// Several bars, in order of time.
     Bars(Vec<Candle<'a>>),
-    /// So many trades.
+    /// A number of trades.
     Trades(usize),
     /// Something that is understood and needs nothing to be done.
     Ignored(Ignored),

@@ -11,10 +11,10 @@ use crate::common::{Agent, NatsServer, Options, PATIENCE};
 use crate::feeder::{connect, store};
 use crate::history::contents;
 
-/// As short as the server takes it.
+/// The shortest window that the server accepts.
 const FORGETFUL: Duration = Duration::from_millis(100);
 
-/// How often each payload is stored.
+/// Number of stored copies of each payload.
 async fn copies(js: &Context, stream: &str) -> BTreeMap<Vec<u8>, usize> {
     let mut copies = BTreeMap::new();
     for one in contents(js, stream, ">").await {
@@ -114,7 +114,7 @@ async fn letters_that_are_back_and_still_there_do_not_go_back_again_however_late
     assert_each_is_back_once(&js, 10).await;
 }
 
-/// What the test above rests on: without the record they would.
+/// Control of the test above: without the record the letters do go back again.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_without_the_record_they_go_back_again_and_that_is_found() {
     let (server, js) = put_back_and_left().await;

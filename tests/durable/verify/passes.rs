@@ -6,7 +6,7 @@ use technical_analysis_agent::tools::verify::{MOST, VerifyReport};
 use super::{MARKET, delete, judged_market, letters, of, publish, report_of, signals};
 use crate::ANALYSIS;
 
-/// What is found with so many traces kept at a time, in the order of its description.
+/// The findings with at most `most` traces kept at a time, in the order of their description.
 async fn found(js: &Context, most: u64) -> VerifyReport {
     let variables = [ANALYSIS, &MARKET].concat();
     let mut report = report_of(js, &variables, most).await;

@@ -1,4 +1,4 @@
-//! What retention has dropped, and what is still to come, are no faults; whatever else is wrong is
+//! Messages that retention has dropped or that are still to come are no faults; any other fault is
 //! found beside them.
 
 use std::time::Duration;
