@@ -1,200 +1,15 @@
-use super::*;
-use crate::market::{Bar, Timestamp};
-use crate::ops::health::Component;
-use crate::ops::heartbeat::tests::status;
-use crate::ops::metrics::Build;
-use crate::ops::query::{Query, SeriesAnswer, SeriesDetail, SeriesPage, SeriesSummary};
+//! The routes over real connections.
+
+mod endpoint;
+
+use std::sync::atomic::Ordering;
+
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use serde_json::Value;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-/// The actions that the routes asked for.
-#[derive(Default)]
-struct Asked {
-    level: Mutex<String>,
-    drains: AtomicUsize,
-}
-
-impl Admin for Asked {
-    fn set_log_level(&self, filter: &str) -> Result<(), String> {
-        if filter == "bad" {
-            return Err("`bad` is no filter".to_owned());
-        }
-        filter.clone_into(&mut self.level.lock().unwrap());
-        Ok(())
-    }
-
-    fn drain(&self) {
-        self.drains.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn checkpoint(&self) -> BoxFuture<'static, Checkpoint> {
-        let reason = "there is nothing to checkpoint in core delivery";
-        async move { Checkpoint::Unsupported(reason.to_owned()) }.boxed()
-    }
-
-    fn reset(&self, series: crate::market::SeriesKey) -> BoxFuture<'static, SeriesReset> {
-        let outcome = match series.symbol.as_str() {
-            "BTC/USDT" => SeriesReset::Done {
-                forgotten: 7,
-                by: vec!["a".to_owned()],
-            },
-            "DENIED" => SeriesReset::Denied("may not".to_owned()),
-            "LOST" => SeriesReset::Failed("nobody".to_owned()),
-            _ => SeriesReset::Unknown,
-        };
-        async move { outcome }.boxed()
-    }
-}
-
-struct Endpoint {
-    base: String,
-    health: Health,
-    nats: Component,
-    asked: Arc<Asked>,
-    /// Answers until this is dropped.
-    _stop: oneshot::Sender<()>,
-}
-
-impl Endpoint {
-    async fn start(token: Option<&str>) -> Self {
-        let (queries, questions) = Queries::channel();
-        tokio::spawn(answer(questions));
-        let health = Health::new();
-        let nats = health.component("nats", true);
-        let asked = Arc::<Asked>::default();
-        let build = Build {
-            version: "1",
-            git: "g",
-            rustc: "r",
-        };
-        let state = OpsState {
-            metrics: Arc::new(Metrics::new(&["late"], &["spike"], &[], build)),
-            health: health.clone(),
-            queries,
-            admin: asked.clone(),
-            admin_token: token.map(Arc::from),
-        };
-        let bound = bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", bound.address());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(serve(bound, state, stopped.map(|_| ())));
-        Self {
-            base,
-            health,
-            nats,
-            asked,
-            _stop: stop,
-        }
-    }
-
-    async fn get(&self, path: &str) -> (u16, String, Value) {
-        self.send("GET", path, None, "").await
-    }
-
-    async fn post(&self, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        let (code, _, body) = self.send("POST", path, authorization, body).await;
-        (code, body)
-    }
-
-    /// Status, content type and body (a JSON string where it is not JSON).
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        authorization: Option<String>,
-        body: &str,
-    ) -> (u16, String, Value) {
-        let mut request = axum::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
-        }
-        let request = request.body(body.to_owned()).unwrap();
-        tokio::task::spawn_blocking(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .http_status_as_error(false)
-                .allow_non_standard_methods(true)
-                .build()
-                .into();
-            let mut response = agent.run(request).unwrap();
-            let kind = response.headers()["content-type"]
-                .to_str()
-                .unwrap()
-                .to_owned();
-            let text = response.body_mut().read_to_string().unwrap();
-            let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-            (response.status().as_u16(), kind, body)
-        })
-        .await
-        .unwrap()
-    }
-}
-
-/// A worker that keeps one series, `BTC/USDT` in minutes.
-async fn answer(mut questions: mpsc::Receiver<Query>) {
-    let opened = Timestamp::from_nanos(1_700_000_000_000_000_000);
-    let summary = SeriesSummary {
-        symbol: "BTC/USDT".to_owned(),
-        timeframe: "1m".to_owned(),
-        bars: 1,
-        last_timestamp: Some(opened),
-        owned: true,
-    };
-    let bar = Bar {
-        timestamp: opened,
-        open: 1.0,
-        high: 3.0,
-        low: 0.5,
-        close: 2.0,
-        volume: 10.0,
-    };
-    while let Some(question) = questions.recv().await {
-        match question {
-            Query::Status { reply } => drop(reply.send(status("a"))),
-            Query::Keys { .. } | Query::Summaries { .. } => {}
-            Query::ListSeries {
-                filter,
-                offset,
-                limit,
-                reply,
-            } => {
-                let other = |symbol: &crate::market::Symbol| symbol.as_str() != "BTC/USDT";
-                let longer = |timeframe: crate::market::Timeframe| timeframe.to_string() != "1m";
-                let left_out = filter.symbol.as_ref().is_some_and(other)
-                    || filter.timeframe.is_some_and(longer);
-                let kept = (!left_out).then(|| summary.clone());
-                let total = usize::from(kept.is_some());
-                let series = kept.into_iter().skip(offset).take(limit);
-                drop(reply.send(SeriesPage {
-                    total,
-                    offset,
-                    series: series.collect(),
-                }));
-            }
-            Query::Series { key, window, reply } => {
-                let known = key.symbol.as_str() == "BTC/USDT" && key.timeframe.to_string() == "1m";
-                let detail = || SeriesDetail {
-                    summary: summary.clone(),
-                    signal: serde_json::from_str(r#"{"rsi":12.50}"#).unwrap(),
-                    window: (window > 0).then(|| vec![bar.into()]),
-                };
-                drop(reply.send(if known {
-                    SeriesAnswer::Known(Box::new(detail()))
-                } else {
-                    SeriesAnswer::Unknown { owner: true }
-                }));
-            }
-            Query::Checkpoint { reply } => drop(reply),
-        }
-    }
-}
+use super::*;
+use endpoint::{Endpoint, state};
 
 #[tokio::test]
 async fn the_probes_follow_the_life_of_the_process() {
@@ -446,28 +261,10 @@ async fn an_address_in_use_is_named_with_what_to_do() {
 async fn a_worker_that_is_gone_is_503() {
     let (queries, questions) = Queries::channel();
     drop(questions);
-    let endpoint = Endpoint::start(None).await;
-    let state = OpsState {
-        metrics: Arc::new(Metrics::new(
-            &[],
-            &[],
-            &[],
-            Build {
-                version: "1",
-                git: "g",
-                rustc: "r",
-            },
-        )),
-        health: endpoint.health.clone(),
-        queries,
-        admin: endpoint.asked.clone(),
-        admin_token: None,
-    };
+    let mut endpoint = Endpoint::start(None).await;
+    let state = state(endpoint.health.clone(), queries, endpoint.asked.clone());
     let bound = bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint {
-        base: format!("http://{}", bound.address()),
-        ..endpoint
-    };
+    endpoint.base = format!("http://{}", bound.address());
     let _serving = tokio::spawn(serve(bound, state, std::future::pending()));
     for path in ["/status", "/series", "/series/A/1m"] {
         assert_eq!(endpoint.get(path).await.0, 503, "{path}");
@@ -481,22 +278,7 @@ async fn a_client_that_sends_half_a_head_holds_nobody_up() {
     let (queries, _questions) = Queries::channel();
     let bound = bind("127.0.0.1:0").await.unwrap();
     let address = bound.address();
-    let state = OpsState {
-        metrics: Arc::new(Metrics::new(
-            &[],
-            &[],
-            &[],
-            Build {
-                version: "1",
-                git: "g",
-                rustc: "r",
-            },
-        )),
-        health: Health::new(),
-        queries,
-        admin: Arc::<Asked>::default(),
-        admin_token: None,
-    };
+    let state = state(Health::new(), queries, Arc::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(serve(bound, state, stopped.map(|_| ())));
 
