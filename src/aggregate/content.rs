@@ -1,11 +1,11 @@
-//! The prices and the volume of the bars of a bucket.
+//! Prices and volume of the bars in a bucket.
 
 use serde::{Deserialize, Serialize};
 
 use super::exact_sum::ExactSum;
 use crate::market::{Bar, Timestamp};
 
-/// The prices and volume of some bars together.
+/// Prices and volume of several bars together.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Content {
     pub parts: u64,
@@ -41,7 +41,7 @@ impl Content {
         self.volume.clear();
     }
 
-    /// Takes in a bar that is later than all before it.
+    /// Adds a bar that is later than all before it.
     pub fn add(&mut self, bar: &Bar) {
         if self.parts == 0 {
             self.open = bar.open;

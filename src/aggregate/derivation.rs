@@ -195,8 +195,8 @@ impl Derivation {
         })
     }
 
-    /// Closes the bucket of `timeframe`, if it takes bars, and appends its bar to `out`. Parts that
-    /// come afterwards revise the bar.
+    /// Closes the bucket of `timeframe`, if it still takes bars, and appends its bar to `out`.
+    /// Later parts revise that bar.
     pub fn close(&mut self, timeframe: Timeframe, out: &mut Vec<DerivedBar>) {
         let one = self.gathered.iter_mut();
         let Some(one) = one.into_iter().find(|one| one.timeframe == timeframe) else {
@@ -236,11 +236,11 @@ impl Derivation {
         }
     }
 
-    /// Takes in a final bar that is later than all before it, which has `moved` the horizon, and
-    /// appends the bars of the buckets that it completes to `out`, smallest first, and those of
-    /// buckets that were closed without it. [`Self::close_until`] its open comes before.
-    /// Returns the first timeframe whose bucket it does not fit in: it begins in one and ends in
-    /// the next, so neither of the two gives a bar.
+    /// Adds a final bar that is later than all before it and has `moved` the horizon. Appends to
+    /// `out` the bars of the buckets that it completes, smallest first, and revised bars of buckets
+    /// that were closed early. Call [`Self::close_until`] with its open first. Returns the first
+    /// timeframe whose bucket it does not fit in: it begins in one and ends in the next, so neither
+    /// of the two gives a bar.
     pub fn append(
         &mut self,
         bar: &Bar,
@@ -261,11 +261,11 @@ impl Derivation {
         straddled
     }
 
-    /// A bar that opens at `at` was replaced, or inserted if it has `moved` the horizon. Appends the
-    /// bars of the closed buckets that it is in to `out`, smallest first, and those of the buckets
-    /// that it completes. `correctable` are the bars since the horizon, oldest first. Returns the
-    /// same as [`Self::append`]; of the buckets that it does not fit in, those that gave a bar
-    /// before keep it.
+    /// Follows a bar at `at` that was replaced, or inserted if it has `moved` the horizon. Appends
+    /// to `out` the bars of its closed buckets, smallest first, and those of the buckets that it
+    /// completes. `correctable` are the bars since the horizon, oldest first. Returns the same as
+    /// [`Self::append`]. A bucket that the bar does not fit in keeps the bar that it gave before,
+    /// if any.
     pub fn revise(
         &mut self,
         at: Timestamp,
@@ -292,7 +292,7 @@ impl Derivation {
         straddled.filter(|_| moved.is_some())
     }
 
-    /// No bar that was taken in can be corrected any more.
+    /// Settles every bar: none of them can be corrected from now on.
     pub fn settle_all(&mut self) {
         for one in &mut self.gathered {
             let place = one.place.filter(|place| place.stage != Stage::Unseen);
@@ -301,13 +301,13 @@ impl Derivation {
         }
     }
 
-    /// Takes out what no format writes with the rest.
+    /// Takes out the horizons, which no format writes with the rest.
     pub fn take_horizons(&mut self) -> Vec<Horizon> {
         let each = self.gathered.iter_mut();
         each.map(|one| std::mem::take(&mut one.horizon)).collect()
     }
 
-    /// Puts in what [`Self::take_horizons`] has taken out; false if it is of other timeframes.
+    /// Puts back the horizons of [`Self::take_horizons`]; false if they are of other timeframes.
     pub fn put_horizons(&mut self, horizons: Vec<Horizon>) -> bool {
         let fits = horizons.len() == self.gathered.len();
         for (one, horizon) in self.gathered.iter_mut().zip(horizons) {
@@ -316,7 +316,8 @@ impl Derivation {
         fits
     }
 
-    /// Puts in what follows from the rest where only the newest bar can be corrected.
+    /// Restores the horizons from the rest, which is possible if only the newest bar can be
+    /// corrected.
     pub fn put_newest_horizons(&mut self) {
         for one in &mut self.gathered {
             let place = one.place.filter(|place| place.stage != Stage::Unseen);
@@ -385,7 +386,7 @@ impl Derivation {
 }
 
 impl Gathering {
-    /// Takes in a bar that ends at `end`; false if it does not fit in a bucket.
+    /// Adds a bar that ends at `end`; false if it does not fit in a bucket.
     fn append(
         &mut self,
         bar: &Bar,
@@ -426,7 +427,7 @@ impl Gathering {
         true
     }
 
-    /// Moves the horizon: what is before it counts as settled.
+    /// Moves the horizon: the bars before it are settled.
     fn settle(&mut self, moved: &Moved, part: Timeframe, zone: &Zone) {
         if let Some(leaving) = &moved.leaving {
             let end = part_end(part, zone, leaving.timestamp);
@@ -451,7 +452,8 @@ impl Gathering {
         self.settled.clear();
     }
 
-    /// Folds the bucket of a bar that was replaced or inserted; false if bars of it do not fit in.
+    /// Folds the bucket of a bar that was replaced or inserted; false if one of its bars does not
+    /// fit in.
     fn revise(
         &mut self,
         at: Timestamp,

@@ -1,8 +1,8 @@
-//! The oldest bar that can be corrected, as the buckets see it.
+//! The horizon: the oldest bar that can be corrected, in the buckets of a series.
 //!
-//! Bars before the horizon are settled: those of the bucket that the horizon lies in are one content,
-//! and those of earlier buckets are forgotten. A bucket since the horizon is folded again from that
-//! content and the bars that can be corrected.
+//! Bars before the horizon are settled. Those in the bucket of the horizon are kept as one content,
+//! and those of earlier buckets are forgotten. A later bucket is folded again from that content and
+//! the bars that can be corrected.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,15 @@ use crate::market::{Bar, Timestamp};
 pub struct Horizon {
     /// A bucket that opens earlier was not seen from its open.
     since: Timestamp,
-    /// The bucket that the oldest correctable bar opens in, if it was seen from its open and no bar
-    /// before the horizon reaches across one of its ends.
+    /// The bucket in which the oldest correctable bar opens. `None` if it was not seen from its
+    /// open, or if a bar before the horizon reaches across one of its ends.
     bucket: Option<Bucket>,
 }
 
-/// The move of the horizon with a bar that was appended or inserted.
+/// The move of the horizon by a bar that was appended or inserted.
 #[derive(Debug, Clone, Copy)]
 pub struct Moved {
-    /// The bar that cannot be corrected any more, if there is one.
+    /// The bar that can no longer be corrected, if there is one.
     pub leaving: Option<Bar>,
     /// Opening time of the oldest bar that can be corrected now.
     pub oldest: Timestamp,
@@ -44,7 +44,7 @@ impl Default for Horizon {
 }
 
 impl Horizon {
-    /// The horizon of buckets that are gathered since then.
+    /// The horizon of buckets that are gathered from this bar on.
     pub(super) const fn since(since: Timestamp) -> Self {
         Self {
             since,
@@ -52,13 +52,13 @@ impl Horizon {
         }
     }
 
-    /// Sets the bucket that it lies in, unless that does not count.
+    /// Sets the bucket of the horizon; `None` if that bucket gives no bar.
     pub(super) const fn set(&mut self, bucket: Option<Bucket>) {
         self.bucket = bucket;
     }
 
-    /// True if the bar that opens at `open` and ends at `end`, and is settled now, belongs to the
-    /// content of its bucket. One that ends elsewhere spoils it.
+    /// True if a bar from `open` to `end` that is settled now belongs to the content of its bucket.
+    /// A bar that ends in another bucket spoils the content.
     pub(super) fn keeps(&mut self, open: Timestamp, end: Option<Timestamp>) -> bool {
         self.bucket = self
             .bucket
@@ -66,21 +66,21 @@ impl Horizon {
         self.contains(open)
     }
 
-    /// True if a bar at `open` belongs to its bucket.
+    /// True if a bar at `open` belongs to the bucket of the horizon.
     pub(super) fn contains(&self, open: Timestamp) -> bool {
         self.bucket.is_some_and(|bucket| bucket.contains(open))
     }
 
-    /// Moves it to another bucket. The bar before it ends at `before`.
+    /// Moves the horizon to another bucket. The bar before it ends at `before`.
     pub(super) fn move_to(&mut self, bucket: Option<Bucket>, before: Option<Timestamp>) {
         self.bucket = bucket.filter(|bucket| {
             bucket.open >= self.since && before.is_none_or(|end| end <= bucket.open)
         });
     }
 
-    /// The beginning of the content of `bucket`, which is the one at the horizon or a later one; the
-    /// `oldest` correctable bar follows. `content` is that of the horizon's bucket. `None` where the
-    /// bucket gives no bar.
+    /// The first part of the content of `bucket`, which is the bucket of the horizon or a later
+    /// one; the correctable bars from `oldest` on follow. `content` is that of the horizon's
+    /// bucket. `None` if the bucket gives no bar.
     pub(super) fn settled(
         &self,
         bucket: Bucket,
@@ -106,7 +106,7 @@ impl Horizon {
 }
 
 impl Fold {
-    /// Takes in a bar that ends at `end`. Bars come oldest first, and not all are of the bucket.
+    /// Adds a bar that ends at `end`. Bars come oldest first, and some are of other buckets.
     pub(super) fn take(&mut self, bar: &Bar, end: Option<Timestamp>) {
         let Bucket { open, end: close } = self.bucket;
         if bar.timestamp < open {

@@ -9,8 +9,8 @@
 //! bucket that was not seen from its open, or that a bar reaches into from outside, gives no bar.
 //!
 //! A bucket closes with its last bar when it is complete, else with the first bar of its series
-//! after its end, or when the caller closes it because time has passed. What closes it decides when
-//! its bar comes and not what is in it. Allocates nothing per bar once the buckets are there.
+//! after its end, or when the caller closes it because time has passed. The closing event decides
+//! when the bar comes, never its content. Once the buckets exist, no bar allocates.
 //!
 //! Must not know: indicators, signals, messages.
 

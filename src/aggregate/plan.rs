@@ -9,7 +9,7 @@ use crate::market::{Timeframe, Zone};
 
 /// The most timeframes that are derived: each bar may close all of them.
 const MOST: usize = 16;
-/// The last part of a bar arrives after the end of the bar.
+/// Default grace: the last part of a bar arrives after the end of the bar.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The timeframes that are derived from the smallest bars of each symbol, and the calendar that
@@ -79,7 +79,7 @@ impl Plan {
         self
     }
 
-    /// The same timeframes, which a time mark closes so long after their end; 5 s unless set.
+    /// The same timeframes with another grace; it is 5 s unless set.
     #[must_use]
     pub const fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

@@ -134,8 +134,8 @@ impl State {
         self.published = false;
     }
 
-    /// Takes in the newest bar of `bars` and writes into `signal` what follows from it. The window
-    /// holds `held` bars; of them, `bars` are at least those that the indicators read.
+    /// Advances the state by the newest bar of `bars`, and writes the results into `signal`. The
+    /// window holds `held` bars; `bars` are at least those of them that the indicators read.
     pub fn advance(
         &mut self,
         config: &AnalysisConfig,

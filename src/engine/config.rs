@@ -43,7 +43,7 @@ pub struct AnalysisConfig {
     pub ema_long: usize,
     /// Bars of the average volume.
     pub volume_sma: usize,
-    /// The newest bars of a series that can be corrected, or inserted if they are missing.
+    /// Number of newest bars of a series that can be corrected, or inserted if they are missing.
     pub correctable_bars: usize,
     /// Further indicators, each under its own key.
     pub indicators: Vec<Spec>,
@@ -63,7 +63,7 @@ impl AnalysisConfig {
         xxh3_64(format!("{REVISION} {self:?}").as_bytes())
     }
 
-    /// The newest bars of a series that can be corrected: at least one, and all in the window.
+    /// Number of newest bars of a series that can be corrected: at least one, at most the window.
     #[must_use]
     pub const fn correctable(&self) -> usize {
         match self.correctable_bars {
@@ -73,7 +73,7 @@ impl AnalysisConfig {
         }
     }
 
-    /// Bars between two states that a series of several correctable bars keeps.
+    /// Bars between two states that a series with several correctable bars keeps.
     pub(super) const fn mark_every(&self) -> u64 {
         match self.correctable() {
             1 => 1,
@@ -86,8 +86,8 @@ impl AnalysisConfig {
         count > 0 && count.is_multiple_of(self.mark_every())
     }
 
-    /// The numbers of bars after which the two states were that a series of `count` bars keeps: the
-    /// newest that is before every correctable bar, and the next one, if that is before the newest
+    /// The bar counts of the two states that a series of `count` bars keeps. The first is the
+    /// newest before every correctable bar, the second the next one if that is before the newest
     /// bar. With one correctable bar the first is the state before the newest bar.
     pub(super) const fn marks(&self, count: u64) -> (u64, Option<u64>) {
         let every = self.mark_every();
@@ -96,19 +96,19 @@ impl AnalysisConfig {
         (first, if second < count { Some(second) } else { None })
     }
 
-    /// Bars that a series has to keep before its window, so that every bar after the first of
-    /// [`Self::marks`] can be computed again.
+    /// Number of bars that a series keeps before its window, so that every bar after the first of
+    /// [`Self::marks`] can be recomputed.
     pub(super) fn spare_bars(&self) -> usize {
         if self.correctable() == 1 {
             return 0;
         }
         let again = 2 * (self.correctable() - 1);
-        // an indicator that has read its first bars must see that there were more
+        // one more than is read: an indicator must see that it is past its first bars
         let read = (self.look_back() + 2).min(self.window);
         (read + again).saturating_sub(self.window)
     }
 
-    /// Bars that the longest of its indicators reads, the newest included.
+    /// Number of bars that the longest of its indicators reads, the newest included.
     fn look_back(&self) -> usize {
         let built_in = [
             self.rsi_period + 1,
@@ -124,9 +124,9 @@ impl AnalysisConfig {
 }
 
 impl fmt::Debug for AnalysisConfig {
-    /// Fingerprints are made of this text. Without derived timeframes, and where only the newest bar
-    /// can be corrected, it is that of agents which knew neither, so that their checkpoints are
-    /// continued.
+    /// Fingerprints are made of this text. Settings at their former fixed values (no derived
+    /// timeframes, only the newest bar correctable) are left out, so that checkpoints of agents
+    /// without these settings can be continued.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // no `..`: a new field has to be in the fingerprint
         let Self {

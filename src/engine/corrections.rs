@@ -1,8 +1,8 @@
-//! The facts about the newest bars of a series that neither their values nor the indicators tell:
-//! how often each was corrected, who sent it and how complete it is.
+//! Facts about the newest bars of a series that its values and indicators do not show: the
+//! corrections, the sender and the completeness of each bar.
 //!
-//! Nearly all bars are alike and were never corrected, so only what differs is kept. Invariant:
-//! equal histories have equal facts, so that their snapshots are equal.
+//! Nearly all bars have equal facts and were never corrected, so only differences are kept.
+//! Invariant: equal histories have equal facts, so that their snapshots are equal.
 
 use std::sync::Arc;
 
@@ -19,33 +19,33 @@ pub(super) struct Tag {
     pub parts: Option<Parts>,
 }
 
-/// A bar whose signal is not the first one, or was published where it should not have been.
+/// A bar whose signal was revised, or was published though the right one is not due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Revised {
     at: Timestamp,
     /// Number of times its signal changed.
     pub revision: u32,
-    /// True if its signal was published though that of the right values is none to be published.
+    /// True if its signal was published and the one with the right values is not due.
     pub spoken: bool,
 }
 
-/// The facts about the bars of a series that can be corrected. Formats write it beside the rest of
-/// the series, where it says anything.
+/// Facts about the bars of a series that can be corrected. Formats write them beside the rest of
+/// the series, unless they follow from it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Corrections {
-    /// Tags with the number of bars in a row that have them, oldest first. Empty where all bars have
-    /// that of the newest.
+    /// Tags, each with the number of consecutive bars that have it, oldest first. Empty if all bars
+    /// have the tag of the newest.
     tags: Vec<(Tag, usize)>,
     /// By time.
     revised: Vec<Revised>,
-    /// Changes of the series besides the bars that it counts.
+    /// Changes of the series apart from appended bars.
     changes: u64,
-    /// The horizons of the bars that are derived from the series, while it is written down.
+    /// Horizons of the bars derived from the series; set only while the series is written.
     horizons: Vec<Horizon>,
 }
 
 impl Corrections {
-    /// True if it says no more than the rest of its series, whose newest bar opened at `newest`.
+    /// True if it follows from the rest of its series, whose newest bar opened at `newest`.
     pub(super) fn is_trivial(&self, newest: Option<Timestamp>) -> bool {
         let of_newest = |one: &Revised| Some(one.at) == newest && !one.spoken;
         self.tags.is_empty()
@@ -54,7 +54,7 @@ impl Corrections {
             && self.revised.iter().all(of_newest)
     }
 
-    /// True if deserialized facts are possible of `held` bars, the newest of which opened at
+    /// True if deserialized facts can be those of `held` bars, the newest of which opened at
     /// `newest` and has the revision `revision`.
     pub(super) fn is_sound(&self, held: usize, newest: Option<Timestamp>, revision: u32) -> bool {
         let counts = || self.tags.iter().map(|(_, bars)| *bars);
@@ -68,18 +68,18 @@ impl Corrections {
             && self.changes <= super::analysis::MOST
     }
 
-    /// Puts in what the bars that are derived from the series need.
+    /// Puts in the horizons of the bars derived from the series.
     pub(super) fn put_horizons(&mut self, horizons: Vec<Horizon>) {
         self.horizons = horizons;
     }
 
-    /// Takes out what [`Self::put_horizons`] has put in.
+    /// Takes out the horizons of [`Self::put_horizons`].
     pub(super) fn take_horizons(&mut self) -> Option<Vec<Horizon>> {
         let horizons = std::mem::take(&mut self.horizons);
         (!horizons.is_empty()).then_some(horizons)
     }
 
-    /// Changes of the series besides the bars that it counts.
+    /// Changes of the series apart from appended bars.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
@@ -95,7 +95,7 @@ impl Corrections {
         found.map_or(Revised::new(at, 0), |place| self.revised[place])
     }
 
-    /// Sets what is known of a bar.
+    /// Sets the corrections of a bar.
     pub(super) fn set(&mut self, revised: Revised) {
         let says_nothing = revised.revision == 0 && !revised.spoken;
         match self.revised.binary_search_by_key(&revised.at, |one| one.at) {
@@ -120,8 +120,8 @@ impl Corrections {
         !self.tags.is_empty()
     }
 
-    /// A bar with the tag `new` follows `held` bars, the newest of which has the tag `last` if no
-    /// other is known. `most` bars are kept.
+    /// Notes the tag `new` of a bar that follows `held` bars. `last` is the tag of the newest of
+    /// these if no other is recorded. At most `most` bars are kept.
     pub(super) fn push_tag(
         &mut self,
         last: impl FnOnce() -> Tag,
@@ -147,14 +147,14 @@ impl Corrections {
         }
     }
 
-    /// Writes down that all of `held` bars have the tag `newest`, which the next ones do not have.
+    /// Records the tag `newest` of all `held` bars, before bars with another tag follow.
     pub(super) fn pin_tag(&mut self, newest: Tag, held: usize) {
         if self.tags.is_empty() && held > 0 {
             self.tags.push((newest, held));
         }
     }
 
-    /// The tags of `held` bars, oldest first; `newest` is that of the newest if no other is known.
+    /// Tags of `held` bars, oldest first; `newest` is that of the newest if no other is recorded.
     pub(super) fn tags(&self, newest: &Tag, held: usize) -> Vec<Tag> {
         if self.tags.is_empty() {
             return vec![newest.clone(); held];
@@ -164,12 +164,12 @@ impl Corrections {
             .collect()
     }
 
-    /// The tag of the newest bar, which is `newest` if no other is known.
+    /// Tag of the newest bar, which is `newest` if no other is recorded.
     pub(super) fn newest_tag(&self, newest: Tag) -> Tag {
         self.tags.last().map_or(newest, |(tag, _)| tag.clone())
     }
 
-    /// Sets the tags of all bars, the newest of which has the tag `newest` if no other is said.
+    /// Sets the tags of all bars; the newest has the tag `newest` if no other is recorded.
     pub(super) fn set_tags(&mut self, tags: &[Tag], newest: &Tag) {
         self.tags.clear();
         for tag in tags {
@@ -185,7 +185,7 @@ impl Corrections {
 }
 
 impl Revised {
-    /// A bar whose signal changed `revision` times.
+    /// The corrections of a bar whose signal changed `revision` times.
     pub const fn new(at: Timestamp, revision: u32) -> Self {
         Self {
             at,
@@ -194,7 +194,7 @@ impl Revised {
         }
     }
 
-    /// The same bar after its signal changed, if it did.
+    /// The same bar after one more change of its signal, if its signal changed.
     pub const fn after(self, changed: bool, spoken: bool) -> Self {
         Self {
             at: self.at,

@@ -75,7 +75,7 @@ pub struct DerivedOutcome<'a> {
     pub symbol: Symbol,
     /// The bar.
     pub derived: DerivedBar,
-    /// Its effect on its series.
+    /// Effect on the derived series.
     pub outcome: Outcome<'a>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Deriving {
     /// Room for the bars of a series that can be corrected.
     correctable: Vec<Bar>,
     open_buckets: usize,
-    /// No open bucket ends earlier; `None` while none was opened.
+    /// Lower bound of the ends of open buckets; `None` while none was opened.
     first_end: Option<Timestamp>,
     totals: DerivedTotals,
     notes: Vec<DerivedNote>,
@@ -213,7 +213,7 @@ impl Engine {
             return;
         };
         let at = event.bar.timestamp;
-        // one that forms until the next one comes is complete where that one is there already
+        // a bar that the next one completes is complete if that next one exists already
         let held = series.forming().map(FormingBar::timestamp);
         let is_complete =
             event.finality == Finality::UntilNext && held.is_some_and(|held| at < held);
@@ -372,7 +372,7 @@ impl Engine {
         deriving.queue(&series.key().symbol);
     }
 
-    /// Notes that there is no room for the derived bars of a timeframe.
+    /// Notes that there is no room for the series of a derived timeframe.
     pub(super) fn note_no_room(&mut self, symbol: &Symbol, timeframe: Timeframe) {
         if let Some(deriving) = &mut self.deriving {
             deriving.totals.no_room += 1;

@@ -1,12 +1,12 @@
-//! Histories: bars of the past that are taken in beside a live series, until they take its place.
+//! Histories: bars of the past that are gathered beside a live series and then replace it.
 //!
-//! An open history has an engine of its own, with the series and those that are derived from it. At
-//! its end the bars that the live series keeps are taken in after those of the history, as if all had
-//! come in order, and the result takes the place of the live series. Until then the live series knows
-//! nothing of it, so a history that breaks off changes nothing.
+//! An open history has its own engine, with the series and those derived from it. At its end this
+//! engine takes in the bars of the live series after those of the history, as if all had come in
+//! order. The result replaces the live series. Until then the live series is not touched, so a
+//! history that breaks off changes nothing.
 //!
-//! Invariants: at most [`HISTORIES_MAX`] are open, one to a series; a history is complete or does not
-//! take effect; a series never loses bars to a history that has fewer of the same past.
+//! Invariants: at most [`HISTORIES_MAX`] are open, one per series; a history is complete or has no
+//! effect; a series never loses bars to a history that has fewer bars of the same past.
 
 mod copies;
 mod fault;
@@ -19,10 +19,10 @@ use crate::market::{BarEvent, SeriesKey, Timeframe, Timestamp};
 pub use copies::HistorySnapshot;
 pub use fault::HistoryFault;
 
-/// Histories that are open at a time. Beyond, the one that was not heard of for longest is dropped.
+/// Largest number of open histories. One more drops the one that was silent for longest.
 pub const HISTORIES_MAX: usize = 16;
 
-/// The longest reason of a fault that a history remembers.
+/// Largest length of the fault that a history remembers, in bytes.
 const FAULT_BYTES: usize = 512;
 
 /// A series that was rebuilt.
@@ -34,13 +34,13 @@ pub struct Rebuilt {
     pub begun: bool,
     /// Bars of the history that the series did not have.
     pub taken: u64,
-    /// Bars of the history that it had, and those in whose place its own stay.
+    /// Bars of the history that the series had already, or that its own bars replace.
     pub duplicates: u64,
-    /// Bars of the history that took the place of others of the same time.
+    /// Bars of the history that replaced others of the same time.
     pub corrections: u64,
-    /// The open time of the oldest bar of the history.
+    /// Opening time of the oldest bar of the history.
     pub first: Timestamp,
-    /// The open time of the newest one.
+    /// Opening time of the newest bar of the history.
     pub last: Timestamp,
 }
 
@@ -55,16 +55,16 @@ impl Rebuilt {
 /// A refusal of a message of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRefusal {
-    /// Why.
+    /// The reason.
     pub fault: HistoryFault,
-    /// Bars that are lost with it and that no refusal has counted yet.
+    /// Bars that are lost with it and were not counted in an earlier refusal.
     pub bars: u64,
 }
 
 /// The open histories.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
-    /// The one that was heard of last stands last.
+    /// Ordered by the latest message of each, the newest last.
     open: Vec<Open>,
 }
 
@@ -80,11 +80,11 @@ struct Open {
     refused: u64,
     /// Bars that repeat or replace another of the history.
     repeated: u64,
-    /// Bars that the live series has taken in since it began.
+    /// Bars that the live series has appended since it began.
     live: u64,
-    /// The open time of its oldest bar.
+    /// Opening time of its oldest bar.
     first: Option<Timestamp>,
-    /// Reason why it will not take effect.
+    /// Reason why it can have no effect.
     fault: Option<String>,
     engine: Box<Engine>,
 }
@@ -100,8 +100,8 @@ impl Histories {
         self.open.retain(|open| !is_of(&open.key));
     }
 
-    /// A live bar was appended to a series. Once the window holds nothing but bars that came since,
-    /// no history of before can be joined to it.
+    /// Counts a bar appended to the live series. Once all bars in its window arrived after a
+    /// history began, that history cannot be joined to it.
     pub fn note_live(&mut self, symbol: &str, timeframe: Timeframe, window: usize) {
         self.open.retain_mut(|open| {
             if open.key.symbol.as_str() != symbol || open.key.timeframe != timeframe {
@@ -119,7 +119,7 @@ impl Histories {
         Some(self.open.remove(at))
     }
 
-    /// Puts a history in, as the one that was heard of last, in the place of others of its series.
+    /// Adds a history as the most recent one; it replaces any other of its series.
     fn put(&mut self, open: Open) {
         self.open.retain(|other| other.key != open.key);
         if self.open.len() >= HISTORIES_MAX {
@@ -139,11 +139,12 @@ impl Open {
 }
 
 impl Engine {
-    /// Takes in part number `part` of the history `id` of the series `key`. Returns the number of its
-    /// bars.
+    /// Takes in part number `part` of the history `id` of the series `key`. Returns the number of
+    /// its bars.
     ///
     /// # Errors
-    /// The history will not take effect, and says so once: its later parts are passed over.
+    /// If the history can have no effect. Only the first such part is refused; later ones are
+    /// ignored.
     pub fn take_history(
         &mut self,
         (key, id, part): (&SeriesKey, &str, u32),
@@ -151,7 +152,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<usize, HistoryRefusal> {
         let mut open = self.open_history(key, id, part);
-        // it is out of the table until all went well, so a panic leaves nothing half done
+        // it stays out of the table until the part is done, so a panic leaves nothing half done
         let expected = open.parts;
         open.parts = open.parts.saturating_add(1);
         open.bars += bars.len() as u64;
@@ -185,7 +186,7 @@ impl Engine {
     }
 
     /// Notes that part number `part` of the history `id` was refused with its `bars`, so that the
-    /// history does not take effect.
+    /// history has no effect.
     pub fn refuse_history(
         &mut self,
         (key, id, part): (&SeriesKey, &str, u32),
@@ -200,10 +201,10 @@ impl Engine {
         self.histories.put(open);
     }
 
-    /// The history `id` of a series, out of the table; a new one where there is none.
+    /// Takes the history `id` of a series out of the table, or makes a new one.
     fn open_history(&mut self, key: &SeriesKey, id: &str, part: u32) -> Open {
         let known = self.histories.take(key, id);
-        // one that begins again is another one
+        // the first part again begins another history
         known.filter(|_| part > 0).unwrap_or_else(|| Open {
             key: key.clone(),
             id: id.into(),
@@ -218,11 +219,12 @@ impl Engine {
         })
     }
 
-    /// Ends the history `id` of `parts` parts: its series is rebuilt from its bars and those live ones
-    /// that are kept, as if all had come in this order. `epoch` tells the series from that of before.
+    /// Ends the history `id` of `parts` parts. Rebuilds its series from its bars followed by the
+    /// live bars that are kept, as if all had come in this order. `epoch` identifies the rebuilt
+    /// series.
     ///
     /// # Errors
-    /// The series goes on as it was.
+    /// If the history has no effect; the series is then unchanged.
     pub fn end_history(
         &mut self,
         (key, id, parts): (&SeriesKey, &str, u32),
@@ -247,7 +249,7 @@ impl Engine {
         ended.map_err(|fault| HistoryRefusal { fault, bars })
     }
 
-    /// An empty engine under the same rules, for one history.
+    /// An empty engine with the same configuration, for one history.
     fn beside(&self) -> Self {
         let series = 1 + self.config.derived.timeframes().len();
         let mut engine = Self::new(Arc::clone(&self.config), series);

@@ -40,8 +40,7 @@ impl Idle {
 }
 
 impl Engine {
-    /// Restarts a series after a gap longer than `idle`, or than its timeframe if that is
-    /// longer.
+    /// Restarts a series after a gap that is longer than both `idle` and its timeframe.
     #[must_use]
     pub fn forgetting(mut self, idle: Option<Duration>) -> Self {
         self.idle.after = idle.map(|idle| i64::try_from(idle.as_nanos()).unwrap_or(i64::MAX));
@@ -62,8 +61,8 @@ impl Engine {
         gap > after.max(event.timeframe.longest_nanos())
     }
 
-    /// True if the first bar that `series` has comes so long after `event` that the series would
-    /// have started again with it.
+    /// True if the first bar of `series` comes so long after `event` that it would have restarted
+    /// the series.
     pub(super) fn is_silence(&self, series: &Series, event: &BarEvent<'_>) -> bool {
         let Some(after) = self.idle.after else {
             return false;

@@ -79,17 +79,17 @@ pub struct Engine {
     trial: State,
     signal: Signal,
     revising: Revising,
-    /// The series at work last, the reset that it began with and how far it has come.
+    /// The series of the last bar, with the reset that it began with and its step.
     revised: Option<(SeriesId, u64, u64)>,
     working: Option<Working>,
-    /// The series at work as it was, where the bar restarts it.
+    /// The former series, if the bar at work restarts it.
     replaced: Option<Series>,
     idle: Idle,
     /// True if a series may have a bar that is forming until the next one comes.
     has_forming: bool,
     /// The state of derivation; `None` where nothing is derived.
     deriving: Option<Box<Deriving>>,
-    /// Bars of the past that may take the place of those of series.
+    /// Open histories, whose bars may replace those of series.
     histories: Histories,
 }
 
@@ -119,11 +119,11 @@ impl Engine {
         }
     }
 
-    /// The memory that a series takes once its window is full, in bytes, what indicators of
-    /// several stages remember aside.
+    /// Memory of a series in bytes once its window is full, without the memory inside indicators of
+    /// several stages.
     #[must_use]
     pub fn bytes_per_series(config: &AnalysisConfig) -> usize {
-        // the state after the newest bar, and earlier ones, of which one is in the series
+        // the state after the newest bar, and earlier ones, the first of them inside the series
         let states = if config.correctable() == 1 { 2 } else { 3 };
         let further = states * config.indicators.len() * size_of::<Instance>();
         let mark = (states - 2) * size_of::<State>();
@@ -184,10 +184,9 @@ impl Engine {
         Some(&self.signal)
     }
 
-    /// Makes the series of `symbol` in `timeframe` as new: its next bar is accepted whatever its
-    /// time. So are the series that are derived from it. Nothing where there is no such series. A history
-    /// of it that is open is dropped.
-    /// `epoch` tells this reset from others.
+    /// Empties the series of `symbol` in `timeframe` and those derived from it: the next bar is
+    /// accepted whatever its time. Drops an open history of the series. Returns nothing if there is
+    /// no such series. `epoch` identifies this reset.
     pub fn reset(
         &mut self,
         symbol: &str,

@@ -6,15 +6,15 @@ use crate::market::Timestamp;
 /// Reason why a valid bar was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is earlier than the bars of its series that can be corrected.
+    /// It is earlier than every bar that can be corrected.
     #[error("{}", late(*.newest, *.correctable))]
     Late {
-        /// The newest bar's open time.
+        /// Opening time of the newest bar.
         newest: Timestamp,
         /// The number of newest bars that can be corrected.
         correctable: usize,
     },
-    /// The engine keeps as many series as it may.
+    /// The engine keeps as many series as its bound allows.
     #[error("{limit} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
     TooManySeries {
         /// The bound.
@@ -35,7 +35,7 @@ pub enum Effect {
     Duplicate,
     /// It is still forming: no complete bar changed.
     Forming,
-    /// It was not taken.
+    /// It was refused.
     Refused(Refusal),
 }
 
@@ -80,7 +80,7 @@ pub struct Emptied {
     pub forgotten: usize,
 }
 
-/// An [`Outcome`] whose signal, if it has one, is still with the engine.
+/// An [`Outcome`] whose signal, if any, is still in the engine.
 #[derive(Debug)]
 pub(super) struct Worked {
     pub series: Option<SeriesId>,

@@ -1,11 +1,12 @@
-//! Corrections: a bar among the newest ones gets other values, or is inserted where it was missing.
+//! Corrections: one of the newest bars gets other values, or a missing one is inserted.
 //!
-//! The state before the bar is computed from the nearest state that the series keeps. From there
-//! two runs go on: over the bars as they were, for the signals that were said, and over the right
-//! bars. Signals that differ are published again with the next revision. Afterwards the series is
-//! as if the right bar had come at once, revisions aside.
+//! The state before the bar is computed from the nearest state that the series keeps. Two runs
+//! follow: one over the bars as they were, for the signals that were published, and one over the
+//! right bars. Signals that differ are published again with the next revision. Afterwards the
+//! series is as if the right bar had come at once, except for the revisions.
 //!
-//! Nothing of the series changes before both runs are done, but its ring, which [`Undo`] restores.
+//! Until both runs are done the series stays as it is, except for its ring, which [`Undo`]
+//! restores.
 
 use super::analysis::State;
 use super::config::AnalysisConfig;
@@ -15,30 +16,30 @@ use super::signal::Signal;
 use crate::aggregate::Parts;
 use crate::market::{Bar, BarEvent, Timestamp};
 
-/// The place of a bar that is earlier than the newest of its series, or equal to it.
+/// The place of a bar that is no later than the newest of its series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Bars that are newer.
+    /// Number of newer bars.
     pub newer: usize,
-    /// False if the bar is missing there.
+    /// False if the series has no bar there.
     pub is_there: bool,
 }
 
-/// The way back to the ring before a bar.
+/// The change of the ring by a bar, to undo it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Undo {
-    /// The newest bar was this one.
+    /// The bar was appended after this one.
     Append(Option<Bar>),
-    /// At the place of this bar was this one.
+    /// The bar replaced this one, which has this number of newer bars.
     Replace(usize, Bar),
-    /// Before so many bars there was none of this time.
+    /// The bar was inserted at this time, before this number of bars.
     Insert(usize, Timestamp),
 }
 
 /// A later bar whose signal may change.
 #[derive(Debug)]
 struct Later {
-    /// The signal that was said, then the one to be published.
+    /// The published signal, then the one to publish.
     signal: Signal,
     revised: Revised,
     /// True if a signal of the bar was published.
@@ -46,7 +47,7 @@ struct Later {
     publish: bool,
 }
 
-/// Room for corrections, and the signals of later bars that one has changed.
+/// Buffers for corrections, and the signals of later bars that the last one changed.
 #[derive(Debug)]
 pub(super) struct Revising {
     said: State,
@@ -54,7 +55,7 @@ pub(super) struct Revising {
     mark: State,
     signal: Signal,
     later: Vec<Later>,
-    /// Of `later`, those of the last correction that were not handed out.
+    /// Entries of `later` of the last correction that were not handed out yet.
     due: std::ops::Range<usize>,
 }
 
@@ -75,13 +76,13 @@ impl Revising {
         self.due = 0..0;
     }
 
-    /// From here on a correction panics in the first later bar.
+    /// Makes every correction from now on panic in the first later bar.
     #[cfg(test)]
     pub fn poison(&mut self) {
         self.signal.indicators.values.clear();
     }
 
-    /// The next later bar's signal to be published.
+    /// The signal of the next later bar to publish.
     pub fn next(&mut self) -> Option<&Signal> {
         let later = &self.later;
         let at = self.due.find(|at| later[*at].publish)?;
@@ -104,8 +105,8 @@ impl Series {
         })
     }
 
-    /// True if a bar at `place` can be corrected or inserted. Before the first bar of all nothing is
-    /// inserted but a bar that is `derived`.
+    /// True if a bar at `place` can be corrected or inserted. Only a `derived` bar is inserted
+    /// before the first bar of the series.
     pub(super) fn is_correctable(
         &self,
         place: Place,
@@ -134,7 +135,7 @@ impl Series {
         kept.is_some_and(|kept| kept.same_values(bar)) && (parts.is_none() || same_parts())
     }
 
-    /// The way back from a bar at `place`.
+    /// The change of the ring that a bar at `place` makes.
     pub(super) fn undo(&self, place: Option<Place>, at: Timestamp) -> Undo {
         let Some(Place { newer, is_there }) = place else {
             return Undo::Append(self.ring.newest());
@@ -145,7 +146,7 @@ impl Series {
         }
     }
 
-    /// Undoes what a panic in the middle of a bar left in the ring.
+    /// Undoes the change of the ring by a bar that panicked.
     pub(super) fn roll_back(&mut self, undo: Undo) {
         match undo {
             Undo::Append(newest) if self.ring.newest() != newest => self.ring.pop(),
@@ -159,9 +160,9 @@ impl Series {
         }
     }
 
-    /// Corrects or inserts the bar at `place`, which has `parts` if it was derived. True when its
-    /// signal is to be published, because that of the right values is, or because that of the bar
-    /// that it replaces was. The signals of later bars that it changed are in `revising`.
+    /// Corrects or inserts the bar at `place`, which has `parts` if it was derived. Returns true if
+    /// its signal is to be published: because it is due, or because that of the replaced bar was
+    /// published. The signals of later bars that it changed are in `revising`.
     pub(super) fn revise(
         &mut self,
         (event, parts): (&BarEvent<'_>, Option<Parts>),
@@ -226,8 +227,8 @@ impl Series {
         due || spoke
     }
 
-    /// Says what was said of the bar at `place` and of those after it. `state` is the one before it.
-    /// True if a signal of the bar itself was published.
+    /// Recomputes the published signals of the bar at `place` and of those after it. `state` is the
+    /// one before it. Returns true if a signal of the bar itself was published.
     fn say_again(
         &self,
         Place { newer, is_there }: Place,
@@ -272,7 +273,7 @@ impl Series {
         spoke
     }
 
-    /// Goes on from the corrected bar, after which `state` is the state: computes the later bars and
+    /// Computes the bars after the corrected one, where `state` is the state after that one, and
     /// decides which of their signals are published again. The series has `total` bars then.
     fn go_on(
         &self,
@@ -314,8 +315,8 @@ impl Series {
         }
     }
 
-    /// Keeps the states that a series of `total` bars keeps. Those of up to `earlier` bars are as they
-    /// were, the others are in `revising`.
+    /// Sets the states that a series of `total` bars keeps. Those after at most `earlier` bars are
+    /// unchanged, the others are in `revising`.
     fn keep_marks(
         &mut self,
         earlier: u64,
@@ -340,7 +341,7 @@ impl Series {
         }
     }
 
-    /// Sets the tag of the bar at `place`; `tags` are those of before, if there are later bars.
+    /// Sets the tag of the bar at `place`; `tags` are the former tags, if there are later bars.
     fn set_tag(&mut self, place: Place, tag: Tag, mut tags: Vec<Tag>, config: &AnalysisConfig) {
         let Place { newer, is_there } = place;
         if newer == 0 {
@@ -363,8 +364,8 @@ impl Series {
         self.corrections.set_tags(&tags[excess..], &newest);
     }
 
-    /// Puts into `state` the one after the first `count` bars, which is before a correctable bar or
-    /// after the newest.
+    /// Puts the state after the first `count` bars into `state`. That is before a correctable bar
+    /// or after the newest.
     pub(super) fn state_after(
         &self,
         count: u64,
@@ -388,7 +389,7 @@ impl Series {
         }
     }
 
-    /// Takes a bar into `state` whose signal nobody wants.
+    /// Advances `state` by a bar without using its signal.
     fn pass(
         &self,
         newer: usize,
@@ -404,14 +405,14 @@ impl Series {
         settle(state, signal, due);
     }
 
-    /// Bars missing right before the one that has so many newer ones.
+    /// Bars missing right before the one with `newer` newer bars.
     fn missing_at(&self, newer: usize) -> u64 {
         match (self.ring.back(newer + 1), self.ring.back(newer)) {
             (Some(before), Some(bar)) => {
                 let timeframe = self.key().timeframe;
                 timeframe.bars_between(before.timestamp, bar.timestamp)
             }
-            // with a window of one bar the one before it may be gone
+            // a window of one bar may have dropped the bar before
             _ if newer == 0 => self.missing,
             _ => 0,
         }

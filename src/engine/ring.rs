@@ -1,10 +1,10 @@
 //! The last bars of a series, as columns.
 //!
-//! Invariants: every column has the same length; the newest `window` bars (or all, while
-//! there are fewer) are the contiguous tail of each column; before them are at least `spare` older
-//! ones, as far as there were so many, for windows that end before the newest bar; a column never
-//! grows beyond its capacity. Columns are slid back to their front once every `SLACK`-th of a window,
-//! which costs a few nanoseconds per bar and half the memory of a mirrored ring.
+//! Invariants: every column has the same length; the newest `window` bars (or all, if there are
+//! fewer) are the contiguous tail of each column; before them are at least `spare` older bars, if
+//! there were as many, for windows that end before the newest bar; a column never grows beyond its
+//! capacity. Columns are slid back to their front once every `SLACK`-th of a window, which costs a
+//! few nanoseconds per bar and half the memory of a mirrored ring.
 //!
 //! Must not know: what is computed from the bars.
 
@@ -15,7 +15,7 @@ use crate::aggregate::Moved;
 use crate::indicators::Bars;
 use crate::market::{Bar, Timestamp};
 
-/// A sixth of the window is kept as room to slide in.
+/// Part of the window that is kept as room to slide in: a sixth.
 const SLACK: usize = 6;
 
 /// Bars that a new series has room for.
@@ -52,7 +52,7 @@ impl Ring {
         }
     }
 
-    /// The memory of its columns in bytes, once it keeps so many bars.
+    /// Memory of its columns in bytes, once it keeps `bars` bars.
     #[must_use]
     pub const fn full_bytes(bars: usize) -> usize {
         capacity(bars) * size_of::<Bar>()
@@ -70,7 +70,7 @@ impl Ring {
         self.window
     }
 
-    /// Bars kept at the most: the window and those before it.
+    /// Largest number of bars kept: the window and those before it.
     pub const fn room(&self) -> usize {
         self.window + self.spare
     }
@@ -80,7 +80,7 @@ impl Ring {
         self.close.len().min(self.room())
     }
 
-    /// Sets the bars to be kept before the window, which a deserialized ring does not know.
+    /// Sets the number of bars kept before the window, which a deserialized ring lacks.
     pub const fn set_spare(&mut self, spare: usize) {
         self.spare = spare;
     }
@@ -117,7 +117,7 @@ impl Ring {
         }
     }
 
-    /// The bar that has so many newer ones, as far as it is kept.
+    /// The bar with `newer` newer ones, if it is kept.
     pub fn back(&self, newer: usize) -> Option<Bar> {
         let at = self.close.len().checked_sub(newer + 1)?;
         Some(Bar {
@@ -130,7 +130,7 @@ impl Ring {
         })
     }
 
-    /// The newest `correctable` bars begin elsewhere because one was added.
+    /// The move of the `correctable` newest bars after one was added.
     pub fn moved(&self, correctable: usize) -> Moved {
         let newer = correctable.min(self.len()) - 1;
         let oldest = self
@@ -170,7 +170,7 @@ impl Ring {
         self.volume.pop();
     }
 
-    /// Puts `bar` in the place of the one that has so many newer ones.
+    /// Replaces the bar that has `newer` newer ones by `bar`.
     pub fn replace(&mut self, newer: usize, bar: &Bar) {
         let at = self.close.len() - 1 - newer;
         self.timestamps[at] = bar.timestamp.nanos();
@@ -181,7 +181,7 @@ impl Ring {
         self.volume[at] = bar.volume;
     }
 
-    /// Puts `bar` before the `newer` newest ones; the oldest leaves once the window is full.
+    /// Inserts `bar` before the `newer` newest ones; a full window drops its oldest bar.
     pub fn insert(&mut self, newer: usize, bar: &Bar) {
         self.make_room();
         let at = self.close.len() - newer;
@@ -193,7 +193,7 @@ impl Ring {
         self.volume.insert(at, bar.volume);
     }
 
-    /// Takes the bar away again that [`Self::insert`] put before the `newer` newest ones.
+    /// Removes the bar that [`Self::insert`] put before the `newer` newest ones.
     pub fn remove(&mut self, newer: usize) {
         let at = self.close.len() - 1 - newer;
         self.timestamps.remove(at);
@@ -220,12 +220,12 @@ impl Ring {
         self.timestamps.windows(2).all(later)
     }
 
-    /// Drops the bars that need not be kept, so that equal histories give equal snapshots.
+    /// Drops bars beyond those that must be kept, so that equal histories give equal snapshots.
     pub fn compact(&mut self) {
         self.slide();
     }
 
-    /// Appends the bars to `out`, in few bytes, and leaves the ring empty.
+    /// Appends the bars to `out` in a compact form, and leaves the ring empty.
     pub fn take(&mut self, out: &mut Vec<u8>) {
         self.compact();
         write(&self.kept(), out);
@@ -293,7 +293,7 @@ impl Ring {
     }
 }
 
-/// Room for so many bars, for one bar on trial, and for sliding seldom.
+/// Capacity for `bars` bars, one bar on trial, and the room for sliding.
 const fn capacity(bars: usize) -> usize {
     bars + bars / SLACK + 8
 }
@@ -340,7 +340,7 @@ mod tests {
     }
 
     proptest! {
-        /// The model is all bars ever.
+        /// The model keeps every bar.
         #[test]
         fn the_ring_holds_what_a_bounded_queue_holds(
             window in 1usize..40,

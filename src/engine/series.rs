@@ -24,7 +24,7 @@ use crate::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
 pub struct Series {
     pub(super) key: SeriesKey,
     pub(super) ring: Ring,
-    /// The state after as many bars as [`AnalysisConfig::marks`] says.
+    /// The state after the first number of bars in [`AnalysisConfig::marks`].
     pub(super) before: State,
     pub(super) after: State,
     /// Final bars ever taken in.
@@ -55,11 +55,11 @@ pub struct Series {
     pub(super) derived: Derived,
 }
 
-/// A bar in the course of its series, and what its signal says besides its values.
+/// A bar in its series, with the values of its signal that the ring lacks.
 pub(super) struct Course<'a> {
-    /// Bars that are newer.
+    /// Number of newer bars.
     pub newer: usize,
-    /// Bars of the series up to it.
+    /// Number of bars of the series up to it.
     pub count: u64,
     pub missing: u64,
     pub revision: u32,
@@ -113,14 +113,14 @@ impl Series {
         self.bars
     }
 
-    /// The number of the reset that the series began with; 0 before the first. It tells resets apart and does
+    /// The reset that the series began with; 0 before the first. The numbers identify resets and do
     /// not count them.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The newest bar and how often its signal changed.
+    /// The newest bar's time and revision.
     #[must_use]
     pub fn position(&self) -> Option<(Timestamp, u32)> {
         Some((self.ring.newest()?.timestamp, self.revision))
@@ -149,7 +149,7 @@ impl Series {
         Some(self.ring.back(newer)?.timestamp)
     }
 
-    /// True if the window holds this bar.
+    /// True if the window holds a bar of this time.
     #[must_use]
     pub fn contains(&self, bar: &Bar) -> bool {
         self.find(bar.timestamp)
@@ -168,7 +168,7 @@ impl Series {
         self.after.published
     }
 
-    /// Its bars as they would come, the oldest first: those of the window, then the forming one.
+    /// Its bars as input, the oldest first: those of the window, then the forming one.
     pub(super) fn kept_events(&self) -> impl Iterator<Item = BarEvent<'_>> {
         let bars = self.ring.iter().map(|bar| (bar, Finality::Final));
         let forming = self.forming.as_ref();
@@ -183,8 +183,8 @@ impl Series {
         })
     }
 
-    /// Takes the place of `former`, the same series with other bars of the past: what was said of the
-    /// newest bar is revised.
+    /// Replaces `former`, the same series with other bars of the past: the signal of the newest
+    /// bar, if it was published, becomes a revision.
     pub(super) fn succeed(&mut self, former: Option<&Self>, epoch: u64, now: Timestamp) {
         self.epoch = epoch;
         self.touched = former.map_or(now, |former| former.touched);
@@ -197,8 +197,8 @@ impl Series {
         }
     }
 
-    /// Appends a later bar, which has `parts` if it was derived. True when its signal is to be
-    /// published.
+    /// Appends a later bar, which has `parts` if it was derived. Returns true if its signal is to
+    /// be published.
     pub(super) fn append(
         &mut self,
         event: &BarEvent<'_>,
@@ -238,8 +238,8 @@ impl Series {
         publish
     }
 
-    /// Computes what a bar that is still forming would say. Changes nothing. True when the
-    /// series has bars enough to speak.
+    /// Computes the signal of a bar that is still forming, and changes nothing. Returns true if the
+    /// series has enough bars for signals.
     pub(super) fn peek(
         &mut self,
         event: &BarEvent<'_>,
@@ -273,8 +273,8 @@ impl Series {
         self.compute(config, trial, &course, signal);
     }
 
-    /// Computes the bar in the ring that is not counted yet. All but its source and parts are in
-    /// `signal` afterwards.
+    /// Computes the newest bar of the ring, which is not counted yet. `signal` then lacks only
+    /// source and parts.
     fn compute_next(
         &self,
         config: &AnalysisConfig,
@@ -340,8 +340,8 @@ impl Series {
         config.correctable().min(self.ring.len())
     }
 
-    /// Notes who sent a bar that is in the ring and not counted yet. The text of a source that names
-    /// itself again and again is kept once.
+    /// Records the source of a bar that is in the ring and not counted yet. Repeated text of a
+    /// source is kept once.
     fn note_tag(&mut self, event: &BarEvent<'_>, parts: Option<Parts>, config: &AnalysisConfig) {
         let source = event.source.as_deref();
         let is_same = self.source.as_deref() == source && self.derived.parts == parts;
@@ -364,7 +364,7 @@ impl Series {
         self.derived.parts = parts;
     }
 
-    /// Writes down the tag of all bars that can be corrected, before that of the newest is forgotten.
+    /// Records the tag of all bars that can be corrected, before that of the newest is overwritten.
     pub(super) fn pin_tag(&mut self, config: &AnalysisConfig) {
         if self.is_derived() && config.correctable() > 1 {
             let held = self.correctable(config);
@@ -372,7 +372,7 @@ impl Series {
         }
     }
 
-    /// The source `name`, in the memory of the newest bar's if that is the same.
+    /// The source `name`; it shares the memory of the newest bar's source if that is the same.
     pub(super) fn shared_source(&self, name: Option<&str>) -> Option<Arc<str>> {
         if self.source.as_deref() == name {
             self.source.clone()
@@ -381,7 +381,7 @@ impl Series {
         }
     }
 
-    /// Forgets corrections of bars that cannot be corrected any more.
+    /// Drops the facts of bars that can no longer be corrected.
     pub(super) fn forget_corrections(&mut self, config: &AnalysisConfig) {
         let oldest = self.ring.back(config.correctable() - 1);
         self.corrections
@@ -411,22 +411,22 @@ impl Series {
                 .is_sound(&config.derived, self.key.timeframe, newest, oldest)
     }
 
-    /// Takes what is known of corrections out, if it is more than the rest of the series says.
+    /// Takes out the facts for corrections, if they do not follow from the rest of the series.
     pub(super) fn take_corrections(&mut self) -> Option<Corrections> {
         let newest = self.ring.newest().map(|bar| bar.timestamp);
         let corrections = std::mem::take(&mut self.corrections);
         (!corrections.is_trivial(newest)).then_some(corrections)
     }
 
-    /// Moves what the derived bars need for corrections to where it is written down.
+    /// Moves the horizons of derived bars to the facts that are written.
     pub(super) fn put_horizons_aside(&mut self) {
         if let Some(gathered) = &mut self.derived.gathered {
             self.corrections.put_horizons(gathered.take_horizons());
         }
     }
 
-    /// Puts what was written down of corrections, and what the rest of the series says of them, in its
-    /// place.
+    /// Puts back the facts for corrections: those that were written, and those that follow from the
+    /// rest of the series.
     pub(super) fn complete_corrections(&mut self, config: &AnalysisConfig) {
         let horizons = self.corrections.take_horizons();
         if let Some(gathered) = &mut self.derived.gathered {
@@ -458,7 +458,7 @@ impl Series {
         self.derived.parts.is_some()
     }
 
-    /// Gives up the buckets of timeframes that `wanted` says no to.
+    /// Drops the buckets of timeframes for which `wanted` is false.
     pub(super) fn keep_buckets(&mut self, wanted: impl Fn(Timeframe) -> bool) {
         if let Some(gathered) = &mut self.derived.gathered {
             gathered.retain(wanted);
@@ -478,7 +478,7 @@ pub(super) fn held(config: &AnalysisConfig, count: u64) -> usize {
     usize::try_from(count).map_or(config.window, |count| count.min(config.window))
 }
 
-/// True if the signal of a bar is to be published, up to which a series has `count` bars.
+/// True if the signal of the bar number `count` of a series is to be published.
 pub(super) fn is_due(config: &AnalysisConfig, count: u64, signal: &Signal) -> bool {
     let in_turn = count.is_multiple_of(config.publish_frequency.max(1));
     held(config, count) >= config.min_bars && (in_turn || !signal.alerts.is_empty())

@@ -161,7 +161,7 @@ impl Signal {
         }
     }
 
-    /// True if its payload is that of `other` but for the revision.
+    /// True if the payloads of both differ at most in the revision.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         // no `..`: a new field has to be compared
         let Self {
@@ -274,7 +274,7 @@ impl Readings {
         }
     }
 
-    /// True if the same indicators have the same values.
+    /// True if the indicators and their values are the same.
     fn say_the_same(&self, other: &Self) -> bool {
         let bits = |value: &f64| finite(*value).map(f64::to_bits);
         let (ours, theirs) = (self.values.iter().map(bits), other.values.iter().map(bits));

@@ -66,14 +66,14 @@ impl SeriesSnapshot {
         self.series.set_derived(derived);
     }
 
-    /// Moves out what is known of corrections, where that is anything: no format writes it with the
-    /// rest of its series. To be called before [`Self::take_bars`].
+    /// Takes out the facts for corrections, if there are any: no format writes them with the rest
+    /// of the series. Call it before [`Self::take_bars`].
     pub fn take_corrections(&mut self) -> Option<Corrections> {
         self.series.take_corrections()
     }
 
-    /// Moves in what [`Self::take_corrections`] has moved out. What it had to say of its newest bar
-    /// alone stands in the rest of the series.
+    /// Puts back the facts of [`Self::take_corrections`]. Those of the newest bar alone are in the
+    /// rest of the series.
     pub fn put_corrections(&mut self, corrections: Corrections) {
         self.series.corrections = corrections;
     }
@@ -129,7 +129,7 @@ impl Engine {
         self.put(series)
     }
 
-    /// Makes a deserialized series one that can be continued, if it is sound.
+    /// Makes a deserialized series ready to be continued, if it is sound.
     pub(super) fn revive(&mut self, mut series: Series) -> Result<Series, RestoreError> {
         series.ring_mut().set_spare(self.config.spare_bars());
         series.complete_corrections(&self.config);
@@ -140,7 +140,7 @@ impl Engine {
         Ok(series)
     }
 
-    /// Puts a sound series in, in the place of what is kept under its key.
+    /// Stores a sound series, which replaces any under its key.
     pub(super) fn put(&mut self, series: Series) -> Result<SeriesId, RestoreError> {
         self.has_forming |= series.forming().is_some();
         let newest = series.position();

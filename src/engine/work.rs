@@ -1,4 +1,4 @@
-//! A bar at work: its effect on its series, and the way back if it panics.
+//! Work on a bar: its effect on its series, and the roll-back if it panics.
 
 use super::outcome::Worked;
 use super::revise::{Place, Revising, Undo};
@@ -17,12 +17,12 @@ pub(super) struct Working {
 
 impl Engine {
     /// Takes in one bar that arrived at `now`. Within a series, a later bar is appended, one of the
-    /// newest ones is replaced or inserted where it is missing, and an earlier one is refused. The
-    /// bar that it completes, if any, must be taken in before it ([`Self::closed_by`]), and so must
-    /// the derived bars that end before it ([`Self::close_before`]). The later bars whose signals it
+    /// newest is replaced or inserted if it is missing, and an earlier one is refused. Two kinds of
+    /// bars must be taken in before it: the one that it completes ([`Self::closed_by`]) and the
+    /// derived bars that end before it ([`Self::close_before`]). The later bars whose signals it
     /// changed come after it ([`Self::next_revision`]).
     ///
-    /// A panic in here leaves the engine usable after [`Self::roll_back`].
+    /// After a panic in here, [`Self::roll_back`] makes the engine usable again.
     pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
         let worked = self.work(event, None, now);
         if self.deriving.is_some() {
@@ -63,7 +63,7 @@ impl Engine {
                 }
                 id
             }
-            // a series begins with a bar that is complete, or will be when the next one comes
+            // a series begins with a bar that is complete, or that the next one completes
             None if event.finality == Finality::Forming => {
                 return Worked::silent(None, Effect::Forming);
             }
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// The effect of a bar that opens at `place` among those of its series.
+    /// The effect of a bar at `place` among those of its series.
     fn effect_at(
         &self,
         id: SeriesId,
@@ -173,7 +173,7 @@ impl Engine {
             correctable: self.config.correctable(),
         });
         if !event.finality.is_final() {
-            // what still calls the newest complete bar forming is behind it
+            // a message that calls the newest complete bar forming is out of date
             return if place.newer == 0 {
                 Effect::Duplicate
             } else {
@@ -195,8 +195,8 @@ impl Engine {
         }
     }
 
-    /// The signal of the next later bar that the last one taken in has changed: to be published
-    /// after that one's. `None` when there is none left.
+    /// The signal of the next later bar that the last bar changed, to publish after that bar's own.
+    /// `None` when there are none left.
     pub fn next_revision(&mut self) -> Option<Revision<'_>> {
         let (series, epoch, step) = self.revised?;
         let signal = self.revising.next()?;
@@ -208,8 +208,8 @@ impl Engine {
         })
     }
 
-    /// Takes back the bar that was at work when [`Self::on_bar`] panicked; what was kept before
-    /// it is as it was. A series that the bar would have begun is forgotten.
+    /// Takes back the bar at work when [`Self::on_bar`] panicked: the series is as it was before.
+    /// Removes a series that the bar would have begun.
     pub fn roll_back(&mut self) {
         let Some(Working {
             series: id,
@@ -230,7 +230,7 @@ impl Engine {
         }
         if let Some(series) = self.series[id.index()].as_mut() {
             series.roll_back(undo);
-            // a forming bar that cannot be taken in would make every later one panic
+            // drop a forming bar that cannot be taken in: every later bar would panic on it
             if series.forming().is_some_and(|held| held.timestamp() == at) {
                 series.release(at);
             }

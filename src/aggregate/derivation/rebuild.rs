@@ -4,8 +4,8 @@ use super::{Derivation, DerivedBar, Gathering, Place, Stage};
 use crate::market::Timeframe;
 
 impl Derivation {
-    /// Closes the buckets that are closed in `other`, which gathers bars of the same series, and appends
-    /// their bars to `out`, smallest first.
+    /// Closes the buckets that are closed in `other`, which gathers bars of the same series.
+    /// Appends their bars to `out`, smallest first.
     pub fn close_as(&mut self, other: &Self, out: &mut Vec<DerivedBar>) {
         let is_closed = |place: &Place| place.stage == Stage::Closed;
         let closed = other.gathered.iter().filter_map(|one| {
@@ -21,7 +21,7 @@ impl Derivation {
         }
     }
 
-    /// Gives up the timeframes that `wanted` says no to, with their open buckets.
+    /// Drops the timeframes for which `wanted` is false, with their open buckets.
     pub fn retain(&mut self, wanted: impl Fn(Timeframe) -> bool) {
         self.gathered.retain(|one| wanted(one.timeframe));
     }

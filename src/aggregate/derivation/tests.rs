@@ -430,8 +430,8 @@ proptest! {
         }
     }
 
-    /// Law: correcting and inserting equals having had the right bars at once; and state that was
-    /// written down and read back goes on as if it had not been.
+    /// Law: a correction or insertion equals the right bar at once, and state that was written and
+    /// read back continues unchanged.
     #[test]
     fn corrections_leave_what_the_right_bars_would_have(
         bars in market(),
@@ -441,7 +441,7 @@ proptest! {
         let names = &["5m", "1h", "1d"];
         let run = || Run { correctable, ..Run::new(names, bars[0].0) };
         let (mut right, mut corrected) = (run(), run());
-        // after each bar, those that come late with it
+        // late bars follow the bar that they are late for
         let mut follow: Vec<Vec<Bar>> = vec![Vec::new(); bars.len()];
         let mut first: Vec<Option<Bar>> = bars.iter().map(|(_, bar)| Some(*bar)).collect();
         for (at, wrong, delay, is_missing) in late {

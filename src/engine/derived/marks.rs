@@ -1,21 +1,21 @@
 //! Buckets that close because time has passed, while their series is silent.
 //!
-//! A time mark closes the buckets that ended a grace before it, and so does the end of a file those
-//! that are open then. Their bars are those that the next bar of their series would have closed them
-//! with: a mark changes when they come.
+//! A time mark closes the buckets that ended at least a grace before it. The end of a file closes
+//! all open buckets. Their bars are the same as if the next bar of their series had closed them;
+//! only the time of closing differs.
 //!
-//! The order is the same wherever a mark is taken in: what ended earlier comes first, of what ended
-//! together the smaller, and of those the symbols in the order of their names.
+//! The order is the same wherever a mark is applied: earlier ends first, then smaller timeframes,
+//! then symbols by name.
 
 use super::Deriving;
 use crate::aggregate::Derivation;
 use crate::engine::{Engine, Series, SeriesId};
 use crate::market::{Symbol, Timeframe, Timestamp};
 
-/// Buckets that one mark closes, at most. The next mark closes those that are left.
+/// Largest number of buckets that one mark closes. The next mark closes the rest.
 const CLOSED_MOST: usize = 4_096;
 
-/// A bucket that is to be closed.
+/// A bucket to close.
 struct Due {
     end: Timestamp,
     timeframe: Timeframe,
@@ -24,7 +24,7 @@ struct Due {
 }
 
 impl Deriving {
-    /// Notes when the open buckets of a series end.
+    /// Notes the earliest end of the open buckets of a series.
     pub(super) fn note_ends(&mut self, gathered: &Derivation) {
         let ends = gathered.open_ends().map(|(_, end)| end);
         self.first_end = self.first_end.into_iter().chain(ends).min();
@@ -32,9 +32,9 @@ impl Deriving {
 }
 
 impl Engine {
-    /// Closes the buckets that ended at `at` less the grace, or earlier; of many, the first 4,096.
-    /// Their bars are to be taken in with [`Self::next_derived`] until there is none left. Returns how
-    /// many it closed.
+    /// Closes the buckets that ended at `at` less the grace, or earlier, at most 4,096. Take their
+    /// bars with [`Self::next_derived`] until there are none left. Returns the number of closed
+    /// buckets.
     pub fn close_by_mark(&mut self, at: Timestamp) -> usize {
         let closed = self.close_ended(at.after(-self.grace()));
         if let Some(deriving) = &mut self.deriving {
@@ -43,18 +43,18 @@ impl Engine {
         closed
     }
 
-    /// Closes every bucket that is open, as no more bars come; of many, the first 4,096. Their bars
-    /// are to be taken in as those of [`Self::close_by_mark`].
+    /// Closes every open bucket, as no more bars come, at most 4,096. Take their bars as after
+    /// [`Self::close_by_mark`].
     pub fn close_at_end(&mut self) -> usize {
         self.close_ended(Timestamp::from_nanos(i64::MAX))
     }
 
-    /// The mark that is to be taken in at `now`, for the buckets of symbols that are `wanted`; `None`
-    /// where it would close nothing.
+    /// The mark to apply at `now` for the buckets of `wanted` symbols; `None` if it would close
+    /// nothing.
     ///
-    /// A bucket is due a grace after its end. One whose newest part came later than that holds bars of
-    /// the past, which may still be on their way one after the other: it is due a grace after that
-    /// part. The mark is no later than these buckets need, so that it leaves later ones alone.
+    /// A bucket is due a grace after its end. If its newest part arrived later than that, its bars
+    /// are of the past, and more of them may be under way: it is then due a grace after that part.
+    /// The mark is no later than these buckets need, so that later ones stay open.
     pub fn mark_due(
         &mut self,
         now: Timestamp,

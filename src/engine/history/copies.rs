@@ -1,4 +1,4 @@
-//! Open histories outside the engine, to be continued elsewhere.
+//! Snapshots of open histories, for checkpoints and copies.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct HistorySnapshot {
     series: Vec<Kept>,
 }
 
-/// A series of an open history, with what formats write beside it.
+/// A series of an open history, with the state that formats write beside it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     series: Series,
@@ -33,7 +33,7 @@ struct Kept {
 }
 
 impl HistorySnapshot {
-    /// The series that its bars are of.
+    /// The series that it is a history of.
     #[must_use]
     pub const fn key(&self) -> &SeriesKey {
         &self.key
@@ -45,7 +45,7 @@ impl HistorySnapshot {
         &self.id
     }
 
-    /// The parts that are taken in.
+    /// Number of parts taken in.
     #[must_use]
     pub const fn parts(&self) -> u32 {
         self.parts
@@ -53,7 +53,7 @@ impl HistorySnapshot {
 }
 
 impl Engine {
-    /// The open histories, in the order in which they were heard of.
+    /// The open histories, that of the latest message last.
     pub fn histories(&self) -> impl Iterator<Item = HistorySnapshot> + '_ {
         self.histories.open.iter().map(|open| self.copy_of(open))
     }

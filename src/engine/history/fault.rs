@@ -5,7 +5,7 @@ use crate::market::{Timeframe, Timestamp};
 /// Reason why a history cannot replace the bars of its series.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryFault {
-    /// Messages of it are missing.
+    /// Some of its messages are missing.
     #[error(
         "part {expected} of the history did not come, {came} did; the series goes on as it was: feed the history again"
     )]
@@ -15,7 +15,7 @@ pub enum HistoryFault {
         /// The part that arrived in its place.
         came: String,
     },
-    /// Nothing of it is known.
+    /// None of its parts is known.
     #[error(
         "no part of this history is known: it was begun too long ago, or another one has begun since; \
          the series goes on as it was: feed the history again"
@@ -32,7 +32,7 @@ pub enum HistoryFault {
         "{0} bars of this symbol are derived from smaller ones; feed the history of the smallest timeframe"
     )]
     Derived(Timeframe),
-    /// The series has forgotten bars that lie between the history and those it keeps.
+    /// The series has forgotten bars between the history and the bars that it keeps.
     #[error(
         "the history ends at {newest}, and the series has forgotten its bars between that and {oldest}; \
          feed a history that reaches up to {oldest}, or set TECHNICAL_DATA_WINDOW_SIZE to more bars"
@@ -62,12 +62,12 @@ pub enum HistoryFault {
     Shorter {
         /// The oldest bar that the series keeps.
         oldest: Timestamp,
-        /// Bars of the series before it, which it has forgotten but for what indicators remember.
+        /// Bars of the series before that one, forgotten except in the state of its indicators.
         known: u64,
-        /// Bars of the history before it.
+        /// Bars of the history before that one.
         offered: u64,
     },
-    /// It would begin a series beyond the bound.
+    /// It would create a series beyond the bound.
     #[error("{0} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
     Full(usize),
 }

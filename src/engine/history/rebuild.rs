@@ -1,4 +1,4 @@
-//! The end of a history: its bars and the live ones become one series.
+//! The end of a history: its bars and the live ones are joined in one series.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::engine::{Effect, Engine, RestoreError, Series, SeriesId, Signal};
 use crate::market::{BarEvent, Finality, SeriesKeyRef, Timestamp};
 
 impl Engine {
-    /// The signal of the newest bar of a series that was rebuilt, where that is due.
+    /// The signal of the newest bar of a rebuilt series, if it is due.
     pub fn restated(&mut self, id: SeriesId) -> Option<(BarEvent<'static>, &Signal)> {
         let series = self.series.get(id.index())?.as_ref()?;
         if !series.was_published() {
@@ -25,8 +25,8 @@ impl Engine {
         Some((event, self.latest(id)?))
     }
 
-    /// Takes in a bar and everything that follows from it, without a signal. Returns true if it
-    /// repeats or replaces another bar, or comes after later ones.
+    /// Takes in a bar and its derived bars without signals. Returns true if the bar repeats or
+    /// replaces another bar, or is out of order.
     pub(super) fn absorb(&mut self, event: &BarEvent<'_>, now: Timestamp) -> bool {
         if let Some(complete) = self.closed_by(event) {
             self.absorb_one(&complete, now);
@@ -45,7 +45,8 @@ impl Engine {
         )
     }
 
-    /// Takes in the live bars after those of the history, and puts the result in their place.
+    /// Takes in the live bars after those of the history, and replaces the live series by the
+    /// result.
     pub(super) fn rebuild(
         &mut self,
         mut open: Open,
@@ -67,14 +68,14 @@ impl Engine {
             .ok_or(HistoryFault::Empty)?;
         if let Some(live) = live {
             check_joint((history, first), live)?;
-            // older ones are of the history, whatever the live series has in their place
+            // the history wins over older live bars
             let later = live
                 .kept_events()
                 .filter(|event| event.bar.timestamp >= last);
             for event in later {
                 open.engine.absorb(&event, now);
             }
-            // a time mark has closed them
+            // close the buckets that a time mark has closed in the live series
             open.engine.close_as(live);
             while open.engine.next_derived(now).is_some() {}
         }
@@ -94,8 +95,7 @@ impl Engine {
         })
     }
 
-    /// Puts the series of a history in the place of those that are kept. Returns them, and whether
-    /// the first was not there before.
+    /// Replaces the kept series by those of a history. Returns them, and true if the first is new.
     fn replace(
         &mut self,
         open: &mut Open,
@@ -140,7 +140,7 @@ impl Engine {
         Ok((ids, begun))
     }
 
-    /// Puts a rebuilt series in the place of the one of its key.
+    /// Replaces the series of the same key by a rebuilt one.
     fn succeed(
         &mut self,
         mut series: Series,
@@ -153,8 +153,8 @@ impl Engine {
     }
 }
 
-/// Refuses a history, whose first bar opened at `first`, where joining it to the bars that the live
-/// series keeps would lose bars.
+/// Refuses a history, whose first bar opened at `first`, if joining it to the bars of the live
+/// series would lose bars.
 fn check_joint((history, first): (&Series, Timestamp), live: &Series) -> Result<(), HistoryFault> {
     let Some(oldest) = live.ring().bars().timestamps.first().copied() else {
         return Ok(());
@@ -167,7 +167,7 @@ fn check_joint((history, first): (&Series, Timestamp), live: &Series) -> Result<
     if known == 0 {
         return Ok(());
     }
-    // all but those of its window that are not older
+    // all but those in its window from `oldest` on
     let kept = history.ring().bars().timestamps;
     let later = kept.len() - kept.partition_point(|at| *at < oldest.nanos());
     let offered = history.bars().saturating_sub(later as u64);
@@ -185,8 +185,8 @@ fn check_joint((history, first): (&Series, Timestamp), live: &Series) -> Result<
     Ok(())
 }
 
-/// Of the bars of a history that the live series had: those that are the same or stay out of the
-/// rebuilt series, and those that took the place of a live one.
+/// Counts the bars of a history at times of live bars. Duplicates are equal or were not taken;
+/// corrections replaced a live bar.
 fn overlap(history: &Series, live: &Series, rebuilt: &Series) -> (u64, u64) {
     let (mut duplicates, mut corrections) = (0, 0);
     for bar in live.ring().iter() {

@@ -1,12 +1,12 @@
-//! Corrections and insertions among the newest bars: afterwards everything is as if the right bars had
-//! come in their order, revisions aside.
+//! Corrections and insertions among the newest bars: afterwards everything is as if the right bars
+//! had come in order, except for the revisions.
 
 mod law;
 mod parts;
 
 use super::*;
 
-/// Everything that is said about a bar and the later ones that it changes.
+/// All signals that follow a bar: its own, and those of later bars that it changes.
 fn said_of(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json::Value> {
     let json = |signal: &Signal| serde_json::to_value(signal).unwrap();
     let mut said: Vec<_> = engine
@@ -32,7 +32,7 @@ fn three() -> Engine {
     })
 }
 
-/// The minutes, closes and revisions that are said.
+/// Minutes, closes and revisions of the signals.
 fn points(said: &[serde_json::Value]) -> Vec<(i64, f64, u64)> {
     let point = |signal: &serde_json::Value| {
         let at: Timestamp = signal["timestamp"].as_str().unwrap().parse().unwrap();
@@ -54,7 +54,7 @@ fn the_newest_bars_can_be_corrected_and_missing_ones_inserted() {
         correctable: 3,
     });
     let mut effect = |event: &BarEvent<'_>| engine.on_bar(event, minute(0)).effect;
-    // the fourth newest, as it is and with other values, and one before the third newest
+    // the fourth newest, unchanged and with other values, and one before the third newest
     assert_eq!(effect(&bar("A", 2, 10.0)), late);
     assert_eq!(effect(&bar("A", 2, 11.0)), late);
     assert_eq!(effect(&bar("A", 3, 11.0)), late);
@@ -91,7 +91,7 @@ fn later_signals_that_change_are_said_again_with_their_next_revision() {
     for n in 0..6 {
         engine.on_bar(&bar("A", n, 10.0), minute(0));
     }
-    // averages of two and three bars see it in the next two bars
+    // averages of two and three bars carry it into the next two bars
     let said = said_of(&mut engine, &bar("A", 3, 13.0));
     assert_eq!(points(&said), [(3, 13.0, 1), (4, 10.0, 1), (5, 10.0, 1)]);
     let said = said_of(&mut engine, &bar("A", 5, 9.0));
@@ -158,7 +158,7 @@ fn a_series_that_was_silent_has_no_earlier_bars() {
         let outcome = engine.on_bar(&bar("A", n, 11.0), minute(0));
         assert_eq!(outcome.effect, Effect::Refused(late));
     }
-    // it has come further than the series before the silence
+    // the steps continue those of before the silence
     let (_, series) = engine.find("A", Timeframe::MINUTE).unwrap();
     assert_eq!((series.bars(), series.step()), (1, 2));
 }

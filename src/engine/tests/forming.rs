@@ -177,7 +177,7 @@ fn a_panic_costs_the_bar_at_work_and_no_later_one() {
     assert_eq!(series.position(), Some((minute(3), 0)));
 }
 
-/// It is complete as soon as it comes, and closes the derived bars before it like any other.
+/// It is complete on arrival, and closes the derived bars before it like any other.
 #[test]
 fn a_bar_before_the_one_that_forms_closes_derived_bars() {
     let mut engine = engine(AnalysisConfig {

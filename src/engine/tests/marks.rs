@@ -23,7 +23,7 @@ fn second(n: i64) -> Timestamp {
     minute(TEN).after(n * 1_000_000_000)
 }
 
-/// Takes in a mark; every signal, in order.
+/// Applies a mark, and returns its signals in order.
 fn mark(engine: &mut Engine, at: Timestamp) -> Vec<serde_json::Value> {
     let open = engine.open_buckets();
     let closed = engine.close_by_mark(at);
@@ -143,16 +143,16 @@ fn a_mark_is_due_a_grace_after_the_end_and_after_parts_of_the_past() {
         engine.mark_due(second(305), |symbol| symbol.as_str() != "A"),
         None
     );
-    // no later than what is due needs
+    // no later than the due buckets need
     assert_eq!(due(&mut engine, 3_604), Some(second(305)));
     assert_eq!(due(&mut engine, 3_605), Some(second(3_605)));
-    // a part came at 20:00: others of then may follow it
+    // a part came at 20:00: others of that time may follow it
     engine.on_bar(&one(2, [10.0; 5]), second(36_000));
     assert_eq!(due(&mut engine, 36_004), None);
     assert_eq!(due(&mut engine, 36_005), Some(second(3_605)));
     mark(&mut engine, second(3_605));
     assert_eq!(due(&mut engine, 9_999_999), None);
-    // state that was moved is due as well
+    // moved state is due as well
     engine.on_bar(&one(60, [10.0; 5]), second(3_660));
     let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
     let snapshot = engine.snapshot(id).unwrap();
@@ -186,7 +186,7 @@ fn by_timeframe(signals: &[serde_json::Value], name: &str) -> Vec<String> {
 }
 
 proptest! {
-    /// Marks after which nothing comes for what they close change no byte of any series.
+    /// A mark changes no byte of any series if no later part of the closed bars follows.
     #[test]
     fn a_mark_changes_when_a_bar_comes_and_not_what_it_is(
         events in feed(),
@@ -213,7 +213,7 @@ proptest! {
         }
     }
 
-    /// Marks anywhere leave the bars that there would be without them, whatever was revised.
+    /// Marks at any place lead to the same bars as no marks, whatever was revised meanwhile.
     #[test]
     fn marks_that_come_too_early_are_made_good(
         events in feed(),

@@ -9,7 +9,7 @@ use super::super::*;
 use super::parts::deriving_many;
 use super::said_of;
 
-/// The values of a bar: those of the walk that a test makes of it.
+/// Values of a bar.
 #[derive(Debug, Clone, Copy)]
 struct Values {
     close: f64,
@@ -18,8 +18,8 @@ struct Values {
     source: usize,
 }
 
-/// A bar, the minutes since the one before it, and what comes of it: its last values are the right
-/// ones, and each comes after so many later bars.
+/// A bar, the minutes since the one before it, and its deliveries. Each delivery has values and the
+/// number of later bars that come first; the last one has the right values.
 #[derive(Debug, Clone)]
 struct Told {
     minutes: i64,
@@ -36,7 +36,7 @@ fn values() -> impl Strategy<Value = Values> {
     })
 }
 
-/// Bars of which one in a few is missing or wrong until later, by fewer than `correctable` bars.
+/// Bars some of which are missing or wrong at first, and are mended within `correctable` bars.
 fn told(correctable: usize, bars: usize) -> impl Strategy<Value = Vec<Told>> {
     let at_once = values().prop_map(|values| vec![(0, values)]);
     let later = prop::collection::vec((0..correctable, values()), 1..4).prop_map(|mut comes| {
@@ -64,7 +64,7 @@ fn event(minute: i64, values: Values) -> BarEvent<'static> {
     event
 }
 
-/// The bars as they come, and the right ones in their order.
+/// The bars in their order of arrival, and the right ones in the order of time.
 fn orders(told: &[Told]) -> (Vec<BarEvent<'static>>, Vec<BarEvent<'static>>) {
     let mut minute = 0;
     let (mut comes, mut right) = (Vec::new(), Vec::new());
@@ -87,7 +87,7 @@ fn unrevised(mut signal: serde_json::Value) -> serde_json::Value {
     signal
 }
 
-/// The state of the series, revisions aside.
+/// State of the series without its revisions.
 fn state(engine: &Engine) -> (Vec<u8>, String) {
     let (id, series) = engine.find("A", Timeframe::MINUTE).unwrap();
     let held = series.correctable(engine.config());
@@ -104,7 +104,7 @@ fn state(engine: &Engine) -> (Vec<u8>, String) {
     )
 }
 
-/// The engine after its series were written down and read elsewhere.
+/// The engine after its series were written and read into another one.
 fn all_moved(engine: &Engine) -> Engine {
     let mut other = Engine::new(Arc::clone(engine.config()), 100);
     for (id, _) in engine.iter() {
@@ -154,12 +154,12 @@ fn assert_law(config: AnalysisConfig, told: &[Told], moves: &[usize]) {
         assert_eq!(found.as_ref(), Some(&signal), "at {time}");
     }
     assert_eq!(state(&corrected), state(&plain));
-    // and what follows is the same as well
+    // later bars give the same signals as well
     let next = bar("A", 10_000, 20.0);
     assert_eq!(said_of(&mut corrected, &next), said_of(&mut plain, &next));
 }
 
-/// Of every kind, in a window that the longest of them needs.
+/// Indicators of every kind, in a window as large as the longest needs.
 fn config(correctable_bars: usize, window: usize) -> AnalysisConfig {
     AnalysisConfig {
         correctable_bars,
@@ -213,7 +213,7 @@ proptest! {
     }
 }
 
-/// The states of all series, revisions aside.
+/// States of all series without their revisions.
 fn states(engine: &Engine) -> BTreeMap<String, String> {
     let mut states = BTreeMap::new();
     for (id, series) in engine.iter() {

@@ -35,7 +35,7 @@ fn a_part_that_comes_late_revises_the_bar_that_was_closed_without_it() {
         (&five["parts"], &five["parts_expected"]),
         (&5.into(), &5.into())
     );
-    // once more it is a duplicate
+    // the same bar again is a duplicate
     let again = take(&mut engine, &one(2, [10.0, 16.0, 10.0, 14.0, 3.0]));
     assert_eq!(finals(&again), []);
 }
@@ -107,7 +107,7 @@ fn the_last_missing_part_closes_the_bar() {
     assert_eq!(engine.open_buckets(), 0);
 }
 
-/// An inserted bar that reaches across the end of closed bars: they stay as they were published.
+/// A bar inserted across the end of closed bars: they stay as they were published.
 #[test]
 fn what_reaches_across_two_derived_bars_is_in_neither() {
     let mut engine = engine(deriving_many(&["5m"], 8));
@@ -122,7 +122,7 @@ fn what_reaches_across_two_derived_bars_is_in_neither() {
         "{signals:?}"
     );
     assert_eq!(engine.take_derived_totals().straddling, 1);
-    // nor are they revised any more
+    // and they are never revised again
     let signals = take(&mut engine, &one(3, [30.0; 5]));
     assert!(
         finals(&signals).iter().all(|one| one.0 == "1m"),
