@@ -67,7 +67,7 @@ const CONFIGURATIONS: [&[(&str, &str)]; 6] = [
     ],
     // some sources send bars of two minutes themselves
     &[("TECHNICAL_TIMEFRAMES", "2m,5m")],
-    // bars that come late are put in their place
+    // late bars are moved to their place
     &[
         ("TECHNICAL_TIMEFRAMES", "2m,3m"),
         ("TECHNICAL_CORRECTABLE_BARS", "8"),

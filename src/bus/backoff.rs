@@ -1,4 +1,4 @@
-//! The waiting time between two attempts.
+//! The pause between two attempts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The delivery of each member of the group: announces this member's and receives the others'.
 //!
-//! Members of both kinds of delivery share one subject of plain NATS. So one in core delivery finds
-//! durable members, and one that uses another JetStream finds those it cannot see in its own.
-//! [`Census`] judges who must wait. Where the group has a secret, announcements are sealed with it.
+//! Members of both kinds of delivery share one subject of plain NATS. So a member in core delivery
+//! finds durable members, and members of different JetStreams find each other. [`Census`] decides
+//! who must wait. If the group has a secret, announcements are sealed with it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

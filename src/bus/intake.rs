@@ -149,8 +149,8 @@ impl Intake {
         }
     }
 
-    /// Does the same as [`Self::take`], but leaves a panic to the caller: what the message did before it
-    /// is in the engine and in the outlet.
+    /// [`Self::take`] without the end of a panic: the effects of the message before it stay in the
+    /// engine and in the outlet, and the caller handles the rest.
     pub fn attempt<'a>(
         &mut self,
         arrival: Arrival<'a>,
@@ -170,7 +170,8 @@ impl Intake {
         done.inspect_err(|_| out.count_panic())
     }
 
-    /// Takes in a time mark that is no message of market data. Its outputs are in the outlet afterwards.
+    /// Applies a time mark that came apart from market data. Its outputs are in the outlet
+    /// afterwards.
     pub fn take_mark(&mut self, mark: Mark, arrived: Timestamp, duty: Duty) {
         let Self { pipeline, out, .. } = self;
         let payload = mark.payload();

@@ -12,9 +12,9 @@ use crate::wire::{Reason, SubjectParts, SubjectPattern, SubjectRefusal, token};
 /// The prefix of the original subject in the stream of bars: `p.<partition>.`.
 const PREFIX: &str = "p.";
 
-/// Stands in subjects of time marks where those of bars have a timeframe or the like.
+/// Token in subjects of time marks, in place of the timeframe and other tokens of bars.
 const MARK: &str = "mark";
-/// Names that are tried in the place of a symbol, to find one of a partition.
+/// Number of names to try in place of a symbol, to find one that belongs to a partition.
 const NAMES_MAX: u32 = 1 << 20;
 
 /// One shape of subject with a symbol in it.
@@ -78,8 +78,8 @@ impl Layout {
         found.unwrap_or(&self.patterns[0])
     }
 
-    /// The subject on which a time mark is published so that it is stored in a partition, that of
-    /// subjects without a symbol if it `is_bare`. No bar has it.
+    /// The subject of time marks that are stored in the partition `unit`: the partition of subjects
+    /// without a symbol if it `is_bare`. No bar has that subject.
     pub fn mark_subject(&self, unit: u32, is_bare: bool) -> Option<String> {
         if is_bare {
             return self.bare.first().cloned();

@@ -315,7 +315,7 @@ impl Link {
         self.server_error.send_replace(None);
     }
 
-    /// Forgets those of `which` that were denied before `at`, when they were tried again.
+    /// Forgets those of `which` that were denied before `at`, the time of the latest try.
     pub(super) fn forget_denials_before(&self, at: Instant, which: impl Fn(&Denial) -> bool) {
         self.denials.forget_before(at, which);
     }

@@ -125,8 +125,8 @@ fn late(newest: Timestamp, correctable: usize) -> String {
     match correctable {
         1 => format!("bar is earlier than the newest of its series, {newest}; send bars in order"),
         bars => format!(
-            "bar is earlier than the {bars} newest of its series, which can be corrected, or than all \
-             that it has; the newest is of {newest}; send bars in order, or raise \
+            "bar is earlier than the {bars} newest of its series, the only ones that can be corrected, \
+             or than its first; the newest opened at {newest}; send bars in order, or raise \
              TECHNICAL_CORRECTABLE_BARS"
         ),
     }

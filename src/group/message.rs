@@ -182,8 +182,8 @@ pub enum Direct {
         /// The value of [`Direct::Grant`].
         letters: Vec<u64>,
     },
-    /// The reset that each series of the grant with this number began with, where there was one. It
-    /// comes before the grant.
+    /// The reset that each series of the grant with this number began with, if any. Sent before the
+    /// grant.
     GrantEpochs {
         /// The member that grants.
         from: MemberId,
@@ -199,7 +199,7 @@ pub enum Direct {
         from: MemberId,
         /// The number of the grant.
         seq: u64,
-        /// Changes by series, as the engine counts them.
+        /// Step of each series, as the engine counts it.
         steps: Vec<(SeriesKey, u64)>,
     },
 }

@@ -5,16 +5,16 @@ use crate::engine::{Engine, HistoryFault, HistoryRefusal, Rebuilt, Series};
 use crate::market::{SeriesKey, Timestamp};
 use crate::wire::{Decoder, History, HistoryStep, Reason, Refusal};
 
-/// A history that was taken in.
+/// A history that has ended and rebuilt its series.
 #[derive(Debug)]
 pub struct HistoryTaken<'a> {
-    /// The series that its bars are of.
+    /// The series that it is a history of.
     pub series: &'a SeriesKey,
-    /// Their outcome, and the series that were rebuilt.
+    /// The outcome of its bars, and the rebuilt series.
     pub rebuilt: &'a Rebuilt,
 }
 
-/// Works off a message of a history.
+/// Handles a message of a history.
 pub(super) fn take(
     decoder: &Decoder,
     engine: &mut Engine,

@@ -10,30 +10,31 @@
 //! Pure: no NATS, no clock, no IO, no metrics, and no allocation per bar of a known series.
 //!
 //! # Order
-//! The elements of a message are worked off one after the other. A bar that completes the forming
-//! bar before it ([`Engine::closed_by`]) comes after that one, so one element has up to two outputs.
-//! A bar that corrects its series is followed by the later bars whose signals it changed, in order,
-//! then by the derived bars that it changed, each followed by those later than it.
+//! The elements of a message are processed one after the other. A bar that completes the forming
+//! bar before it ([`Engine::closed_by`]) follows that one, so one element has up to two outputs. A
+//! correction is followed by the later bars whose signals it changed, in order, then by the derived
+//! bars that it changed. Each derived bar is followed by the later ones whose signals changed.
 //!
 //! # Resets and marks
-//! A message may be a [`Reset`] or a [`Mark`] in place of market data. The engine follows it where it
-//! stands: a mark closes the derived bars that ended long enough before it.
+//! A message may be a [`Reset`] or a [`Mark`] in place of market data. The engine applies it in
+//! order with the bars: a mark closes the derived bars that ended at least the grace before it.
 //!
 //! # Histories
-//! A message may be one of a [`History`]. The bars of its parts have no signals. Its end rebuilds the
-//! series where it stands, and restates the signal of the newest bar.
+//! A message may be part of a [`History`]. The bars of its parts give no signals. Its end rebuilds
+//! the series in order with the live bars, and restates the signal of the newest bar.
 //!
 //! # Time
-//! The time of a message is its arrival, and the driver hands it in: core delivery when the client
-//! received the message, durable delivery when the server stored it, `replay` when it reads the
-//! line. It decides one thing: a bar that opens more than 24 h after its arrival is refused as
-//! `future`, and so is a mark of more than 5 s after it. Order, completion, silence ([`Engine::forgetting`]) and room for another series are
-//! decided by the times of the bars. So a replay takes what a live agent took. It may also take
-//! what was refused as `future` then, because it reads the message later.
+//! The time of a message is its arrival, and the driver hands it in: in core delivery when the
+//! client received the message, in durable delivery when the server stored it, in `replay` when it
+//! reads the line. It decides one thing: a bar that opens more than 24 h after its arrival is
+//! refused as `future`, and so is a mark more than 5 s after it. Order, completion, silence
+//! ([`Engine::forgetting`]) and room for another series are decided by the times of the bars. So a
+//! replay accepts all bars that a live agent accepted. It may also accept bars that were refused as
+//! `future`, because it reads them later.
 //!
 //! # Panics
-//! A panic under [`Pipeline::guard`] costs the message and no more: the bar at work is rolled back,
-//! the bars before it stay.
+//! A panic under [`Pipeline::guard`] costs only the message: the bar at work is rolled back, the
+//! bars before it stay.
 
 mod history;
 
@@ -81,19 +82,19 @@ pub enum Output<'a> {
     Taken(Taken<'a>),
     /// A bar was derived from others and taken in.
     Derived(Taken<'a>),
-    /// The signal of a later bar changed with the one that was taken in before.
+    /// The signal of a later bar, changed by the bar before it in the output.
     Revised(Taken<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
     /// A series was reset.
     Reset(Restarted<'a>),
-    /// A time mark was taken in, after the bars that it closed.
+    /// A time mark was applied; the bars that it closed came before it.
     Marked(Marked),
     /// This number of bars of a history was set aside until its end.
     Gathered(usize),
     /// A series was rebuilt with a history.
     Rebuilt(HistoryTaken<'a>),
-    /// The newest bar of a series that was rebuilt, with the signal that it has now.
+    /// The newest bar of a rebuilt series, with its present signal.
     Restated(Taken<'a>),
     /// An element is understood and needs nothing to be done.
     Ignored(Ignored),
@@ -144,7 +145,7 @@ pub struct Restarted<'a> {
     pub forgotten: Option<usize>,
 }
 
-/// A time mark that was taken in.
+/// A time mark that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked {
     /// The message.
@@ -153,8 +154,8 @@ pub struct Marked {
     pub closed: usize,
 }
 
-/// A driver's decisions about bars and control messages before the engine sees them. Without one of its own, a
-/// driver takes all of them.
+/// A driver's decisions about bars and control messages before the engine sees them. By default all
+/// of them are taken.
 pub trait Filter {
     /// Decides about a bar of a message.
     fn admit(&mut self, _event: &BarEvent<'_>) -> Admission {
@@ -195,13 +196,13 @@ impl<F: Filter> Filter for &mut F {
     }
 }
 
-/// The filter of a driver that leaves nothing out.
+/// The filter of a driver that takes everything.
 #[derive(Debug, Clone, Copy)]
 pub struct TakeAll;
 
 impl Filter for TakeAll {}
 
-/// A receiver of outputs, which is also asked about each bar and reset.
+/// A receiver of outputs, which also decides about bars and control messages.
 pub trait Sink: Filter {
     /// The engine is about to work on a bar. For measuring.
     fn before_bar(&mut self, _event: &BarEvent<'_>) {}
@@ -291,8 +292,7 @@ impl Pipeline {
         step(&mut self.engine, element, arrived, sink);
     }
 
-    /// Closes the derived bars that are open, as no more messages come. The last one arrived at
-    /// `arrived`.
+    /// Closes the open derived bars, as no more messages come. The last one arrived at `arrived`.
     pub fn finish(&mut self, arrived: Timestamp, sink: &mut impl Sink) {
         while self.engine.close_at_end() > 0 {
             derived(&mut self.engine, arrived, sink);
@@ -424,7 +424,7 @@ fn derived(engine: &mut Engine, arrived: Timestamp, sink: &mut impl Sink) {
     }
 }
 
-/// Hands out the signals that the bar taken in last has changed besides its own.
+/// Hands out the signals of later bars that the last bar changed.
 fn revised(engine: &mut Engine, sink: &mut impl Sink) {
     while let Some(Revision {
         series,

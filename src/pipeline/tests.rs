@@ -455,7 +455,7 @@ fn a_mark_stands_in_order_with_the_bars_and_closes_what_ended_before_it() {
             "mark 2024-01-01T00:05:05Z closed 1"
         ]
     );
-    // a mark may not be ahead of its arrival
+    // a mark may be at most 5 s ahead of its arrival
     let ahead = outputs(&mut pipeline, &mark("2024-01-02T00:00:06Z"));
     assert!(ahead[0].starts_with("future of None: "), "{ahead:?}");
     outputs(&mut pipeline, &bar("A", 5, 2.0));

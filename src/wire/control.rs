@@ -1,12 +1,13 @@
-//! Control messages: JSON objects on the subject of a series that are no market data.
+//! Control messages: JSON objects on the subject of a series in place of market data.
 //!
-//! They stand in the input in order with its bars, so that a replay, a restart and another member
-//! meet them at the same place. A message is one only in exactly its shape: one name, and behind it
-//! an object with no other names than these. Anything else is for the decoder.
+//! They are in order with the bars of the series, so that a replay, a restart and another member
+//! find them at the same place. A control message has exactly one name, and behind it an object
+//! with only the names below. Any other message goes to the decoder.
 //!
 //! | message | means |
 //! |---|---|
-//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is reset; `"id"` tells one reset from another |
+//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is reset; an `"id"` identifies the
+//! reset |
 //! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"…",…}}` | a part of a history, or its end ([`super::History`]) |
 
 use std::borrow::Cow;
@@ -17,9 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Reason, Refusal, SubjectParts, SubjectRefusal};
 use crate::market::{SeriesKey, Symbol, Timeframe};
 
-/// No control message is larger.
+/// The size of the largest reset, in bytes.
 const BYTES_MAX: usize = 1_024;
-/// The longest id of a control message.
+/// The length of the longest id of a control message.
 const ID_MAX: usize = 64;
 
 /// A message that resets a series.
@@ -108,7 +109,7 @@ impl Reset {
     }
 }
 
-/// The series that a control message of this `kind` names, on a subject that says `parts`.
+/// The series that a control message of this `kind` names, on the subject of `parts`.
 pub(super) fn series(
     kind: &str,
     symbol: &str,
@@ -137,24 +138,23 @@ pub(super) fn series(
     Ok(SeriesKey::new(symbol, timeframe))
 }
 
-/// The number of a reset or history with this id, by which series that began with it are told from
-/// others. Never 0.
+/// The number that identifies a reset or history with this id. Never 0.
 pub(super) fn epoch(id: &str) -> u64 {
     xxh3_64(id.as_bytes()).max(1)
 }
 
-/// True if a message of this `name`, quoted, may be in `payload`.
+/// True if `payload` may be a message of this quoted `name`.
 pub(super) fn is_named(payload: &[u8], name: &[u8]) -> bool {
     let inside = payload.trim_ascii_start().strip_prefix(b"{");
     inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(name))
 }
 
-/// True if `id` can be that of a control message.
+/// True if `id` is valid in a control message.
 pub(super) const fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_MAX
 }
 
-/// False for nearly everything that is no control message, at the cost of some bytes.
+/// False for nearly all other messages, after a look at a few bytes.
 fn may_be_one(payload: &[u8]) -> bool {
     payload.len() <= BYTES_MAX && is_named(payload, br#""reset""#)
 }

@@ -1,14 +1,14 @@
-//! Histories: bars of the past as control messages, to be taken in while live bars keep coming.
+//! Histories: bars of the past as control messages, while live bars keep coming.
 //!
-//! A history is a run of parts with bars and a last message that says how many parts there were.
-//! The bars take the place of those of their series with that message, and not before: a history
-//! that breaks off changes nothing. All messages of a history have one id, and stand on the subject
-//! of their series, in order with its live bars.
+//! A history is a run of parts with bars, and a last message with the number of parts. That last
+//! message replaces the bars of the series; until then nothing changes, so a history that breaks
+//! off has no effect. All messages of a history have one id, and are on the subject of their
+//! series, in order with its live bars.
 //!
 //! | message | is |
 //! |---|---|
 //! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"x","part":0,"bars":[["2024-01-02T00:00:00Z",1,2,1,2,7]]}}` | a part; parts are numbered from 0, a bar is open time, open, high, low, close and volume |
-//! | the same with `"forming":true` | the last bar of it is complete only when a later one comes |
+//! | the same with `"forming":true` | its last bar is complete only when a later one comes |
 //! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"x","parts":3}}` | the end |
 //!
 //! Like any control message, it must have exactly this shape. Its bars are in one unit and form
@@ -29,9 +29,9 @@ use crate::market::{Bar, SeriesKey};
 /// A message of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History<'a> {
-    /// The series that the bars are of.
+    /// The series that it is a history of.
     pub series: SeriesKey,
-    /// Tells it from other histories of the series.
+    /// Identifies the history among those of the series.
     pub id: Cow<'a, str>,
     /// Its place in the history.
     pub step: HistoryStep<'a>,
@@ -53,7 +53,7 @@ pub enum HistoryStep<'a> {
     },
     /// The end.
     End {
-        /// The parts that came before.
+        /// The number of parts before it.
         parts: u32,
     },
 }
@@ -99,10 +99,10 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Reads a message on a subject that says `parts`; nothing when it is none of a history.
+    /// Reads a message on the subject of `parts`; `None` if it is no message of a history.
     ///
     /// # Errors
-    /// It is one that cannot be followed.
+    /// If it names no series, or another one than its subject.
     pub fn read(
         payload: &'a [u8],
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
@@ -133,13 +133,13 @@ impl<'a> History<'a> {
         })
     }
 
-    /// The number by which a series that began with this history is told from others. Never 0.
+    /// The number that identifies a series rebuilt with this history. Never 0.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         epoch(&self.id)
     }
 
-    /// The message, as [`Self::read`] reads it.
+    /// The message, for [`Self::read`].
     #[must_use]
     pub fn message(series: &SeriesKey, id: &str, step: HistoryStep<'_>) -> Vec<u8> {
         let text = |text: &str| serde_json::Value::from(text).to_string();
@@ -161,7 +161,7 @@ impl<'a> History<'a> {
     }
 }
 
-/// Appends a bar as the parts of a history have it. Its numbers are those of the bar to the last bit.
+/// Appends a bar in the form of a history's parts. Its numbers keep every bit.
 pub fn write_bar(bar: &Bar, out: &mut Vec<u8>) {
     let Bar {
         timestamp,

@@ -1,8 +1,8 @@
-//! Time marks: messages that say how late it is, `{"mark":"2024-01-02T15:35:00Z"}`.
+//! Time marks: messages with the current time, `{"mark":"2024-01-02T15:35:00Z"}`.
 //!
-//! A mark stands in the input in order with the bars, so that a replay, a restart and another member
-//! close the same derived bars at the same place. It counts by the time in it alone. As with a
-//! [`Reset`](super::Reset), a message is a mark only in exactly its shape.
+//! A mark is in order with the bars of the input, so that a replay, a restart and another member
+//! close the same derived bars at the same place. Only the time inside the mark counts. Like a
+//! [`Reset`](super::Reset), a message must have exactly this shape to be a mark.
 
 use std::borrow::Cow;
 
@@ -11,15 +11,15 @@ use serde::Deserialize;
 use super::{Reason, Refusal};
 use crate::market::Timestamp;
 
-/// No mark is larger.
+/// The size of the largest mark, in bytes.
 const BYTES_MAX: usize = 256;
-/// A mark may be so much later than its arrival, in nanoseconds: clocks differ.
+/// Nanoseconds that a mark may be ahead of its arrival, as clocks differ.
 const AHEAD_MAX: i64 = 5_000_000_000;
 
-/// A message that says how late it is.
+/// A message with the current time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The time that has come.
+    /// The current time at its sender.
     pub at: Timestamp,
 }
 
@@ -31,10 +31,10 @@ struct Message<'a> {
 }
 
 impl Mark {
-    /// Reads a message that arrived at `arrived`; nothing when it is no mark.
+    /// Reads a message that arrived at `arrived`; `None` if it is no mark.
     ///
     /// # Errors
-    /// Its time cannot be read, or is more than 5 s later than its arrival: it would close bars whose
+    /// If its time cannot be read, or is more than 5 s after its arrival: it would close bars whose
     /// parts may still come.
     pub fn read(payload: &[u8], arrived: Timestamp) -> Option<Result<Self, Refusal<'_>>> {
         if !Self::is_like(payload) {
@@ -63,13 +63,13 @@ impl Mark {
         Some(Ok(Self { at }))
     }
 
-    /// The message, as [`Self::read`] reads it.
+    /// The message, for [`Self::read`].
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         format!(r#"{{"mark":"{}"}}"#, self.at).into_bytes()
     }
 
-    /// False for nearly everything that is no mark, at the cost of some bytes.
+    /// False for nearly all other messages, after a look at a few bytes.
     #[must_use]
     pub fn is_like(payload: &[u8]) -> bool {
         if payload.len() > BYTES_MAX {
@@ -133,7 +133,7 @@ mod tests {
         let (reason, detail) = read(text, "2024-01-02T15:34:54.999Z").unwrap().unwrap_err();
         assert_eq!(reason, Reason::Future);
         assert!(detail.contains("2024-01-02T15:34:54.999Z"), "{detail}");
-        // however late it is read
+        // it may be read at any later time
         assert!(read(text, "2034-01-02T15:35:00Z").unwrap().is_ok());
     }
 }

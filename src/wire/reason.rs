@@ -48,7 +48,7 @@ pub enum Reason {
     Misaligned,
     /// A message of another kind, such as the quote of a day.
     UnknownShape,
-    /// A history that cannot take the place of the bars of its series.
+    /// A history that cannot replace the bars of its series.
     History,
 }
 

@@ -45,7 +45,7 @@ impl Copies {
         self.fault.as_deref()
     }
 
-    /// Takes the account of series that were copied from other members.
+    /// Notes the series that were copied from other members.
     pub fn take_copied(&mut self) -> Option<Resume> {
         let copied = std::mem::take(&mut self.copied);
         (!copied.is_empty()).then_some(copied)

@@ -61,22 +61,21 @@ enum Record {
     },
     /// The forming bar of the series that comes next. An agent that is older knows no such bar.
     Forming(FormingBar),
-    /// The derivation state of the series that comes next. Agents of former versions derive no bars and
-    /// skip it.
+    /// The derivation state of the series that follows. Older agents derive no bars and skip it.
     Derived(Derived),
     /// The reset that the series began with that comes next. An agent that is older knows none.
     Epoch(u64),
     /// Corrections of the series that follows.
     Corrections(Corrections),
-    /// A history that is open. An agent that is older knows none.
+    /// An open history. Older agents support none and skip it.
     History(Box<HistorySnapshot>),
 }
 
-/// State of a series that came whole.
+/// Copied state that is complete.
 #[derive(Debug)]
 pub(super) enum Came {
     Series(Box<SeriesSnapshot>),
-    /// A history that is open.
+    /// An open history.
     History(Box<HistorySnapshot>),
 }
 
@@ -87,7 +86,7 @@ pub(super) enum Next {
     End { parts: u32 },
 }
 
-/// The symbols of a slot, with their series; one without a series has a history that is open.
+/// The symbols of a slot, with their series; `None` stands for the open histories of a symbol.
 type ToWrite = VecDeque<(Symbol, Option<SeriesId>)>;
 
 /// State on its way to a member.
@@ -242,11 +241,11 @@ pub(super) struct Taking {
     series: u32,
     /// The forming bar of the series that comes next.
     forming: Option<FormingBar>,
-    /// The derivation state of the series that comes next.
+    /// The derivation state of the series that follows.
     derived: Option<Derived>,
     /// The reset that the series began with that comes next.
     epoch: Option<u64>,
-    /// The corrections of the series that comes next.
+    /// The corrections of the series that follows.
     corrections: Option<Corrections>,
 }
 
@@ -272,8 +271,8 @@ impl Taking {
         self.parts
     }
 
-    /// Takes a part, hands every series and history that is whole to `keep`, and returns the slots that are
-    /// complete now.
+    /// Takes a part, hands every complete series and history to `keep`, and returns the slots that
+    /// are complete now.
     pub fn on_part(
         &mut self,
         part: u32,

@@ -25,10 +25,10 @@ struct Granting {
     letters: Vec<u64>,
 }
 
-/// The facts about the series of a grant that come before it.
+/// Facts about the series of a grant, sent before it.
 #[derive(Default)]
 pub(super) struct Facts {
-    /// The resets that they began with, where there was one.
+    /// The resets that these series began with, if any.
     epochs: HashMap<SeriesKey, u64>,
     /// Steps of the series whose positions alone do not show their progress.
     steps: HashMap<SeriesKey, u64>,
@@ -38,7 +38,7 @@ pub(super) struct Facts {
 #[derive(Default)]
 pub(super) struct Inheritance {
     granting: Option<Granting>,
-    /// The facts of a grant that is on its way.
+    /// Facts of a grant that is on its way.
     facts: Option<(MemberId, u64, Facts)>,
     /// Slots whose signals are kept until they are granted.
     keeps: SlotSet,
@@ -178,9 +178,9 @@ impl Inheritance {
         }
     }
 
-    /// Signals of `mine` beyond `positions` were published by nobody, and dead letters that are
-    /// not among `letters` written by nobody: they are to be now. What was kept of `slots` is
-    /// kept no longer. `facts` are about the series in these positions.
+    /// Publishes the signals of `mine` beyond `positions` and the dead letters that are not among
+    /// `letters`, as nobody has published them. Drops everything that was kept for `slots`. `facts`
+    /// are about the series in these positions.
     pub fn inherit(
         &mut self,
         intake: &mut Intake,
@@ -277,12 +277,12 @@ impl Inheritance {
         }
     }
 
-    /// Keeps the resets of a grant until the rest of it comes.
+    /// Keeps the resets of a grant until the grant itself arrives.
     pub fn on_grant_epochs(&mut self, from: MemberId, seq: u64, epochs: Vec<(SeriesKey, u64)>) {
         self.facts_of(from, seq).epochs.extend(epochs);
     }
 
-    /// Keeps how far the series of a grant have come until the rest of it comes.
+    /// Keeps the steps of the series of a grant until the grant itself arrives.
     pub fn on_grant_steps(&mut self, from: MemberId, seq: u64, steps: Vec<(SeriesKey, u64)>) {
         self.facts_of(from, seq).steps.extend(steps);
     }
@@ -295,7 +295,7 @@ impl Inheritance {
         known.map_or_else(Facts::default, |(_, _, facts)| facts)
     }
 
-    /// The facts of this grant, in the place of those of an earlier one.
+    /// The facts of this grant, which replace those of an earlier one.
     fn facts_of(&mut self, from: MemberId, seq: u64) -> &mut Facts {
         let is_other = |known: &(MemberId, u64, Facts)| known.0 != from || known.1 != seq;
         if self.facts.as_ref().is_some_and(is_other) {

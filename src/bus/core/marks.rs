@@ -22,20 +22,20 @@ use crate::market::{Symbol, Timestamp};
 use crate::ops::logs::Throttle;
 use crate::wire::Mark;
 
-/// The time between two looks at the open bars, and between two marks.
+/// Interval of checks of the open buckets, and the shortest time between two marks.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest time until the same mark is sent again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Marks {
     feed: Subscriber,
-    /// The latest mark that was heard and not yet taken in.
+    /// The latest mark received and not applied yet.
     waiting: Option<Mark>,
-    /// The last mark that this member sent, until it has come back.
+    /// The last mark that this member sent, until it returns.
     sent: Option<Timestamp>,
     pause: Duration,
     next: Instant,
-    /// Marks refused since that was last said.
+    /// Marks refused since the last log line about them.
     refused: Throttle<()>,
 }
 
@@ -51,14 +51,14 @@ impl Marks {
         }
     }
 
-    /// Waits for a mark of a member.
+    /// Waits for a mark from a member.
     pub async fn next(&mut self) -> Option<Message> {
         self.feed.next().await
     }
 }
 
 impl Worker {
-    /// Hears the marks that have arrived.
+    /// Handles the marks that have arrived.
     pub(super) fn hear_marks(&mut self) {
         while let Some(Some(message)) = unconstrained(self.marks.next()).now_or_never() {
             self.on_mark(&message);
@@ -92,7 +92,7 @@ impl Worker {
         }
     }
 
-    /// Takes in the mark that waits, once all market data that came before it is worked off.
+    /// Applies the waiting mark, once all market data that arrived before it is processed.
     pub(super) async fn take_mark(&mut self) {
         if !self.active || !self.pending.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl Worker {
             return;
         };
         if self.marks.sent == Some(mark.at) {
-            // it did what it was to do, and there may be more
+            // it has closed its bars, and more may be due
             self.marks.sent = None;
             self.marks.next = Instant::now();
         }

@@ -63,7 +63,7 @@ impl Worker {
 
     /// Processes messages to this member, once every bar that came before them is worked off.
     pub(super) async fn on_direct(&mut self, messages: Vec<Message>) {
-        // a mark that came before it has closed what the giver of slots says it has closed
+        // a mark that arrived earlier closes bars that the giver of slots reports as closed
         self.hear_marks();
         self.drain_ready().await;
         while self.active && !self.pending.is_empty() {

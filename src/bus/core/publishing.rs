@@ -1,4 +1,4 @@
-//! Publishes what a batch of messages gave.
+//! Publishes the outputs of a batch of messages.
 
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Worker {
         }
     }
 
-    /// Shows the outcomes of fed bars whose signals are published.
+    /// Reports the outcomes of fed bars whose signals are published.
     fn give_receipts(&mut self) {
         if !self.intake.out.tallies.is_empty() {
             let counted = self.intake.out.tallies.take();

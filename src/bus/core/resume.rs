@@ -1,12 +1,13 @@
-//! Passing over bars that copied state contains already.
+//! Skips waiting bars that copied state contains already.
 //!
-//! A member that copies the state of a series has received some of the bars that made it, and
-//! has let them wait. The first of them are in the copied state, and those that came after the copy
-//! was made are not. The state tells how many are in it: as many as leave every bar that can be
-//! corrected with the values that it has there. A reset among them is in the state if the series began
-//! with it, and then so is everything before; the state says which reset that was. The end of a history
-//! counts as a reset. Its parts are in the state up to the one that the state names, where the history
-//! is still open.
+//! A member that copies the state of a series has received some of the bars that made it, and has
+//! let them wait. The first of them are in the copied state; those that arrived after the copy was
+//! made are not. The dividing line is the longest run of first waiting bars that leaves every
+//! correctable bar with its values in the state.
+//!
+//! The state names the reset that its series began with. If that reset is among the waiting
+//! messages, it and everything before it are in the state. The end of a history counts as a reset.
+//! The parts of an open history are in the state up to the one that the state names.
 
 use std::collections::BTreeSet;
 
@@ -28,11 +29,11 @@ struct Copied {
     oldest: Option<Timestamp>,
     /// The reset that the series began with; 0 if none.
     epoch: u64,
-    /// Waiting bars and resets of the series that are in the state: the first so many.
+    /// Number of the first waiting bars and resets of the series that are in the state.
     contained: usize,
-    /// Times at which the state has other values than the last waiting bar, or no bar.
+    /// Times at which the state lacks the last waiting bar or has other values for it.
     differing: BTreeSet<Timestamp>,
-    /// True after a reset that may be in the state or not. Only the newest bar tells then.
+    /// True after a reset that may be in the state or not. Only the newest bar shows which.
     is_doubtful: bool,
     /// The last reset that was seen, where it is known which one it was.
     reset: Option<u64>,
@@ -41,17 +42,17 @@ struct Copied {
     seen: usize,
 }
 
-/// The bars that waited and are in copied state.
+/// The waiting bars that copied state contains.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     series: HashMap<SeriesKey, Copied>,
-    /// The histories that were open, and the parts of each that are in the state.
+    /// The open histories, each with the number of its parts that are in the state.
     histories: HashMap<SeriesKey, (String, u32)>,
 }
 
 impl Resume {
-    /// The state of `key` was copied; `newest` is its last bar, `oldest` when the first of those
-    /// opened that can be corrected, and `epoch` the reset that it began with.
+    /// Notes the copied state of `key`: its last bar `newest`, the opening time `oldest` of its
+    /// first correctable bar, and the reset `epoch` that it began with.
     pub fn copied(
         &mut self,
         key: SeriesKey,
@@ -73,20 +74,20 @@ impl Resume {
         self.series.insert(key, copied);
     }
 
-    /// The history `id` of `key` was copied with so many `parts`.
+    /// Notes that the history `id` of `key` was copied with its first `parts` parts.
     pub fn copied_history(&mut self, key: SeriesKey, id: String, parts: u32) {
         self.histories.insert(key, (id, parts));
     }
 
-    /// Shows the bars that wait, in order, before they are worked off in the same order. `engine` has
-    /// the copied state.
+    /// Compares a waiting bar with the copied state in `engine`. Call it for all waiting bars in
+    /// order, before they are processed in the same order.
     pub fn scan(&mut self, event: &BarEvent<'_>, engine: &Engine) {
         let series = engine.find(&event.symbol, event.timeframe);
         let contains = series.is_some_and(|(_, series)| series.contains(&event.bar));
         self.compare(event, contains);
     }
 
-    /// Compares the next waiting bar with the copied state, which `contains` it or not.
+    /// Counts the next waiting bar; `contains` is true if the copied state has its values.
     fn compare(&mut self, event: &BarEvent<'_>, contains: bool) {
         if !event.finality.is_final() {
             return;
@@ -101,19 +102,19 @@ impl Resume {
         } else if Some(at) >= copied.oldest {
             copied.differing.insert(at);
         }
-        // of earlier bars the state tells nothing: they were refused, or corrected before it was copied
+        // earlier bars prove nothing: they were refused, or corrected before the copy was made
         let is_newest = || contains && copied.newest.is_some_and(|bar| bar.timestamp == at);
         if !copied.is_past && copied.differing.is_empty() && (!copied.is_doubtful || is_newest()) {
             copied.contained = copied.seen;
         }
     }
 
-    /// Shows a reset that waits, in order with the bars of [`Self::scan`].
+    /// Counts a waiting reset, in order with the bars of [`Self::scan`].
     pub fn scan_reset(&mut self, reset: &Reset) {
         self.scan_epoch(&reset.series, reset.epoch());
     }
 
-    /// Shows a message of a history that waits, in order with the bars of [`Self::scan`].
+    /// Counts a waiting message of a history, in order with the bars of [`Self::scan`].
     pub fn scan_history(&mut self, history: &History<'_>) {
         let is_open = self.is_open_part(history);
         match history.step {
@@ -196,7 +197,7 @@ impl Resume {
 }
 
 impl Filter for Resume {
-    /// Leaves the next bar out if the copied state contains it.
+    /// Skips the next bar if the copied state contains it.
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         if self.covers(event) {
             Admission::Skip
@@ -205,12 +206,12 @@ impl Filter for Resume {
         }
     }
 
-    /// True if a reset is to be followed because the copied state does not contain it.
+    /// True unless the copied state contains the reset.
     fn admit_reset(&mut self, reset: &Reset) -> bool {
         self.admit_epoch(&reset.series)
     }
 
-    /// True if a message of a history is to be followed because the copied state does not contain it.
+    /// True unless the copied state contains the message of a history.
     fn admit_history(&mut self, history: &History<'_>) -> bool {
         if matches!(history.step, HistoryStep::End { .. }) {
             return self.admit_epoch(&history.series);
@@ -233,7 +234,7 @@ impl Resume {
         if copied.seen <= copied.contained {
             return false;
         }
-        // nothing of what comes after it is in the state
+        // nothing that follows is in the state
         self.series.remove(series);
         true
     }

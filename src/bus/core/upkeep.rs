@@ -56,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// Reports in health if market data gets in and signals get out.
+    /// Reports to health if market data arrives and signals are published.
     pub(super) fn watch_intake(&mut self, link: &Link) {
         let events = link.slow_consumer_events();
         let fresh = events.saturating_sub(self.slow_consumer_events);

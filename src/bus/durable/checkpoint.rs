@@ -1,10 +1,10 @@
 //! Checkpoints: the complete state of a partition, in the object store.
 //!
-//! One per partition, replaced as a whole. It begins with what it takes to know whether it can be
-//! continued: format, a checksum, the fingerprint of the configuration. One that is damaged or
-//! foreign is reported and passed over; the state is then computed from the bars that the stream
-//! retains. One that merely cannot be read now is waited for, as computing without it may give
-//! other values.
+//! One per partition, replaced as a whole. It begins with the data that shows if it can be
+//! continued: format, a checksum, the fingerprint of the configuration. A damaged or foreign
+//! checkpoint is reported and skipped; the state is then computed from the bars that the stream
+//! retains. If a checkpoint cannot be read at the moment, the partition waits for it, as computing
+//! without it may give other values.
 //!
 //! | bytes | |
 //! |---|---|
@@ -14,17 +14,15 @@
 //! | … | fingerprint, position, and every series but for its bars, in postcard |
 //! | … | the bars of one series after the other, as columns (`engine/columns.rs`) |
 //! | … | the bars that are forming until the next one comes, each after the place of its series, in postcard |
-//! | … | what concerns derived bars, such as open buckets, each after the place of its series, in postcard |
+//! | … | state of derived bars, such as open buckets, each after the place of its series, in postcard |
 //! | … | the resets that series began with, each after the place of its series, in postcard |
-//! | … | what is known of corrections, each after the place of its series, in postcard |
-//! | … | the histories that are open, in postcard |
+//! | … | facts for corrections, each after the place of its series, in postcard |
+//! | … | the open histories, in postcard |
 //!
-//! Version 6 ends before the histories, and is still written where none is open. Version 5 ends before
-//! the corrections, and is written where nothing is known of any either; version 4 ends before the
-//! resets, and is written where there are none of these either; version 3 ends before what concerns
-//! derived bars, and is written where there are none of these either; version 2 has no forming bars
-//! either. In version 1 the bars stood with the rest of their series, eight or nine bytes each. All are
-//! read.
+//! Each version from 2 on adds the next section, and the lowest version that has room for the state
+//! is written. Version 2 ends with the bars, 3 with the forming bars, 4 with the derived bars, 5
+//! with the resets, 6 with the corrections and 7 with the histories. In version 1 the bars are
+//! inside their series, eight or nine bytes each. All versions are read.
 
 mod stored;
 
@@ -42,15 +40,15 @@ pub(super) use stored::{Bucket, Saved};
 const MAGIC: &[u8; 7] = b"TACKPT\0";
 /// The newest version, with the histories that are open.
 const VERSION: u8 = 7;
-/// The version with what is known of corrections, written where no history is open.
+/// The version with corrections, written if no history is open.
 const WITHOUT_HISTORIES: u8 = 6;
-/// The version with the resets that series began with, written where no bar was corrected.
+/// The version with resets, written if there are no corrections either.
 const WITHOUT_CORRECTIONS: u8 = 5;
-/// The version with what concerns derived bars, written where no series was reset.
+/// The version with derived bars, written if there are no resets either.
 const WITHOUT_RESETS: u8 = 4;
-/// The version with bars that are forming until the next one comes, written where none are derived.
+/// The version with forming bars, written if there are no derived bars either.
 const WITHOUT_DERIVED: u8 = 3;
-/// The version that is written where there are no forming bars either.
+/// The version written if there are no forming bars either.
 const WITHOUT_FORMING: u8 = 2;
 /// The version with the bars of a series beside the rest of it.
 const BARS_WITHIN: u8 = 1;
@@ -290,8 +288,8 @@ pub mod fuzz {
         restored.ok().map(|(engine, _)| engine)
     }
 
-    /// The version of a checkpoint of `engine` and the bytes behind its position: what [`continued`]
-    /// continues.
+    /// The version of a checkpoint of `engine`, and its bytes after the position: the input of
+    /// [`continued`].
     #[must_use]
     pub fn body(engine: &Engine) -> Option<(u8, Vec<u8>)> {
         let bytes = Snapshot::take(engine, position()).encode().ok()?;

@@ -337,7 +337,7 @@ impl Ledger {
         Ok(rest)
     }
 
-    /// The sequence from which an owner of another configuration has to look for the outputs after
+    /// The sequence after which an owner of another configuration searches for outputs after
     /// `point`.
     pub const fn floor_at(&self, point: Point) -> Option<u64> {
         if point.part > 0 || self.is_mixed(point) {

@@ -221,8 +221,9 @@ fn batch_place(message: &StreamMessage) -> (&str, &str) {
     (text(BATCH_ID.clone()), text(BATCH_SEQUENCE.clone()))
 }
 
-/// The outputs of its batch that stand behind the marker `revision`, which is not its last: for
-/// each the message that gave it. Reports each answer to `progress`.
+/// The outputs after the marker `revision` that belong to its batch, if the marker that ends that
+/// batch was not stored: for each output, the message that gave it. Reports each answer to
+/// `progress`.
 pub(super) async fn left_behind(
     common: &Common,
     revision: u64,

@@ -1,4 +1,4 @@
-//! Finding or making what durable delivery dependencies on, for as long as that takes.
+//! Finds or makes the streams and buckets of durable delivery, and waits until it can.
 
 use async_nats::Client;
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,7 @@ use crate::bus::setup::Setup;
 use crate::group::Way;
 use crate::ops::health::Component;
 
-/// Makes the missing streams, for as long as it takes. Where work was `interrupted`, the reason is
+/// Makes the missing streams, and tries until it succeeds. If work was `interrupted`, the reason is
 /// logged already.
 pub(super) async fn prepared(setup: &Setup, interrupted: Option<Component>) -> Streams {
     let js = jetstream_of(&setup.client, &setup.config.nats.jetstream);

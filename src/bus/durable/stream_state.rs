@@ -1,6 +1,6 @@
-//! The state of a stream of bars, as far as one partition is concerned.
+//! The state of a stream of bars with regard to one partition.
 
-/// The state of the stream, as far as one partition is concerned.
+/// The state of the stream with regard to one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
     /// Bars of the partition after the `through` of the mark that the look began with.
@@ -19,8 +19,8 @@ pub(super) struct Look {
     pub gap: Option<Gap>,
 }
 
-/// The sequences of a stream with one partition that were stored and not delivered. Of those, more
-/// than `held` cannot come any more.
+/// The sequences of a stream with one partition that were stored and not delivered. Only `held` of
+/// them can still be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gap {
     /// Everything up to here was delivered, or is gone.

@@ -88,7 +88,7 @@ pub(super) struct OfMessage<'o, 'e, F> {
     opened: Timestamp,
     /// Bars of the message after which the open derived bars were shown.
     shown: u32,
-    /// The start, and then the end, of the engine's work on a bar.
+    /// The start of the engine's work on a bar, and then its end.
     clock: Instant,
 }
 
@@ -388,7 +388,7 @@ impl Outlet {
         self.tallies.rebuilt(slot, rebuilt);
         self.last_processed = Some(envelope.arrival.arrived);
         if rebuilt.begun {
-            // its place may have been another's
+            // the id may have been that of another series
             for id in &rebuilt.series {
                 self.routes.get_mut(id.index()).map(Option::take);
             }

@@ -97,7 +97,7 @@ impl Tallies {
         self.element(slot, 1);
     }
 
-    /// A history took the place of the bars of its series.
+    /// Counts the bars of a history that rebuilt its series.
     pub(super) fn rebuilt(&mut self, slot: Slot, rebuilt: &Rebuilt) {
         let Some(tally) = self.of(slot) else { return };
         tally.taken += rebuilt.taken;
@@ -106,7 +106,7 @@ impl Tallies {
         self.element(slot, rebuilt.bars());
     }
 
-    /// The signal of the newest bar of a rebuilt series is due once more.
+    /// Counts the signal of the newest bar of a rebuilt series, which is published once more.
     pub(super) fn restated(&mut self, taken: &Taken<'_>) {
         let slot = Slot::of(taken.event.symbol.as_bytes());
         if let Some(tally) = self.of(slot) {

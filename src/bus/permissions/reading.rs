@@ -1,10 +1,10 @@
-//! Permissions to read streams and no more.
+//! Permissions to read streams, without any to write.
 
 use super::{Need, Operation};
 use crate::bus::layout::Layout;
 use crate::config::Config;
 
-/// The permissions that `verify` needs under `config`: to read, and no more.
+/// The permissions that `verify` needs under `config`: only to read.
 #[must_use]
 pub fn verify_needs(config: &Config) -> Vec<Need> {
     let durable = &config.durable;

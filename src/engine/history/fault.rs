@@ -7,7 +7,8 @@ use crate::market::{Timeframe, Timestamp};
 pub enum HistoryFault {
     /// Some of its messages are missing.
     #[error(
-        "part {expected} of the history did not come, {came} did; the series goes on as it was: feed the history again"
+        "part {expected} of the history is missing, {came} came in its place; the series is unchanged: feed the history \
+         again"
     )]
     Gap {
         /// The part that is due.
@@ -18,7 +19,7 @@ pub enum HistoryFault {
     /// None of its parts is known.
     #[error(
         "no part of this history is known: it was begun too long ago, or another one has begun since; \
-         the series goes on as it was: feed the history again"
+         the series is unchanged: feed the history again"
     )]
     Unknown,
     /// A part was refused.

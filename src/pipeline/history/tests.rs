@@ -1,4 +1,4 @@
-//! History and live bars in any order give what they give in the order of time.
+//! Histories and live bars in any order give the same result as in the order of time.
 
 mod joined;
 mod order;
@@ -119,7 +119,7 @@ fn pipeline(settings: Settings) -> Pipeline {
     Pipeline::new(Decoder::new(rules), engine)
 }
 
-/// Outputs in short, and the signals of bars.
+/// Outputs in short form, and the signals of bars.
 #[derive(Default)]
 struct Noted {
     said: Vec<String>,

@@ -1,4 +1,4 @@
-//! The bars in a part of a history.
+//! Bars in a part of a history.
 
 use super::{Decoder, ELEMENTS_MAX, Fault, Refusal};
 use crate::market::{BarEvent, Finality, Timestamp};
@@ -9,7 +9,7 @@ use crate::wire::scalar::Scalar;
 use crate::wire::subject::SubjectParts;
 use crate::wire::tape::{Node, Tape};
 
-/// The subject has had its say about the series.
+/// No symbol and no timeframe: the subject was compared when the message was read.
 static NOWHERE: SubjectParts<'static> = SubjectParts {
     symbol: None,
     timeframe: None,
@@ -18,11 +18,11 @@ static NOWHERE: SubjectParts<'static> = SubjectParts {
 const CELLS: usize = 6;
 
 impl Decoder {
-    /// The bars of a part of a history, judged as any bar of its series; none of its end. A history is
-    /// taken whole or not at all, so one bar that is refused refuses the part.
+    /// The bars of a part of a history, judged like any bar of its series; its end has none. A
+    /// history is accepted as a whole or not at all, so one refused bar refuses the part.
     ///
     /// # Errors
-    /// The part is refused; all of its bars count as refused.
+    /// If the part is refused; all of its bars count as refused.
     pub fn history_bars<'a>(
         &self,
         history: &'a History<'a>,

@@ -1,8 +1,8 @@
 //! A model of the store and of the owners of one partition, under random schedules.
 //!
-//! Messages give any number of outputs. The store keeps any prefix of a batch, answers are lost,
-//! owners end anywhere, the next one may have another configuration and an old checkpoint. A
-//! failing seed repeats. Owners that are broken on purpose have to break a law.
+//! Messages give any number of outputs. The store keeps any prefix of a batch, and loses any
+//! answer. Owners end anywhere; the next one may have another configuration and an old checkpoint.
+//! A failing seed can be repeated. Each owner that is broken on purpose must break a law.
 
 mod cases;
 mod model;

@@ -98,7 +98,7 @@ impl Watch {
         info
     }
 
-    /// Takes the time on the server when it answered, if its last answer said it.
+    /// Takes the server's time of its last answer, if that answer has one.
     pub const fn take_time(&mut self) -> Option<Timestamp> {
         self.time.take()
     }

@@ -1,11 +1,11 @@
-//! Writes time marks into the own partition, so that derived bars close while the market is silent.
+//! Writes time marks into this partition, so that derived bars close while the market is silent.
 //!
-//! A mark is stored among the bars. So the next owner, a replay and `verify` meet it at the same
-//! place, and writing one twice changes nothing. None is written that would close nothing.
+//! A mark is stored among the bars. So the next owner, a replay and `verify` find it at the same
+//! place, and a second copy changes nothing. A mark is written only if it closes a bar.
 //!
-//! The time is that of the server which stores the bars, never that of this machine: it was at least
-//! the time of the newest message, or of its newest answer, and moves on since with the monotonic
-//! clock. A mark is never later than that, so it is not refused as being ahead of its arrival.
+//! Its time is that of the server that stores the bars, never that of this machine. The server's
+//! clock has reached the time of its newest message or answer; the monotonic clock adds the time
+//! since. A mark is never later than that, so it is not refused as being ahead of its arrival.
 
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,14 @@ use crate::engine::Engine;
 use crate::market::Timestamp;
 use crate::wire::Mark;
 
-/// The time between two looks at the open bars, and between two marks.
+/// Interval of checks of the open buckets, and the shortest time between two marks.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest time until the same mark is written again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The time that the server has to store a mark.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A time on the server that has come.
+/// A time that the server's clock has reached.
 #[derive(Debug, Clone, Copy)]
 struct ServerTime {
     at: Timestamp,
@@ -41,7 +41,7 @@ impl ServerTime {
 /// The time marks of one partition.
 pub(super) struct TimeMarks {
     unit: u32,
-    /// The subject of marks; `None` where none are needed.
+    /// The subject of marks; `None` if nothing is derived.
     subject: Option<String>,
     time: Option<ServerTime>,
     writing: Option<JoinHandle<Result<(), String>>>,
@@ -71,7 +71,7 @@ impl TimeMarks {
         }
     }
 
-    /// It was `at` on the server a moment ago.
+    /// Notes that the server's clock was at `at` a moment ago.
     pub fn heard(&mut self, at: Timestamp) {
         if self.time.is_none_or(|time| time.now() < at) {
             let since = Instant::now();
@@ -79,14 +79,14 @@ impl TimeMarks {
         }
     }
 
-    /// A message was read that was stored at `stored_at`.
+    /// Notes a message of the partition that was stored at `stored_at`.
     pub fn read(&mut self, payload: &[u8], stored_at: Timestamp) {
         if self.subject.is_none() {
             return;
         }
         self.heard(stored_at);
         match Mark::read(payload, stored_at) {
-            // it did what it was to do, and there may be more
+            // it has closed its bars, and more may be due
             Some(Ok(mark)) if self.last == Some(mark.at) => {
                 self.last = None;
                 self.next = Instant::now();
@@ -103,7 +103,7 @@ impl TimeMarks {
         }
     }
 
-    /// Writes a mark if it would close a bar in `engine`, to which everything in the stream was shown.
+    /// Writes a mark if it would close a bar in `engine`, which has taken in the whole stream.
     pub async fn write(&mut self, common: &Common, engine: &mut Engine) {
         self.settle(common).await;
         let (Some(subject), Some(time)) = (&self.subject, self.time) else {
@@ -140,7 +140,7 @@ impl TimeMarks {
         }));
     }
 
-    /// Counts the mark that was being written, if that has ended.
+    /// Counts the outcome of a mark being written, once there is one.
     async fn settle(&mut self, common: &Common) {
         let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) else {
             return;

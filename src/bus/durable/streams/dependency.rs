@@ -1,4 +1,4 @@
-//! Streams that durable delivery depends on, and whether each is still the one that was found.
+//! Streams that durable delivery depends on; each must stay the one that was found.
 //!
 //! A stream that somebody removes and recreates under the same name counts from the beginning. A
 //! reader that continued at its old position would pass over everything in it. So a stream is

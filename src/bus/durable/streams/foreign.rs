@@ -34,7 +34,7 @@ async fn overlapping(js: &Context, subjects: &str) -> Result<Vec<String>, SetupE
 /// The stream that captures all of `subjects` and is not our own; nothing when none captures any.
 ///
 /// # Errors
-/// If one does that cannot be read from without harm, or that captures only a part.
+/// If such a stream cannot be read without harm, or captures only a part.
 pub(super) async fn covering(
     js: &Context,
     subjects: &str,

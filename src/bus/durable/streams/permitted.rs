@@ -1,5 +1,5 @@
-//! Permissions that the server denies: found out before they are needed, and again once they are
-//! given.
+//! Permissions that the server denies: found before they are needed, and tried again until they are
+//! granted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::bus::link::Link;
 use crate::bus::permissions::{Need, needs};
 use crate::config::Config;
 
-/// For the server to read what was sent to it.
+/// Time limit for the server's answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For a denial to be noted that the server sent before its answer: the client hands the two to
+/// Time for noting a denial that the server sent before its answer: the client hands the two to
 /// different tasks.
 const NOTED: Duration = Duration::from_millis(100);
 
-/// Tries everything that can be tried without effect: a subject that is forbidden answers nothing,
-/// and is otherwise only found out when it is needed.
+/// Tries everything that can be tried without effect. A forbidden subject gives no answer, and
+/// would otherwise show up only when it is needed.
 pub(super) async fn allowed(
     client: &Client,
     link: &Link,
@@ -39,8 +39,8 @@ pub(super) async fn allowed(
     denied(link, config).map_or(Ok(()), Err)
 }
 
-/// Tries again what was denied and can be tried without effect, and forgets the denials that do not
-/// come again: a permission that was given is noticed although nothing at work needs it just now.
+/// Tries denied operations again, if that has no effect, and forgets the denials that do not recur.
+/// So a granted permission is noticed even if no work needs it at the moment.
 pub(in crate::bus::durable) async fn ask_again(client: &Client, link: &Link, config: &Config) {
     let denials = link.denials();
     let mut denied = needs(config);
@@ -58,10 +58,10 @@ pub(in crate::bus::durable) async fn ask_again(client: &Client, link: &Link, con
     });
 }
 
-/// Sends a message without effect to the subjects of `needs`, where there is such a message.
+/// Sends messages without effect to the subjects of those `needs` that have one.
 async fn attempt(client: &Client, needs: &[Need]) -> Result<(), PublishError> {
     let mut headers = HeaderMap::new();
-    // should it be stored after all, then not: no stream is as long
+    // a stream would refuse it: none is that long
     headers.insert("Nats-Expected-Last-Sequence", i64::MAX.to_string());
     for subject in needs.iter().filter_map(|need| need.probe.clone()) {
         client

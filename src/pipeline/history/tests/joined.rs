@@ -21,7 +21,7 @@ fn the_newest_signal_of_each_rebuilt_series_is_said_once_more() {
         ]
     );
     assert_eq!(came.signals, [""; 0]);
-    // 1m as a revision of what was said, 5m and 1h for the first time
+    // 1m as a revision of its published signal, 5m and 1h for the first time
     assert_eq!(came.restated.len(), 2, "{:?}", came.restated);
     let last = |timeframe: &str| {
         let of = format!(r#""timeframe":"{timeframe}""#);
@@ -75,7 +75,7 @@ fn of_bars_that_both_have_those_of_the_history_count_but_for_the_newest() {
     let mut due = all[..50].to_vec();
     due[42] = past[42];
     assert_eq!(kept, due);
-    // once more, all are known
+    // the same bars again are duplicates
     let came = feed(&mut pipeline, &history("again", &due[..45], 500, false));
     assert_eq!(came.said[1], "rebuilt 0 new, 45 known, 0 replaced");
 }

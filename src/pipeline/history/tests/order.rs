@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A bar of the past, of which no source is known.
+/// A bar of the past, without a source.
 fn plain(bar: &Bar) -> Vec<u8> {
     let text = String::from_utf8(live(bar)).unwrap();
     text.replace(r#","source":"live""#, "").into_bytes()
 }
 
-/// The same pipeline, as another member or a restart has it.
+/// The same pipeline after a restart, or in another member.
 fn restarted(pipeline: &Pipeline, settings: Settings) -> Pipeline {
     let mut copy = self::pipeline(settings);
     let engine = pipeline.engine();
@@ -26,7 +26,7 @@ fn restarted(pipeline: &Pipeline, settings: Settings) -> Pipeline {
     copy
 }
 
-/// A revision is that of the history or of the live series, which began apart.
+/// Signals without revisions: those of history and live series began apart.
 fn without_revision(signals: &[String]) -> Vec<String> {
     let cut = |signal: &String| {
         let at = signal.find(r#""revision":"#).unwrap() + r#""revision":"#.len();
@@ -39,8 +39,8 @@ fn without_revision(signals: &[String]) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// A run of bars is divided in history and live ones, which overlap or not, and the messages of
-    /// the history come at any time among the live ones, with a restart anywhere.
+    /// A run of bars is divided into a history and live bars, which may overlap. The messages of
+    /// the history are mixed with the live bars, and there is a restart at any place.
     #[test]
     fn history_and_live_bars_in_any_order_are_as_if_in_order(
         next: bool,
@@ -56,7 +56,7 @@ proptest! {
         let settings = Settings { next, idle, frequency: if corrected { 1 } else { frequency } };
         let all = bars();
         let all = &all[..from + live_bars + 80];
-        // the history is of the bars before `until`, the live ones begin at `begin`
+        // the history has the bars before `until`; the live bars begin at `begin`
         let until = from;
         let begin = from - overlap.min(from - 1);
         let past = &all[split.min(begin)..until];
@@ -72,7 +72,7 @@ proptest! {
         let mut in_order = pipeline(settings);
         feed(&mut in_order, &past.iter().map(plain).collect::<Vec<_>>());
         feed(&mut in_order, &messages);
-        // the live ones on their own
+        // the live bars alone
         let mut alone = pipeline(settings);
         feed(&mut alone, &messages);
         // mixed
@@ -90,11 +90,11 @@ proptest! {
         let second = feed(&mut candidate, &mixed[middle..]);
         let said: Vec<&String> = first.said.iter().chain(&second.said).filter(|said| said.starts_with("rebuilt") || said.contains(" history: ")).collect();
         let rebuilt = said.iter().any(|said| said.starts_with("rebuilt"));
-        // it takes effect once, or says why it does not
+        // it has an effect once, or is refused with a reason
         let refused = said.iter().filter(|said| said.contains(" history: ")).count();
         prop_assert!(said.len() == usize::from(rebuilt) + refused && rebuilt != (refused > 0), "{:?}", said);
         let expected = if rebuilt { &mut in_order } else { &mut alone };
-        // bars that the live series has forgotten lie between, or it has come too far since
+        // it may be refused if the live series has forgotten bars between, or too many bars since
         if live_bars + 1 < WINDOW && !idle {
             prop_assert!(rebuilt, "{:?}", said);
         }

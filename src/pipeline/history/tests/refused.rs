@@ -20,7 +20,7 @@ fn a_history_that_never_ends_changes_nothing_and_the_next_begins_again() {
         came.said.last().unwrap(),
         "rebuilt 300 new, 0 known, 0 replaced"
     );
-    // its end, late, is that of no history
+    // its late end belongs to no known history
     let late = feed(&mut disturbed, [&end("broken", 3)]);
     assert!(
         late.said[0].starts_with("1 history: no part of this history is known"),
@@ -40,7 +40,8 @@ fn a_history_with_a_missing_part_is_refused_once_per_fault_and_counts_every_bar_
     let came = feed(&mut pipeline, &messages);
     assert_eq!(came.said.len(), 6);
     assert!(
-        came.said[2].starts_with("50 history: part 2 of the history did not come, part 3 did"),
+        came.said[2]
+            .starts_with("50 history: part 2 of the history is missing, part 3 came in its place"),
         "{:?}",
         came.said
     );
@@ -160,7 +161,7 @@ fn open_histories_are_bounded_and_end_with_a_reset_and_with_age() {
     feed(&mut pipeline, &first[..1]);
     feed(&mut pipeline, &others);
     assert_eq!(pipeline.engine().histories().count(), HISTORIES_MAX);
-    // heard of again, it is not the next to go
+    // a new message makes it the most recent one
     feed(&mut pipeline, &first[1..2]);
     let one_more = String::from_utf8(part("o", 0, &all[..20], false))
         .unwrap()

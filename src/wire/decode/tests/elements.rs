@@ -1,4 +1,4 @@
-//! Messages and their elements: objects, arrays, and everything that is neither.
+//! Messages and their elements: objects, arrays and everything else.
 
 use super::*;
 
@@ -84,7 +84,7 @@ fn a_refused_subject_refuses_the_whole_message_once() {
     assert_eq!(refusal.payload, text.as_bytes());
 }
 
-/// Elements of a long array beyond those that are taken from one message.
+/// Elements of a long array beyond the number accepted from one message.
 #[test]
 fn what_is_beyond_the_elements_that_are_taken_is_refused_as_one() {
     let decoder = Decoder::new(InputRules::new(1 << 20, Timeframe::MINUTE));
@@ -109,7 +109,7 @@ fn what_is_beyond_the_elements_that_are_taken_is_refused_as_one() {
     let rest = (Reason::TooManyElements, 3, "1 , 1 , 1 \n]".to_owned());
     assert_eq!(more[4_096..], [rest]);
 
-    // all of it has to be JSON, also what is not taken
+    // all of it must be JSON, including the elements beyond the limit
     let broken = array(5_000).replace('\n', "x");
     let refused = decoded(&broken);
     assert_eq!(refused.len(), 1);

@@ -19,7 +19,7 @@ fn double(value: f64) -> Vec<u8> {
     value.to_le_bytes().to_vec()
 }
 
-/// Bars that gave prices so many values, their sum so far, weighed over `period`.
+/// State of an average over `period`: the values so far and their weighed sum.
 fn average(period: u8, seen: u8, sum: f64) -> Vec<u8> {
     let alpha = 2.0 / (f64::from(period) + 1.0);
     [vec![period], double(alpha), vec![seen], double(sum)].concat()

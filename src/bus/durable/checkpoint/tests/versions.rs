@@ -54,7 +54,7 @@ fn a_forming_bar_is_completed_after_a_restart() {
     };
     assert_eq!(complete.bar, expected);
     let outcome = engine.on_bar(&complete, Timestamp::from_nanos(6));
-    // as where the bar came complete
+    // equal to a bar that was complete on arrival
     let rsi = outcome.signal.and_then(|signal| signal.rsi).unwrap();
     assert!((rsi - 600.0 / 7.0).abs() < 1e-9, "{rsi}");
 }
@@ -199,7 +199,7 @@ fn corrections_survive_a_restart_in_a_version_of_their_own() {
     let bytes = Snapshot::take(&whole, position()).encode().unwrap();
     assert_eq!(bytes[7], 6);
     let (mut restored, _) = restore(&bytes, "o", Arc::clone(&config), 40).unwrap();
-    // what is known of minute 18 is its revision, and of the bucket of minute 10 all but its parts
+    // for minute 18 it has the revision, for the bucket of minute 10 all but its parts
     for event in [bar("A", 16, 9.0), bar("A", 14, 9.0), bar("A", 18, 9.0)] {
         let said = take(&mut whole, &event);
         assert_eq!(take(&mut restored, &event), said);

@@ -14,7 +14,7 @@ fn recovered(at: Point, behind: &[u64]) -> Recovered<'_> {
     }
 }
 
-/// Those of `count` outputs of the message `seq` that are still to be stored.
+/// Outputs of the message `seq`, of `count`, that are still to be stored.
 fn fresh(ledger: &mut Ledger, seq: u64, count: usize) -> Vec<usize> {
     let outputs = (0..count).collect();
     let fresh = ledger.applied(seq, outputs, |_| 10, |_| panic!("a count tells"));
@@ -27,7 +27,7 @@ fn the_outputs_behind_a_marker_say_how_far_the_partition_is() {
     for (at, behind, position) in [
         (part(10, 0), &[][..], part(10, 0)),
         (part(10, 3), &[], part(10, 3)),
-        // of the message of which a part was stored before, and of others
+        // of a message that was stored in part, and of others
         (part(10, 3), &[11, 11], part(10, 5)),
         (part(10, 3), &[11, 14, 14], part(13, 2)),
         (part(10, 0), &[12, 15], part(14, 1)),
@@ -92,7 +92,7 @@ fn an_entry_that_does_not_fit_is_refused_and_named() {
     );
     let batch = ledger.next_batch(2, 999).unwrap();
     ledger.stored(&batch, 50).unwrap();
-    // what is stored once cannot be stored again, nor by halves
+    // a stored output cannot be stored again, not even in part
     for error in [
         ledger.stored(&batch, 51).unwrap_err(),
         ledger.partially_stored(&batch, 1, 51).unwrap_err(),
