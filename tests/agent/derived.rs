@@ -1,8 +1,11 @@
 //! Larger bars that the agent derives from smaller ones.
 
+use async_nats::Client;
 use serde_json::Value;
 
-use crate::common::{NatsServer, assert_same, collect_signals, flat, replay, send, until};
+use crate::common::{
+    Agent, Collected, NatsServer, assert_same, collect_signals, flat, replay, send, until,
+};
 use crate::{client, ready_agent};
 
 const DERIVED: [(&str, &str); 2] = [
@@ -78,31 +81,55 @@ async fn derived_signals_are_those_of_replay_and_are_shown() {
     });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn open_buckets_go_from_member_to_member() {
+/// Two members of which the second has joined among the bars.
+struct Joined<'a> {
+    _server: NatsServer,
+    client: Client,
+    first: Agent,
+    second: Agent,
+    signals: Collected,
+    /// The bars still to be sent.
+    rest: &'a [Value],
+}
+
+/// Sends the first `alone` bars before the second member joins, and half of the rest after it.
+async fn joined<'a>(settings: &[(&str, &str)], sent: &'a [Value], alone: usize) -> Joined<'a> {
     let server = NatsServer::plain();
-    let mut first = ready_agent(&server, "one", &DERIVED);
+    let first = ready_agent(&server, "one", settings);
     let client = client(&server).await;
     let signals = collect_signals(&client, "insight.technical.>").await;
-    let sent = market(0..95);
-    let (before, rest) = sent.split_at(100);
-    let (between, after) = rest.split_at(rest.len() / 2);
+    let (before, rest) = sent.split_at(alone);
+    let (between, rest) = rest.split_at(rest.len() / 2);
     for bar in before {
         send(&client, bar).await;
     }
-    let second = ready_agent(&server, "two", &DERIVED);
+    let second = ready_agent(&server, "two", settings);
     for bar in between {
         send(&client, bar).await;
     }
-    first.sigterm();
-    assert_eq!(first.wait_exit(), 0);
-    for bar in after {
-        send(&client, bar).await;
+    Joined {
+        _server: server,
+        client,
+        first,
+        second,
+        signals,
+        rest,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_buckets_go_from_member_to_member() {
+    let sent = market(0..95);
+    let mut members = joined(&DERIVED, &sent, 100).await;
+    members.first.sigterm();
+    assert_eq!(members.first.wait_exit(), 0);
+    for bar in members.rest {
+        send(&members.client, bar).await;
     }
     let expected = expected(&sent);
-    let came = signals.wait_for(expected.len()).await;
+    let came = members.signals.wait_for(expected.len()).await;
     assert_same(&came, &expected);
-    second.get("/readyz");
+    members.second.get("/readyz");
 }
 
 const CORRECTABLE: [(&str, &str); 2] = [DERIVED[0], ("TECHNICAL_CORRECTABLE_BARS", "32")];
@@ -134,26 +161,14 @@ fn late_market(minutes: std::ops::Range<u64>) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn corrections_go_from_member_to_member() {
-    let server = NatsServer::plain();
-    let mut first = ready_agent(&server, "one", &CORRECTABLE);
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
     let sent = late_market(0..120);
-    let (before, rest) = sent.split_at(130);
-    let (between, after) = rest.split_at(rest.len() / 2);
-    for bar in before {
-        send(&client, bar).await;
-    }
-    let second = ready_agent(&server, "two", &CORRECTABLE);
-    for bar in between {
-        send(&client, bar).await;
-    }
+    let mut members = joined(&CORRECTABLE, &sent, 130).await;
     // while slots are handed over
-    first.sigterm();
-    for bar in after {
-        send(&client, bar).await;
+    members.first.sigterm();
+    for bar in members.rest {
+        send(&members.client, bar).await;
     }
-    assert_eq!(first.wait_exit(), 0);
+    assert_eq!(members.first.wait_exit(), 0);
     let sent: Vec<String> = sent.iter().map(Value::to_string).collect();
     let expected = replay(&sent, &[EVERY_BAR, CORRECTABLE[0], CORRECTABLE[1]]);
     let revised = |name: &str| {
@@ -163,10 +178,10 @@ async fn corrections_go_from_member_to_member() {
             .count()
     };
     assert!(revised(r#""timeframe":"1m""#) > 100 && revised(r#""timeframe":"5m""#) > 20);
-    let came = signals.wait_for(expected.len()).await;
+    let came = members.signals.wait_for(expected.len()).await;
     assert_same(&came, &expected);
     until("corrections to be counted", || {
-        let metrics = second.metrics();
+        let metrics = members.second.metrics();
         ["bars_corrected", "bars_inserted", "signals_revised"]
             .iter()
             .all(|name| metrics.get(&format!("technical_{name}_total")) > Some(0.0))

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::common::{
-    Agent, NatsServer, Options, Received, collect_signals, flat, send, until_async,
-};
-use crate::group::{member, wait_shared};
-use crate::{client, ready_agent};
+use crate::common::{Agent, NatsServer, Options, Received, flat, send, until_async};
+use crate::group::{member, shared, wait_shared};
+use crate::{client, listening, ready_agent};
 
 const SYMBOLS: usize = 16;
 
@@ -69,12 +67,8 @@ fn feed(variables: &[(&str, &str)], file: &File) -> (i32, String, Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_is_accounted_for_among_other_publishers_and_two_agents() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut agents = ["a", "b"].map(|name| member(&server, name));
-    agents.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&agents.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let _agents = shared(&server, ["a", "b"]).await;
     // bars of the same series that are older than those of the file, all the time
     let other = client.clone();
     let other = tokio::spawn(async move {
@@ -133,9 +127,7 @@ fn outcome_of(feed: &mut Agent) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_is_accounted_for_while_a_member_joins() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, _client, signals) = listening().await;
     let mut first = member(&server, "first");
     first.wait_ready();
     let (mut feed, _file) = slow_feed(&server, 600);
@@ -161,9 +153,7 @@ async fn a_feed_is_accounted_for_while_a_member_joins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bars_that_only_a_killed_member_has_seen_are_unknown() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, _client, signals) = listening().await;
     let mut first = member(&server, "first");
     first.wait_ready();
     let (mut feed, _file) = slow_feed(&server, 300);

@@ -10,7 +10,7 @@ use crate::common::{
     Agent, Collected, Flow, Market, NatsServer, Received, assert_nothing_twice, assert_same,
     collect_signals, flat, publish, replay, send, settled, until_async,
 };
-use crate::{INDICATORS, client, every_bar, ready_agent};
+use crate::{INDICATORS, client, every_bar, listening, ready_agent};
 
 pub const SYMBOLS: usize = 48;
 pub const RATE: usize = 1_000;
@@ -28,6 +28,14 @@ pub fn member_with(server: &NatsServer, name: &str, more: &[(&str, &str)]) -> Ag
     let further = [("TECHNICAL_INDICATORS", INDICATORS)];
     let variables = every_bar(&url, name).into_iter().chain(further);
     Agent::start(variables.chain(more.iter().copied()))
+}
+
+/// Members of these names that are ready and share the symbols.
+pub async fn shared<const N: usize>(server: &NatsServer, names: [&str; N]) -> [Agent; N] {
+    let mut agents = names.map(|name| member(server, name));
+    agents.iter_mut().for_each(Agent::wait_ready);
+    wait_shared(&agents.each_ref()).await;
+    agents
 }
 
 /// Waits until these are the members, all at work, and each publishes for some of the symbols.
@@ -71,9 +79,7 @@ pub async fn assert_exact(flow: Flow, signals: &Collected) -> Vec<Received> {
 /// meanwhile: both would publish.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_starts_waits_for_a_member_that_is_slow_to_answer() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, client, signals) = listening().await;
     let mut first = member(&server, "first");
     first.wait_ready();
     let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
@@ -97,9 +103,7 @@ async fn one_that_starts_waits_for_a_member_that_is_slow_to_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_that_start_together_publish_every_signal_once_between_them() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, client, signals) = listening().await;
     let mut agents = ["a", "b", "c"].map(|name| member(&server, name));
     agents.iter_mut().for_each(Agent::wait_ready);
     // from the moment that all are ready, not only once the slots are settled
@@ -113,9 +117,7 @@ async fn three_that_start_together_publish_every_signal_once_between_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_that_join_while_bars_flow_cost_and_double_nothing() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, client, signals) = listening().await;
     let mut first = member(&server, "a");
     first.wait_ready();
     let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
@@ -191,9 +193,7 @@ async fn state_larger_than_a_message_is_copied_whole() {
 /// A member without some of the state would publish other values than the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_cannot_take_every_series_is_not_ready_and_says_why() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, client, signals) = listening().await;
     let first = ready_agent(&server, "first", &[]);
     for symbol in ["A", "B", "C"] {
         send(&client, &flat(symbol, 0, 1.0)).await;
@@ -226,12 +226,8 @@ async fn one_that_cannot_take_every_series_is_not_ready_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_that_leave_while_bars_flow_cost_and_double_nothing() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut agents = ["a", "b", "c"].map(|name| member(&server, name));
-    agents.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&agents.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let agents = shared(&server, ["a", "b", "c"]).await;
     let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
     flow.wait_more(1_000).await;
     let [mut a, mut b, c] = agents;
@@ -248,12 +244,8 @@ async fn members_that_leave_while_bars_flow_cost_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_killed_is_replaced_and_nothing_comes_twice() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut agents = ["a", "b", "c"].map(|name| member(&server, name));
-    agents.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&agents.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let agents = shared(&server, ["a", "b", "c"]).await;
     let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
     flow.wait_more(1_000).await;
     let [a, mut b, c] = agents;
@@ -272,12 +264,8 @@ async fn one_that_is_killed_is_replaced_and_nothing_comes_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_frozen_gives_up_before_it_speaks_again() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut agents = ["a", "b", "c"].map(|name| member(&server, name));
-    agents.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&agents.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let agents = shared(&server, ["a", "b", "c"]).await;
     let flow = Flow::start(&client, Market::new(SYMBOLS), RATE);
     flow.wait_more(1_000).await;
     let [a, b, c] = &agents;
@@ -337,9 +325,7 @@ fn assert_right(came: &[Received], expected: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_groups_analyse_the_same_bars_for_themselves() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
+    let (server, client, signals) = listening().await;
     let url = server.url();
     let of = |name, group| {
         let group = [("TECHNICAL_GROUP", group)];

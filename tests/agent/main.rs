@@ -7,6 +7,7 @@
 mod common;
 
 mod broker;
+mod churn;
 mod dead_letters;
 mod derived;
 mod drain;
@@ -27,7 +28,7 @@ mod start;
 mod watchdog;
 
 use async_nats::Client;
-use common::{Agent, NatsServer};
+use common::{Agent, Collected, NatsServer, collect_signals};
 
 /// Further indicators, windowed and recursive, of one output and of several.
 const INDICATORS: &str = "atr(14),adx(14),stoch(14,3,3),sar,vwap,obv,supertrend(10,3)";
@@ -55,4 +56,12 @@ async fn client(server: &NatsServer) -> Client {
     async_nats::connect(server.url())
         .await
         .expect("a connection")
+}
+
+/// A server, a connection to it, and every signal from here on.
+async fn listening() -> (NatsServer, Client, Collected) {
+    let server = NatsServer::plain();
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    (server, client, signals)
 }

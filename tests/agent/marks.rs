@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use serde_json::{Value, json};
 
-use crate::common::{NatsServer, assert_same, collect_signals, flat, replay, send};
+use crate::common::{
+    Agent, Collected, NatsServer, assert_same, collect_signals, flat, replay, send,
+};
 use crate::{client, ready_agent};
 
 const SETTINGS: [(&str, &str); 4] = [
@@ -31,30 +34,53 @@ fn expected(sent: &[Value]) -> Vec<String> {
     replay(&lines, &SETTINGS)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
+/// Two agents that have heard the same minutes, and the signals since.
+struct Silent {
+    server: NatsServer,
+    client: Client,
+    first: Agent,
+    second: Agent,
+    signals: Collected,
+    sent: Vec<Value>,
+}
+
+async fn silent_after(minutes: &[u64]) -> Silent {
     let server = NatsServer::plain();
-    let mut first = ready_agent(&server, "one", &SETTINGS);
+    let first = ready_agent(&server, "one", &SETTINGS);
     let second = ready_agent(&server, "two", &SETTINGS);
     let client = client(&server).await;
     let signals = collect_signals(&client, "insight.technical.>").await;
-    let sent = market(&[0, 1, 3]);
+    let sent = market(minutes);
     for bar in &sent {
         send(&client, bar).await;
     }
-    let expected = expected(&sent);
+    Silent {
+        server,
+        client,
+        first,
+        second,
+        signals,
+        sent,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
+    let mut market = silent_after(&[0, 1, 3]).await;
+    let (signals, second) = (&market.signals, &market.second);
+    let expected = expected(&market.sent);
     assert_eq!(expected.len(), 5 * SYMBOLS.len());
     // of the minutes none is on its way when one of the two is gone
     signals.wait_for(3 * SYMBOLS.len()).await;
-    first.kill();
+    market.first.kill();
     signals.wait_for(expected.len()).await;
     second.wait_metrics(&[
         ("technical_marks_total{kind=\"written\"}", 1.0),
         ("technical_marks_total{kind=\"taken\"}", 1.0),
     ]);
     // a member that comes has the same state, and closes nothing a second time
-    let third = ready_agent(&server, "three", &SETTINGS);
-    for agent in [&second, &third] {
+    let third = ready_agent(&market.server, "three", &SETTINGS);
+    for agent in [second, &third] {
         agent.wait_metrics(&[("technical_open_buckets", 0.0)]);
     }
     let came = signals.wait_quiet(Duration::from_secs(3)).await;
@@ -63,28 +89,20 @@ async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_reach_a_member_that_holds_nothing_of_what_they_close() {
-    let server = NatsServer::plain();
-    let mut first = ready_agent(&server, "one", &SETTINGS);
-    let second = ready_agent(&server, "two", &SETTINGS);
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let sent = market(&[0, 1, 2]);
-    for bar in &sent {
-        send(&client, bar).await;
-    }
-    let expected = expected(&sent);
-    signals.wait_for(expected.len()).await;
+    let mut market = silent_after(&[0, 1, 2]).await;
+    let signals = &market.signals;
+    signals.wait_for(expected(&market.sent).len()).await;
     // what the other one holds is closed here as well
-    second.wait_metrics(&[
+    market.second.wait_metrics(&[
         ("technical_derived_bars_total{kind=\"marked\"}", 12.0),
         ("technical_open_buckets", 0.0),
     ]);
-    first.sigterm();
-    assert_eq!(first.wait_exit(), 0);
+    market.first.sigterm();
+    assert_eq!(market.first.wait_exit(), 0);
     // nothing that was published is published again by the heir, and it goes on
-    let mut sent = sent;
-    for bar in market(&[5, 6, 7, 8, 9]) {
-        send(&client, &bar).await;
+    let mut sent = market.sent;
+    for bar in self::market(&[5, 6, 7, 8, 9]) {
+        send(&market.client, &bar).await;
         sent.push(bar);
     }
     // the hour was closed without these, so they revise it one after the other

@@ -1,33 +1,16 @@
 //! Core delivery: histories that are taken in while live bars keep coming and members come and go.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use async_nats::Client;
 use serde_json::{Value, json};
 
-use crate::common::{
-    Agent, NatsServer, Received, assert_nothing_twice, assert_same, collect_signals, flat, publish,
-    replay, settled,
-};
-use crate::group::{member, wait_shared};
-use crate::{INDICATORS, client};
+use crate::churn::{SETTINGS, SYMBOLS, assert_kept};
+use crate::common::{Agent, flat, replay};
+use crate::group::shared;
+use crate::listening;
 
-const SYMBOLS: usize = 24;
-const ROUND: Duration = Duration::from_millis(20);
-const SETTINGS: [(&str, &str); 2] = [
-    ("TECHNICAL_INDICATORS", INDICATORS),
-    ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
-];
 /// 2024-01-01T00:00:00Z
 const DAY_ONE: i64 = 1_704_067_200;
-
-/// Live bars, and histories of them in parts, in the order in which they are sent.
-struct Source {
-    client: Client,
-    sent: Vec<String>,
-    round: u64,
-}
 
 fn close_of(minute: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)]
@@ -53,89 +36,29 @@ fn rows(minutes: std::ops::Range<u64>) -> Value {
     minutes.map(row).collect()
 }
 
-impl Source {
-    async fn send(&mut self, symbol: usize, payload: Value) {
-        let subject = format!("raw.market_data.price.R{symbol}.1m");
-        let payload = payload.to_string();
-        publish(&self.client, &subject, &payload).await;
-        self.sent.push(payload);
-    }
-
-    /// A round of bars. Of each series, one of twenty rounds has the first part of a history that is
-    /// older than all before it, and four rounds later its second, and its end after eight.
-    async fn rounds(&mut self, count: u64) {
-        for _ in 0..count {
-            for symbol in 0..SYMBOLS {
-                let turn = self.round + symbol as u64;
-                let (id, step) = (turn / 20, turn % 20);
-                let begin = 100_000 - 50 * (id + 1);
-                let message = match step {
-                    0 => json!({ "part": 0, "bars": rows(begin..begin + 20) }),
-                    // of every third one a part is missing
-                    4 if id % 3 != 2 => json!({ "part": 1, "bars": rows(begin + 20..begin + 40) }),
-                    8 => json!({ "parts": 2 }),
-                    _ => Value::Null,
-                };
-                if !message.is_null() {
-                    self.send(symbol, history(symbol, id, &message)).await;
-                }
-                let minute = 100_000 + self.round;
-                self.send(
-                    symbol,
-                    flat(&format!("R{symbol}"), minute, close_of(minute)),
-                )
-                .await;
-            }
-            self.round += 1;
-            tokio::time::sleep(ROUND).await;
-        }
-    }
+/// A live bar. Of each series, one of twenty rounds has the first part of a history that is older than
+/// all before it, and four rounds later its second, and its end after eight.
+fn bar_and_history(round: u64, symbol: usize) -> Vec<Value> {
+    let turn = round + symbol as u64;
+    let (id, step) = (turn / 20, turn % 20);
+    let begin = 100_000 - 50 * (id + 1);
+    let message = match step {
+        0 => Some(json!({ "part": 0, "bars": rows(begin..begin + 20) })),
+        // of every third one a part is missing
+        4 if id % 3 != 2 => Some(json!({ "part": 1, "bars": rows(begin + 20..begin + 40) })),
+        8 => Some(json!({ "parts": 2 })),
+        _ => None,
+    };
+    let minute = 100_000 + round;
+    let live = flat(&format!("R{symbol}"), minute, close_of(minute));
+    let history = message.map(|message| history(symbol, id, &message));
+    history.into_iter().chain([live]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_cost_and_double_nothing_while_members_come_and_go() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut first = member(&server, "first");
-    first.wait_ready();
-    let mut source = Source {
-        client: client.clone(),
-        sent: Vec::new(),
-        round: 0,
-    };
-    source.rounds(25).await;
-    // while it joins, copies state and takes slots over
-    let mut second = member(&server, "second");
-    let joining = tokio::task::spawn_blocking(move || {
-        second.wait_ready();
-        second
-    });
-    while !joining.is_finished() {
-        source.rounds(1).await;
-    }
-    let second = joining.await.unwrap();
-    wait_shared(&[&first, &second]).await;
-    source.rounds(15).await;
-    first.sigterm();
-    let leaving = tokio::task::spawn_blocking(move || assert_eq!(first.wait_exit(), 0));
-    while !leaving.is_finished() {
-        source.rounds(1).await;
-    }
-    leaving.await.unwrap();
-    source.rounds(25).await;
-
-    let expected = replay(&source.sent, &SETTINGS);
-    let restated = expected.len() - SYMBOLS * source.round as usize;
+    let restated = assert_kept(bar_and_history, 25).await;
     assert!(restated > SYMBOLS, "{restated} series were rebuilt");
-    let came = settled(&signals, expected.len()).await;
-    assert_same(&came, &expected);
-    assert_nothing_twice(&came);
-    let by = |name: &str| {
-        came.iter()
-            .any(|one: &Received| one.header("Ta-Agent") == Some(name))
-    };
-    assert!(by("first") && by("second"));
 }
 
 /// The bars of a file of daily bars.
@@ -150,12 +73,8 @@ fn printed<'a>(word: &str) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_is_fed_as_the_page_says_and_the_page_shows_what_is_said() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut members = ["eu-1", "eu-2"].map(|name| member(&server, name));
-    members.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&members.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let _members = shared(&server, ["eu-1", "eu-2"]).await;
     let rows: Vec<&str> = AAPL.lines().skip(1).collect();
     let live = |row: &str| {
         let cells: Vec<&str> = row.split(',').collect();

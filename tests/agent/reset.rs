@@ -1,121 +1,42 @@
 //! Core delivery: a reset reaches every member at the same place among the bars of the series.
 
-use std::time::Duration;
-
-use async_nats::Client;
 use serde_json::{Value, json};
 
-use crate::common::{
-    Agent, NatsServer, Received, assert_nothing_twice, assert_same, collect_signals, flat, publish,
-    replay, settled,
-};
-use crate::group::{member, wait_shared};
-use crate::{INDICATORS, client};
+use crate::churn::assert_kept;
+use crate::common::{Agent, flat};
+use crate::group::shared;
+use crate::listening;
 
-const SYMBOLS: usize = 24;
-/// The pause between two rounds. A member with a backlog of more than 2.5 s hears its own presence too
-/// late, takes itself for cut off and restarts, which loses signals; this test is about resets.
-const ROUND: Duration = Duration::from_millis(20);
-const SETTINGS: [(&str, &str); 2] = [
-    ("TECHNICAL_INDICATORS", INDICATORS),
-    ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
-];
-
-/// Bars that go back in time with each reset of their series, in the order in which they are sent.
-struct Source {
-    client: Client,
-    sent: Vec<String>,
-    round: u64,
-}
-
-impl Source {
-    async fn send(&mut self, symbol: usize, payload: Value) {
-        let subject = format!("raw.market_data.price.R{symbol}.1m");
-        let payload = payload.to_string();
-        publish(&self.client, &subject, &payload).await;
-        self.sent.push(payload);
-    }
-
-    /// A round of bars, of which each series is reset in every tenth.
-    async fn rounds(&mut self, count: u64) {
-        for _ in 0..count {
-            for symbol in 0..SYMBOLS {
-                let turn = self.round + symbol as u64;
-                if turn.is_multiple_of(10) {
-                    let series = json!({ "symbol": format!("R{symbol}"), "timeframe": "1m" });
-                    let mut reset = json!({ "reset": series });
-                    // with and without an id
-                    if turn.is_multiple_of(20) {
-                        reset["reset"]["id"] = format!("{turn}").into();
-                    }
-                    self.send(symbol, reset).await;
-                }
-                // ten minutes on, and a hundred back
-                let minute = 100_000 - 100 * (turn / 10) + turn % 10;
-                #[allow(clippy::cast_precision_loss)]
-                let close = 10.0 + (turn * 7 % 13) as f64;
-                let bar = flat(&format!("R{symbol}"), minute, close);
-                self.send(symbol, bar).await;
-            }
-            self.round += 1;
-            tokio::time::sleep(ROUND).await;
+/// A bar, ten minutes on in time or a hundred back after a reset, which each series has in every tenth
+/// round.
+fn bar_after_resets(round: u64, symbol: usize) -> Vec<Value> {
+    let turn = round + symbol as u64;
+    let mut messages = Vec::new();
+    if turn.is_multiple_of(10) {
+        let series = json!({ "symbol": format!("R{symbol}"), "timeframe": "1m" });
+        let mut reset = json!({ "reset": series });
+        // with and without an id
+        if turn.is_multiple_of(20) {
+            reset["reset"]["id"] = format!("{turn}").into();
         }
+        messages.push(reset);
     }
+    let minute = 100_000 - 100 * (turn / 10) + turn % 10;
+    #[allow(clippy::cast_precision_loss)]
+    let close = 10.0 + (turn * 7 % 13) as f64;
+    messages.push(flat(&format!("R{symbol}"), minute, close));
+    messages
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resets_cost_and_double_nothing_while_members_come_and_go() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut first = member(&server, "first");
-    first.wait_ready();
-    let mut source = Source {
-        client: client.clone(),
-        sent: Vec::new(),
-        round: 0,
-    };
-    source.rounds(25).await;
-    // while it joins, copies state and takes slots over
-    let mut second = member(&server, "second");
-    let joining = tokio::task::spawn_blocking(move || {
-        second.wait_ready();
-        second
-    });
-    while !joining.is_finished() {
-        source.rounds(1).await;
-    }
-    let second = joining.await.unwrap();
-    wait_shared(&[&first, &second]).await;
-    source.rounds(15).await;
-    first.sigterm();
-    let leaving = tokio::task::spawn_blocking(move || assert_eq!(first.wait_exit(), 0));
-    while !leaving.is_finished() {
-        source.rounds(1).await;
-    }
-    leaving.await.unwrap();
-    source.rounds(15).await;
-
-    let expected = replay(&source.sent, &SETTINGS);
-    assert_eq!(expected.len(), SYMBOLS * source.round as usize);
-    let came = settled(&signals, expected.len()).await;
-    assert_same(&came, &expected);
-    assert_nothing_twice(&came);
-    let by = |name: &str| {
-        came.iter()
-            .any(|one: &Received| one.header("Ta-Agent") == Some(name))
-    };
-    assert!(by("first") && by("second"));
+    assert_eq!(assert_kept(bar_after_resets, 15).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_resets_a_series_in_every_member() {
-    let server = NatsServer::plain();
-    let client = client(&server).await;
-    let signals = collect_signals(&client, "insight.technical.>").await;
-    let mut members = ["a", "b"].map(|name| member(&server, name));
-    members.iter_mut().for_each(Agent::wait_ready);
-    wait_shared(&members.each_ref()).await;
+    let (server, client, signals) = listening().await;
+    let mut members = shared(&server, ["a", "b"]).await;
     for minute in 100..107 {
         crate::common::send(&client, &flat("A", minute, 10.0)).await;
     }

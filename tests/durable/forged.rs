@@ -7,11 +7,11 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
 use serde_json::{Value, json};
 
-use crate::agent;
 use crate::common::{Agent, NatsServer, until};
 use crate::feeder::{Feeder, connect, feed};
 use crate::history::{Stored, contents, settle};
 use crate::ownership::{balanced, moves};
+use crate::{agent, ready, ready_pair};
 
 const SECRET: &[(&str, &str)] = &[("TECHNICAL_GROUP_SECRET", "s3cret of the group")];
 const TABLE: &str = "KV_TECHNICAL_SIGNALS_GROUPS";
@@ -163,12 +163,7 @@ async fn forged_and_replayed_records_move_no_partition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replayed_records_of_a_dead_member_do_not_keep_its_partitions() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, SECRET);
-    let mut second = agent(&server, SECRET);
-    first.wait_ready();
-    second.wait_ready();
+    let (_server, js, [first, mut second]) = ready_pair(SECRET).await;
     balanced(&[&first, &second]);
     let stored = records(&js).await;
     second.kill();
@@ -192,10 +187,7 @@ async fn replayed_records_of_a_dead_member_do_not_keep_its_partitions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_forged_records_than_the_server_lists_hide_no_member() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, SECRET);
-    first.wait_ready();
+    let (server, js, first) = ready(SECRET).await;
     let rogue = json!({ "agent": "rogue", "leaving": false, "fingerprint": "0" }).to_string();
     for k in 0..2_500 {
         let subject = format!("{RECORDS}.member.ROGUE{k}");
@@ -216,10 +208,7 @@ async fn more_forged_records_than_the_server_lists_hide_no_member() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_rolled_out_and_changed_while_bars_flow() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut serving = agent(&server, &[]);
-    serving.wait_ready();
+    let (server, js, mut serving) = ready(&[]).await;
     let feeder = Feeder::start(js.clone(), 12, Duration::from_millis(2));
     for secrets in ["a,", "a", "a,b", "b,a", "b"] {
         let mut next = agent(&server, &[("TECHNICAL_GROUP_SECRET", secrets)]);
@@ -378,10 +367,7 @@ async fn an_owner_that_finds_only_forged_markers_stores_nothing_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_genuine_marker_of_another_owner_fences_behind_a_forged_one() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, SECRET);
-    first.wait_ready();
+    let (server, js, first) = ready(SECRET).await;
     feed(&js, 0..10).await;
     settle(&js, 10, 1).await;
     first.freeze();

@@ -1,13 +1,12 @@
 //! Bars that form until the next one comes, through kills and graceful ends in the middle of a bar.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use crate::common::{NatsServer, replay};
-use crate::feeder::{connect, store};
+use crate::churn::replaced;
+use crate::common::replay;
+use crate::feeder::store;
 use crate::history::signals_stored;
-use crate::{ANALYSIS, agent};
+use crate::{ANALYSIS, ready};
 
 /// A push of Kraken about minute `n`, of which it is the `push`th.
 fn push(n: u64, push: u64) -> String {
@@ -31,10 +30,7 @@ fn time_of(n: u64) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bar_without_a_flag_has_its_signal_once_through_kills_in_the_middle_of_it() {
     const BARS: u64 = 30;
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut current = agent(&server, &[]);
-    current.wait_ready();
+    let (server, js, mut current) = ready(&[]).await;
     let mut sent = Vec::new();
     for n in 0..BARS {
         for of_bar in 0..3 {
@@ -43,15 +39,7 @@ async fn a_bar_without_a_flag_has_its_signal_once_through_kills_in_the_middle_of
             store(&js, subject, &payload, &format!("{n}-{of_bar}")).await;
             sent.push(payload);
             if n % 10 == 7 && of_bar == 1 {
-                // more than the time between two checkpoints, so that one holds the forming bar
-                tokio::time::sleep(Duration::from_millis(1_500)).await;
-                if n % 20 == 7 {
-                    current.kill();
-                } else {
-                    current.sigterm();
-                    assert_eq!(current.wait_exit(), 0);
-                }
-                current = agent(&server, &[]);
+                current = replaced(&server, current, n % 20 == 7, &[]).await;
             }
         }
     }

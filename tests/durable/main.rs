@@ -8,6 +8,7 @@ mod common;
 
 mod chaos;
 mod checkpoints;
+mod churn;
 mod cluster;
 mod controls;
 mod copies;
@@ -54,6 +55,7 @@ mod storage;
 mod verdict;
 mod verify;
 
+use async_nats::jetstream::Context;
 use common::{Agent, NatsServer};
 
 /// Small enough for a test to see every part of it.
@@ -76,6 +78,24 @@ pub fn agent_at(urls: &str, more: &[(&str, &str)]) -> Agent {
     variables.extend_from_slice(ANALYSIS);
     variables.extend_from_slice(more);
     Agent::start(variables)
+}
+
+/// A server, a connection to it, and an agent of [`agent`] that is ready.
+pub async fn ready(more: &[(&str, &str)]) -> (NatsServer, Context, Agent) {
+    let server = NatsServer::jetstream();
+    let js = feeder::connect(&server).await;
+    let mut agent = agent(&server, more);
+    agent.wait_ready();
+    (server, js, agent)
+}
+
+/// As [`ready`], with two agents that start at once.
+pub async fn ready_pair(more: &[(&str, &str)]) -> (NatsServer, Context, [Agent; 2]) {
+    let server = NatsServer::jetstream();
+    let js = feeder::connect(&server).await;
+    let mut agents = [agent(&server, more), agent(&server, more)];
+    agents.iter_mut().for_each(Agent::wait_ready);
+    (server, js, agents)
 }
 
 /// Environment variables.

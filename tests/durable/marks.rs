@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 
-use crate::common::{NatsServer, PATIENCE};
-use crate::feeder::{bar, connect, store};
+use crate::common::PATIENCE;
+use crate::feeder::{bar, store};
 use crate::history::{Due, contents, count};
 use crate::permissions::{block_for, restricted, server, source};
 use crate::verify::report_of;
-use crate::{Agent, Variables, agent};
+use crate::{Agent, Variables, agent, ready, ready_pair};
 
 const SETTINGS: Variables = &[
     ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
@@ -77,12 +77,7 @@ fn written(agents: &[&Agent]) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_market_closes_its_bars_whoever_owns_them() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, SETTINGS);
-    let mut second = agent(&server, SETTINGS);
-    first.wait_ready();
-    second.wait_ready();
+    let (server, js, [mut first, second]) = ready_pair(SETTINGS).await;
     for symbol in 0..6 {
         minutes(&js, symbol, [0, 1, 3]).await;
     }
@@ -111,10 +106,7 @@ async fn a_silent_market_closes_its_bars_whoever_owns_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bars_of_subjects_without_a_symbol_close_as_well() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut running = agent(&server, SETTINGS);
-    running.wait_ready();
+    let (_server, js, mut running) = ready(SETTINGS).await;
     for n in [50, 51] {
         let payload = bar(0, n).to_string();
         store(&js, "raw.market_data.price", &payload, &n.to_string()).await;
@@ -156,10 +148,7 @@ async fn what_config_prints_is_enough_for_marks_and_without_it_bars_still_flow()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_takes_no_mark_and_goes_on_when_there_is_room() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut running = agent(&server, PATIENT);
-    running.wait_ready();
+    let (_server, js, running) = ready(PATIENT).await;
     minutes(&js, 0, [0, 1, 2]).await;
     // as many bars as it holds, and no room for a mark
     let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
@@ -190,12 +179,9 @@ async fn a_full_stream_takes_no_mark_and_goes_on_when_there_is_room() {
 /// A mark by somebody else closes nothing that time has not closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
     let patient = ("TECHNICAL_BAR_GRACE_SECS", "86400");
     let settings = [SETTINGS, &[patient]].concat();
-    let mut running = agent(&server, &settings);
-    running.wait_ready();
+    let (_server, js, running) = ready(&settings).await;
     minutes(&js, 0, [0, 1]).await;
     let subject = "raw.market_data.price.S0.1m";
     store(&js, subject, r#"{"mark":"2199-01-01T00:00:00Z"}"#, "ahead").await;
@@ -214,11 +200,8 @@ async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
 /// A judge that does not miss what no mark closed proves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_without_time_marks_bars_stay_open_and_that_is_found() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
     let deaf = ("TA_FAILPOINT", "no-time-marks");
-    let mut running = agent(&server, &[SETTINGS, &[deaf]].concat());
-    running.wait_ready();
+    let (_server, js, running) = ready(&[SETTINGS, &[deaf]].concat()).await;
     running.wait_log("a failpoint is set");
     minutes(&js, 0, [0, 1]).await;
     let start = Instant::now();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 
-use crate::common::{self, Agent, NatsServer};
-use crate::feeder::{bar, connect, store};
+use crate::common::{self, Agent};
+use crate::feeder::{bar, store};
 use crate::history::{PATIENCE, Stored, contents};
-use crate::reset::{assert_kept, feed, file, run, until_signals};
-use crate::{ANALYSIS, MIN_BARS, agent};
+use crate::reset::{assert_kept, feed, file, members, run, until_signals};
+use crate::{ANALYSIS, MIN_BARS, agent, ready};
 
 const SUBJECT: &str = "raw.market_data.price.S1.1m";
 /// The first live bar, and the one after the last that comes before the history has ended: the window
@@ -72,10 +72,7 @@ fn lines(range: std::ops::Range<u64>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_taken_while_live_bars_come_and_processes_are_killed() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut members = ["a", "b"].map(|name| agent(&server, &[("TECHNICAL_AGENT_NAME", name)]));
-    members.iter_mut().for_each(Agent::wait_ready);
+    let (server, js, mut members) = members().await;
     let home = tempfile::tempdir().expect("a directory");
     feed(&server, &file(home.path(), 0..2, LIVE.start..1_520));
     until_signals(&js, 2 * (20 - (MIN_BARS - 1))).await;
@@ -125,10 +122,7 @@ async fn a_history_is_taken_while_live_bars_come_and_processes_are_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_is_open_survives_in_the_checkpoint() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, &[]);
-    first.wait_ready();
+    let (server, js, mut first) = ready(&[]).await;
     let home = tempfile::tempdir().expect("a directory");
     feed(&server, &file(home.path(), 1..2, 100..110));
     until_signals(&js, 6).await;

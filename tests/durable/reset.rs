@@ -12,7 +12,7 @@ use crate::common::{Agent, NatsServer, Options};
 use crate::feeder::{bar, connect};
 use crate::history::{PATIENCE, contents, count, judge};
 use crate::verify::report_of;
-use crate::{ANALYSIS, MIN_BARS, agent};
+use crate::{ANALYSIS, MIN_BARS, agent, ready};
 
 const SYMBOLS: usize = 6;
 
@@ -39,6 +39,15 @@ pub fn run(server: &NatsServer, line: &[&str], user: &[(&str, &str)]) -> (i32, V
         .iter()
         .find_map(|line| serde_json::from_str(line).ok());
     (code, report.unwrap_or_default(), command.output())
+}
+
+/// A server, a connection to it, and two agents that are ready, named a and b.
+pub async fn members() -> (NatsServer, Context, [Agent; 2]) {
+    let server = NatsServer::jetstream();
+    let js = connect(&server).await;
+    let mut members = ["a", "b"].map(|name| agent(&server, &[("TECHNICAL_AGENT_NAME", name)]));
+    members.iter_mut().for_each(Agent::wait_ready);
+    (server, js, members)
 }
 
 pub fn feed(server: &NatsServer, path: &Path) {
@@ -68,10 +77,7 @@ pub async fn assert_kept(js: &Context, signals: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_series_restarts_also_where_its_owner_is_killed_right_after() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut members = ["a", "b"].map(|name| agent(&server, &[("TECHNICAL_AGENT_NAME", name)]));
-    members.iter_mut().for_each(Agent::wait_ready);
+    let (server, js, mut members) = members().await;
     let home = tempfile::tempdir().expect("a directory");
     let of_round = SYMBOLS * 20 - SYMBOLS * (MIN_BARS - 1);
     feed(&server, &file(home.path(), 0..SYMBOLS, 100..120));
@@ -124,10 +130,7 @@ async fn a_series_restarts_also_where_its_owner_is_killed_right_after() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_is_followed_by_an_agent_that_starts_later_and_restarts() {
-    let server = NatsServer::jetstream();
-    let js = connect(&server).await;
-    let mut first = agent(&server, &[]);
-    first.wait_ready();
+    let (server, js, mut first) = ready(&[]).await;
     let home = tempfile::tempdir().expect("a directory");
     feed(&server, &file(home.path(), 0..2, 100..110));
     until_signals(&js, 12).await;
