@@ -24,21 +24,7 @@ fn minute(n: i64) -> Timestamp {
 
 /// The final bar of `symbol` in minute `n` whose prices are all `close`.
 fn bar(symbol: &'static str, n: i64, close: f64) -> BarEvent<'static> {
-    BarEvent {
-        symbol: symbol.into(),
-        timeframe: Timeframe::MINUTE,
-        bar: Bar {
-            timestamp: minute(n),
-            open: close,
-            high: close,
-            low: close,
-            close,
-            volume: 100.0,
-        },
-        finality: Finality::Final,
-        adjusted: false,
-        source: None,
-    }
+    BarEvent::flat(symbol, n, close, 100.0)
 }
 
 fn forming(mut event: BarEvent<'static>) -> BarEvent<'static> {

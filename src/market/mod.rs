@@ -4,6 +4,8 @@
 
 mod bar;
 mod event;
+#[cfg(test)]
+mod flat;
 mod order;
 mod symbol;
 mod timeframe;

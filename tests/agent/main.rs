@@ -17,6 +17,7 @@ mod forged;
 mod group;
 mod input;
 mod marks;
+mod metrics;
 mod ops;
 mod outputs;
 mod panics;

@@ -10,16 +10,11 @@ use crate::law::run;
 const BARS: usize = 70;
 
 fn object(symbol: &str, bar: &Bar, more: &str) -> String {
-    let Bar {
-        timestamp,
-        open,
-        high,
-        low,
-        close,
-        volume,
-    } = bar;
+    let at = bar.timestamp;
+    let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close];
     format!(
-        r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"{timestamp}","open":{open},"high":{high},"low":{low},"close":{close},"volume":{volume}{more}}}"#
+        r#"{{"symbol":"{symbol}","timeframe":"1m","timestamp":"{at}","open":{open},"high":{high},"low":{low},"close":{close},"volume":{}{more}}}"#,
+        bar.volume
     )
 }
 

@@ -3,18 +3,40 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{Agent, NatsServer, replay};
 use crate::feeder::store;
 use crate::history::signals_stored;
 use crate::{ANALYSIS, Variables, agent, ready_pair};
 
-/// A bar to be stored.
-pub struct Bar {
+/// A bar to be stored: minute `minute` of `symbol`, with values of its own for each `correction`.
+pub struct Sent {
     pub symbol: u64,
-    pub payload: String,
-    pub id: String,
+    pub minute: u64,
+    pub correction: u64,
+}
+
+impl Sent {
+    /// The payload, or none: some minutes are missing.
+    fn payload(&self) -> Option<String> {
+        let turn = self.minute * 7 + self.symbol * 3;
+        if turn.is_multiple_of(13) {
+            return None;
+        }
+        let price = |k: u64| {
+            let ticks = 1_000 + (turn * 31 + k * 17 + self.correction * 5) % 97;
+            f64::from(u32::try_from(ticks).unwrap()) / 10.0
+        };
+        let (open, close) = (price(1), price(2));
+        let bar = json!({
+            "symbol": format!("S{}", self.symbol), "timeframe": "1m",
+            "timestamp": 1_704_164_400 + 60 * self.minute,
+            "open": open, "high": open.max(close) + 0.3, "low": open.min(close) - 0.2, "close": close,
+            "volume": format!("{}.{}", turn % 11, turn % 7),
+        });
+        Some(bar.to_string())
+    }
 }
 
 /// Kills the agent or ends it, and starts the next one. Before that passes more than the time between
@@ -47,15 +69,19 @@ pub async fn assert_kept(
     settings: Variables,
     minutes: u64,
     period: u64,
-    bars: impl Fn(u64) -> Vec<Bar>,
+    bars: impl Fn(u64) -> Vec<Sent>,
 ) -> Kept {
     let (server, js, [mut steady, mut other]) = ready_pair(settings).await;
     let mut sent = Vec::new();
     for n in 0..minutes {
         for bar in bars(n) {
+            let Some(payload) = bar.payload() else {
+                continue;
+            };
             let subject = format!("raw.market_data.price.S{}.1m", bar.symbol);
-            store(&js, &subject, &bar.payload, &bar.id).await;
-            sent.push(bar.payload);
+            let id = format!("{}-{n}-{}-{}", bar.symbol, bar.minute, bar.correction);
+            store(&js, &subject, &payload, &id).await;
+            sent.push(payload);
         }
         if n % period == 17 {
             let kill = n % (2 * period) == 17;

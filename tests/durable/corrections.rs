@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::Variables;
-use crate::churn::{Bar, assert_kept};
-use crate::derived::minute;
+use crate::churn::{Sent, assert_kept};
 
 const SETTINGS: Variables = &[
     ("TECHNICAL_TIMEFRAMES", "2m,5m,15m"),
@@ -19,19 +18,24 @@ const MINUTES: u64 = 100;
 const LATE: u64 = 11;
 
 /// The bars of one symbol that come in minute `n`.
-fn told(symbol: u64, n: u64) -> Vec<(u64, u64)> {
+fn told(symbol: u64, n: u64) -> Vec<Sent> {
     let is_late = |n: u64| n > 0 && (n * 5 + symbol).is_multiple_of(9);
+    let sent = |minute: u64, correction: u64| Sent {
+        symbol,
+        minute,
+        correction,
+    };
     let mut told = Vec::new();
     if !is_late(n) {
-        told.push((n, 0));
+        told.push(sent(n, 0));
     }
     if n > LATE && is_late(n - LATE) {
-        told.push((n - LATE, 0));
+        told.push(sent(n - LATE, 0));
     }
     for (depth, every) in [(1, 5), (8, 7), (27, 11)] {
         let is_due = (n + symbol).is_multiple_of(every);
         if n > depth && is_due && !is_late(n - depth) {
-            told.push((n - depth, depth));
+            told.push(sent(n - depth, depth));
         }
     }
     told
@@ -40,17 +44,7 @@ fn told(symbol: u64, n: u64) -> Vec<(u64, u64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn revised_signals_are_stored_once_through_kills_and_hand_overs() {
     let kept = assert_kept(SETTINGS, MINUTES, 25, |n| {
-        let mut bars = Vec::new();
-        for symbol in 0..SYMBOLS {
-            for (of, correction) in told(symbol, n) {
-                bars.extend(minute(symbol, of, correction).map(|payload| Bar {
-                    symbol,
-                    payload,
-                    id: format!("{symbol}-{n}-{of}-{correction}"),
-                }));
-            }
-        }
-        bars
+        (0..SYMBOLS).flat_map(|symbol| told(symbol, n)).collect()
     })
     .await;
     let revised = |name: &str| {

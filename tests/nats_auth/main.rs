@@ -7,11 +7,14 @@ mod signed;
 mod tls;
 mod url;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Client;
 use common::NatsServer;
 use technical_analysis_agent::bus::{ConnectError, Link, Sizing, connect, round_trip};
 use technical_analysis_agent::config::{Auth, NatsConfig, Secret};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 fn config(url: &str, auth: Auth) -> NatsConfig {
@@ -54,6 +57,22 @@ async fn kept_out(config: &NatsConfig) -> String {
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
     assert!(!link.is_connected() && link.last_error().is_some());
     error.to_string()
+}
+
+/// Goes on connecting in the background; returns once the server has refused the credentials.
+async fn refused_at_first(
+    config: NatsConfig,
+    link: &Arc<Link>,
+) -> JoinHandle<Result<Client, ConnectError>> {
+    let connecting = tokio::spawn({
+        let link = Arc::clone(link);
+        async move { connect(&config, "test", &link, Sizing::default()).await }
+    });
+    common::until_async("a refusal", || {
+        link.last_error().filter(|text| text.contains(REFUSED))
+    })
+    .await;
+    connecting
 }
 
 fn user(user: &str, password: &str) -> Auth {
@@ -110,14 +129,7 @@ async fn renewed_credentials_are_sent_with_the_next_handshake() {
     // while the first connection is still being tried for
     server.restart_with(r#"authorization { token: "newer" }"#);
     let waiting = Link::new();
-    let connecting = tokio::spawn({
-        let link = waiting.clone();
-        async move { connect(&old, "test", &link, Sizing::default()).await }
-    });
-    common::until_async("a refusal", || {
-        waiting.last_error().filter(|text| text.contains(REFUSED))
-    })
-    .await;
+    let connecting = refused_at_first(old, &waiting).await;
     waiting.renew_credentials(&newer);
     connecting.await.unwrap().unwrap();
 }
@@ -147,14 +159,7 @@ async fn rotated_credentials_are_taken() {
         ..config(&server.url(), Auth::Token(Secret::new("new".to_owned())))
     };
     let link = Link::new();
-    let connecting = tokio::spawn({
-        let link = link.clone();
-        async move { connect(&config, "test", &link, Sizing::default()).await }
-    });
-    common::until_async("a refusal", || {
-        link.last_error().filter(|text| text.contains(REFUSED))
-    })
-    .await;
+    let connecting = refused_at_first(config, &link).await;
     server.restart_with(r#"authorization { token: "new" }"#);
     connecting.await.unwrap().unwrap();
 }

@@ -246,21 +246,7 @@ mod tests {
     use crate::market::{Finality, Symbol, Timeframe};
 
     fn event(minute: i64, close: f64) -> BarEvent<'static> {
-        BarEvent {
-            symbol: "A".into(),
-            timeframe: Timeframe::MINUTE,
-            bar: Bar {
-                timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
-                open: close,
-                high: close,
-                low: close,
-                close,
-                volume: 0.0,
-            },
-            finality: Finality::Final,
-            adjusted: false,
-            source: None,
-        }
+        BarEvent::flat("A", minute, close, 0.0)
     }
 
     fn left(copied: &BarEvent<'_>, waiting: &[BarEvent<'_>]) -> Vec<f64> {

@@ -1,3 +1,5 @@
+//! The state of the link, its log and the permissions that the server denies, by events alone.
+
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -101,36 +103,42 @@ async fn the_state_follows_the_events() {
     assert!(link.state().closed);
 }
 
+/// The server denies what follows `Permissions Violation for`.
+fn deny(link: &Arc<Link>, what: &str) {
+    let text = format!("Permissions Violation for {what}");
+    link.observe(Event::ServerError(ServerError::Other(text)));
+}
+
+fn shown(link: &Link) -> Vec<String> {
+    link.denials().iter().map(ToString::to_string).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_denial_is_forgotten_unless_it_came_again_when_it_was_tried_again() {
     let link = Link::new();
-    let denied = |text: &str| link.observe(Event::ServerError(ServerError::Other(text.to_owned())));
-    let shown = || -> Vec<String> { link.denials().iter().map(ToString::to_string).collect() };
-    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.A\"");
-    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.B\"");
-    denied("Permissions Violation for Publish to \"$JS.API.STREAM.PURGE.A\"");
+    deny(&link, "Publish to \"$JS.API.STREAM.MSG.GET.A\"");
+    deny(&link, "Publish to \"$JS.API.STREAM.MSG.GET.B\"");
+    deny(&link, "Publish to \"$JS.API.STREAM.PURGE.A\"");
     tokio::time::advance(Duration::from_secs(1)).await;
     let asked = Instant::now();
-    denied("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.B\"");
+    deny(&link, "Publish to \"$JS.API.STREAM.MSG.GET.B\"");
     link.forget_denials_before(asked, |denial| denial.subject.contains("MSG.GET"));
     let left = [
         "publish to `$JS.API.STREAM.MSG.GET.B`",
         "publish to `$JS.API.STREAM.PURGE.A`",
     ];
-    assert_eq!(shown(), left);
+    assert_eq!(shown(&link), left);
 }
 
 #[tokio::test]
 async fn an_inbox_that_was_denied_stays_so_until_the_next_connection() {
     let link = Link::new();
-    let denied = |text: &str| link.observe(Event::ServerError(ServerError::Other(text.to_owned())));
-    let shown = || -> Vec<String> { link.denials().iter().map(ToString::to_string).collect() };
-    denied("Permissions Violation for Subscription to \"_INBOX.abc.*\"");
-    denied("Permissions Violation for Publish to \"commit.TECHNICAL_SIGNALS.probe\"");
-    assert_eq!(shown().len(), 2);
+    deny(&link, "Subscription to \"_INBOX.abc.*\"");
+    deny(&link, "Publish to \"commit.TECHNICAL_SIGNALS.probe\"");
+    assert_eq!(shown(&link).len(), 2);
     // the server refuses what is published again, but not an inbox that is there already
     link.forget_denials();
-    assert_eq!(shown(), ["subscribe to `_INBOX.>`"]);
+    assert_eq!(shown(&link), ["subscribe to `_INBOX.>`"]);
     link.observe(Event::Connected);
-    assert_eq!(shown(), [""; 0]);
+    assert_eq!(shown(&link), [""; 0]);
 }

@@ -25,9 +25,9 @@ fn said_of(engine: &mut Engine, event: &BarEvent<'_>) -> Vec<serde_json::Value> 
     said
 }
 
-fn three() -> Engine {
+fn correcting(correctable_bars: usize) -> Engine {
     engine(AnalysisConfig {
-        correctable_bars: 3,
+        correctable_bars,
         ..small()
     })
 }
@@ -45,7 +45,7 @@ fn points(said: &[serde_json::Value]) -> Vec<(i64, f64, u64)> {
 
 #[test]
 fn the_newest_bars_can_be_corrected_and_missing_ones_inserted() {
-    let mut engine = three();
+    let mut engine = correcting(3);
     for n in [0, 2, 4, 6, 8] {
         engine.on_bar(&bar("A", n, 10.0), minute(0));
     }
@@ -75,7 +75,7 @@ fn the_newest_bars_can_be_corrected_and_missing_ones_inserted() {
 
 #[test]
 fn nothing_is_inserted_before_the_first_bar() {
-    let mut engine = three();
+    let mut engine = correcting(3);
     engine.on_bar(&bar("A", 5, 10.0), minute(0));
     let outcome = engine.on_bar(&bar("A", 4, 10.0), minute(0));
     let late = Refusal::Late {
@@ -87,7 +87,7 @@ fn nothing_is_inserted_before_the_first_bar() {
 
 #[test]
 fn later_signals_that_change_are_said_again_with_their_next_revision() {
-    let mut engine = three();
+    let mut engine = correcting(3);
     for n in 0..6 {
         engine.on_bar(&bar("A", n, 10.0), minute(0));
     }
@@ -111,11 +111,7 @@ fn later_signals_that_change_are_said_again_with_their_next_revision() {
 #[test]
 fn a_later_signal_that_does_not_change_is_not_said_again() {
     // with averages of one and two bars, the volume of a bar is in its own signal and the next two
-    let config = AnalysisConfig {
-        correctable_bars: 8,
-        ..small()
-    };
-    let mut engine = engine(config);
+    let mut engine = correcting(8);
     for n in 0..9 {
         engine.on_bar(&bar("A", n, 10.0), minute(0));
     }
@@ -127,7 +123,7 @@ fn a_later_signal_that_does_not_change_is_not_said_again() {
 
 #[test]
 fn an_inserted_bar_closes_the_gap_that_was_told() {
-    let mut engine = three();
+    let mut engine = correcting(3);
     for n in [0, 1, 4] {
         engine.on_bar(&bar("A", n, 10.0), minute(0));
     }
@@ -143,11 +139,7 @@ fn an_inserted_bar_closes_the_gap_that_was_told() {
 #[test]
 fn a_series_that_was_silent_has_no_earlier_bars() {
     let idle = std::time::Duration::from_secs(600);
-    let config = AnalysisConfig {
-        correctable_bars: 3,
-        ..small()
-    };
-    let mut engine = engine(config).forgetting(Some(idle));
+    let mut engine = correcting(3).forgetting(Some(idle));
     engine.on_bar(&bar("A", 0, 10.0), minute(0));
     engine.on_bar(&bar("A", 100, 10.0), minute(0));
     let late = Refusal::Late {

@@ -378,7 +378,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{AnalysisConfig, Engine};
-    use crate::market::{Bar, BarEvent};
+    use crate::market::BarEvent;
     use crate::pipeline::Taken;
 
     #[test]
@@ -429,21 +429,7 @@ mod tests {
 
     #[test]
     fn what_the_agent_does_is_said_in_words() {
-        let event = BarEvent {
-            symbol: "A".into(),
-            timeframe: Timeframe::MINUTE,
-            bar: Bar {
-                timestamp: Timestamp::from_nanos(0),
-                open: 1.0,
-                high: 1.0,
-                low: 1.0,
-                close: 1.0,
-                volume: 0.0,
-            },
-            finality: Finality::Final,
-            adjusted: false,
-            source: None,
-        };
+        let event = BarEvent::flat("A", 0, 1.0, 0.0);
         let config = AnalysisConfig {
             min_bars: 1,
             ..AnalysisConfig::default()

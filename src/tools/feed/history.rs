@@ -249,14 +249,8 @@ mod tests {
     use crate::wire::{InputRules, SubjectParts};
 
     fn bar(minute: i64, close: f64) -> Bar {
-        Bar {
-            timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
-            open: close,
-            high: close,
-            low: close,
-            close,
-            volume: 0.0,
-        }
+        let timestamp = Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos());
+        Bar::flat(timestamp, close, 0.0)
     }
 
     fn key() -> SeriesKey {

@@ -66,6 +66,23 @@ fn reason(payload: &str) -> Reason {
     refusal.reason
 }
 
+/// The elements that are refused between a first and a last one that are bars, with their bytes.
+fn refused_between<'a>(all: &'a Decoded<'_>) -> Vec<(Reason, &'a str)> {
+    let [Ok(_), between @ .., Ok(_)] = &all[..] else {
+        panic!("{all:?}");
+    };
+    between
+        .iter()
+        .map(|one| one.as_ref().unwrap_err())
+        .map(|refusal| {
+            (
+                refusal.reason,
+                std::str::from_utf8(refusal.payload).unwrap(),
+            )
+        })
+        .collect()
+}
+
 fn full() -> Value {
     json!({"symbol": "BTCUSDT", "timeframe": "5m", "timestamp": 1_700_000_100, "open": 10.5,
            "high": 12, "low": 9.25, "close": 11, "volume": 100.5, "final": true, "source": "x"})

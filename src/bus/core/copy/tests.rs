@@ -17,22 +17,8 @@ fn filled(symbols: usize) -> Engine {
     for minute in 0..10 {
         for symbol in 0..symbols {
             let close = 100.0 + (minute * 7 + symbol % 5) as f64;
-            let at = i64::try_from(minute).unwrap() * Timeframe::MINUTE.nanos();
-            let event = BarEvent {
-                symbol: format!("S{symbol}").into(),
-                timeframe: Timeframe::MINUTE,
-                bar: Bar {
-                    timestamp: Timestamp::from_nanos(at),
-                    open: close,
-                    high: close,
-                    low: close,
-                    close,
-                    volume: 5.0,
-                },
-                finality: Finality::Final,
-                adjusted: false,
-                source: None,
-            };
+            let minute = i64::try_from(minute).unwrap();
+            let event = BarEvent::flat(format!("S{symbol}"), minute, close, 5.0);
             let _ = engine.on_bar(&event, Timestamp::from_nanos(0));
         }
     }
@@ -279,21 +265,7 @@ fn open_buckets_and_derived_series_arrive_as_of_one_moment() {
     };
     let take = |engine: &mut Engine, symbol: &str, minute: i64| {
         let close = 10.0 + f64::from(u8::try_from(minute).unwrap());
-        let event = BarEvent {
-            symbol: symbol.to_owned().into(),
-            timeframe: Timeframe::MINUTE,
-            bar: Bar {
-                timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
-                open: close,
-                high: close,
-                low: close,
-                close,
-                volume: 0.1,
-            },
-            finality: Finality::Final,
-            adjusted: false,
-            source: None,
-        };
+        let event = BarEvent::flat(symbol, minute, close, 0.1);
         let now = Timestamp::from_nanos(0);
         engine.close_before(&event);
         while engine.next_derived(now).is_some() {}

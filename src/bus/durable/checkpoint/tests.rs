@@ -11,21 +11,7 @@ use crate::aggregate::{Parts, Plan};
 use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
 
 fn bar(symbol: &'static str, minute: i64, close: f64) -> BarEvent<'static> {
-    BarEvent {
-        symbol: symbol.into(),
-        timeframe: Timeframe::MINUTE,
-        bar: Bar {
-            timestamp: Timestamp::from_nanos(minute * Timeframe::MINUTE.nanos()),
-            open: close,
-            high: close,
-            low: close,
-            close,
-            volume: 100.0,
-        },
-        finality: Finality::Final,
-        adjusted: false,
-        source: None,
-    }
+    BarEvent::flat(symbol, minute, close, 100.0)
 }
 
 fn config() -> AnalysisConfig {

@@ -1,0 +1,149 @@
+//! Derived bars against a plain computation over all bars, and corrected ones against the right bars.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Of each minute, its bar, or none.
+fn market() -> impl Strategy<Value = Vec<(i64, Bar)>> {
+    let price = (1u32..400).prop_map(|ticks| f64::from(ticks) / 10.0);
+    let volume = (0u32..1_000, 0i32..7)
+        .prop_map(|(n, decimals)| format!("{n}e-{decimals}").parse::<f64>().unwrap());
+    let values = (price.clone(), price.clone(), price.clone(), price, volume);
+    let gap = prop_oneof![6 => Just(1i64), 2 => 2i64..5, 1 => 5i64..200];
+    (0i64..70, prop::collection::vec((gap, values), 1..150)).prop_map(|(first, steps)| {
+        let mut minute = first;
+        let mut bars = Vec::new();
+        for (gap, (open, close, a, b, volume)) in steps {
+            let high = open.max(close).max(a);
+            let low = open.min(close).min(b);
+            bars.push((minute, bar(minute, [open, high, low, close, volume])));
+            minute += gap;
+        }
+        bars
+    })
+}
+
+/// The bars of whole buckets, worked out from all bars at once. Sums are of whole millionths.
+#[allow(clippy::cast_possible_truncation)]
+fn expected(bars: &[(i64, Bar)], minutes: i64) -> Vec<(i64, [f64; 4], i64, u64)> {
+    let mut groups: BTreeMap<i64, Vec<&Bar>> = BTreeMap::new();
+    for (minute, bar) in bars {
+        groups
+            .entry((TEN + minute).div_euclid(minutes))
+            .or_default()
+            .push(bar);
+    }
+    let first = TEN + bars[0].0;
+    let last = TEN + bars[bars.len() - 1].0;
+    groups
+        .into_iter()
+        .filter(|(group, parts)| {
+            let open = group * minutes;
+            let complete = parts.len() == usize::try_from(minutes).unwrap();
+            open >= first && (complete || last >= open + minutes)
+        })
+        .map(|(group, parts)| {
+            let high = parts.iter().map(|bar| bar.high).fold(f64::MIN, f64::max);
+            let low = parts.iter().map(|bar| bar.low).fold(f64::MAX, f64::min);
+            let millionths: i64 = parts
+                .iter()
+                .map(|bar| (bar.volume * 1e6).round() as i64)
+                .sum();
+            let prices = [parts[0].open, high, low, parts[parts.len() - 1].close];
+            (
+                group * minutes - TEN,
+                prices,
+                millionths,
+                parts.len() as u64,
+            )
+        })
+        .collect()
+}
+
+proptest! {
+    /// Law: a bar is a function of the bars of its bucket, whatever else is derived, and what
+    /// triggers a close changes when it comes and never what it is.
+    #[test]
+    fn derived_bars_are_those_of_their_buckets(bars in market()) {
+        let mut run = Run::new(&["5m", "15m", "1h"], bars[0].0);
+        for (_, bar) in &bars {
+            run.append(bar);
+        }
+        let closed = run.closed();
+        for (name, minutes) in [("5m", 5), ("15m", 15), ("1h", 60)] {
+            let of: Vec<&Row> = closed.iter().filter(|row| row.0 == name).collect();
+            let expected = expected(&bars, minutes);
+            prop_assert_eq!(of.len(), expected.len());
+            for (row, (open, prices, millionths, parts)) in of.into_iter().zip(expected) {
+                let sum: f64 = format!("{millionths}e-6").parse().unwrap();
+                prop_assert_eq!(row.1, open);
+                prop_assert_eq!(&row.2[..4], &prices[..]);
+                prop_assert_eq!(row.2[4].to_bits(), sum.to_bits());
+                prop_assert_eq!((row.3, row.4), (parts, Some(minutes.unsigned_abs())));
+            }
+        }
+    }
+
+    /// Law: a correction or insertion equals the right bar at once, and state that was written and
+    /// read back continues unchanged.
+    #[test]
+    fn corrections_leave_what_the_right_bars_would_have(
+        bars in market(),
+        late in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0usize..12, any::<bool>()), 1..12),
+        correctable in 1usize..13,
+    ) {
+        let names = &["5m", "1h", "1d"];
+        let run = || Run { correctable, ..Run::new(names, bars[0].0) };
+        let (mut right, mut corrected) = (run(), run());
+        // late bars follow the bar that they are late for
+        let mut follow: Vec<Vec<Bar>> = vec![Vec::new(); bars.len()];
+        let mut first: Vec<Option<Bar>> = bars.iter().map(|(_, bar)| Some(*bar)).collect();
+        for (at, wrong, delay, is_missing) in late {
+            let at = at.index(bars.len());
+            let delay = delay.min(correctable - 1).min(bars.len() - 1 - at);
+            let bar = bars[at].1;
+            if first[at] != Some(bar) {
+                continue;
+            }
+            let values = bars[wrong.index(bars.len())].1;
+            let is_missing = is_missing && at > 0 && delay > 0;
+            first[at] = (!is_missing).then_some(Bar { timestamp: bar.timestamp, ..values });
+            follow[at + delay].push(bar);
+        }
+        let mut said = BTreeMap::new();
+        let mut say = |run: &mut Run| {
+            for one in run.out.drain(..) {
+                said.insert((one.timeframe.nanos(), one.bar.timestamp), one);
+            }
+        };
+        for (at, (_, bar)) in bars.iter().enumerate() {
+            right.append(bar);
+            for bar in first[at].iter().chain(&follow[at]) {
+                prop_assert_eq!(corrected.put(bar), None);
+                say(&mut corrected);
+            }
+            if at % 7 == 3 {
+                let bytes = postcard::to_allocvec(&corrected.derivation).unwrap();
+                let horizons = corrected.derivation.take_horizons();
+                let horizons = postcard::to_allocvec(&horizons).unwrap();
+                let mut moved: Derivation = postcard::from_bytes(&bytes).unwrap();
+                prop_assert!(moved.put_horizons(postcard::from_bytes(&horizons).unwrap()));
+                corrected.derivation = moved;
+                let from = corrected.bars.len().saturating_sub(correctable);
+                let (oldest, newest) = (corrected.bars[from].timestamp, corrected.bars.last().map(|bar| bar.timestamp));
+                let is_sound = |newest| corrected.derivation.is_sound(&plan(names), Timeframe::MINUTE, newest, Some(oldest));
+                prop_assert!(is_sound(newest));
+                prop_assert!(!is_sound(newest.map(|at| at.after(MINUTE))));
+            }
+        }
+        let mut expected = BTreeMap::new();
+        for one in right.out.drain(..) {
+            expected.insert((one.timeframe.nanos(), one.bar.timestamp), one);
+        }
+        prop_assert_eq!(said, expected);
+        prop_assert_eq!(corrected.derivation, right.derivation);
+    }
+}
