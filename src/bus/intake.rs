@@ -10,6 +10,8 @@ mod derived;
 mod letters;
 mod outgoing;
 mod outlet;
+mod refusals;
+mod sink;
 mod tallies;
 
 use std::sync::Arc;
@@ -28,7 +30,8 @@ use crate::wire::{Mark, SubjectParts, SubjectRefusal};
 
 use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
-pub(super) use outlet::{Outlet, Refused};
+pub(super) use outlet::Outlet;
+pub(super) use refusals::Refused;
 
 /// The duties of this member by slot.
 #[derive(Debug, Clone, Copy)]

@@ -81,6 +81,22 @@ impl Rig {
         payload: &str,
         headers: Option<HeaderMap>,
     ) -> Vec<(String, Option<String>, String)> {
+        self.take_in(payload, headers);
+        let outbox = std::mem::take(&mut self.intake.out.outbox).into_iter();
+        outbox
+            .map(|outgoing| {
+                let reason = outgoing.headers.get("Ta-Reason");
+                (
+                    outgoing.subject.to_string(),
+                    reason.map(ToString::to_string),
+                    String::from_utf8(outgoing.payload.to_vec()).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    /// Leaves the messages to publish in the outbox.
+    fn take_in(&mut self, payload: &str, headers: Option<HeaderMap>) {
         let message = Message {
             subject: "raw.market_data.price".into(),
             reply: None,
@@ -98,17 +114,6 @@ impl Rig {
         let arrival = Arrival::plain(&message, clock::now());
         let parts = |subject| self.pattern.parts(subject);
         self.intake.take(arrival, duty, parts, TakeAll);
-        let outbox = std::mem::take(&mut self.intake.out.outbox).into_iter();
-        outbox
-            .map(|outgoing| {
-                let reason = outgoing.headers.get("Ta-Reason");
-                (
-                    outgoing.subject.to_string(),
-                    reason.map(ToString::to_string),
-                    String::from_utf8(outgoing.payload.to_vec()).unwrap(),
-                )
-            })
-            .collect()
     }
 }
 
@@ -296,4 +301,27 @@ fn open_derived_bars_are_shown_a_bounded_number_of_times_for_one_message() {
     // the next message has a share of its own
     let (forming, _) = forming_and_not(bars..bars + 3);
     assert_eq!(forming, 2 * 3);
+}
+
+#[test]
+fn a_feed_counts_the_signals_of_its_own_bars_and_not_of_derived_ones() {
+    let mut rig = Rig::deriving("5m", metrics());
+    let mut headers = HeaderMap::new();
+    headers.insert("Ta-Feed", "00000000000000f1");
+    for minute in 0..10 {
+        rig.take_in(&bar(minute, 10.0), Some(headers.clone()));
+    }
+    let stored = rig.intake.out.outbox.iter().filter(|out| !out.forming);
+    let (own, derived): (Vec<_>, Vec<_>) = stored.partition(|out| out.feed.is_some());
+    let due: u64 = rig
+        .intake
+        .out
+        .tallies
+        .take()
+        .values()
+        .flat_map(|receipt| receipt.slots.values())
+        .map(|tally| tally.signals_due)
+        .sum();
+    assert_eq!((own.len() as u64, derived.len()), (due, 2));
+    assert_eq!(due, 10);
 }

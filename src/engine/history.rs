@@ -14,6 +14,8 @@ mod rebuild;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Engine, Series, SeriesId};
 use crate::market::{BarEvent, SeriesKey, Timeframe, Timestamp};
 pub use copies::HistorySnapshot;
@@ -68,11 +70,10 @@ pub(super) struct Histories {
     open: Vec<Open>,
 }
 
-/// A history that is open.
-#[derive(Debug)]
-struct Open {
-    key: SeriesKey,
-    id: Arc<str>,
+/// The account of the messages of an open history.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Account {
+    /// Parts that were taken in.
     parts: u32,
     /// Bars that came in its parts.
     bars: u64,
@@ -86,6 +87,14 @@ struct Open {
     first: Option<Timestamp>,
     /// Reason why it can have no effect.
     fault: Option<String>,
+}
+
+/// A history that is open.
+#[derive(Debug)]
+struct Open {
+    key: SeriesKey,
+    id: Arc<str>,
+    account: Account,
     engine: Box<Engine>,
 }
 
@@ -107,8 +116,8 @@ impl Histories {
             if open.key.symbol.as_str() != symbol || open.key.timeframe != timeframe {
                 return true;
             }
-            open.live += 1;
-            open.live <= window as u64
+            open.account.live += 1;
+            open.account.live <= window as u64
         });
     }
 
@@ -129,7 +138,7 @@ impl Histories {
     }
 }
 
-impl Open {
+impl Account {
     fn fail(&mut self, fault: String) {
         let end = (0..=fault.len().min(FAULT_BYTES)).rev();
         let end = end.into_iter().find(|end| fault.is_char_boundary(*end));
@@ -152,11 +161,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<usize, HistoryRefusal> {
         let mut open = self.open_history(key, id, part);
-        // it stays out of the table until the part is done, so a panic leaves nothing half done
-        let expected = open.parts;
-        open.parts = open.parts.saturating_add(1);
-        open.bars += bars.len() as u64;
-        if open.fault.is_some() {
+        // it is out of the table until all went well, so a panic leaves nothing half done
+        let expected = open.account.parts;
+        open.account.parts = open.account.parts.saturating_add(1);
+        open.account.bars += bars.len() as u64;
+        if open.account.fault.is_some() {
             self.histories.put(open);
             return Ok(bars.len());
         }
@@ -169,17 +178,17 @@ impl Engine {
             None
         };
         if let Some(fault) = fault {
-            open.fail(fault.to_string());
-            open.refused += bars.len() as u64;
+            open.account.fail(fault.to_string());
+            open.account.refused += bars.len() as u64;
             self.histories.put(open);
             let bars = bars.len() as u64;
             return Err(HistoryRefusal { fault, bars });
         }
         for event in bars {
             let at = event.bar.timestamp;
-            open.first = Some(open.first.map_or(at, |first| first.min(at)));
+            open.account.first = Some(open.account.first.map_or(at, |first| first.min(at)));
             let repeats = open.engine.absorb(event, now);
-            open.repeated += u64::from(repeats);
+            open.account.repeated += u64::from(repeats);
         }
         self.histories.put(open);
         Ok(bars.len())
@@ -194,10 +203,11 @@ impl Engine {
         why: &str,
     ) {
         let mut open = self.open_history(key, id, part);
-        open.parts = open.parts.saturating_add(1);
-        open.bars += bars;
-        open.refused += bars;
-        open.fail(HistoryFault::Part(why.to_owned()).to_string());
+        open.account.parts = open.account.parts.saturating_add(1);
+        open.account.bars += bars;
+        open.account.refused += bars;
+        open.account
+            .fail(HistoryFault::Part(why.to_owned()).to_string());
         self.histories.put(open);
     }
 
@@ -208,13 +218,7 @@ impl Engine {
         known.filter(|_| part > 0).unwrap_or_else(|| Open {
             key: key.clone(),
             id: id.into(),
-            parts: 0,
-            bars: 0,
-            refused: 0,
-            repeated: 0,
-            live: 0,
-            first: None,
-            fault: None,
+            account: Account::default(),
             engine: Box::new(self.beside()),
         })
     }
@@ -235,12 +239,16 @@ impl Engine {
             let fault = HistoryFault::Unknown;
             return Err(HistoryRefusal { fault, bars: 1 });
         };
-        let bars = open.bars.saturating_sub(open.refused).max(1);
-        let ended = if let Some(fault) = &open.fault {
+        let bars = open
+            .account
+            .bars
+            .saturating_sub(open.account.refused)
+            .max(1);
+        let ended = if let Some(fault) = &open.account.fault {
             Err(HistoryFault::Part(fault.clone()))
-        } else if open.parts != parts {
+        } else if open.account.parts != parts {
             Err(HistoryFault::Gap {
-                expected: open.parts,
+                expected: open.account.parts,
                 came: format!("the end of {parts}"),
             })
         } else {

@@ -256,13 +256,7 @@ impl Series {
             }
             let one = &mut later[at];
             let count = self.bars - newer as u64;
-            let course = Course {
-                newer,
-                count,
-                missing: self.missing_at(newer),
-                revision: 0,
-                tag: &tags[tags.len() - 1 - newer],
-            };
+            let course = self.course(newer, count, tags);
             self.compute(config, said, &course, &mut one.signal);
             let due = is_due(config, count, &one.signal);
             settle(said, &one.signal, due);
@@ -296,13 +290,7 @@ impl Series {
         let new = &mut revising.signal;
         for (newer, one) in (0..later.len()).rev().zip(later) {
             let count = total - newer as u64;
-            let course = Course {
-                newer,
-                count,
-                missing: self.missing_at(newer),
-                revision: 0,
-                tag: &tags[tags.len() - 1 - newer],
-            };
+            let course = self.course(newer, count, tags);
             self.compute(config, state, &course, new);
             let due = is_due(config, count, new);
             settle(state, new, due);
@@ -315,8 +303,20 @@ impl Series {
         }
     }
 
-    /// Sets the states that a series of `total` bars keeps. Those after at most `earlier` bars are
-    /// unchanged, the others are in `revising`.
+    /// The course of the bar that has so many `newer` ones and is number `count`, of a run that says
+    /// nothing of revisions. `tags` are those of the correctable bars.
+    fn course<'a>(&self, newer: usize, count: u64, tags: &'a [Tag]) -> Course<'a> {
+        Course {
+            newer,
+            count,
+            missing: self.missing_at(newer),
+            revision: 0,
+            tag: &tags[tags.len() - 1 - newer],
+        }
+    }
+
+    /// Keeps the states that a series of `total` bars keeps. Those of up to `earlier` bars are as they
+    /// were, the others are in `revising`.
     fn keep_marks(
         &mut self,
         earlier: u64,

@@ -183,6 +183,7 @@ fn operations() -> Value {
 }
 
 fn messages() -> Value {
+    let id = |description: &str| json!({ "type": "string", "minLength": 1, "maxLength": 64, "description": description });
     let text = |what: &str| json!({ "type": "string", "description": what });
     let digits =
         |what: &str| json!({ "type": "string", "pattern": "^[0-9]+$", "description": what });
@@ -233,10 +234,7 @@ fn messages() -> Value {
                     "properties": {
                         "symbol": text("The instrument, plainly."),
                         "timeframe": text("The bar length."),
-                        "id": {
-                            "type": "string", "minLength": 1, "maxLength": 64,
-                            "description": "Tells this reset from others of the series.",
-                        },
+                        "id": id("Distinguishes this reset from others of the series."),
                     },
                 } },
             },
@@ -255,10 +253,7 @@ fn messages() -> Value {
                     "properties": {
                         "symbol": text("The instrument, plainly."),
                         "timeframe": text("The bar length."),
-                        "id": {
-                            "type": "string", "minLength": 1, "maxLength": 64,
-                            "description": "Tells this history from others of the series.",
-                        },
+                        "id": id("Distinguishes this history from others of the series."),
                         "part": { "type": "integer", "minimum": 0, "description": "The number of the part." },
                         "bars": {
                             "type": "array",

@@ -22,9 +22,6 @@ pub(super) fn take(
     arrived: Timestamp,
     sink: &mut impl Sink,
 ) {
-    if !sink.admit_history(history) {
-        return;
-    }
     match history.step {
         HistoryStep::Part { part, .. } => {
             take_part(decoder, engine, (history, part), arrived, sink)

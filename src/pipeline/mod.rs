@@ -24,34 +24,33 @@
 //! the series in order with the live bars, and restates the signal of the newest bar.
 //!
 //! # Time
-//! The time of a message is its arrival, and the driver hands it in: in core delivery when the
-//! client received the message, in durable delivery when the server stored it, in `replay` when it
-//! reads the line. It decides one thing: a bar that opens more than 24 h after its arrival is
-//! refused as `future`, and so is a mark more than 5 s after it. Order, completion, silence
-//! ([`Engine::forgetting`]) and room for another series are decided by the times of the bars. So a
-//! replay accepts all bars that a live agent accepted. It may also accept bars that were refused as
-//! `future`, because it reads them later.
+//! The time of a message is its arrival, and the driver hands it in: core delivery when the client
+//! received the message, durable delivery when the server stored it, `replay` when it reads the
+//! line. It decides one thing: a bar that opens more than 24 h after its arrival is refused as
+//! `future`, and so is a mark of more than 5 s after it. Order, completion, silence
+//! ([`Engine::forgetting`]) and room for another series are decided by the times of the bars. So a replay takes what a live agent took. It may also take
+//! what was refused as `future` then, because it reads the message later.
 //!
 //! # Panics
 //! A panic under [`Pipeline::guard`] costs only the message: the bar at work is rolled back, the
 //! bars before it stay.
 
 mod history;
+mod output;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::engine::{
-    DerivedOutcome, Effect, Engine, Outcome, Refusal as Declined, Revision, SeriesId, Signal,
-};
+use crate::engine::{DerivedOutcome, Effect, Engine, Refusal as Declined, Revision};
 use crate::market::{BarEvent, Finality, Timestamp};
 use crate::wire::{
-    Content, Decoder, Element, History, Ignored, Mark, Reason, Refusal, Reset, SubjectParts,
-    SubjectRefusal,
+    Content, Control, Decoder, Element, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
 };
 pub use history::HistoryTaken;
+use output::taken;
+pub use output::{Change, Marked, Output, Restarted, Taken};
 
 /// A message, with everything that its outputs depend on.
 #[derive(Debug, Clone, Copy)]
@@ -75,105 +74,16 @@ pub enum Admission {
     Skip,
 }
 
-/// One output of a message.
-#[derive(Debug)]
-pub enum Output<'a> {
-    /// A bar was taken in.
-    Taken(Taken<'a>),
-    /// A bar was derived from others and taken in.
-    Derived(Taken<'a>),
-    /// The signal of a later bar, changed by the bar before it in the output.
-    Revised(Taken<'a>),
-    /// A bar equals one that was taken in before.
-    Duplicate(&'a BarEvent<'a>),
-    /// A series was reset.
-    Reset(Restarted<'a>),
-    /// A time mark was applied; the bars that it closed came before it.
-    Marked(Marked),
-    /// This number of bars of a history was set aside until its end.
-    Gathered(usize),
-    /// A series was rebuilt with a history.
-    Rebuilt(HistoryTaken<'a>),
-    /// The newest bar of a rebuilt series, with its present signal.
-    Restated(Taken<'a>),
-    /// An element is understood and needs nothing to be done.
-    Ignored(Ignored),
-    /// An element or the whole message was refused, by the decoder or the engine.
-    Refused(Refusal<'a>),
-}
-
-/// The change that a bar made to its series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It is the new last bar of its series.
-    Appended,
-    /// It replaced one of the newest bars.
-    Corrected,
-    /// It was missing among the newest bars.
-    Inserted,
-    /// It is still forming: no complete bar changed.
-    Forming,
-}
-
-/// A bar that was taken in.
-#[derive(Debug)]
-pub struct Taken<'a> {
-    /// The bar.
-    pub event: &'a BarEvent<'a>,
-    /// Its series, unless that is not kept yet.
-    pub series: Option<SeriesId>,
-    /// True if the series began with it; its id may have been another's before.
-    pub begun: bool,
-    /// The reset that the series began with; 0 if none.
-    pub epoch: u64,
-    /// [`crate::engine::Series::step`] after this signal.
-    pub step: u64,
-    /// The change that it made.
-    pub change: Change,
-    /// Bars missing right before it.
-    pub missing: u64,
-    /// The signal to be published, if there is one.
-    pub signal: Option<&'a Signal>,
-}
-
-/// A series that was reset.
-#[derive(Debug)]
-pub struct Restarted<'a> {
-    /// The message that says so.
-    pub reset: &'a Reset,
-    /// The bars that were in its window; nothing where there was no such series.
-    pub forgotten: Option<usize>,
-}
-
-/// A time mark that was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marked {
-    /// The message.
-    pub mark: Mark,
-    /// The derived bars that it closed.
-    pub closed: usize,
-}
-
-/// A driver's decisions about bars and control messages before the engine sees them. By default all
-/// of them are taken.
+/// A driver's decisions about bars and control messages before the engine sees them. Without one of
+/// its own, a driver takes all of them.
 pub trait Filter {
     /// Decides about a bar of a message.
     fn admit(&mut self, _event: &BarEvent<'_>) -> Admission {
         Admission::Take
     }
 
-    /// Returns true if a reset is to be followed.
-    fn admit_reset(&mut self, _reset: &Reset) -> bool {
-        true
-    }
-
-    /// Returns true if a mark is to be taken in.
-    fn admit_mark(&mut self, _mark: &Mark) -> bool {
-        true
-    }
-
-    /// Returns true if a message of a history is to be followed.
-    fn admit_history(&mut self, _history: &History<'_>) -> bool {
+    /// Returns true if a control message is to be followed.
+    fn admit_control(&mut self, _control: &Control<'_>) -> bool {
         true
     }
 }
@@ -183,16 +93,8 @@ impl<F: Filter> Filter for &mut F {
         F::admit(self, event)
     }
 
-    fn admit_reset(&mut self, reset: &Reset) -> bool {
-        F::admit_reset(self, reset)
-    }
-
-    fn admit_mark(&mut self, mark: &Mark) -> bool {
-        F::admit_mark(self, mark)
-    }
-
-    fn admit_history(&mut self, history: &History<'_>) -> bool {
-        F::admit_history(self, history)
+    fn admit_control(&mut self, control: &Control<'_>) -> bool {
+        F::admit_control(self, control)
     }
 }
 
@@ -267,24 +169,19 @@ impl Pipeline {
     pub fn take(&mut self, message: &Message<'_>, sink: &mut impl Sink) {
         let Self { decoder, engine } = self;
         let arrived = message.arrived;
-        match Reset::read(message.payload, message.subject) {
-            Some(Ok(reset)) => return restart(engine, &reset, sink),
-            Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
-            None => {}
-        }
-        match Mark::read(message.payload, arrived) {
-            Some(Ok(mark)) => return close_by_mark(engine, mark, arrived, sink),
-            Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
-            None => {}
-        }
-        match History::read(message.payload, message.subject) {
-            Some(Ok(history)) => return history::take(decoder, engine, &history, arrived, sink),
+        match Control::read(message.payload, message.subject, arrived) {
+            Some(Ok(control)) => return follow(decoder, engine, &control, arrived, sink),
             Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
             None => {}
         }
         decoder.decode_all(message.payload, message.subject, arrived, |element| {
             step(engine, element, arrived, sink);
         });
+    }
+
+    /// Follows a control message that arrived at `arrived`, as [`Self::take`] does.
+    pub fn follow(&mut self, control: &Control<'_>, arrived: Timestamp, sink: &mut impl Sink) {
+        follow(&self.decoder, &mut self.engine, control, arrived, sink);
     }
 
     /// Works off one element of a message that arrived at `arrived`, as [`Self::take`] does each.
@@ -357,10 +254,24 @@ fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mu
     }
 }
 
-fn restart(engine: &mut Engine, reset: &Reset, sink: &mut impl Sink) {
-    if !sink.admit_reset(reset) {
+fn follow(
+    decoder: &Decoder,
+    engine: &mut Engine,
+    control: &Control<'_>,
+    arrived: Timestamp,
+    sink: &mut impl Sink,
+) {
+    if !sink.admit_control(control) {
         return;
     }
+    match control {
+        Control::Reset(reset) => restart(engine, reset, sink),
+        Control::Mark(mark) => close_by_mark(engine, *mark, arrived, sink),
+        Control::History(history) => history::take(decoder, engine, history, arrived, sink),
+    }
+}
+
+fn restart(engine: &mut Engine, reset: &Reset, sink: &mut impl Sink) {
     let series = &reset.series;
     let emptied = engine.reset(series.symbol.as_str(), series.timeframe, reset.epoch());
     sink.output(Output::Reset(Restarted {
@@ -370,9 +281,6 @@ fn restart(engine: &mut Engine, reset: &Reset, sink: &mut impl Sink) {
 }
 
 fn close_by_mark(engine: &mut Engine, mark: Mark, arrived: Timestamp, sink: &mut impl Sink) {
-    if !sink.admit_mark(&mark) {
-        return;
-    }
     let closed = engine.close_by_mark(mark.at);
     derived(engine, arrived, sink);
     sink.output(Output::Marked(Marked { mark, closed }));
@@ -452,27 +360,6 @@ fn revised(engine: &mut Engine, sink: &mut impl Sink) {
             signal: Some(signal),
         }));
     }
-}
-
-/// A bar with what it changed; `None` where it changed nothing.
-fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>> {
-    let change = match outcome.effect {
-        Effect::Appended => Change::Appended,
-        Effect::Corrected => Change::Corrected,
-        Effect::Inserted => Change::Inserted,
-        Effect::Forming => Change::Forming,
-        Effect::Duplicate | Effect::Refused(_) => return None,
-    };
-    Some(Taken {
-        event,
-        series: outcome.series,
-        begun: outcome.begun,
-        epoch: outcome.epoch,
-        step: outcome.step,
-        change,
-        missing: outcome.missing,
-        signal: outcome.signal,
-    })
 }
 
 fn refusal<'a>(declined: Declined, event: &'a BarEvent<'_>, bytes: &'a [u8]) -> Refusal<'a> {

@@ -30,7 +30,7 @@ use crate::wire::{
     Content, Decoder, Element, Reason, SubjectParts, SubjectPattern, SubjectRefusal,
 };
 
-use report::{BarEntry, Entry, accepted, does, scale_hint, shown};
+use report::{BarEntry, Entry, accepted, does, scale_hint};
 use trace::Facts;
 
 /// Elements of one message whose fields are traced.
@@ -103,22 +103,12 @@ impl<'a, W: Write> Explainer<'a, W> {
                 })) => {
                     self.count.messages += 1;
                     self.count.refused += 1;
-                    self.write(&Entry {
-                        message: self.count.messages,
-                        line: Some(number),
-                        subject: None,
-                        element: 1,
-                        dialect: GENERIC,
-                        because: None,
-                        kind: "refused",
-                        bar: None,
-                        reason: Some(name),
-                        detail: Some(reason),
-                        accepted: None,
-                        hint: None,
-                        does: "never sees it: the row makes no message".to_owned(),
-                        shown: String::new(),
-                    })?;
+                    let number = (self.count.messages, Some(number));
+                    let mut entry = Entry::new(number, None, (1, GENERIC), b"");
+                    entry.reason = Some(name);
+                    entry.detail = Some(reason);
+                    "never sees it: the row makes no message".clone_into(&mut entry.does);
+                    self.write(&entry)?;
                 }
                 Some(Err(error @ LineError::Read { .. })) => {
                     return Err(Error::Data(format!("{}: {error}", path.display())));
@@ -192,22 +182,13 @@ impl<'a, W: Write> Explainer<'a, W> {
                 content,
                 span: (start, end),
             } = read_element;
-            let mut entry = Entry {
-                message: self.count.messages,
-                line,
-                subject: subject.map(str::to_owned),
-                element: number(at),
-                dialect,
-                because: signs_of(dialect),
-                kind: "refused",
-                bar: None,
-                reason: None,
-                detail: None,
-                accepted: None,
-                hint: None,
-                does: String::new(),
-                shown: shown(&payload[start..end]),
-            };
+            let mut entry = Entry::new(
+                (self.count.messages, line),
+                subject,
+                (number(at), dialect),
+                &payload[start..end],
+            );
+            entry.because = signs_of(dialect);
             match content {
                 Content::Bar(event) if !self.options.covers(event.bar.timestamp) => continue,
                 Content::Ignored(kind) => {

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::market::{BarEvent, Timestamp};
 use crate::ops::logs::complain;
 use crate::pipeline::{self, Admission, Change, Filter, Output, Pipeline, Sink};
-use crate::wire::{Mark, Refusal, SubjectParts, encode_signal};
+use crate::wire::{Control, Refusal, SubjectParts, encode_signal};
 
 pub(super) use summary::Refused;
 pub use summary::Summary;
@@ -84,8 +84,11 @@ impl<W: Write> Filter for OfLine<'_, '_, W> {
         }
     }
 
-    fn admit_mark(&mut self, mark: &Mark) -> bool {
-        self.outcome.is_ok() && self.printer.options.covers(mark.at)
+    fn admit_control(&mut self, control: &Control<'_>) -> bool {
+        match control {
+            Control::Mark(mark) => self.outcome.is_ok() && self.printer.options.covers(mark.at),
+            Control::Reset(_) | Control::History(_) => true,
+        }
     }
 }
 

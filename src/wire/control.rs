@@ -1,116 +1,83 @@
-//! Control messages: JSON objects on the subject of a series in place of market data.
+//! Control messages: JSON objects in the input that are no market data.
 //!
-//! They are in order with the bars of the series, so that a replay, a restart and another member
-//! find them at the same place. A control message has exactly one name, and behind it an object
-//! with only the names below. Any other message goes to the decoder.
+//! They stand in the input in order with the bars, so that a replay, a restart and another member
+//! meet them at the same place. A message is one only in exactly its shape: one name, and behind it
+//! a value of exactly its form. Anything else is for the decoder.
 //!
-//! | message | means |
+//! | message | meaning |
 //! |---|---|
-//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is reset; an `"id"` identifies the
-//! reset |
-//! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"…",…}}` | a part of a history, or its end ([`super::History`]) |
+//! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is emptied; `"id"` distinguishes resets ([`Reset`]) |
+//! | `{"mark":"2024-01-02T15:35:00Z"}` | this time has come ([`Mark`]) |
+//! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"…",…}}` | a part of a history, or its end ([`History`]) |
 
-use std::borrow::Cow;
+mod history;
+mod mark;
+mod reset;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Reason, Refusal, SubjectParts, SubjectRefusal};
-use crate::market::{SeriesKey, Symbol, Timeframe};
+use crate::market::{SeriesKey, Symbol, Timeframe, Timestamp};
 
-/// The size of the largest reset, in bytes.
-const BYTES_MAX: usize = 1_024;
-/// The length of the longest id of a control message.
+pub use history::{History, HistoryStep, write_bar as write_history_bar};
+pub use mark::Mark;
+pub use reset::Reset;
+
+/// The longest id of a control message.
 const ID_MAX: usize = 64;
 
-/// A message that resets a series.
+/// A control message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reset {
-    /// The series.
-    pub series: SeriesKey,
-    /// Tells it from other resets of the series.
-    pub id: Option<String>,
+pub enum Control<'a> {
+    /// It empties a series.
+    Reset(Reset),
+    /// It closes the derived bars that ended before a time.
+    Mark(Mark),
+    /// It carries bars of the past, or ends them.
+    History(History<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message<'a> {
-    #[serde(borrow)]
-    reset: Fields<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    symbol: Cow<'a, str>,
-    #[serde(borrow)]
-    timeframe: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    id: Option<Cow<'a, str>>,
-}
-
-impl Reset {
-    /// Reads a message on a subject that says `parts`; nothing when it is no control message.
+impl<'a> Control<'a> {
+    /// Reads a message that arrived at `arrived` on a subject that has `parts`; nothing when it is no
+    /// control message, which costs a glance at its first name.
     ///
     /// # Errors
-    /// It is one that cannot be followed.
-    pub fn read<'a>(
+    /// A control message that cannot be followed.
+    pub fn read(
         payload: &'a [u8],
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
+        arrived: Timestamp,
     ) -> Option<Result<Self, Refusal<'a>>> {
-        if !may_be_one(payload) {
-            return None;
+        match first_name(payload)? {
+            b"reset" => Some(Reset::read(payload, parts)?.map(Self::Reset)),
+            b"mark" => Some(Mark::read(payload, arrived)?.map(Self::Mark)),
+            b"history" => Some(History::read(payload, parts)?.map(Self::History)),
+            _ => None,
         }
-        let Message { reset } = serde_json::from_slice(payload).ok()?;
-        if let Some(id) = &reset.id
-            && !is_id(id)
-        {
-            return None;
+    }
+
+    /// Its name in the message.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Reset(_) => "reset",
+            Self::Mark(_) => "mark",
+            Self::History(_) => "history",
         }
-        Some(Self::of(&reset, parts).map_err(|(reason, detail)| Refusal {
-            reason,
-            detail: detail.into(),
-            payload,
-            elements: 1,
-            symbol: None,
-        }))
-    }
-
-    fn of(
-        fields: &Fields<'_>,
-        parts: &Result<SubjectParts<'_>, SubjectRefusal>,
-    ) -> Result<Self, (Reason, String)> {
-        Ok(Self {
-            series: series("reset", &fields.symbol, &fields.timeframe, parts)?,
-            id: fields.id.as_deref().map(str::to_owned),
-        })
-    }
-
-    /// The message, as [`Self::read`] reads it.
-    #[must_use]
-    pub fn payload(&self) -> Vec<u8> {
-        let timeframe = self.series.timeframe.to_string();
-        let message = Message {
-            reset: Fields {
-                symbol: self.series.symbol.as_str().into(),
-                timeframe: timeframe.into(),
-                id: self.id.as_deref().map(Into::into),
-            },
-        };
-        serde_json::to_vec(&message).expect("texts can be written as JSON")
-    }
-
-    /// A number by which the time after this reset is told from that after others; nothing when
-    /// the reset has no id. Never 0.
-    #[must_use]
-    pub fn epoch(&self) -> Option<u64> {
-        self.id.as_deref().map(epoch)
     }
 }
 
-/// The series that a control message of this `kind` names, on the subject of `parts`.
-pub(super) fn series(
+/// The first name in an object, as it is written; nothing where the payload does not begin as an
+/// object with a name.
+fn first_name(payload: &[u8]) -> Option<&[u8]> {
+    let inside = payload.trim_ascii_start().strip_prefix(b"{")?;
+    let name = inside.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = name.iter().position(|byte| *byte == b'"')?;
+    Some(&name[..end])
+}
+
+/// The series that a control message of this `kind` names, on a subject that says `parts`.
+fn series(
     kind: &str,
     symbol: &str,
     timeframe: &str,
@@ -138,117 +105,46 @@ pub(super) fn series(
     Ok(SeriesKey::new(symbol, timeframe))
 }
 
-/// The number that identifies a reset or history with this id. Never 0.
-pub(super) fn epoch(id: &str) -> u64 {
+/// The number of a reset or history with this id, by which series that began with it are told from
+/// others. Never 0.
+fn epoch(id: &str) -> u64 {
     xxh3_64(id.as_bytes()).max(1)
 }
 
-/// True if `payload` may be a message of this quoted `name`.
-pub(super) fn is_named(payload: &[u8], name: &[u8]) -> bool {
-    let inside = payload.trim_ascii_start().strip_prefix(b"{");
-    inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(name))
-}
-
-/// True if `id` is valid in a control message.
-pub(super) const fn is_id(id: &str) -> bool {
+/// True if `id` can be that of a control message.
+const fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_MAX
-}
-
-/// False for nearly all other messages, after a look at a few bytes.
-fn may_be_one(payload: &[u8]) -> bool {
-    payload.len() <= BYTES_MAX && is_named(payload, br#""reset""#)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn anywhere() -> Result<SubjectParts<'static>, SubjectRefusal> {
-        Ok(SubjectParts::default())
-    }
-
     #[test]
-    fn a_reset_is_read_as_it_was_written() {
-        for (id, text) in [
-            (None, r#"{"reset":{"symbol":"BRK.B","timeframe":"1d"}}"#),
+    fn a_message_is_read_by_its_first_name() {
+        let parts = Ok(SubjectParts::default());
+        let now = "2024-01-02T15:35:00Z".parse().unwrap();
+        let read = |text: &'static str| Control::read(text.as_bytes(), &parts, now);
+        for (text, name) in [
+            (r#"{"reset":{"symbol":"A","timeframe":"1m"}}"#, "reset"),
+            (" {\n\"mark\" : \"2024-01-02T15:35:00Z\"} ", "mark"),
             (
-                Some("a\"b".to_owned()),
-                r#"{"reset":{"symbol":"BRK.B","timeframe":"1d","id":"a\"b"}}"#,
+                r#"{"history":{"symbol":"A","timeframe":"1m","id":"x","parts":1}}"#,
+                "history",
             ),
         ] {
-            let reset = Reset {
-                series: SeriesKey::new(Symbol::new("BRK.B").unwrap(), Timeframe::DAY),
-                id,
-            };
-            assert_eq!(reset.payload(), text.as_bytes());
-            let read = Reset::read(text.as_bytes(), &anywhere());
-            assert_eq!(read.unwrap().unwrap(), reset);
+            assert_eq!(read(text).unwrap().unwrap().name(), name);
         }
-        let spaced = "\n { \"reset\" : { \"timeframe\" : \"1day\", \"symbol\" : \"\\u0041\" } } ";
-        let read = Reset::read(spaced.as_bytes(), &anywhere())
-            .unwrap()
-            .unwrap();
-        assert_eq!(read.series.to_string(), "A 1d");
-    }
-
-    #[test]
-    fn nothing_but_its_shape_is_taken_for_a_reset() {
         for text in [
-            r#"{"reset":{"symbol":"A"}}"#,
-            r#"{"reset":{"symbol":"A","timeframe":"1m","close":1}}"#,
-            r#"{"reset":{"symbol":"A","timeframe":"1m"},"close":1}"#,
-            r#"{"close":1,"reset":{"symbol":"A","timeframe":"1m"}}"#,
-            r#"{"reset":{"symbol":"A","symbol":"B","timeframe":"1m"}}"#,
-            r#"{"reset":{"symbol":7,"timeframe":"1m"}}"#,
-            r#"{"reset":{"symbol":"A","timeframe":"1m","id":""}}"#,
-            r#"{"reset":true}"#,
-            r#"[{"reset":{"symbol":"A","timeframe":"1m"}}]"#,
-            r#"{"Reset":{"symbol":"A","timeframe":"1m"}}"#,
-            r#"{"reset":{"symbol":"A","timeframe":"1m"}} x"#,
-            r#"{"symbol":"A","timeframe":"1m","timestamp":1,"close":1}"#,
+            r#"{"symbol":"A","reset":{"symbol":"A","timeframe":"1m"}}"#,
+            r#"[{"mark":"2024-01-02T15:35:00Z"}]"#,
+            r#"{"mark"#,
+            "{}",
             "",
         ] {
-            assert!(
-                Reset::read(text.as_bytes(), &anywhere()).is_none(),
-                "{text}"
-            );
+            assert_eq!(read(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_reset_that_cannot_be_followed_is_refused() {
-        let refused = |text: &str, parts: &Result<SubjectParts<'_>, SubjectRefusal>| {
-            Reset::read(text.as_bytes(), parts)
-                .unwrap()
-                .unwrap_err()
-                .reason
-        };
-        let of = |symbol: &str, timeframe: &str| {
-            format!(r#"{{"reset":{{"symbol":"{symbol}","timeframe":"{timeframe}"}}}}"#)
-        };
-        assert_eq!(refused(&of("", "1m"), &anywhere()), Reason::BadSymbol);
-        assert_eq!(refused(&of("A", "7x"), &anywhere()), Reason::BadTimeframe);
-        let parts = Ok(SubjectParts {
-            symbol: Some("B".into()),
-            timeframe: Some(Timeframe::MINUTE),
-        });
-        assert_eq!(refused(&of("A", "1m"), &parts), Reason::Mismatch);
-        assert_eq!(refused(&of("B", "1h"), &parts), Reason::Mismatch);
-        assert!(
-            Reset::read(of("B", "1m").as_bytes(), &parts)
-                .unwrap()
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn resets_are_told_apart_by_their_ids() {
-        let reset = |id: Option<&str>| Reset {
-            series: SeriesKey::new(Symbol::new("A").unwrap(), Timeframe::MINUTE),
-            id: id.map(str::to_owned),
-        };
-        assert_eq!(reset(None).epoch(), None);
-        assert_eq!(reset(Some("a")).epoch(), reset(Some("a")).epoch());
-        assert_ne!(reset(Some("a")).epoch(), reset(Some("b")).epoch());
+        let ahead = read(r#"{"mark":"2024-01-02T16:35:00Z"}"#).unwrap();
+        assert_eq!(ahead.unwrap_err().reason, Reason::Future);
     }
 }

@@ -9,8 +9,6 @@ mod encode;
 mod fields;
 mod grid;
 pub mod headers;
-mod history;
-mod mark;
 mod names;
 mod reason;
 mod rules;
@@ -21,13 +19,11 @@ mod subject;
 mod tape;
 mod time;
 
-pub use control::Reset;
+pub use control::{Control, History, HistoryStep, Mark, Reset, write_history_bar};
 pub use decode::{Content, Decoder, ELEMENTS_MAX, Element, Refusal};
 pub use dialects::{DialectRule, Ignored};
 pub use encode::{Encoder, encode_bar, encode_signal};
 pub(crate) use grid::is_on as is_on_grid;
-pub use history::{History, HistoryStep, write_bar as write_history_bar};
-pub use mark::Mark;
 pub use reason::Reason;
 pub use rules::{FinalRule, GridRule, InputRules, PriceRule, Stamp};
 pub use subject::{

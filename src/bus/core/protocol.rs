@@ -14,7 +14,7 @@ use super::{TICK, Worker};
 use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
-use crate::wire::{History, Reset};
+use crate::wire::Control;
 
 impl Worker {
     /// Processes the presences that have arrived, without waiting.
@@ -271,13 +271,12 @@ impl Worker {
             let arrival = Arrival::plain(&waiting.message, waiting.arrived);
             let parts = |subject| pattern.parts(subject);
             let of_subject = parts(arrival.subject);
-            if let Some(Ok(reset)) = Reset::read(arrival.payload, &of_subject) {
-                resume.scan_reset(&reset);
-            } else if let Some(Ok(history)) = History::read(arrival.payload, &of_subject) {
-                resume.scan_history(&history);
-            } else {
-                self.intake
-                    .each_bar(arrival, parts, |event| resume.scan(event, engine));
+            match Control::read(arrival.payload, &of_subject, arrival.arrived) {
+                Some(Ok(control)) => resume.scan_control(&control),
+                Some(Err(_)) => {}
+                None => self
+                    .intake
+                    .each_bar(arrival, parts, |event| resume.scan(event, engine)),
             }
         }
         resume.rewind();

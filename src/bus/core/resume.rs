@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use crate::engine::Engine;
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Timestamp};
 use crate::pipeline::{Admission, Filter};
-use crate::wire::{History, HistoryStep, Reset};
+use crate::wire::{Control, History, HistoryStep};
 
 /// Resets without an id in a row that are counted from one with an id.
 const COUNTED: u64 = 1_000_000;
@@ -109,13 +109,16 @@ impl Resume {
         }
     }
 
-    /// Counts a waiting reset, in order with the bars of [`Self::scan`].
-    pub fn scan_reset(&mut self, reset: &Reset) {
-        self.scan_epoch(&reset.series, reset.epoch());
+    /// Shows a control message that waits, in order with the bars of [`Self::scan`].
+    pub fn scan_control(&mut self, control: &Control<'_>) {
+        match control {
+            Control::Reset(reset) => self.scan_epoch(&reset.series, reset.epoch()),
+            Control::History(history) => self.scan_history(history),
+            Control::Mark(_) => {}
+        }
     }
 
-    /// Counts a waiting message of a history, in order with the bars of [`Self::scan`].
-    pub fn scan_history(&mut self, history: &History<'_>) {
+    fn scan_history(&mut self, history: &History<'_>) {
         let is_open = self.is_open_part(history);
         match history.step {
             HistoryStep::End { .. } => self.scan_epoch(&history.series, Some(history.epoch())),
@@ -206,12 +209,17 @@ impl Filter for Resume {
         }
     }
 
-    /// True unless the copied state contains the reset.
-    fn admit_reset(&mut self, reset: &Reset) -> bool {
-        self.admit_epoch(&reset.series)
+    /// True if a control message is to be followed because the copied state does not contain it.
+    fn admit_control(&mut self, control: &Control<'_>) -> bool {
+        match control {
+            Control::Reset(reset) => self.admit_epoch(&reset.series),
+            Control::History(history) => self.admit_history(history),
+            Control::Mark(_) => true,
+        }
     }
+}
 
-    /// True unless the copied state contains the message of a history.
+impl Resume {
     fn admit_history(&mut self, history: &History<'_>) -> bool {
         if matches!(history.step, HistoryStep::End { .. }) {
             return self.admit_epoch(&history.series);
@@ -223,9 +231,7 @@ impl Filter for Resume {
         copied.seen += 1;
         !is_open && copied.seen > copied.contained
     }
-}
 
-impl Resume {
     fn admit_epoch(&mut self, series: &SeriesKey) -> bool {
         let Some(copied) = self.series.get_mut(series) else {
             return true;
@@ -244,6 +250,7 @@ impl Resume {
 mod tests {
     use super::*;
     use crate::market::{Finality, Symbol, Timeframe};
+    use crate::wire::Reset;
 
     fn event(minute: i64, close: f64) -> BarEvent<'static> {
         BarEvent::flat("A", minute, close, 0.0)
@@ -320,7 +327,7 @@ mod tests {
         for one in waiting {
             match one {
                 Ok(event) => resume.compare(event, Some(event.bar) == newest),
-                Err(id) => resume.scan_reset(&reset(id)),
+                Err(id) => resume.scan_control(&Control::Reset(reset(id))),
             }
         }
         resume.rewind();
@@ -328,7 +335,7 @@ mod tests {
         for one in waiting {
             match one {
                 Ok(event) if !resume.covers(event) => left.push(event.bar.close),
-                Err(id) if resume.admit_reset(&reset(id)) => left.push(0.0),
+                Err(id) if resume.admit_control(&Control::Reset(reset(id))) => left.push(0.0),
                 _ => {}
             }
         }
@@ -379,13 +386,13 @@ mod tests {
             let newest = newest.map(|close| bar(close as usize).bar);
             resume.copied(key(), newest, newest.map(|bar| bar.timestamp), epoch);
             for (at, id) in waiting.iter().enumerate() {
-                resume.scan_reset(&reset(*id));
+                resume.scan_control(&Control::Reset(reset(*id)));
                 resume.compare(&bar(at), Some(bar(at).bar) == newest);
             }
             resume.rewind();
             let mut left = Vec::new();
             for (at, id) in waiting.iter().enumerate() {
-                if resume.admit_reset(&reset(*id)) {
+                if resume.admit_control(&Control::Reset(reset(*id))) {
                     left.push(format!("reset {at}"));
                 }
                 if !resume.covers(&bar(at)) {

@@ -28,12 +28,11 @@ mod stored;
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::marker::Position;
-use crate::engine::{
-    AnalysisConfig, Corrections, Derived, Engine, FormingBar, HistorySnapshot, SeriesSnapshot,
-};
+use crate::engine::{AnalysisConfig, Engine, HistorySnapshot, SeriesSnapshot};
 pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
@@ -167,6 +166,22 @@ impl Snapshot {
     }
 }
 
+/// Reads a section of `bytes`, which has something for some of the series, each after its place among
+/// them, and puts it into those.
+fn put_each<T: DeserializeOwned>(
+    bytes: &mut &[u8],
+    all: &mut [SeriesSnapshot],
+    put: impl Fn(&mut SeriesSnapshot, T),
+) -> Result<(), Unusable> {
+    let (section, rest) =
+        postcard::take_from_bytes::<Vec<(usize, T)>>(bytes).map_err(|_| Unusable::Damaged)?;
+    *bytes = rest;
+    for (place, one) in section {
+        put(all.get_mut(place).ok_or(Unusable::Damaged)?, one);
+    }
+    Ok(())
+}
+
 /// The state in `bytes`: an engine of at most `max_series`, and its position.
 pub(super) fn restore(
     bytes: &[u8],
@@ -202,40 +217,16 @@ pub(super) fn restore(
         }
     }
     if version > WITHOUT_FORMING {
-        let (forming, rest) = postcard::take_from_bytes::<Vec<(usize, FormingBar)>>(bars)
-            .map_err(|_| Unusable::Damaged)?;
-        bars = rest;
-        for (place, bar) in forming {
-            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
-            series.put_forming(bar);
-        }
+        put_each(&mut bars, &mut all, SeriesSnapshot::put_forming)?;
     }
     if version > WITHOUT_DERIVED {
-        let (derived, rest) = postcard::take_from_bytes::<Vec<(usize, Derived)>>(bars)
-            .map_err(|_| Unusable::Damaged)?;
-        bars = rest;
-        for (place, one) in derived {
-            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
-            series.put_derived(one);
-        }
+        put_each(&mut bars, &mut all, SeriesSnapshot::put_derived)?;
     }
     if version > WITHOUT_RESETS {
-        let (resets, rest) =
-            postcard::take_from_bytes::<Vec<(usize, u64)>>(bars).map_err(|_| Unusable::Damaged)?;
-        bars = rest;
-        for (place, epoch) in resets {
-            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
-            series.put_epoch(epoch);
-        }
+        put_each(&mut bars, &mut all, SeriesSnapshot::put_epoch)?;
     }
     if version > WITHOUT_CORRECTIONS {
-        let (corrections, rest) = postcard::take_from_bytes::<Vec<(usize, Corrections)>>(bars)
-            .map_err(|_| Unusable::Damaged)?;
-        bars = rest;
-        for (place, one) in corrections {
-            let series = all.get_mut(place).ok_or(Unusable::Damaged)?;
-            series.put_corrections(one);
-        }
+        put_each(&mut bars, &mut all, SeriesSnapshot::put_corrections)?;
     }
     let mut histories = Vec::new();
     if version > WITHOUT_HISTORIES {

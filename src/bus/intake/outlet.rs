@@ -3,46 +3,31 @@
 //! A signal gets its subject, its headers and its payload, a refusal its dead letter, if this member
 //! publishes or keeps those of the slot. Everything is counted.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::header::HeaderValue;
 use async_nats::{HeaderMap, Subject};
-use bytes::Bytes;
 
 use super::Envelope;
-use super::letters::{LETTERS_BYTES, LetterBudget};
+use super::letters::LetterBudget;
 use super::outgoing::{Kept, KeptLetter, Outgoing};
+use super::refusals::{Refused, lock};
 use super::tallies::Tallies;
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{SeriesId, Signal};
-use crate::failpoints;
-use crate::group::{Slot, letter_mark};
+use crate::group::Slot;
 use crate::market::{BarEvent, SeriesKey, Timestamp};
-use crate::ops::logs::Throttle;
 use crate::ops::metrics::{LocalMetrics, Metrics};
-use crate::pipeline::{Admission, Change, Filter, HistoryTaken, Output, Restarted, Sink, Taken};
+use crate::ops::receipts::FeedId;
+use crate::pipeline::{Change, HistoryTaken, Restarted, Taken};
 use crate::version::VERSION;
-use crate::wire::headers::{
-    DeadLetters, Provenance, SignalHeaders, TRACEPARENT, explain_command, message_id,
-};
-use crate::wire::{
-    ELEMENTS_MAX, Encoder, History, Ignored, Mark, Reason, Refusal, Reset, SubjectParts,
-    SubjectRefusal, SubjectTemplate,
-};
+use crate::wire::headers::{DeadLetters, Provenance, SignalHeaders, TRACEPARENT, message_id};
+use crate::wire::{Encoder, Ignored, SubjectTemplate};
 
-/// A reason is logged this often.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The longest trace context that is carried through; today's has 55 bytes.
 const TRACEPARENT_BYTES: usize = 512;
-
-/// After so many bars of one message the open derived bars are shown. A message of thousands of bars
-/// is history, and would be answered with as many forming signals for each derived timeframe.
-const SHOWN_PER_MESSAGE: u32 = 64;
-
-/// Refusals logged, by reason. All intakes of a process share it.
-pub(in crate::bus) type Refused = Arc<Mutex<Throttle<Reason>>>;
 
 /// The slot and the subjects of a series.
 struct Route {
@@ -64,127 +49,19 @@ pub(in crate::bus) struct Outlet {
     pub max_message: usize,
     encoder: Encoder,
     headers: SignalHeaders,
-    dead_letters: DeadLetters,
+    pub(super) dead_letters: DeadLetters,
     group: String,
     publish_subject: SubjectTemplate,
     forming_subject: SubjectTemplate,
-    dead_letter_subject: Subject,
+    pub(super) dead_letter_subject: Subject,
     /// The room that the message at work has left for dead letters.
-    budget: LetterBudget,
+    pub(super) budget: LetterBudget,
     routes: Vec<Option<Route>>,
     metrics: Arc<Metrics>,
-    local: LocalMetrics,
+    pub(super) local: LocalMetrics,
     /// Open time of the newest bar since the last flush, in seconds.
     newest: i64,
-    refused: Refused,
-}
-
-/// Takes the outputs of one message.
-pub(super) struct OfMessage<'o, 'e, F> {
-    out: &'o mut Outlet,
-    envelope: &'e Envelope<'e>,
-    filter: F,
-    /// The open time of the bar that the element at work holds.
-    opened: Timestamp,
-    /// Bars of the message after which the open derived bars were shown.
-    shown: u32,
-    /// The start of the engine's work on a bar, and then its end.
-    clock: Instant,
-}
-
-impl<F: Filter> Filter for OfMessage<'_, '_, F> {
-    fn admit_reset(&mut self, reset: &Reset) -> bool {
-        let admitted = self.filter.admit_reset(reset);
-        if !admitted {
-            self.out.tallies.passed_over();
-        }
-        admitted
-    }
-
-    fn admit_mark(&mut self, mark: &Mark) -> bool {
-        self.filter.admit_mark(mark) && !failpoints::ignores_time_marks()
-    }
-
-    fn admit_history(&mut self, history: &History<'_>) -> bool {
-        let admitted = self.filter.admit_history(history);
-        if !admitted {
-            self.out.tallies.passed_over();
-        }
-        admitted
-    }
-
-    fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
-        self.opened = event.bar.timestamp;
-        let admission = self.filter.admit(event);
-        if admission != Admission::Take {
-            self.out.tallies.passed_over();
-        }
-        admission
-    }
-}
-
-impl<F: Filter> Sink for OfMessage<'_, '_, F> {
-    fn before_bar(&mut self, _event: &BarEvent<'_>) {
-        self.clock = Instant::now();
-    }
-
-    fn after_bar(&mut self, event: &BarEvent<'_>) {
-        failpoints::after_bar(event.bar.close);
-        let began = self.clock;
-        // one reading serves what the engine took and the latency
-        self.clock = Instant::now();
-        let took = self.clock - began;
-        self.out.local.engine_seconds.observe(took.as_secs_f64());
-    }
-
-    fn wants_forming(&mut self, event: &BarEvent<'_>) -> bool {
-        let slot = Slot::of(event.symbol.as_bytes());
-        if self.shown >= SHOWN_PER_MESSAGE || !self.envelope.duty.holds.contains(slot) {
-            return false;
-        }
-        self.shown += 1;
-        true
-    }
-
-    fn output(&mut self, output: Output<'_>) {
-        match output {
-            Output::Taken(taken) => {
-                // a bar that another one completes opens before it
-                let completed = taken.event.bar.timestamp < self.opened;
-                self.out.tallies.taken(&taken, completed);
-                self.out.taken(&taken, self.envelope, self.clock);
-            }
-            Output::Derived(taken) => {
-                self.out.ready(&taken, self.envelope, self.clock);
-            }
-            Output::Revised(taken) => {
-                self.out.local.signals_revised.inc();
-                self.out.ready(&taken, self.envelope, self.clock);
-            }
-            Output::Duplicate(event) => {
-                self.out.tallies.duplicate(event);
-                self.out.local.bars_duplicate.inc();
-            }
-            Output::Reset(restarted) => self.out.restarted(&restarted, self.envelope),
-            Output::Marked(_) => {
-                self.out.tallies.ignored(self.envelope.arrival.payload);
-                self.out.local.marks_taken.inc();
-            }
-            Output::Gathered(_) => self.out.last_processed = Some(self.envelope.arrival.arrived),
-            Output::Rebuilt(rebuilt) => self.out.rebuilt(&rebuilt, self.envelope),
-            Output::Restated(taken) => {
-                self.out.tallies.restated(&taken);
-                self.out.ready(&taken, self.envelope, self.clock);
-            }
-            Output::Ignored(kind) => self.out.ignore(kind, self.envelope),
-            Output::Refused(refusal) => {
-                if Mark::is_like(refusal.payload) {
-                    self.out.local.marks_refused.inc();
-                }
-                self.out.refuse(&refusal, self.envelope);
-            }
-        }
-    }
+    pub(super) refused: Refused,
 }
 
 impl Outlet {
@@ -213,15 +90,6 @@ impl Outlet {
         }
     }
 
-    /// Lets several intakes log refusals together.
-    pub fn refused() -> Refused {
-        Arc::new(Mutex::new(Throttle::new(WARN_EVERY)))
-    }
-
-    pub fn share(&mut self, refused: &Refused) {
-        self.refused = Arc::clone(refused);
-    }
-
     /// Series were put into the engine, under ids that may have been others'.
     pub fn forget_routes(&mut self) {
         self.routes.clear();
@@ -232,22 +100,6 @@ impl Outlet {
         self.tallies.begin(arrival.headers, duty.holds);
         self.local.messages_received.inc();
         self.budget = LetterBudget::default();
-    }
-
-    /// A sink for the outputs of the message in `envelope`.
-    pub(super) fn sink<'e, F>(
-        &mut self,
-        envelope: &'e Envelope<'e>,
-        filter: F,
-    ) -> OfMessage<'_, 'e, F> {
-        OfMessage {
-            clock: envelope.received,
-            opened: envelope.arrival.arrived,
-            shown: 0,
-            out: self,
-            envelope,
-            filter,
-        }
     }
 
     pub(super) fn count_panic(&self) {
@@ -273,7 +125,7 @@ impl Outlet {
     }
 
     /// Counts a bar, and makes its signal ready. The engine took the bar in at `finished`.
-    fn taken(&mut self, taken: &Taken<'_>, envelope: &Envelope<'_>, finished: Instant) {
+    pub(super) fn taken(&mut self, taken: &Taken<'_>, envelope: &Envelope<'_>, finished: Instant) {
         let event = taken.event;
         match taken.change {
             Change::Corrected => self.local.bars_corrected.inc(),
@@ -292,14 +144,20 @@ impl Outlet {
             symbol = %event.symbol, timeframe = %event.timeframe, timestamp = %event.bar.timestamp,
             close = event.bar.close, effect = ?taken.change, "bar"
         );
-        if self.ready(taken, envelope, finished) {
+        if self.ready(taken, self.tallies.feed(), envelope, finished) {
             self.local.bars_owned.inc();
         }
     }
 
-    /// Makes the signal of a bar ready, if there is one. Returns whether this member publishes
-    /// those of the series.
-    fn ready(&mut self, taken: &Taken<'_>, envelope: &Envelope<'_>, finished: Instant) -> bool {
+    /// Makes the signal of a bar ready, if there is one; `feed` counts it as published, if its bar is
+    /// one of a feed. Returns true if this member publishes the signals of the series.
+    pub(super) fn ready(
+        &mut self,
+        taken: &Taken<'_>,
+        feed: Option<FeedId>,
+        envelope: &Envelope<'_>,
+        finished: Instant,
+    ) -> bool {
         let event = taken.event;
         let Some(id) = taken.series else {
             return false;
@@ -341,7 +199,7 @@ impl Outlet {
             payload: self.encoder.signal(signal),
             received: Some(envelope.received),
             forming: !signal.is_final,
-            feed: self.tallies.feed(),
+            feed,
         };
         if holds {
             observe(&mut self.local, signal, clock::now());
@@ -361,7 +219,7 @@ impl Outlet {
     }
 
     /// Counts and logs a reset, in the member that publishes the signals of the series.
-    fn restarted(&mut self, restarted: &Restarted<'_>, envelope: &Envelope<'_>) {
+    pub(super) fn restarted(&mut self, restarted: &Restarted<'_>, envelope: &Envelope<'_>) {
         let series = &restarted.reset.series;
         let slot = Slot::of(series.symbol.as_str().as_bytes());
         self.tallies.reset(slot, restarted.forgotten);
@@ -382,7 +240,7 @@ impl Outlet {
     }
 
     /// Counts and logs the end of a history, in the member that publishes the signals of the series.
-    fn rebuilt(&mut self, rebuilt: &HistoryTaken<'_>, envelope: &Envelope<'_>) {
+    pub(super) fn rebuilt(&mut self, rebuilt: &HistoryTaken<'_>, envelope: &Envelope<'_>) {
         let HistoryTaken { series, rebuilt } = rebuilt;
         let slot = Slot::of(series.symbol.as_str().as_bytes());
         self.tallies.rebuilt(slot, rebuilt);
@@ -402,109 +260,12 @@ impl Outlet {
     }
 
     /// Counts something that is understood and needs nothing to be done.
-    fn ignore(&mut self, kind: Ignored, envelope: &Envelope<'_>) {
+    pub(super) fn ignore(&mut self, kind: Ignored, envelope: &Envelope<'_>) {
         self.tallies.ignored(envelope.arrival.payload);
         if let Some(counter) = self.local.messages_ignored.get(kind as usize) {
             counter.inc();
         }
     }
-
-    /// Counts a refusal, and writes the dead letter if the message may have another one.
-    pub(super) fn refuse(&mut self, refusal: &Refusal<'_>, envelope: &Envelope<'_>) {
-        let reason = refusal.reason;
-        let elements = refusal.elements as u64;
-        if let Some(counter) = self.local.bars_rejected.get(reason as usize) {
-            counter.inc_by(elements);
-        }
-        let allowed = lock(&self.refused).allow_many(reason, elements, envelope.received);
-        if let Some(count) = allowed {
-            tracing::warn!(
-                reason = reason.name(), count, subject = envelope.arrival.subject,
-                detail = %refusal.detail, explain = explain_command(envelope.arrival.subject),
-                "market data was refused"
-            );
-        }
-        let slot = match &refusal.symbol {
-            Some(symbol) => Slot::of(symbol.as_bytes()),
-            None => Slot::of(refusal.payload),
-        };
-        self.tallies.refused(slot, refusal);
-        if reason == Reason::TooManyElements {
-            self.budget.leave_rest(refusal.payload, refusal.elements);
-            return;
-        }
-        // a message that is refused whole is its own letter, whatever its size
-        let whole = refusal.payload.len() == envelope.arrival.payload.len();
-        if whole || self.budget.takes(refusal.payload) {
-            self.write_letter(refusal, slot, envelope);
-        }
-    }
-
-    /// Writes the one dead letter for all elements of a message that have none of their own.
-    pub(super) fn close_letters(
-        &mut self,
-        parts: &Result<SubjectParts<'_>, SubjectRefusal>,
-        envelope: &Envelope<'_>,
-    ) {
-        let Some((elements, payload)) = self.budget.rest() else {
-            return;
-        };
-        let named = parts
-            .as_ref()
-            .ok()
-            .and_then(|parts| parts.symbol.as_deref());
-        let slot = Slot::of(named.map_or(envelope.arrival.payload, str::as_bytes));
-        let detail = format!(
-            "{elements} elements are left in this letter: at most {ELEMENTS_MAX} are taken from one message, and \
-             at most {LETTERS_BYTES} bytes of it become letters of their own; send fewer bars per message"
-        );
-        let refusal = Refusal {
-            reason: Reason::TooManyElements,
-            detail: detail.into(),
-            payload: &payload,
-            elements,
-            symbol: None,
-        };
-        self.write_letter(&refusal, slot, envelope);
-    }
-
-    /// Writes a dead letter, or keeps it, if that falls to this member.
-    fn write_letter(&mut self, refusal: &Refusal<'_>, slot: Slot, envelope: &Envelope<'_>) {
-        let subject = envelope.arrival.subject;
-        let duty = envelope.duty;
-        let holds = duty.holds.contains(slot);
-        if !holds && !duty.keeps.contains(slot) {
-            return;
-        }
-        let (headers, payload) = self.dead_letters.build(
-            refusal,
-            subject,
-            envelope.arrival.input_seq,
-            self.max_message,
-        );
-        let letter = Outgoing {
-            subject: self.dead_letter_subject.clone(),
-            headers,
-            payload: Bytes::copy_from_slice(payload),
-            received: None,
-            forming: false,
-            feed: None,
-        };
-        let mark = letter_mark(subject, refusal.payload);
-        if !holds {
-            self.kept_letters.push(KeptLetter { slot, mark, letter });
-            return;
-        }
-        if duty.offered.contains(slot) {
-            self.written.push((slot, mark));
-        }
-        self.outbox.push(letter);
-    }
-}
-
-fn lock(refused: &Refused) -> MutexGuard<'_, Throttle<Reason>> {
-    // a count half taken is no harm
-    refused.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The route of a series, made when it is first needed.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FAULT_BYTES, Open};
+use super::{Account, FAULT_BYTES, Open};
 use crate::engine::analysis::MOST;
 use crate::engine::{Corrections, Derived, Engine, FormingBar, RestoreError, Series, SeriesId};
-use crate::market::{SeriesKey, Symbol, Timestamp};
+use crate::market::{SeriesKey, Symbol};
 
 /// An open history outside the engine, to be continued elsewhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,13 +13,7 @@ pub struct HistorySnapshot {
     fingerprint: u64,
     key: SeriesKey,
     id: String,
-    parts: u32,
-    bars: u64,
-    refused: u64,
-    repeated: u64,
-    live: u64,
-    first: Option<Timestamp>,
-    fault: Option<String>,
+    account: Account,
     series: Vec<Kept>,
 }
 
@@ -48,7 +42,7 @@ impl HistorySnapshot {
     /// Number of parts taken in.
     #[must_use]
     pub const fn parts(&self) -> u32 {
-        self.parts
+        self.account.parts
     }
 }
 
@@ -90,13 +84,7 @@ impl Engine {
             fingerprint: self.fingerprint,
             key: open.key.clone(),
             id: open.id.as_ref().to_owned(),
-            parts: open.parts,
-            bars: open.bars,
-            refused: open.refused,
-            repeated: open.repeated,
-            live: open.live,
-            first: open.first,
-            fault: open.fault.clone(),
+            account: open.account.clone(),
             series,
         }
     }
@@ -124,22 +112,17 @@ impl Engine {
             let series = engine.revive(series)?;
             engine.put(series)?;
         }
-        let counts = [snapshot.bars, snapshot.refused, snapshot.repeated];
+        let mut account = snapshot.account;
+        let counts = [account.bars, account.refused, account.repeated];
         let is_long = |fault: &String| fault.len() > FAULT_BYTES;
-        if counts.iter().any(|count| *count > MOST) || snapshot.fault.as_ref().is_some_and(is_long)
-        {
+        if counts.iter().any(|count| *count > MOST) || account.fault.as_ref().is_some_and(is_long) {
             return Err(RestoreError::Damaged);
         }
+        account.live = account.live.min(MOST);
         self.histories.put(Open {
             key: snapshot.key,
             id: snapshot.id.into(),
-            parts: snapshot.parts,
-            bars: snapshot.bars,
-            refused: snapshot.refused,
-            repeated: snapshot.repeated,
-            live: snapshot.live.min(MOST),
-            first: snapshot.first,
-            fault: snapshot.fault,
+            account,
             engine: Box::new(engine),
         });
         Ok(())

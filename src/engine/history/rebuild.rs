@@ -63,6 +63,7 @@ impl Engine {
         }
         let before = history.clone();
         let (first, last) = open
+            .account
             .first
             .zip(history.last_open())
             .ok_or(HistoryFault::Empty)?;
@@ -81,8 +82,8 @@ impl Engine {
         }
         let rebuilt = open.engine.find_series(key).unwrap_or(&before);
         let (duplicates, corrections) = live.map_or((0, 0), |live| overlap(&before, live, rebuilt));
-        let repeated = duplicates + open.repeated;
-        let taken = open.bars.saturating_sub(repeated + corrections);
+        let repeated = duplicates + open.account.repeated;
+        let taken = open.account.bars.saturating_sub(repeated + corrections);
         let (series, begun) = self.replace(&mut open, epoch, now)?;
         Ok(Rebuilt {
             series,

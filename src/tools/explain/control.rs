@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use super::report::{Entry, shown};
+use super::report::Entry;
 use super::{Actions, Explainer};
 use crate::market::Timestamp;
-use crate::pipeline::Message;
+use crate::pipeline::{Output, Sink as _};
 use crate::wire::dialects::GENERIC;
-use crate::wire::{History, Mark, Reset, SubjectParts, SubjectRefusal};
+use crate::wire::{Control, SubjectParts, SubjectRefusal};
 
 impl<W: Write> Explainer<'_, W> {
     /// Explains a control message, and follows it as an agent would; `None` when it is none.
@@ -19,21 +19,17 @@ impl<W: Write> Explainer<'_, W> {
         subject: Option<&str>,
         line: Option<u64>,
     ) -> Option<Entry> {
-        let kind = if Reset::read(payload, parts).is_some() {
-            "reset"
-        } else if History::read(payload, parts).is_some() {
-            "history"
-        } else {
-            let _ = Mark::read(payload, now)?;
-            "mark"
-        };
         let mut actions = Actions::default();
-        let message = Message {
-            payload,
-            subject: parts,
-            arrived: now,
+        let kind = match Control::read(payload, parts, now)? {
+            Ok(control) => {
+                self.pipeline.follow(&control, now, &mut actions);
+                control.name()
+            }
+            Err(refusal) => {
+                actions.output(Output::Refused(refusal));
+                "refused"
+            }
         };
-        self.pipeline.take(&message, &mut actions);
         Some(self.entry((kind, actions), payload, subject, line))
     }
 
@@ -44,22 +40,8 @@ impl<W: Write> Explainer<'_, W> {
         subject: Option<&str>,
         line: Option<u64>,
     ) -> Entry {
-        let mut entry = Entry {
-            message: self.count.messages,
-            line,
-            subject: subject.map(str::to_owned),
-            element: 1,
-            dialect: GENERIC,
-            because: None,
-            kind: "refused",
-            bar: None,
-            reason: None,
-            detail: None,
-            accepted: None,
-            hint: None,
-            does: String::new(),
-            shown: shown(payload),
-        };
+        let number = (self.count.messages, line);
+        let mut entry = Entry::new(number, subject, (1, GENERIC), payload);
         entry.does = actions.last;
         if let Some((reason, detail)) = actions.refused {
             entry.reason = Some(reason.name());

@@ -98,6 +98,33 @@ fn rfc3339<S: serde::Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Er
     time.serialize_rfc3339(to)
 }
 
+impl Entry {
+    /// Element number `element` of a message, with the bytes `payload`, before anything is said of it.
+    pub(super) fn new(
+        (message, line): (u64, Option<u64>),
+        subject: Option<&str>,
+        (element, dialect): (usize, &'static str),
+        payload: &[u8],
+    ) -> Self {
+        Self {
+            message,
+            line,
+            subject: subject.map(str::to_owned),
+            element,
+            dialect,
+            because: None,
+            kind: "refused",
+            bar: None,
+            reason: None,
+            detail: None,
+            accepted: None,
+            hint: None,
+            does: String::new(),
+            shown: shown(payload),
+        }
+    }
+}
+
 impl BarEntry {
     pub(super) fn new(facts: Facts, fields: BTreeMap<&'static str, String>) -> Self {
         let [open, high, low, close] = facts.prices;

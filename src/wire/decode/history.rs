@@ -3,8 +3,8 @@
 use super::{Decoder, ELEMENTS_MAX, Fault, Refusal};
 use crate::market::{BarEvent, Finality, Timestamp};
 use crate::wire::Reason;
+use crate::wire::control::{History, HistoryStep};
 use crate::wire::dialects::Candle;
-use crate::wire::history::{History, HistoryStep};
 use crate::wire::scalar::Scalar;
 use crate::wire::subject::SubjectParts;
 use crate::wire::tape::{Node, Tape};

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Reason, Refusal};
+use super::first_name;
 use crate::market::Timestamp;
+use crate::wire::{Reason, Refusal};
 
 /// The size of the largest mark, in bytes.
 const BYTES_MAX: usize = 256;
@@ -37,7 +38,7 @@ impl Mark {
     /// If its time cannot be read, or is more than 5 s after its arrival: it would close bars whose
     /// parts may still come.
     pub fn read(payload: &[u8], arrived: Timestamp) -> Option<Result<Self, Refusal<'_>>> {
-        if !Self::is_like(payload) {
+        if payload.len() > BYTES_MAX {
             return None;
         }
         let Message { mark } = serde_json::from_slice(payload).ok()?;
@@ -69,14 +70,10 @@ impl Mark {
         format!(r#"{{"mark":"{}"}}"#, self.at).into_bytes()
     }
 
-    /// False for nearly all other messages, after a look at a few bytes.
+    /// True if a refused message was to be a mark.
     #[must_use]
     pub fn is_like(payload: &[u8]) -> bool {
-        if payload.len() > BYTES_MAX {
-            return false;
-        }
-        let inside = payload.trim_ascii_start().strip_prefix(b"{");
-        inside.is_some_and(|inside| inside.trim_ascii_start().starts_with(br#""mark""#))
+        payload.len() <= BYTES_MAX && first_name(payload) == Some(b"mark")
     }
 }
 

@@ -14,7 +14,7 @@
 //! Like any control message, it must have exactly this shape. Its bars are in one unit and form
 //! whatever the settings of the agent; [`Decoder::history_bars`] judges them like any others.
 //!
-//! [`Decoder::history_bars`]: super::Decoder::history_bars
+//! [`Decoder::history_bars`]: crate::wire::Decoder::history_bars
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -22,9 +22,9 @@ use std::io::Write as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::control::{epoch, is_id, is_named, series};
-use super::{Refusal, SubjectParts, SubjectRefusal};
+use super::{epoch, is_id, series};
 use crate::market::{Bar, SeriesKey};
+use crate::wire::{Refusal, SubjectParts, SubjectRefusal};
 
 /// A message of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,9 +107,6 @@ impl<'a> History<'a> {
         payload: &'a [u8],
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
     ) -> Option<Result<Self, Refusal<'a>>> {
-        if !is_named(payload, br#""history""#) {
-            return None;
-        }
         let Message { history: fields } = serde_json::from_slice(payload).ok()?;
         let step = fields.step()?;
         if !is_id(&fields.id) {

@@ -1,0 +1,106 @@
+//! The outputs of a message.
+
+use super::HistoryTaken;
+use crate::engine::{Effect, Outcome, SeriesId, Signal};
+use crate::market::BarEvent;
+use crate::wire::{Ignored, Mark, Refusal, Reset};
+
+/// One output of a message.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A bar was taken in.
+    Taken(Taken<'a>),
+    /// A bar was derived from others and taken in.
+    Derived(Taken<'a>),
+    /// The signal of a later bar changed with the one that was taken in before.
+    Revised(Taken<'a>),
+    /// A bar equals one that was taken in before.
+    Duplicate(&'a BarEvent<'a>),
+    /// A series was reset.
+    Reset(Restarted<'a>),
+    /// A time mark was taken in, after the bars that it closed.
+    Marked(Marked),
+    /// This number of bars of a history was set aside until its end.
+    Gathered(usize),
+    /// A series was rebuilt with a history.
+    Rebuilt(HistoryTaken<'a>),
+    /// The newest bar of a series that was rebuilt, with the signal that it has now.
+    Restated(Taken<'a>),
+    /// An element is understood and needs nothing to be done.
+    Ignored(Ignored),
+    /// An element or the whole message was refused, by the decoder or the engine.
+    Refused(Refusal<'a>),
+}
+
+/// The change that a bar made to its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is the new last bar of its series.
+    Appended,
+    /// It replaced one of the newest bars.
+    Corrected,
+    /// It was missing among the newest bars.
+    Inserted,
+    /// It is still forming: no complete bar changed.
+    Forming,
+}
+
+/// A bar that was taken in.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// The bar.
+    pub event: &'a BarEvent<'a>,
+    /// Its series, unless that is not kept yet.
+    pub series: Option<SeriesId>,
+    /// True if the series began with it; its id may have been another's before.
+    pub begun: bool,
+    /// The reset that the series began with; 0 if none.
+    pub epoch: u64,
+    /// [`crate::engine::Series::step`] after this signal.
+    pub step: u64,
+    /// The change that it made.
+    pub change: Change,
+    /// Bars missing right before it.
+    pub missing: u64,
+    /// The signal to be published, if there is one.
+    pub signal: Option<&'a Signal>,
+}
+
+/// A series that was reset.
+#[derive(Debug)]
+pub struct Restarted<'a> {
+    /// The message that says so.
+    pub reset: &'a Reset,
+    /// The bars that were in its window; nothing where there was no such series.
+    pub forgotten: Option<usize>,
+}
+
+/// A time mark that was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// The message.
+    pub mark: Mark,
+    /// The derived bars that it closed.
+    pub closed: usize,
+}
+
+/// A bar with what it changed; `None` where it changed nothing.
+pub(super) fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>> {
+    let change = match outcome.effect {
+        Effect::Appended => Change::Appended,
+        Effect::Corrected => Change::Corrected,
+        Effect::Inserted => Change::Inserted,
+        Effect::Forming => Change::Forming,
+        Effect::Duplicate | Effect::Refused(_) => return None,
+    };
+    Some(Taken {
+        event,
+        series: outcome.series,
+        begun: outcome.begun,
+        epoch: outcome.epoch,
+        step: outcome.step,
+        change,
+        missing: outcome.missing,
+        signal: outcome.signal,
+    })
+}
