@@ -14,6 +14,7 @@ mod intake;
 mod jetstream;
 mod layout;
 mod link;
+mod mark_pace;
 pub mod permissions;
 mod service;
 mod setup;

@@ -8,7 +8,7 @@
 //! A mark decides when a bucket closes, never the content of its bar. A member that misses a mark,
 //! or refuses one because of its clock, closes the same bar at the next mark or the next bar.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -16,26 +16,19 @@ use tokio::task::unconstrained;
 
 use super::messenger::MARKS;
 use super::{LOG_EVERY, Worker};
+use crate::bus::mark_pace::MarkPace;
 use crate::clock;
 use crate::group::Slot;
-use crate::market::{Symbol, Timestamp};
+use crate::market::Symbol;
 use crate::ops::logs::Throttle;
 use crate::wire::Mark;
-
-/// Interval of checks of the open buckets, and the shortest time between two marks.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest time until the same mark is sent again.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Marks {
     feed: Subscriber,
     /// The latest mark received and not applied yet.
     waiting: Option<Mark>,
-    /// The last mark that this member sent, until it returns.
-    sent: Option<Timestamp>,
-    pause: Duration,
-    next: Instant,
-    /// Marks refused since the last log line about them.
+    pace: MarkPace,
+    /// Marks refused since that was last said.
     refused: Throttle<()>,
 }
 
@@ -44,9 +37,7 @@ impl Marks {
         Self {
             feed,
             waiting: None,
-            sent: None,
-            pause: PAUSE,
-            next: Instant::now(),
+            pace: MarkPace::new(),
             refused: Throttle::new(LOG_EVERY),
         }
     }
@@ -100,11 +91,7 @@ impl Worker {
         let Some(mark) = self.marks.waiting.take() else {
             return;
         };
-        if self.marks.sent == Some(mark.at) {
-            // it has closed its bars, and more may be due
-            self.marks.sent = None;
-            self.marks.next = Instant::now();
-        }
+        self.marks.pace.on_taken(mark.at);
         let duty = self.members.duty();
         self.intake.take_mark(mark, clock::now(), duty);
         self.members.limit_kept(&mut self.intake);
@@ -114,28 +101,20 @@ impl Worker {
 
     /// Sends a mark if it would close a bar of a slot that this member holds.
     pub(super) async fn say_mark(&mut self) {
-        let now = Instant::now();
-        if !self.active || now < self.marks.next || !self.intake.engine().derives() {
+        if !self.active || !self.marks.pace.is_due() || !self.intake.engine().derives() {
             return;
         }
         if !self.pending.is_empty() || !self.setup.link.is_connected() {
             return;
         }
-        self.marks.next = now + PAUSE;
         let holds = *self.members.handover.holds();
         let is_held = |symbol: &Symbol| holds.contains(Slot::of(symbol.as_str().as_bytes()));
         let engine = self.intake.engine_mut();
         let Some(at) = engine.mark_due(clock::now(), is_held) else {
-            self.marks.sent = None;
+            self.marks.pace.rest();
             return;
         };
-        self.marks.pause = if self.marks.sent == Some(at) {
-            (self.marks.pause * 2).min(PAUSE_MAX)
-        } else {
-            PAUSE
-        };
-        self.marks.sent = Some(at);
-        self.marks.next = now + self.marks.pause;
+        self.marks.pace.send(at);
         self.members.messenger.mark(Mark { at }).await;
         let written = self.setup.metrics.marks.with_label_values(&["written"]);
         written.inc();

@@ -13,14 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bus::durable::Common;
+use crate::bus::mark_pace::MarkPace;
 use crate::engine::Engine;
 use crate::market::Timestamp;
 use crate::wire::Mark;
 
-/// Interval of checks of the open buckets, and the shortest time between two marks.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest time until the same mark is written again.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The time that the server has to store a mark.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -45,10 +42,7 @@ pub(super) struct TimeMarks {
     subject: Option<String>,
     time: Option<ServerTime>,
     writing: Option<JoinHandle<Result<(), String>>>,
-    /// The last mark that was written.
-    last: Option<Timestamp>,
-    pause: Duration,
-    next: Instant,
+    pace: MarkPace,
     /// True if the last try failed, which was logged.
     failing: bool,
 }
@@ -64,9 +58,7 @@ impl TimeMarks {
             subject: subject.flatten(),
             time: None,
             writing: None,
-            last: None,
-            pause: PAUSE,
-            next: Instant::now(),
+            pace: MarkPace::new(),
             failing: false,
         }
     }
@@ -86,11 +78,7 @@ impl TimeMarks {
         }
         self.heard(stored_at);
         match Mark::read(payload, stored_at) {
-            // it has closed its bars, and more may be due
-            Some(Ok(mark)) if self.last == Some(mark.at) => {
-                self.last = None;
-                self.next = Instant::now();
-            }
+            Some(Ok(mark)) => self.pace.on_taken(mark.at),
             // another server stores the bars now, and its clock is behind
             Some(Err(_)) => {
                 let since = Instant::now();
@@ -99,7 +87,7 @@ impl TimeMarks {
                     since,
                 });
             }
-            _ => {}
+            None => {}
         }
     }
 
@@ -109,21 +97,14 @@ impl TimeMarks {
         let (Some(subject), Some(time)) = (&self.subject, self.time) else {
             return;
         };
-        if self.writing.is_some() || Instant::now() < self.next {
+        if self.writing.is_some() || !self.pace.is_due() {
             return;
         }
-        self.next = Instant::now() + PAUSE;
         let Some(at) = engine.mark_due(time.now(), |_| true) else {
-            self.last = None;
+            self.pace.rest();
             return;
         };
-        self.pause = if self.last == Some(at) {
-            (self.pause * 2).min(PAUSE_MAX)
-        } else {
-            PAUSE
-        };
-        self.last = Some(at);
-        self.next = Instant::now() + self.pause;
+        self.pace.send(at);
         let (js, subject) = (common.js.clone(), subject.clone());
         let payload = Mark { at }.payload();
         self.writing = Some(tokio::spawn(async move {
