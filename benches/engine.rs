@@ -130,6 +130,40 @@ fn one_series(c: &mut Criterion) {
             black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
         });
     });
+    let correctable = AnalysisConfig {
+        correctable_bars: 32,
+        ..AnalysisConfig::clone(&config(200, ""))
+    };
+    let (mut engine, mut feed) = warm(&Arc::new(correctable.clone()));
+    group.bench_function("correctable_32/append", |b| {
+        b.iter(|| {
+            let bar = event(SYMBOL, feed.next(), true);
+            black_box(engine.on_bar(black_box(&bar), NOW).signal.is_some())
+        });
+    });
+    for depth in [0, 1, 8, 31] {
+        let (mut engine, mut feed) = warm(&Arc::new(correctable.clone()));
+        let bars: Vec<Bar> = (0..32).map(|_| feed.next()).collect();
+        for bar in &bars {
+            engine.on_bar(&event(SYMBOL, *bar, true), NOW);
+        }
+        let mut bar = bars[bars.len() - 1 - depth];
+        group.bench_function(
+            format!("correctable_32/correction_{depth}_bars_deep"),
+            |b| {
+                b.iter(|| {
+                    bar.volume += 1.0;
+                    let event = event(SYMBOL, bar, true);
+                    black_box(engine.on_bar(black_box(&event), NOW).signal.is_some());
+                    let mut revised = 0;
+                    while let Some(revision) = engine.next_revision() {
+                        revised += usize::from(black_box(revision.signal).is_final);
+                    }
+                    revised
+                });
+            },
+        );
+    }
     // of the bars that close, 1 in 5, 15, 30, 60 and 240
     let derived = AnalysisConfig {
         derived: "5m,15m,30m,1h,4h".parse().expect("timeframes"),

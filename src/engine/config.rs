@@ -83,7 +83,7 @@ impl AnalysisConfig {
 
     /// True if the state after `count` bars is kept when the next bar comes.
     pub(super) const fn is_mark(&self, count: u64) -> bool {
-        count > 0 && count.is_multiple_of(self.mark_every())
+        count > 0 && (self.correctable() == 1 || count.is_multiple_of(self.mark_every()))
     }
 
     /// The bar counts of the two states that a series of `count` bars keeps. The first is the

@@ -110,9 +110,12 @@ impl Corrections {
 
     /// Forgets the bars that opened before `oldest`.
     pub(super) fn forget_before(&mut self, oldest: Option<Timestamp>) {
-        if !self.revised.is_empty() {
-            self.revised.retain(|one| Some(one.at) >= oldest);
-        }
+        self.revised.retain(|one| Some(one.at) >= oldest);
+    }
+
+    /// True if a bar has a revision.
+    pub(super) const fn has_revised(&self) -> bool {
+        !self.revised.is_empty()
     }
 
     /// True if the bars have tags of their own.

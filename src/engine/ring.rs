@@ -15,8 +15,8 @@ use crate::aggregate::Moved;
 use crate::indicators::Bars;
 use crate::market::{Bar, Timestamp};
 
-/// Part of the window that is kept as room to slide in: a sixth.
-const SLACK: usize = 6;
+/// A fifth of the window is kept as room to slide in.
+const SLACK: usize = 5;
 
 /// Bars that a new series has room for.
 const FIRST: usize = 4;

@@ -381,8 +381,12 @@ impl Series {
         }
     }
 
-    /// Drops the facts of bars that can no longer be corrected.
+    /// Forgets corrections of bars that cannot be corrected any more.
+    #[inline]
     pub(super) fn forget_corrections(&mut self, config: &AnalysisConfig) {
+        if !self.corrections.has_revised() {
+            return;
+        }
         let oldest = self.ring.back(config.correctable() - 1);
         self.corrections
             .forget_before(oldest.map(|bar| bar.timestamp));

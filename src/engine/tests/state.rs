@@ -178,12 +178,16 @@ fn a_snapshot_of_another_configuration_or_without_room_is_refused() {
 }
 
 /// The memory of an engine per series, in bytes, after so many bars of each.
-fn bytes_per_series(bars: i64) -> u64 {
+fn bytes_per_series(bars: i64, correctable_bars: usize) -> u64 {
     const SERIES: u64 = 200;
     let symbols: Vec<String> = (0..SERIES).map(|n| format!("SYMBOL{n}")).collect();
     let mut kept = None;
     let counted = allocation_counter::measure(|| {
-        let mut engine = Engine::new(Arc::new(AnalysisConfig::default()), 1_000);
+        let config = AnalysisConfig {
+            correctable_bars,
+            ..AnalysisConfig::default()
+        };
+        let mut engine = Engine::new(Arc::new(config), 1_000);
         for n in 0..bars {
             for symbol in &symbols {
                 let mut event = bar("", n, 10.0);
@@ -199,12 +203,20 @@ fn bytes_per_series(bars: i64) -> u64 {
 
 #[test]
 fn memory_grows_with_the_bars_that_are_held() {
-    let (few, full) = (bytes_per_series(2), bytes_per_series(260));
-    assert!(few <= 2_000, "a series of two bars takes {few} bytes");
-    assert!(full <= 14_000, "a full series takes {full} bytes");
-    let said = Engine::bytes_per_series(&AnalysisConfig::default()) as u64;
-    // tables beside the engine, and what the allocator adds, are in it as well
-    assert!((full..full + 1_000).contains(&said), "{said} for {full}");
+    // with several bars that can be corrected, an earlier state more
+    for correctable_bars in [1, 32] {
+        let of = |bars| bytes_per_series(bars, correctable_bars);
+        let (few, full) = (of(2), of(260));
+        assert!(few <= 2_000, "a series of two bars takes {few} bytes");
+        assert!(full <= 14_000, "a full series takes {full} bytes");
+        let config = AnalysisConfig {
+            correctable_bars,
+            ..AnalysisConfig::default()
+        };
+        let said = Engine::bytes_per_series(&config) as u64;
+        // tables beside the engine, and what the allocator adds, are in it as well
+        assert!((full..full + 1_000).contains(&said), "{said} for {full}");
+    }
 }
 
 /// False if the bytes are refused. Otherwise the series takes later bars and is copied out again,
