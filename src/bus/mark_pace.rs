@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::market::Timestamp;
 
-/// The time between two looks at the open bars, and between two marks.
+/// Interval of checks of the open buckets, and the shortest time between two marks.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest time until the same mark is sent again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);

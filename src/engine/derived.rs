@@ -64,7 +64,7 @@ pub enum DerivedNoteKind {
     Own,
     /// Bars of this length reach across the end of a derived bar.
     Straddling(Timeframe),
-    /// The engine keeps as many series as it may.
+    /// The engine keeps as many series as its bound allows.
     NoRoom,
 }
 
@@ -234,7 +234,7 @@ impl Engine {
     /// Takes in the next derived bar that is due; `None` when there is none left. Bars that change
     /// nothing are passed over.
     ///
-    /// A panic in here leaves the engine usable after [`Self::roll_back`].
+    /// After a panic in here, [`Self::roll_back`] makes the engine usable again.
     pub fn next_derived(&mut self, now: Timestamp) -> Option<DerivedOutcome<'_>> {
         let (symbol, derived, worked) = loop {
             let (symbol, derived) = self.deriving.as_mut()?.due.pop_front()?;

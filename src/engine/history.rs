@@ -161,7 +161,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<usize, HistoryRefusal> {
         let mut open = self.open_history(key, id, part);
-        // it is out of the table until all went well, so a panic leaves nothing half done
+        // it stays out of the table until the part is done, so a panic leaves nothing half done
         let expected = open.account.parts;
         open.account.parts = open.account.parts.saturating_add(1);
         open.account.bars += bars.len() as u64;

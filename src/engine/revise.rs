@@ -315,8 +315,8 @@ impl Series {
         }
     }
 
-    /// Keeps the states that a series of `total` bars keeps. Those of up to `earlier` bars are as they
-    /// were, the others are in `revising`.
+    /// Sets the states that a series of `total` bars keeps. Those after at most `earlier` bars are
+    /// unchanged, the others are in `revising`.
     fn keep_marks(
         &mut self,
         earlier: u64,

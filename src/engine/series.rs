@@ -381,7 +381,7 @@ impl Series {
         }
     }
 
-    /// Forgets corrections of bars that cannot be corrected any more.
+    /// Drops the facts of bars that can no longer be corrected.
     #[inline]
     pub(super) fn forget_corrections(&mut self, config: &AnalysisConfig) {
         if !self.corrections.has_revised() {

@@ -21,7 +21,7 @@ pub enum RestoreError {
     /// It breaks an invariant.
     #[error("snapshot is damaged")]
     Damaged,
-    /// The engine keeps as many series as it may.
+    /// The engine keeps as many series as its bound allows.
     #[error("no room for another series")]
     Full,
 }

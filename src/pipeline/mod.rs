@@ -20,7 +20,7 @@
 //! order with the bars: a mark closes the derived bars that ended at least the grace before it.
 //!
 //! # Histories
-//! A message may be part of a [`History`]. The bars of its parts give no signals. Its end rebuilds
+//! A message may be part of a [`History`](crate::wire::History). The bars of its parts give no signals. Its end rebuilds
 //! the series in order with the live bars, and restates the signal of the newest bar.
 //!
 //! # Time

@@ -12,19 +12,19 @@ pub enum Output<'a> {
     Taken(Taken<'a>),
     /// A bar was derived from others and taken in.
     Derived(Taken<'a>),
-    /// The signal of a later bar changed with the one that was taken in before.
+    /// The signal of a later bar, changed by the bar before it in the output.
     Revised(Taken<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
     /// A series was reset.
     Reset(Restarted<'a>),
-    /// A time mark was taken in, after the bars that it closed.
+    /// A time mark was applied; the bars that it closed came before it.
     Marked(Marked),
     /// This number of bars of a history was set aside until its end.
     Gathered(usize),
     /// A series was rebuilt with a history.
     Rebuilt(HistoryTaken<'a>),
-    /// The newest bar of a series that was rebuilt, with the signal that it has now.
+    /// The newest bar of a rebuilt series, with its present signal.
     Restated(Taken<'a>),
     /// An element is understood and needs nothing to be done.
     Ignored(Ignored),
@@ -75,7 +75,7 @@ pub struct Restarted<'a> {
     pub forgotten: Option<usize>,
 }
 
-/// A time mark that was taken in.
+/// A time mark that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked {
     /// The message.

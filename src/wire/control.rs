@@ -23,7 +23,7 @@ pub use history::{History, HistoryStep, write_bar as write_history_bar};
 pub use mark::Mark;
 pub use reset::Reset;
 
-/// The longest id of a control message.
+/// The length of the longest id of a control message.
 const ID_MAX: usize = 64;
 
 /// A control message.
@@ -76,7 +76,7 @@ fn first_name(payload: &[u8]) -> Option<&[u8]> {
     Some(&name[..end])
 }
 
-/// The series that a control message of this `kind` names, on a subject that says `parts`.
+/// The series that a control message of this `kind` names, on the subject of `parts`.
 fn series(
     kind: &str,
     symbol: &str,
@@ -105,13 +105,12 @@ fn series(
     Ok(SeriesKey::new(symbol, timeframe))
 }
 
-/// The number of a reset or history with this id, by which series that began with it are told from
-/// others. Never 0.
+/// The number that identifies a reset or history with this id. Never 0.
 fn epoch(id: &str) -> u64 {
     xxh3_64(id.as_bytes()).max(1)
 }
 
-/// True if `id` can be that of a control message.
+/// True if `id` is valid in a control message.
 const fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_MAX
 }

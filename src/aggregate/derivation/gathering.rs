@@ -73,7 +73,7 @@ impl Gathering {
         })
     }
 
-    /// Takes in a bar that ends at `end`; false if it does not fit in a bucket.
+    /// Adds a bar that ends at `end`; false if it does not fit in a bucket.
     pub fn append(
         &mut self,
         bar: &Bar,
@@ -114,7 +114,7 @@ impl Gathering {
         true
     }
 
-    /// Moves the horizon: what is before it counts as settled.
+    /// Moves the horizon: the bars before it are settled.
     pub fn settle(&mut self, moved: &Moved, part: Timeframe, zone: &Zone) {
         if let Some(leaving) = &moved.leaving {
             let end = part_end(part, zone, leaving.timestamp);
@@ -139,7 +139,8 @@ impl Gathering {
         self.settled.clear();
     }
 
-    /// Folds the bucket of a bar that was replaced or inserted; false if bars of it do not fit in.
+    /// Folds the bucket of a bar that was replaced or inserted; false if one of its bars does not
+    /// fit in.
     pub fn revise(
         &mut self,
         at: Timestamp,

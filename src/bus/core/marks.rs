@@ -28,7 +28,7 @@ pub(super) struct Marks {
     /// The latest mark received and not applied yet.
     waiting: Option<Mark>,
     pace: MarkPace,
-    /// Marks refused since that was last said.
+    /// Marks refused since the last log line about them.
     refused: Throttle<()>,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct OfMessage<'o, 'e, F> {
     opened: Timestamp,
     /// Bars of the message after which the open derived bars were shown.
     shown: u32,
-    /// The start, and then the end, of the engine's work on a bar.
+    /// The start of the engine's work on a bar, and then its end.
     clock: Instant,
 }
 

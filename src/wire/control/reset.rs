@@ -42,7 +42,7 @@ impl Reset {
     /// Reads a message on a subject that says `parts`; nothing when it is no reset.
     ///
     /// # Errors
-    /// It is one that cannot be followed.
+    /// If it names no series, or another one than its subject.
     pub fn read<'a>(
         payload: &'a [u8],
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
@@ -75,7 +75,7 @@ impl Reset {
         })
     }
 
-    /// The message, as [`Self::read`] reads it.
+    /// The message, for [`Self::read`].
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         let timeframe = self.series.timeframe.to_string();
