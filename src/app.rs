@@ -1,8 +1,8 @@
-//! The life of the agent as types: a configured [`Application`] starts and is `Running`, serves until
-//! it is asked to stop and is `Draining`, drains and is `Finished`, which has the exit of the process.
+//! The life cycle of the agent as types: a configured [`Application`], then `Running`, `Draining`
+//! once it is asked to stop, and `Finished` with the exit code of the process.
 //!
-//! Two threads. The main one hears signals, answers HTTP and keeps the deadline. The other is the
-//! worker's, with the connection.
+//! Two threads. The main thread handles signals, answers HTTP and watches the deadline. The
+//! worker's thread has the connection.
 
 mod reload;
 mod running;

@@ -78,7 +78,7 @@ pub struct ReplayArgs {
     /// TECHNICAL_TIMEFRAMES
     #[arg(long, value_name = "T,U,…")]
     pub timeframes: Option<Plan>,
-    /// Leave the derived bars open that are open at the end, as an agent does that waits for more bars
+    /// Leave derived bars open at the end of the files, as an agent that waits for more bars does
     #[arg(long)]
     pub leave_open: bool,
     /// End with 65 at the first bad line instead of skipping it
@@ -105,11 +105,11 @@ pub struct FeedArgs {
     /// Options of reading the input.
     #[command(flatten)]
     pub input: InputArgs,
-    /// Take the bars as the past of their series, though live bars have come already: each series is
-    /// rebuilt from its history and the live bars after it, once all of its history has come
+    /// Feed the bars as the past of series that may have live bars already: once all of its history
+    /// has come, each series is rebuilt from it and the live bars after it
     #[arg(long, conflicts_with = "synthetic")]
     pub history: bool,
-    /// History: publish there instead, the subject that the bars of the series come on
+    /// With --history: publish to this subject, the one of the live bars of the series
     #[arg(long, value_name = "S", value_parser = plain_subject, requires = "history")]
     pub subject: Option<String>,
     /// Make up bars (a random walk) instead of reading them

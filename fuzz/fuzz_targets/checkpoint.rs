@@ -1,9 +1,8 @@
 //! A checkpoint whose header is right and whose series are hostile: reading it never panics, and
 //! state that is accepted can be written, read again and continued.
 //!
-//! The first byte chooses: the configuration, and whether the rest stands for the series as it is, in
-//! a version of its own, or is a list of changes (two bytes of place, one of value) to the series of a
-//! real state.
+//! The first byte chooses the configuration and the meaning of the rest: a series in a version of
+//! its own, or a list of changes (two bytes of place, one of value) to the series of a real state.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -21,7 +20,7 @@ const CHANGES: u8 = 0x80;
 /// Set in the first byte: larger bars are derived.
 const DERIVES: u8 = 0x40;
 
-/// A configuration with a state that was reached under it: its version and its series.
+/// A configuration with a state of it: the version and the series.
 struct Real {
     config: Arc<AnalysisConfig>,
     version: u8,
@@ -31,8 +30,8 @@ struct Real {
 static PLAIN: LazyLock<Real> = LazyLock::new(|| real("", false));
 static DERIVED: LazyLock<Real> = LazyLock::new(|| real("5m,1h,1d", true));
 
-/// Three series: one with a full window, one with three bars, and one that was reset and whose newest
-/// bar forms until the next one comes.
+/// Three series: one with a full window, one with three bars, and one that was reset and whose
+/// newest bar is complete only with the next one.
 fn real(timeframes: &str, derives: bool) -> Real {
     let config = Arc::new(AnalysisConfig {
         window: 60,
@@ -75,7 +74,7 @@ fn bar(minute: u32, price: f64) -> String {
     )
 }
 
-/// A driver that is not interested in outputs.
+/// A driver that ignores outputs.
 struct Silent;
 
 impl Filter for Silent {}

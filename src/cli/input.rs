@@ -1,4 +1,4 @@
-//! The options that say how files of bars are read.
+//! Options for reading files of bars.
 
 use clap::Args;
 
@@ -12,8 +12,8 @@ use crate::wire::time_of_text;
 #[derive(Debug, Clone, PartialEq, Args)]
 #[command(next_help_heading = "Reading files")]
 pub struct InputArgs {
-    /// Format of the input; without it the extension tells, else the content. Files packed with
-    /// gzip, zstd or zip are known by their content
+    /// Format of the input (default: by the extension, else by the content). Files packed with
+    /// gzip, zstd or zip are recognised by their content
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// Vendor of the files: reads files without a header, times in the vendor's zone and prices in
@@ -23,13 +23,13 @@ pub struct InputArgs {
     /// Symbol of every row of a table, whatever its columns say, and of JSON that names none
     #[arg(long, value_name = "S", value_parser = symbol)]
     pub symbol: Option<String>,
-    /// Timeframe of every row of a table, whatever its columns say, and of JSON that names none;
-    /// without it and a column, the distance of the rows tells
+    /// Timeframe of every row of a table, whatever its columns say, and of JSON that names none
+    /// (default: by the column, else by the distance of the rows)
     #[arg(long, value_name = "T")]
     pub timeframe: Option<Timeframe>,
-    /// Columns of a table in order, for one without a header or with unknown names: time, date,
-    /// clock (the time of day), open, high, low, close, volume, symbol, timeframe, final, source, or
-    /// - for one that is not read
+    /// Columns of a table in order, if it has no header or unknown names: time, date, clock (the
+    /// time of day), open, high, low, close, volume, symbol, timeframe, final, source, or - for a
+    /// column to ignore
     #[arg(
         long,
         value_name = "A,B,…",
@@ -41,18 +41,18 @@ pub struct InputArgs {
     /// such as %d/%m/%Y %H:%M
     #[arg(long, value_name = "FORMAT")]
     pub time_format: Option<TimeFormat>,
-    /// Zone of times without an offset, as America/New_York; without it that of the preset or of the
-    /// header, else TECHNICAL_TIMEZONE
+    /// Zone of times without an offset, such as America/New_York (default: that of the preset or of
+    /// the header, else TECHNICAL_TIMEZONE)
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<Zone>,
-    /// Separator of the cells of a table; without it one of , ; tab | is found
+    /// Separator of the cells of a table (default: the one of , ; tab | that fits)
     #[arg(long, value_name = "C", value_parser = delimiter)]
     pub delimiter: Option<u8>,
     /// Only bars that open at this time or later: 2026-01-31, 2026-01-31T14:30 (in --timezone), or with
     /// an offset
     #[arg(long, value_name = "TIME")]
     pub from: Option<FileTime>,
-    /// Only bars that open before this time: likewise
+    /// Only bars that open before this time, in the same forms
     #[arg(long, value_name = "TIME")]
     pub to: Option<FileTime>,
 }

@@ -1,4 +1,4 @@
-//! Values on the command line: each function reads one, or says what it has to be.
+//! Values on the command line: each function reads one, or names the valid forms.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a number of seconds, or 90s, 15m, 2h, 1d, up to a year".to_owned())
 }
 
-/// A number would be read as a time, too; what is asked for is to be seen.
+/// Reads a time; numbers are refused, as it would not be clear which time they mean.
 pub(super) fn stored_time(text: &str) -> Result<Timestamp, String> {
     let invalid = || "must be RFC 3339 with an offset (2026-01-31T14:30:00Z)".to_owned();
     if !text.contains(['T', 't', ' ']) {

@@ -104,7 +104,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 pub(super) trait Variable {
     /// The type of its value.
     type Value: Clone;
-    /// Everything that is known of it.
+    /// Its declaration.
     const KEY: &'static Key;
 
     /// Reads its text.
@@ -114,8 +114,8 @@ pub(super) trait Variable {
     fn read(text: &str) -> Result<Self::Value, String>;
 }
 
-/// The value of a variable as it was read, or the reason why it is refused; nothing where there is
-/// neither a text nor a default.
+/// The value of a variable, or the reason of its refusal; `None` if it has neither a text nor a
+/// default.
 pub(super) struct Entry<V: Variable>(pub Option<Result<V::Value, String>>);
 
 impl<V: Variable> Entry<V> {

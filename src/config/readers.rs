@@ -119,7 +119,7 @@ pub fn or_unlimited(
     move |text| read(text).map(|bound| (bound > 0).then_some(bound))
 }
 
-/// Whatever a type reads itself.
+/// Any type that parses itself.
 pub fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }

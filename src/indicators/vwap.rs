@@ -47,9 +47,9 @@ pub const BANDS: Entry = Entry::new(
 
 /// `Σ typical price · volume / Σ volume` since the start of the session, or of the series.
 ///
-/// First value at bar 0. A session starts at a fixed time of day in UTC: the first bar at or
-/// after it restarts the sum. While nothing has traded the cumulative one says 0 and that of the
-/// session nothing. Source: TA-Lib `VWAP` (cumulative), TradingView `ta.vwap` (session).
+/// First value at bar 0. A session starts at a fixed time of day in UTC: the first bar at or after
+/// it restarts the sum. Until something has traded, the cumulative value is 0 and the session has
+/// none. Source: TA-Lib `VWAP` (cumulative), TradingView `ta.vwap` (session).
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Vwap {
     session: Option<Session>,

@@ -217,7 +217,7 @@ fn messages() -> Value {
                 "additionalProperties": false,
                 "properties": { "mark": {
                     "type": "string", "format": "date-time",
-                    "description": "The time that has come."
+                    "description": "The current time."
                 } },
             },
         },
@@ -264,7 +264,7 @@ fn messages() -> Value {
                             "type": "boolean",
                             "description": "True if the last of the bars is complete only when a later one comes.",
                         },
-                        "parts": { "type": "integer", "minimum": 0, "description": "The parts that came before the end." },
+                        "parts": { "type": "integer", "minimum": 0, "description": "The number of parts." },
                     },
                 } },
             },

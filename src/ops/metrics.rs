@@ -91,9 +91,9 @@ pub struct Metrics {
     pub bars_inserted: IntCounter,
     pub signals_revised: IntCounter,
     pub bar_gaps: IntCounter,
-    /// Derived bars, by what became of them: one of `DERIVED`.
+    /// Derived bars by kind: one of `DERIVED`.
     pub derived_bars: IntCounterVec,
-    /// Time marks, by what became of them: one of `MARKS`.
+    /// Time marks by outcome: one of `MARKS`.
     pub marks: IntCounterVec,
     /// Series that were reset.
     pub series_resets: IntCounter,
@@ -167,13 +167,13 @@ impl Metrics {
             bars_duplicate: counter(r, "bars_duplicate_total", "Bars ignored because the same bar was there already."),
             bars_adjusted: counter(r, "bars_adjusted_total", "Bars whose high or low was widened to an open or close just outside of them."),
             bars_corrected: counter(r, "bars_corrected_total", "Bars that replaced one of the newest bars of their series with other values."),
-            bars_inserted: counter(r, "bars_inserted_total", "Bars that came late and were put among the newest bars of their series."),
+            bars_inserted: counter(r, "bars_inserted_total", "Late bars that were inserted among the newest bars of their series."),
             signals_revised: counter(r, "signals_revised_total", "Signals of later bars that changed because a bar before them was corrected or inserted."),
             series_resets: counter(r, "series_resets_total", "Series that restarted because of a reset, as counted by the member that publishes their signals."),
             series_rebuilt: counter(r, "series_rebuilt_total", "Series that were rebuilt with a history, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
-            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), those of them that a time mark closed (marked), or changed by a correction (revised); and timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), derived bars that no series was left for (no_room).", "kind", &DERIVED),
-            marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored when it tried to (failed), taken in (taken), refused as unreadable or later than their arrival (refused).", "kind", &MARKS),
+            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), closed by a time mark (marked, also counted as derived), changed by a correction (revised). Also timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), and derived bars without room for their series (no_room).", "kind", &DERIVED),
+            marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored (failed), applied (taken), refused as unreadable or as ahead of their arrival (refused).", "kind", &MARKS),
             signals_published: counter(r, "signals_published_total", "Signals published."),
             alerts: labelled_counter(r, "alerts_total", "Alerts raised, by alert.", "alert", alerts),
             publish_errors: counter(r, "publish_errors_total", "Publishes that failed."),

@@ -112,8 +112,8 @@ pub trait Sink: Filter {
     /// The engine has worked on a bar, and its output comes next. For measuring.
     fn after_bar(&mut self, _event: &BarEvent<'_>) {}
 
-    /// Returns whether the derived bars that are still forming are wanted, with `event` in them. They
-    /// are no state: everything else is the same without them.
+    /// Returns true if the derived bars that are still forming are wanted, with `event` in them.
+    /// They are not state: nothing else depends on the answer.
     fn wants_forming(&mut self, _event: &BarEvent<'_>) -> bool {
         false
     }

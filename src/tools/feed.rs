@@ -232,7 +232,7 @@ pub async fn feed(
     Ok(run.report(config, published, confirmed).await)
 }
 
-/// The account of what was read and published.
+/// Numbers of messages read and published.
 #[derive(Debug, Default)]
 struct Account {
     reasons: BTreeMap<&'static str, u64>,
@@ -265,7 +265,8 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Looks for the stream that stores what is published, under `subject` or where market data goes.
+    /// Finds the stream that stores the published messages, by `subject` or by the subjects of
+    /// market data.
     async fn begin(
         client: &'a Client,
         link: &'a Arc<Link>,

@@ -274,7 +274,7 @@ async fn members_that_join_and_leave_write_each_dead_letter_once_between_them() 
         let (client, refused, over) = (client.clone(), Arc::clone(&refused), Arc::clone(&over));
         async move {
             let mut ticks = tokio::time::interval(Duration::from_millis(1));
-            // a machine that is behind must not make up for it by a flood
+            // a slow machine must not make up for lost ticks by a flood
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while !over.load(Ordering::Relaxed) {
                 ticks.tick().await;

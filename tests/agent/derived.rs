@@ -10,7 +10,7 @@ use crate::{client, ready_agent};
 
 const DERIVED: [(&str, &str); 2] = [
     ("TECHNICAL_TIMEFRAMES", "5m,1h"),
-    // bars close with bars here, and not by time marks, however slow the machine is
+    // only bars close bars here, never time marks, however slow the machine is
     ("TECHNICAL_BAR_GRACE_SECS", "86400"),
 ];
 const EVERY_BAR: (&str, &str) = ("TECHNICAL_MIN_BARS_REQUIRED", "1");
@@ -134,7 +134,7 @@ async fn open_buckets_go_from_member_to_member() {
 
 const CORRECTABLE: [(&str, &str); 2] = [DERIVED[0], ("TECHNICAL_CORRECTABLE_BARS", "32")];
 
-/// The bars of [`market`], of which some come many minutes late, and some are corrected then.
+/// The bars of [`market`], some of them many minutes late, and some of these corrected later.
 fn late_market(minutes: std::ops::Range<u64>) -> Vec<Value> {
     let mut sent = Vec::new();
     let mut late: Vec<(u64, Value)> = Vec::new();

@@ -129,7 +129,7 @@ async fn members_that_join_while_bars_flow_cost_and_double_nothing() {
     wait_shared(&[&first, &second, &third]).await;
     flow.wait_more(1_000).await;
     let came = assert_exact(flow, &signals).await;
-    // the state of the newcomers was copied, not restarted: their signals say so
+    // the newcomers copied their state instead of starting over: their signals show it
     let of_third = came.iter().filter(|s| s.header("Ta-Agent") == Some("c"));
     let bars: Vec<u64> = of_third
         .map(|signal| signal.json()["bars_analyzed"].as_u64().unwrap())

@@ -27,7 +27,7 @@ fn market(minutes: &[u64]) -> Vec<Value> {
     minutes.iter().flat_map(of).collect()
 }
 
-/// Signals of `sent` when a mark closes everything afterwards.
+/// Signals of `sent`, where a mark closes everything afterwards.
 fn expected(sent: &[Value]) -> Vec<String> {
     let mut lines: Vec<String> = sent.iter().map(Value::to_string).collect();
     lines.push(json!({ "mark": "2026-01-01T00:00:00Z" }).to_string());
@@ -70,7 +70,7 @@ async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
     let (signals, second) = (&market.signals, &market.second);
     let expected = expected(&market.sent);
     assert_eq!(expected.len(), 5 * SYMBOLS.len());
-    // of the minutes none is on its way when one of the two is gone
+    // no minute is on its way when one of the two leaves
     signals.wait_for(3 * SYMBOLS.len()).await;
     market.first.kill();
     signals.wait_for(expected.len()).await;
@@ -78,7 +78,7 @@ async fn a_silent_market_closes_its_bars_once_whoever_holds_them() {
         ("technical_marks_total{kind=\"written\"}", 1.0),
         ("technical_marks_total{kind=\"taken\"}", 1.0),
     ]);
-    // a member that comes has the same state, and closes nothing a second time
+    // a new member has the same state, and closes nothing a second time
     let third = ready_agent(&market.server, "three", &SETTINGS);
     for agent in [second, &third] {
         agent.wait_metrics(&[("technical_open_buckets", 0.0)]);
@@ -92,20 +92,20 @@ async fn marks_reach_a_member_that_holds_nothing_of_what_they_close() {
     let mut market = silent_after(&[0, 1, 2]).await;
     let signals = &market.signals;
     signals.wait_for(expected(&market.sent).len()).await;
-    // what the other one holds is closed here as well
+    // the bars of the other one are closed here as well
     market.second.wait_metrics(&[
         ("technical_derived_bars_total{kind=\"marked\"}", 12.0),
         ("technical_open_buckets", 0.0),
     ]);
     market.first.sigterm();
     assert_eq!(market.first.wait_exit(), 0);
-    // nothing that was published is published again by the heir, and it goes on
+    // the heir publishes nothing twice, and continues
     let mut sent = market.sent;
     for bar in self::market(&[5, 6, 7, 8, 9]) {
         send(&market.client, &bar).await;
         sent.push(bar);
     }
-    // the hour was closed without these, so they revise it one after the other
+    // the hour was closed without these, so each of them revises it
     let mark = json!({ "mark": "2026-01-01T00:00:00Z" });
     let lines: Vec<String> = sent[..3 * SYMBOLS.len()]
         .iter()

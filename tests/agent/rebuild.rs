@@ -36,15 +36,15 @@ fn rows(minutes: std::ops::Range<u64>) -> Value {
     minutes.map(row).collect()
 }
 
-/// A live bar. Of each series, one of twenty rounds has the first part of a history that is older than
-/// all before it, and four rounds later its second, and its end after eight.
+/// A live bar. In one of twenty rounds a series also gets the first part of a history older than all
+/// of its bars, four rounds later the second part, and eight rounds later the end.
 fn bar_and_history(round: u64, symbol: usize) -> Vec<Value> {
     let turn = round + symbol as u64;
     let (id, step) = (turn / 20, turn % 20);
     let begin = 100_000 - 50 * (id + 1);
     let message = match step {
         0 => Some(json!({ "part": 0, "bars": rows(begin..begin + 20) })),
-        // of every third one a part is missing
+        // every third history lacks a part
         4 if id % 3 != 2 => Some(json!({ "part": 1, "bars": rows(begin + 20..begin + 40) })),
         8 => Some(json!({ "parts": 2 })),
         _ => None,
@@ -65,7 +65,7 @@ async fn histories_cost_and_double_nothing_while_members_come_and_go() {
 const AAPL: &str = include_str!("../data/bars/aapl_1d.csv");
 const PAGE: &str = include_str!("../../docs/backfill.md");
 
-/// The lines of the page that begin with four spaces and this word.
+/// Indented lines of the page that begin with this word.
 fn printed<'a>(word: &str) -> Vec<&'a str> {
     let lines = PAGE.lines().filter_map(|line| line.strip_prefix("    "));
     lines.filter(|line| line.starts_with(word)).collect()
@@ -89,7 +89,7 @@ async fn a_history_is_fed_as_the_page_says_and_the_page_shows_what_is_said() {
     }
     signals.wait_for(10).await;
     let home = tempfile::tempdir().unwrap();
-    // the newest first, as many downloads are
+    // the newest first, as in many downloads
     let mut file = format!("{}\n", AAPL.lines().next().unwrap());
     for row in rows[..490].iter().rev() {
         writeln!(file, "{row}").unwrap();
@@ -131,7 +131,7 @@ async fn a_history_is_fed_as_the_page_says_and_the_page_shows_what_is_said() {
     for (came, due) in came[11..].iter().zip(&due[494..]) {
         assert_eq!(std::str::from_utf8(&came.payload).unwrap(), due);
     }
-    // a history that begins after the oldest bar has nothing for the series
+    // a history that begins after the oldest bar adds nothing to the series
     std::fs::write(&path, [AAPL.lines().next().unwrap(), rows[300]].join("\n")).unwrap();
     let mut feed = Agent::start_with(&line, [("NATS_URL", url.as_str())]);
     assert_eq!(feed.wait_exit(), 65, "{}", feed.output());

@@ -7,8 +7,8 @@ use crate::common::{Agent, flat};
 use crate::group::shared;
 use crate::listening;
 
-/// A bar, ten minutes on in time or a hundred back after a reset, which each series has in every tenth
-/// round.
+/// A bar one minute later than the last, or some hundred back after a reset. Each series is reset
+/// in every tenth round.
 fn bar_after_resets(round: u64, symbol: usize) -> Vec<Value> {
     let turn = round + symbol as u64;
     let mut messages = Vec::new();

@@ -165,7 +165,7 @@ pub fn replay<S: AsRef<str>>(payloads: &[S], variables: &[(&str, &str)]) -> Vec<
 pub fn replay_files(files: &[&std::path::Path], variables: &[(&str, &str)]) -> Vec<String> {
     let home = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-        // what an agent has not closed yet stays open
+        // bars that an agent has not closed yet stay open
         .args(["replay", "--leave-open"])
         .args(files)
         .env_clear()

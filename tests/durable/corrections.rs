@@ -1,5 +1,5 @@
-//! Bars that are corrected or come late, many bars after their time, through kills and hand-overs: every
-//! signal that changes is stored once, and with the bytes of `replay`.
+//! Bars that are corrected or arrive many bars late, through kills and hand-overs: every changed
+//! signal is stored once, with the bytes of `replay`.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ const SETTINGS: Variables = &[
 ];
 const SYMBOLS: u64 = 4;
 const MINUTES: u64 = 100;
-/// A bar that did not come in its turn comes so many minutes later.
+/// Minutes by which a late bar is late.
 const LATE: u64 = 11;
 
-/// The bars of one symbol that come in minute `n`.
+/// Bars of one symbol that are sent in minute `n`.
 fn told(symbol: u64, n: u64) -> Vec<Sent> {
     let is_late = |n: u64| n > 0 && (n * 5 + symbol).is_multiple_of(9);
     let sent = |minute: u64, correction: u64| Sent {

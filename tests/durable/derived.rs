@@ -5,7 +5,7 @@ use crate::churn::{Sent, assert_kept};
 
 const DERIVED: Variables = &[
     ("TECHNICAL_TIMEFRAMES", "2m,5m,15m"),
-    // bars close with bars here, and not by time marks, however slow the machine is
+    // only bars close bars here, never time marks, however slow the machine is
     ("TECHNICAL_BAR_GRACE_SECS", "86400"),
 ];
 const SYMBOLS: u64 = 5;

@@ -30,7 +30,7 @@ pub const CONFIGURATIONS: [Variables; 2] = [
         ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
         ("TECHNICAL_INDICATORS", "atr(14)"),
         ("TECHNICAL_TIMEFRAMES", "3m,5m,15m"),
-        // short, so that time marks are written whenever bars or servers rest
+        // short, so that time marks are written whenever bars or servers pause
         ("TECHNICAL_BAR_GRACE_SECS", "1"),
     ],
     &[
@@ -40,7 +40,7 @@ pub const CONFIGURATIONS: [Variables; 2] = [
         ("TECHNICAL_INDICATORS", "atr(14),adx(14)"),
         ("TECHNICAL_RSI_PERIOD", "7"),
         ("TECHNICAL_TIMEFRAMES", "3m,5m,15m"),
-        // short, so that time marks are written whenever bars or servers rest
+        // short, so that time marks are written whenever bars or servers pause
         ("TECHNICAL_BAR_GRACE_SECS", "1"),
     ],
 ];

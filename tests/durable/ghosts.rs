@@ -69,7 +69,7 @@ async fn a_dead_members_record_that_comes_back_takes_nothing_from_the_living() {
     wait_gone(&js, &subject).await;
     balanced(&[&first, &second]);
 
-    // the record alone: rewritten, it may be a member's, for a lease
+    // the record alone: if it is rewritten, it counts as a member's for a lease
     put(&js, &subject, payload).await;
     tokio::time::sleep(2 * LEASE).await;
     balanced(&[&first, &second]);

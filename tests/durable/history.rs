@@ -58,7 +58,7 @@ pub async fn contents(js: &Context, stream: &str, filter: &str) -> Vec<Stored> {
     }
 }
 
-/// The signals of all series, once there are as many as `count`.
+/// The signals of all series, once there are `count` of them.
 pub async fn signals_stored(js: &Context, count: usize) -> Vec<Stored> {
     let start = Instant::now();
     loop {
@@ -133,7 +133,7 @@ pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u
         file.write_all(b"\n").expect("a writable file");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-        // what an agent has not closed yet stays open
+        // bars that an agent has not closed yet stay open
         .args(["replay", "--leave-open"])
         .arg(file.path())
         .env_clear()
@@ -153,7 +153,7 @@ pub fn replay(payloads: &[&Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u
 fn replay_partitions(bars: &[Stored], configuration: &[(&str, &str)]) -> Vec<Vec<u8>> {
     let mut partitions: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
     for bar in bars {
-        // that it came on another symbol's subject is not seen from a file
+        // `replay` sees no subjects, so it cannot refuse a bar on another symbol's subject
         if expected_reason(bar).as_deref() != Some("mismatch") {
             let number = bar
                 .subject
@@ -250,8 +250,9 @@ impl Due {
     }
 }
 
-/// Waits until the streams that are read hold so many messages, time marks aside (a server takes its
-/// time to source one stream from another after a restart); how many they hold then.
+/// Waits until the streams that are read hold this number of messages without time marks, and
+/// returns their number then. After a restart a server takes its time to source one stream from
+/// another.
 pub async fn wait_stored(js: &Context, expected: u64) -> u64 {
     let start = Instant::now();
     loop {

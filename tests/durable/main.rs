@@ -89,7 +89,7 @@ pub async fn ready(more: &[(&str, &str)]) -> (NatsServer, Context, Agent) {
     (server, js, agent)
 }
 
-/// As [`ready`], with two agents that start at once.
+/// [`ready`] with two agents that start at once.
 pub async fn ready_pair(more: &[(&str, &str)]) -> (NatsServer, Context, [Agent; 2]) {
     let server = NatsServer::jetstream();
     let js = feeder::connect(&server).await;

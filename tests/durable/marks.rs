@@ -39,7 +39,7 @@ async fn minutes(js: &Context, symbol: usize, minutes: impl IntoIterator<Item = 
     }
 }
 
-/// Waits until so many signals of derived bars of a timeframe are stored.
+/// Waits until this number of signals of a derived timeframe are stored.
 async fn wait_derived(js: &Context, timeframe: &str, expected: usize) {
     let filter = format!("insight.technical.*.{timeframe}");
     let start = Instant::now();
@@ -56,7 +56,7 @@ async fn wait_derived(js: &Context, timeframe: &str, expected: usize) {
     }
 }
 
-/// Everything is stored once with the bytes of `replay`, and `verify` says the same.
+/// Asserts that everything is stored once with the bytes of `replay`, and that `verify` agrees.
 async fn assert_kept(js: &Context, settings: Variables) -> Due {
     let (due, verdicts) = Due::judged(js, &[settings]).await;
     let faults: Vec<String> = verdicts.into_iter().flat_map(|one| one.faults).collect();
@@ -81,17 +81,17 @@ async fn a_silent_market_closes_its_bars_whoever_owns_them() {
     for symbol in 0..6 {
         minutes(&js, symbol, [0, 1, 3]).await;
     }
-    // its owner is gone before anything is due
+    // its owner is gone before any bar is due
     first.kill();
     wait_derived(&js, "5m", 6).await;
     wait_derived(&js, "1h", 6).await;
     let due = assert_kept(&js, SETTINGS).await;
     assert!(due.marks() >= 1);
-    // another process recovers from what is stored, and writes no mark again
+    // another process recovers from the streams, and writes no mark again
     let mut third = agent(&server, SETTINGS);
     third.wait_ready();
     let marks = due.marks();
-    // a part that comes late revises the bars that were closed without it, and others go on
+    // a late part revises the bars that were closed without it; other bars continue
     minutes(&js, 0, [4]).await;
     minutes(&js, 1, 5..10).await;
     wait_derived(&js, "5m", 8).await;
@@ -140,7 +140,7 @@ async fn what_config_prints_is_enough_for_marks_and_without_it_bars_still_flow()
     running.wait_log("a time mark cannot be stored");
     assert_eq!(running.get("/readyz").status, 200);
     running.wait_metrics(&[("technical_marks_total{kind=\"failed\"}", 1.0)]);
-    // the next bar closes what no mark closes
+    // the next bar closes the bars that no mark closes
     minutes(&js, 0, [5]).await;
     wait_derived(&js, "5m", 1).await;
     assert_kept(&js, SETTINGS).await;
@@ -150,7 +150,7 @@ async fn what_config_prints_is_enough_for_marks_and_without_it_bars_still_flow()
 async fn a_full_stream_takes_no_mark_and_goes_on_when_there_is_room() {
     let (_server, js, running) = ready(PATIENT).await;
     minutes(&js, 0, [0, 1, 2]).await;
-    // as many bars as it holds, and no room for a mark
+    // it is full of bars, without room for a mark
     let stream = js.get_stream("TECHNICAL_BARS").await.unwrap();
     let roomy = stream.cached_info().config.clone();
     let full = Config {
@@ -176,7 +176,7 @@ async fn a_full_stream_takes_no_mark_and_goes_on_when_there_is_room() {
     assert_kept(&js, PATIENT).await;
 }
 
-/// A mark by somebody else closes nothing that time has not closed.
+/// A mark by somebody else closes only bars whose time has passed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
     let patient = ("TECHNICAL_BAR_GRACE_SECS", "86400");
@@ -189,7 +189,7 @@ async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
         ("technical_marks_total{kind=\"refused\"}", 1.0),
         ("technical_bars_rejected_total{reason=\"future\"}", 1.0),
     ]);
-    // one of a time that has come is taken, whoever sent it
+    // a mark of a past time is accepted, whoever sent it
     store(&js, subject, r#"{"mark":"2023-11-16T00:00:00Z"}"#, "past").await;
     wait_derived(&js, "1h", 1).await;
     assert_eq!(count(&js, "dead.technical").await, 1);
@@ -197,7 +197,7 @@ async fn a_mark_that_is_ahead_is_refused_with_a_letter() {
     assert!(report.ok, "{report}");
 }
 
-/// A judge that does not miss what no mark closed proves nothing.
+/// Control: without time marks bars stay open, and the judge reports them.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_without_time_marks_bars_stay_open_and_that_is_found() {
     let deaf = ("TA_FAILPOINT", "no-time-marks");

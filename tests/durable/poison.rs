@@ -90,7 +90,7 @@ async fn a_poisonous_message_is_tried_twice_refused_whole_and_passed_over_ever_a
     assert_eq!(first.get("/livez").status, 200);
     first.kill();
 
-    // one that would not panic computes the state again, and must not take it in either
+    // an agent that would not panic recomputes the state, and must skip the message as well
     let mut second = start(&server, "");
     feed(&js, &bars(40..50)).await;
     let counted = [counted, bars(40..50)].concat();

@@ -1,4 +1,4 @@
-//! Histories that are taken in while live bars keep coming, also where processes are killed.
+//! Histories while live bars keep coming, with processes killed meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use crate::reset::{assert_kept, feed, file, members, run, until_signals};
 use crate::{ANALYSIS, MIN_BARS, agent, ready};
 
 const SUBJECT: &str = "raw.market_data.price.S1.1m";
-/// The first live bar, and the one after the last that comes before the history has ended: the window
-/// of 60 bars still begins within the history.
+/// Minutes of the live bars that come before the history has ended: the window of 60 bars still
+/// begins within the history.
 const LIVE: std::ops::Range<u64> = 1_500..1_555;
-/// Bars of the past; the last ten are live ones as well.
+/// Bars of the past; the last ten are live bars as well.
 const PAST: std::ops::Range<u64> = 0..1_510;
 
-/// Stores live bars from `from` on until the history has ended and ten more.
+/// Stores live bars from `from` on until the history has ended, and ten more.
 async fn live_source(js: Context, from: u64, ended: Arc<AtomicBool>) -> u64 {
     let mut last = LIVE.end;
     let mut n = from;
@@ -51,7 +51,7 @@ async fn until_parts(js: &Context, count: usize) {
     }
 }
 
-/// The payloads of the signals of S1, those before the rebuilding and those after it.
+/// Payloads of the signals of S1: those before the rebuild and those after it.
 async fn signals(js: &Context) -> (Vec<String>, Vec<String>) {
     let stored = contents(js, "TECHNICAL_SIGNALS", "insight.technical.S1.1m").await;
     let is_rebuilt = |one: &Stored| {
@@ -156,7 +156,7 @@ async fn a_history_that_is_open_survives_in_the_checkpoint() {
     let (_, after) = signals(&js).await;
     assert_eq!(after[1], *in_order.last().expect("a signal"));
     assert!(second.metrics().sum("technical_series_rebuilt_total") >= 1.0);
-    // once it has ended, nothing of it is known
+    // after its end the checkpoint has nothing of it
     let line = ["reset", "S1", "1m", "--json"];
     let (code, report, said) = run(&server, &line, &[]);
     assert_eq!((code, &report["forgotten"]), (0, &60.into()), "{said}");

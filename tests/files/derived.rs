@@ -96,7 +96,7 @@ fn a_line_may_be_a_time_mark() {
         mark("10:05:05"),
         bar("A", 6),
         mark("soon"),
-        // no time that has come
+        // a time in the future
         r#"{"mark":"2199-01-01T00:00:00Z"}"#.to_owned(),
     ];
     for line in lines {

@@ -44,7 +44,7 @@ async fn enters(config: &NatsConfig) {
     );
 }
 
-/// Is kept out until the timeout passes; returns what the user is told.
+/// Asserts that the client stays out until the timeout; returns the error for the user.
 async fn kept_out(config: &NatsConfig) -> String {
     let config = NatsConfig {
         connect_timeout: Some(Duration::from_secs(1)),

@@ -64,14 +64,14 @@ section! {
 
     TECHNICAL_CORRECTABLE_BARS: usize = count(1..=256),
         set("1", "32",
-            "the newest bars of a series that can be corrected, or inserted where they are missing; \
-             no more than the window holds",
+            "number of newest bars per series that can be corrected, or inserted if missing; at \
+             most the window",
         );
 
     TECHNICAL_TIMEFRAMES: Plan = parsed,
         unset("5m,1h,1d",
-            "larger bars to derive from the smallest of each symbol, comma-separated: what \
-             divides a day evenly, 1d, 1w, 1M (see docs/bars.md)",
+            "larger bars to derive from the smallest of each symbol, comma-separated: parts \
+             that divide a day evenly, 1d, 1w, 1M (see docs/bars.md)",
         );
 
     TECHNICAL_CALENDAR: Zone = parsed,
@@ -82,8 +82,8 @@ section! {
 
     TECHNICAL_BAR_GRACE_SECS: Duration = whole_seconds(0..=86_400),
         set("5", "10",
-            "seconds after its end at which a derived bar closes though its parts are not \
-             complete and no later bar has come",
+            "seconds after its end at which an incomplete derived bar closes, if no later bar has \
+             closed it",
         );
 
     TECHNICAL_MAX_SERIES: usize = count(1..=10_000_000),

@@ -23,7 +23,7 @@ section! {
         );
 
     TECHNICAL_TIMESTAMP: Stamp = one_of(STAMPS),
-        set("open", "close", "what `timestamp` says of a bar: its `open` or its `close` time");
+        set("open", "close", "meaning of `timestamp`: the `open` or the `close` time of the bar");
 
     TECHNICAL_GRID: GridRule = one_of(GRIDS),
         set("refuse", "accept",

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::group::MemberId;
 
-/// A member as the table has it.
+/// A member in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberRecord {
     /// Its name, for people.
     pub name: String,
-    /// True if it gives everything up.
+    /// True if the member gives up all its partitions.
     pub leaving: bool,
     /// The fingerprint of its configuration.
     pub fingerprint: u64,
@@ -17,7 +17,7 @@ pub struct MemberRecord {
     pub revision: u64,
 }
 
-/// A lease as the table has it.
+/// A lease in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaseRecord {
     /// The owner of the partition.
@@ -26,11 +26,11 @@ pub struct LeaseRecord {
     pub revision: u64,
 }
 
-/// Everything the members of a group know of each other.
+/// All shared knowledge of the members of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// Those whose record has not expired.
+    /// Members whose record has not expired.
     pub members: BTreeMap<MemberId, MemberRecord>,
-    /// By partition; one that nobody ever owned is not there.
+    /// Leases by partition; a partition that never had an owner has none.
     pub leases: BTreeMap<u32, LeaseRecord>,
 }

@@ -10,7 +10,7 @@ use crate::wire::dialects::GENERIC;
 use crate::wire::{Control, SubjectParts, SubjectRefusal};
 
 impl<W: Write> Explainer<'_, W> {
-    /// Explains a control message, and follows it as an agent would; `None` when it is none.
+    /// Explains a control message, and applies it as an agent would; `None` if it is none.
     pub(super) fn control(
         &mut self,
         payload: &[u8],

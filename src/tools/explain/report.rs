@@ -32,7 +32,7 @@ pub struct Entry {
     /// The reason for the choice of the dialect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// `bar`, `ignored`, `refused`, or `reset` and `history`: control messages.
+    /// `bar`, `ignored` or `refused`; for control messages `reset` or `history`.
     pub kind: &'static str,
     /// The bar.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,7 @@ pub(super) fn does(output: &Output<'_>) -> String {
         Change::Appended if taken.begun => "begins its series with it",
         Change::Appended => "appends it to its series",
         Change::Corrected => "replaces the bar of the same time",
-        Change::Inserted => "puts it among the newest bars of its series, where it was missing",
+        Change::Inserted => "inserts it among the newest bars of its series, where it was missing",
         Change::Forming => {
             "computes a provisional signal and keeps nothing, until the bar is complete"
         }

@@ -20,7 +20,7 @@ use crate::wire::headers::GROUP;
 const ROUND: Duration = Duration::from_millis(250);
 /// Questions without any answer before it is said that nobody answers.
 const UNANSWERED: u32 = 4;
-/// Signals of an agent that is gone are waited for this long.
+/// Time to wait for the signals of an agent that is gone.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Asks the agents of `group` for the outcome of `feed`. The rest counts as unknown when they come no
@@ -101,7 +101,7 @@ async fn ask_until_settled(
     }
 }
 
-/// The signals and refusals that came besides answers.
+/// Signals and refusals that arrived between the answers.
 #[derive(Default)]
 struct Heard {
     /// The server says that nobody listens.

@@ -1,7 +1,8 @@
-//! `feed --history`: the bars of files, in order by series, published as histories.
+//! `feed --history`: publishes the bars of files as histories, series by series and in the order of
+//! time.
 //!
-//! The bars are decoded here, under the settings of this command, and published in one plain form. A
-//! series is published after the other, so that an agent has one history of a run open at a time.
+//! The bars are decoded here, with the settings of this command, and published in one plain form.
+//! Only one history of a run is open in an agent at a time, as the series follow one another.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,16 +22,16 @@ use crate::ops::logs::complain;
 use crate::tools::bars_file::{BarsFile, Line, LineError, ReadOptions};
 use crate::wire::{Content, Decoder, History, HistoryStep, write_history_bar};
 
-/// Bars that are read at most: they are sorted before the first is published.
+/// Largest number of bars to read: they are sorted before the first is published.
 const BARS_MAX: usize = 5_000_000;
-/// Bars in a part of a history at most.
+/// Largest number of bars in a part.
 const PART_BARS: usize = 1_000;
-/// Bytes of the bars in a part at most, where server and agents take as much.
+/// Largest size of the bars in a part, if server and agents accept it.
 const PART_BYTES: usize = 64 << 10;
-/// Bytes of a part beside its bars, a symbol of full length in escapes included.
+/// Bytes of a part besides its bars, enough for a symbol of full length in escapes.
 const ENVELOPE_BYTES: usize = 2 << 10;
 
-/// The bars of files by series, and what there is to say of the files.
+/// The bars of files by series, and the account of the reading.
 #[derive(Debug, Default)]
 struct Read {
     series: BTreeMap<SeriesKey, Vec<(Bar, Finality)>>,
@@ -38,7 +39,7 @@ struct Read {
     account: Account,
 }
 
-/// Publishes the bars of the files as histories, as [`super::feed`] does bars.
+/// Publishes the bars of the files as histories, with the same report as [`super::feed`].
 pub(super) async fn feed(
     client: &Client,
     link: &Arc<Link>,
@@ -102,14 +103,14 @@ pub(super) async fn feed(
     }
     run.publisher.finish().await?;
     progress.finish_and_clear();
-    // of a message that is not confirmed, no bar is
+    // no bar of an unconfirmed message counts as confirmed
     let missing = run.publisher.published - run.publisher.confirmed;
     let confirmed = published.saturating_sub(missing * PART_BARS as u64);
     Ok(run.report(config, published, confirmed).await)
 }
 
-/// The parts of a history of `bars`, each with the number of its bars and at most `room` bytes of them,
-/// or one bar.
+/// The parts of a history of `bars`, each with the number of its bars. The bars of a part take at
+/// most `room` bytes, unless it has only one.
 fn part_messages<'a>(
     key: &'a SeriesKey,
     id: &'a str,
@@ -147,7 +148,7 @@ fn part_messages<'a>(
     })
 }
 
-/// Bars in the order of time. Of one that was forming again and again, the last stays.
+/// Bars in the order of time. Only the last state of a forming bar is kept.
 fn in_order(mut bars: Vec<(Bar, Finality)>) -> Vec<(Bar, Finality)> {
     bars.sort_by_key(|(bar, _)| bar.timestamp);
     let mut ordered: Vec<(Bar, Finality)> = Vec::with_capacity(bars.len());

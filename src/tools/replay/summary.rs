@@ -18,11 +18,11 @@ pub struct Summary {
     pub forming: u64,
     /// Bars that replaced one of the same time.
     pub corrections: u64,
-    /// Bars that came late and were put among the newest of their series.
+    /// Late bars inserted among the newest of their series.
     pub inserted: u64,
-    /// Signals of later bars that changed with bars that were corrected or inserted.
+    /// Signals of later bars, changed by a correction or insertion.
     pub revised: u64,
-    /// Bars that were there already.
+    /// Bars equal to an earlier one.
     pub duplicates: u64,
     /// Lines and elements that were not taken, by reason.
     pub refused: BTreeMap<&'static str, u64>,
@@ -30,11 +30,11 @@ pub struct Summary {
     pub ignored: BTreeMap<&'static str, u64>,
     /// Bars derived from those taken in.
     pub derived: u64,
-    /// Series that were reset, or were not there to be.
+    /// Resets, including those of unknown series.
     pub resets: u64,
     /// Time marks taken in.
     pub marks: u64,
-    /// Series that were rebuilt with a history.
+    /// Series rebuilt with a history.
     pub rebuilt: u64,
     /// The earliest open time of a bar taken in.
     pub first: Option<Timestamp>,
@@ -62,7 +62,7 @@ impl Summary {
         self.note(time);
     }
 
-    /// Counts the bars of a history that was taken in.
+    /// Counts the bars of a history that rebuilt its series.
     pub(super) fn rebuild(&mut self, rebuilt: &Rebuilt) {
         self.rebuilt += 1;
         self.span(rebuilt.first);

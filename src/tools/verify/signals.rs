@@ -48,7 +48,7 @@ struct Lane {
     trust: Trust,
 }
 
-/// The extent to which a series is recomputed from the history that its signals came from.
+/// The extent to which a series can be recomputed from the history behind its signals.
 #[derive(Debug, Default)]
 struct Trust {
     /// Losses of bars that were known when it was last looked at.

@@ -1,4 +1,4 @@
-//! Streams that are damaged after the agents have stored them: each fault is found in its place.
+//! Streams that are damaged after the agents have stored them: each fault is found at its place.
 
 use super::*;
 
@@ -58,7 +58,7 @@ async fn whatever_is_done_to_the_streams_is_found_in_its_place() {
         assert!(is_about(found, copy), "{found:#}");
     }
 
-    // one value is another: the last of its series, so that its place is right
+    // a differing value, in the last signal of its series, so that its place is right
     let series = of(&all, "S4");
     let last = &series[series.len() - 1];
     let altered = payload(last).to_string();
@@ -81,7 +81,7 @@ async fn whatever_is_done_to_the_streams_is_found_in_its_place() {
         json!([{"field": "rsi", "expected": rsi, "found": 12.5}])
     );
 
-    // a signal that nobody computed: of a bar before its series was old enough, and of no series
+    // signals that nobody computed: for a bar before its series was old enough, and for no series
     let mut early = payload(&series[0]);
     early["timestamp"] = json!("2023-11-14T22:13:20Z");
     let mut unknown = early.clone();
@@ -100,7 +100,7 @@ async fn whatever_is_done_to_the_streams_is_found_in_its_place() {
         let found = different.iter().find(|one| one["sequence"] == seq);
         assert_eq!(found.unwrap()["timestamp"], signal["timestamp"]);
     }
-    // what is no signal at all
+    // messages that are no signals
     let seq = publish(
         &js,
         "insight.technical.S2.1m",
@@ -114,7 +114,7 @@ async fn whatever_is_done_to_the_streams_is_found_in_its_place() {
     let different = verified.list("different");
     assert!(different.iter().any(|one| one["sequence"] == seq));
 
-    // a dead letter with another reason, and one for what is good
+    // a dead letter with another reason, and one for a good message
     let letter = &refused[2];
     delete(&js, "TECHNICAL_SIGNALS", letter.seq).await;
     let mut headers = renamed(&letter.headers, "other reason");
@@ -178,7 +178,7 @@ async fn a_bar_that_is_deleted_from_the_middle_is_a_hole_and_nothing_else() {
     let found = &verified.list("holes")[0];
     assert_eq!(found["stream"], "TECHNICAL_BARS");
     assert_eq!(found["sequence"], hole);
-    // the signals that were computed from it are not blamed
+    // the signals computed from it are not reported
     let report = verified.report();
     let skipped = report["not_checkable"].as_object().expect("reasons");
     assert!(!skipped.is_empty(), "{report:#}");

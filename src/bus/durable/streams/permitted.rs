@@ -40,7 +40,7 @@ pub(super) async fn allowed(
 }
 
 /// Tries denied operations again, if that has no effect, and forgets the denials that do not recur.
-/// So a granted permission is noticed even if no work needs it at the moment.
+/// A granted permission is therefore noticed even if no work needs it at the moment.
 pub(in crate::bus::durable) async fn ask_again(client: &Client, link: &Link, config: &Config) {
     let denials = link.denials();
     let mut denied = needs(config);

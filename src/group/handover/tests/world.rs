@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// Members that have left their last word go.
+    /// Removes members that have sent their last message.
     fn reap(&mut self) {
         for at in (0..self.nodes.len()).rev() {
             let node = &mut self.nodes[at];
@@ -354,8 +354,8 @@ impl World {
     }
 }
 
-/// Runs a scenario for some seeds (`SEEDS` says how many), and a failing one again with its
-/// story told.
+/// Runs a scenario with several seeds (as many as `SEEDS`), and a failing seed once more with its
+/// events printed.
 pub(in crate::group::handover) fn simulate(scenario: fn(&mut World) -> Result<(), String>) {
     let seeds = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok());
     for seed in 0..seeds.unwrap_or(20) {

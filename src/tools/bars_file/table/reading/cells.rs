@@ -21,7 +21,8 @@ pub(super) fn utf8<'a>(
         .map_err(|_| (BAD_LINE, format!("`{name}` is not UTF-8")))
 }
 
-/// A JSON field: the number as it is written, or a string that the decoder refuses if it is none.
+/// A JSON field: the number unchanged, or, for an invalid number, a string that the decoder
+/// refuses.
 pub(super) fn number_field(name: &str, number: &str) -> String {
     if is_json_number(number) {
         format!("\"{name}\":{number}")
@@ -30,7 +31,7 @@ pub(super) fn number_field(name: &str, number: &str) -> String {
     }
 }
 
-/// True if the decoder reads these digits as this time.
+/// True if the decoder reads these digits as the time `at`.
 pub(super) fn is_epoch(cell: &str, at: Timestamp) -> bool {
     let digits = cell.len() >= 9 && cell.bytes().all(|b| b.is_ascii_digit());
     digits
@@ -39,7 +40,7 @@ pub(super) fn is_epoch(cell: &str, at: Timestamp) -> bool {
             .is_ok_and(|number| Timestamp::from_epoch(number) == at)
 }
 
-/// A price in units of 10⁻⁹ in plain digits; none for what has a point already or is undefined.
+/// A price in units of 10⁻⁹ in plain digits; `None` if it has a point already or is undefined.
 pub(super) fn fixed_point(number: &str) -> Option<String> {
     const UNDEFINED: &str = "9223372036854775807";
     let digits = number.strip_prefix('-').unwrap_or(number);

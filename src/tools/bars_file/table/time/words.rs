@@ -1,4 +1,4 @@
-//! The parts of a date and a time, as text has them.
+//! The parts of a date and a time in text.
 
 use jiff::civil::{Date, Time};
 
