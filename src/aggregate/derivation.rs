@@ -145,7 +145,7 @@ impl Derivation {
         }
     }
 
-    /// Gives up a timeframe, with its open bucket; false where it is not derived.
+    /// Drops a timeframe with its open bucket; false if it is not derived.
     pub fn give_up(&mut self, timeframe: Timeframe) -> bool {
         let before = self.gathered.len();
         self.gathered.retain(|one| one.timeframe != timeframe);

@@ -9,10 +9,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest time until the same mark is sent again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// The pace of one sender. A mark that does not come back is sent again after ever longer pauses.
+/// The pace of one sender. A mark that does not return is sent again after ever longer pauses.
 #[derive(Debug)]
 pub(super) struct MarkPace {
-    /// The last mark that was sent, until it has come back.
+    /// The last mark that was sent, until it returns.
     sent: Option<Timestamp>,
     pause: Duration,
     next: Instant,
@@ -49,8 +49,8 @@ impl MarkPace {
         self.next = Instant::now() + self.pause;
     }
 
-    /// Notes that the mark `at` was taken in. If it is the one that was sent, the next one may be due
-    /// at once: one mark closes a limited number of bars.
+    /// Notes that the mark `at` was applied. If it is the last one sent, the next one may be due at
+    /// once, as one mark closes a limited number of bars.
     pub fn on_taken(&mut self, at: Timestamp) {
         if self.sent == Some(at) {
             self.sent = None;

@@ -27,7 +27,7 @@ const POWERS: [f64; 15] = [
 const INTEGERS: f64 = 9_007_199_254_740_992.0;
 /// Bytes of a number at most: of 64 bits, seven in each.
 const LONGEST: usize = 10;
-/// At most one of so many values is kept beside the integers.
+/// At most one in this number of values is kept beside the integers.
 const EXCEPTIONS: usize = 8;
 
 /// Appends a number.

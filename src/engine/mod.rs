@@ -4,7 +4,7 @@
 //! series is known. The same bars under the same configuration give the same signals, byte for
 //! byte, whoever drives it: the live agent, a replay of a file, a test.
 //!
-//! Must not know: NATS, threads, time; it is told when a bar arrived.
+//! Must not know: NATS, threads, time; the caller gives the arrival of each bar.
 
 mod alerts;
 mod analysis;
@@ -217,7 +217,7 @@ impl Engine {
         Some(emptied)
     }
 
-    /// Puts an empty series in the place of one; returns the bars that were in its window.
+    /// Replaces a series by an empty one; returns the number of bars that were in its window.
     fn empty(&mut self, id: SeriesId, epoch: u64) -> usize {
         let Some(series) = self.series[id.index()].as_mut() else {
             return 0;

@@ -303,8 +303,8 @@ impl Series {
         }
     }
 
-    /// The course of the bar that has so many `newer` ones and is number `count`, of a run that says
-    /// nothing of revisions. `tags` are those of the correctable bars.
+    /// The course of the bar number `count`, which has `newer` newer ones, in a run without
+    /// revisions. `tags` are those of the correctable bars.
     fn course<'a>(&self, newer: usize, count: u64, tags: &'a [Tag]) -> Course<'a> {
         Course {
             newer,

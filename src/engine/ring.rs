@@ -396,7 +396,7 @@ mod tests {
                 for newer in 0..kept {
                     let older = &model[..model.len() - newer];
                     prop_assert_eq!(ring.back(newer), older.last().copied());
-                    // whole wherever so many bars are kept
+                    // whole if it keeps this number of bars
                     let bars = ring.bars_before(newer);
                     let whole = older.len().min(window).min(kept - newer);
                     prop_assert!((0..whole).all(|n| bars.back(n) == older[older.len() - 1 - n]));

@@ -74,7 +74,7 @@ fn said(engine: &mut Engine, event: &BarEvent<'_>) -> Option<String> {
         .map(|signal| serde_json::to_string(signal).unwrap())
 }
 
-/// For tests elsewhere of what becomes of a panic in the engine.
+/// A panic in the engine, for tests of its consequences elsewhere.
 impl Engine {
     /// From here on every bar panics halfway.
     pub(crate) fn poison(&mut self) {

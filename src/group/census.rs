@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MemberId;
 
-/// A member that says nothing for this long is gone.
+/// Time after which a silent member is gone.
 pub const SILENCE: Duration = Duration::from_millis(3_500);
 /// Members remembered at most.
 const MAX_MEMBERS: usize = 1_024;

@@ -200,7 +200,7 @@ impl Leases {
             .collect()
     }
 
-    /// Takes in the table as it was read at `now`, and says what to do about it.
+    /// Takes in the table of `now`, and returns the steps to take.
     pub fn observe(&mut self, now: Duration, table: &Table) -> Vec<Step> {
         let mut steps = Vec::new();
         // a lease of a partition that does not exist says nothing

@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Feeds whose receipts are kept at most; the one that was not heard of for longest goes first.
+/// Largest number of feeds with receipts; one more drops the one that was silent for longest.
 const FEEDS: usize = 64;
 /// Receipts are kept for so long after the last bar.
 const KEPT: Duration = Duration::from_secs(15 * 60);

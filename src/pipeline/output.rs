@@ -52,7 +52,7 @@ pub struct Taken<'a> {
     pub event: &'a BarEvent<'a>,
     /// Its series, unless that is not kept yet.
     pub series: Option<SeriesId>,
-    /// True if the series began with it; its id may have been another's before.
+    /// True if the series began with it; its id may have been that of another series.
     pub begun: bool,
     /// The reset that the series began with; 0 if none.
     pub epoch: u64,
@@ -69,22 +69,22 @@ pub struct Taken<'a> {
 /// A series that was reset.
 #[derive(Debug)]
 pub struct Restarted<'a> {
-    /// The message that says so.
+    /// The reset.
     pub reset: &'a Reset,
-    /// The bars that were in its window; nothing where there was no such series.
+    /// Number of bars that were in its window; `None` if there was no such series.
     pub forgotten: Option<usize>,
 }
 
 /// A time mark that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marked {
-    /// The message.
+    /// The mark.
     pub mark: Mark,
-    /// The derived bars that it closed.
+    /// Number of derived bars that it closed.
     pub closed: usize,
 }
 
-/// A bar with what it changed; `None` where it changed nothing.
+/// A bar with the change that it made; `None` if it made none.
 pub(super) fn taken<'a>(event: &'a BarEvent<'a>, outcome: Outcome<'a>) -> Option<Taken<'a>> {
     let change = match outcome.effect {
         Effect::Appended => Change::Appended,

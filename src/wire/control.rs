@@ -1,13 +1,13 @@
-//! Control messages: JSON objects in the input that are no market data.
+//! Control messages: JSON objects in the input in place of market data.
 //!
-//! They stand in the input in order with the bars, so that a replay, a restart and another member
-//! meet them at the same place. A message is one only in exactly its shape: one name, and behind it
-//! a value of exactly its form. Anything else is for the decoder.
+//! They are in order with the bars, so that a replay, a restart and another member find them at the
+//! same place. A control message has exactly one name, and behind it a value of exactly the form
+//! below. Any other message goes to the decoder.
 //!
 //! | message | meaning |
 //! |---|---|
 //! | `{"reset":{"symbol":"AAPL","timeframe":"1d"}}` | the series is emptied; `"id"` distinguishes resets ([`Reset`]) |
-//! | `{"mark":"2024-01-02T15:35:00Z"}` | this time has come ([`Mark`]) |
+//! | `{"mark":"2024-01-02T15:35:00Z"}` | the current time ([`Mark`]) |
 //! | `{"history":{"symbol":"AAPL","timeframe":"1d","id":"…",…}}` | a part of a history, or its end ([`History`]) |
 
 mod history;
@@ -38,11 +38,11 @@ pub enum Control<'a> {
 }
 
 impl<'a> Control<'a> {
-    /// Reads a message that arrived at `arrived` on a subject that has `parts`; nothing when it is no
-    /// control message, which costs a glance at its first name.
+    /// Reads a message that arrived at `arrived` on the subject of `parts`; `None` if it is no
+    /// control message, which costs a look at its first name.
     ///
     /// # Errors
-    /// A control message that cannot be followed.
+    /// If it is a control message that cannot be applied.
     pub fn read(
         payload: &'a [u8],
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
@@ -67,8 +67,8 @@ impl<'a> Control<'a> {
     }
 }
 
-/// The first name in an object, as it is written; nothing where the payload does not begin as an
-/// object with a name.
+/// The first name in an object, unchanged; `None` if the payload does not begin as an object with a
+/// name.
 fn first_name(payload: &[u8]) -> Option<&[u8]> {
     let inside = payload.trim_ascii_start().strip_prefix(b"{")?;
     let name = inside.trim_ascii_start().strip_prefix(b"\"")?;

@@ -1,4 +1,4 @@
-//! Messages that flow round by round while a second member joins and the first one leaves.
+//! Rounds of messages while a second member joins and the first one leaves.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::{INDICATORS, listening};
 
 /// The symbols of a round, `R0` and so on.
 pub const SYMBOLS: usize = 24;
-/// The pause between two rounds. A member with a backlog of more than 2.5 s hears its own presence too
-/// late, takes itself for cut off and restarts, which loses signals; these tests are about messages.
+/// The pause between two rounds. A member with a backlog of more than 2.5 s receives its own
+/// presence too late, assumes that it was cut off and restarts, which loses signals; these tests
+/// are about messages.
 const ROUND: Duration = Duration::from_millis(20);
 /// The configuration of the members, for replay.
 pub const SETTINGS: [(&str, &str); 2] = [
@@ -23,7 +24,7 @@ pub const SETTINGS: [(&str, &str); 2] = [
 /// The messages of one symbol in one round.
 type Messages = fn(u64, usize) -> Vec<Value>;
 
-/// Sends the messages of all symbols, round by round, and keeps them in the order in which they are sent.
+/// Sends the messages of all symbols, round by round, and records them in the order of sending.
 struct Source {
     client: Client,
     messages: Messages,
@@ -48,9 +49,9 @@ impl Source {
     }
 }
 
-/// Requires every signal of `replay` once, from both members, while a second member joins and the first
-/// one leaves. `last` rounds follow when it has left. Returns the signals beyond one for each symbol and
-/// round.
+/// Asserts that every signal of `replay` arrives once, from both members, while a second member
+/// joins and the first one leaves. `last` rounds follow after that. Returns the number of signals
+/// beyond one for each symbol and round.
 pub async fn assert_kept(messages: Messages, last: u64) -> usize {
     let (server, client, signals) = listening().await;
     let mut first = member(&server, "first");

@@ -3,8 +3,8 @@
 use crate::common::{DAY_ONE, NatsServer, collect_signals, flat, send, until};
 use crate::{client, ready_agent};
 
-/// All there from the start, also those of durable delivery; of those with a label, some value of
-/// it.
+/// Metrics that exist from the start, also those of durable delivery; of those with a label, some
+/// value of it.
 const METRICS: &[&str] = &[
     "technical_commit_messages_count",
     "technical_commit_seconds_count",

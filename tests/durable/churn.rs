@@ -1,4 +1,4 @@
-//! Bars that are stored while one of two agents is killed or ended by turns.
+//! Bars are stored while one of two agents is killed and ended in turn.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The payload, or none: some minutes are missing.
+    /// The payload; `None` for the minutes that are missing.
     fn payload(&self) -> Option<String> {
         let turn = self.minute * 7 + self.symbol * 3;
         if turn.is_multiple_of(13) {
@@ -39,8 +39,8 @@ impl Sent {
     }
 }
 
-/// Kills the agent or ends it, and starts the next one. Before that passes more than the time between
-/// two checkpoints, so that one holds whatever is open.
+/// Kills the agent or ends it, and starts the next one. It waits for longer than the time between
+/// two checkpoints before, so that one has everything that is open.
 pub async fn replaced(
     server: &NatsServer,
     mut old: Agent,
@@ -57,14 +57,14 @@ pub async fn replaced(
     agent(server, settings)
 }
 
-/// Payloads of signals: those of `replay` and those that are stored.
+/// Payloads of signals: those of `replay` and the stored ones.
 pub struct Kept {
     pub expected: Vec<String>,
     pub stored: Vec<String>,
 }
 
-/// Requires every signal of `replay` once, and that `verify` finds the same. One agent is replaced in the
-/// 18th minute of each `period`, killed and ended by turns.
+/// Asserts that every signal of `replay` is stored once, and that `verify` agrees. One agent is
+/// replaced in the 18th minute of each `period`, killed and ended in turn.
 pub async fn assert_kept(
     settings: Variables,
     minutes: u64,

@@ -8,7 +8,7 @@ use crate::aggregate::content::Content;
 use crate::aggregate::horizon::{Horizon, Moved};
 use crate::market::{Bar, Timeframe, Timestamp, Zone};
 
-/// The stage of a bucket's life.
+/// Stage in the life of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// It was not seen from its open, so it gives no bar.
@@ -54,8 +54,8 @@ impl Gathering {
         }
     }
 
-    /// The place of a bar that opens at `open`: the bucket at work, or a new one. `None` where bars
-    /// do not fill the bucket evenly.
+    /// The place of a bar that opens at `open`: the bucket at work, or a new one. `None` if bars do
+    /// not fill the bucket evenly.
     pub fn place_of(&self, part: Timeframe, zone: &Zone, open: Timestamp) -> Option<Place> {
         if let Some(place) = self.place.filter(|place| place.bucket.contains(open)) {
             return Some(place);
@@ -196,7 +196,7 @@ impl Gathering {
         true
     }
 
-    /// Drops the bucket at work, and lets none count that opens before `until`.
+    /// Drops the bucket at work, and ignores every bucket that opens before `until`.
     pub fn spoil(&mut self, until: Timestamp) {
         self.seen_since = self.seen_since.max(until);
         self.place = None;

@@ -84,7 +84,7 @@ impl Copies {
         self.copying.push_back(Copying { to, slots, series });
     }
 
-    /// Begins to send the state of `slots` to `to`, in the place of what it asked for before.
+    /// Begins to send the state of `slots` to `to`; this replaces its earlier request.
     pub fn begin(&mut self, intake: &Intake, to: MemberId, copy: u64, slots: SlotSet) {
         self.giving.retain(|giving| giving.to != to);
         let now = Instant::now();
@@ -92,7 +92,7 @@ impl Copies {
         self.giving.push(giving);
     }
 
-    /// `from` has taken so many parts of its copy.
+    /// Notes that `from` has taken this number of parts of its copy.
     pub fn on_taken(&mut self, from: &MemberId, copy: u64, parts: u32) {
         let mut giving = self.giving.iter_mut();
         if let Some(giving) = giving.find(|giving| giving.to == *from && giving.copy == copy) {

@@ -31,7 +31,7 @@ const WINDOW: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The length of a record precedes it.
 const LENGTH_BYTES: usize = 4;
-/// No series takes so many bytes: the length is damaged.
+/// Longest length of a series in bytes: a larger one is damage.
 const RECORD_MAX: usize = 64 << 20;
 
 /// The reason why a copy cannot be used as it came.
@@ -134,7 +134,7 @@ impl Giving {
         }
     }
 
-    /// The taker has taken so many parts.
+    /// Notes that the taker has taken this number of parts.
     pub fn on_taken(&mut self, parts: u32, now: Instant) {
         self.taken = self.taken.max(parts.min(self.sent));
         self.heard = now;
@@ -334,7 +334,7 @@ impl Taking {
         Ok(complete)
     }
 
-    /// The giver says that it has sent everything, in so many parts.
+    /// Notes that the giver has sent everything, in this number of parts.
     pub fn on_end(&self, parts: u32) -> Result<(), CopyFault> {
         if parts != self.parts {
             return Err(CopyFault::Gap {

@@ -42,7 +42,8 @@ impl LetterBudget {
         false
     }
 
-    /// Leaves so many elements for the last letter; `rest` is the array from the first of them on.
+    /// Leaves this number of elements for the last letter; `rest` is the array from the first of
+    /// them on.
     pub fn leave_rest(&mut self, rest: &[u8], elements: usize) {
         self.append(rest.strip_suffix(b"]").unwrap_or(rest).trim_ascii_end());
         self.elements += elements;

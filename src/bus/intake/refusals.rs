@@ -54,14 +54,14 @@ impl Outlet {
             self.budget.leave_rest(refusal.payload, refusal.elements);
             return;
         }
-        // a message that is refused whole is its own letter, whatever its size
+        // a message that is refused as a whole is its own letter, whatever its size
         let whole = refusal.payload.len() == envelope.arrival.payload.len();
         if whole || self.budget.takes(refusal.payload) {
             self.write_letter(refusal, slot, envelope);
         }
     }
 
-    /// Writes the one dead letter for all elements of a message that have none of their own.
+    /// Writes one dead letter for all elements of a message that have none of their own.
     pub(super) fn close_letters(
         &mut self,
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,

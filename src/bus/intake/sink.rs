@@ -10,8 +10,8 @@ use crate::market::{BarEvent, Timestamp};
 use crate::pipeline::{Admission, Filter, Output, Sink};
 use crate::wire::{Control, Mark};
 
-/// After so many bars of one message the open derived bars are shown. A message of thousands of bars
-/// is history, and would be answered with as many forming signals for each derived timeframe.
+/// Largest number of bars of one message after which the open derived bars are shown. A longer
+/// message is history, and would give as many forming signals for each derived timeframe.
 const SHOWN_PER_MESSAGE: u32 = 64;
 
 /// Takes the outputs of one message.
@@ -19,7 +19,7 @@ pub(super) struct OfMessage<'o, 'e, F> {
     out: &'o mut Outlet,
     envelope: &'e Envelope<'e>,
     filter: F,
-    /// The open time of the bar that the element at work holds.
+    /// Opening time of the bar in the element at work.
     opened: Timestamp,
     /// Bars of the message after which the open derived bars were shown.
     shown: u32,
@@ -74,7 +74,7 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
     fn after_bar(&mut self, event: &BarEvent<'_>) {
         failpoints::after_bar(event.bar.close);
         let began = self.clock;
-        // one reading serves what the engine took and the latency
+        // one reading serves for the engine's time and for the latency
         self.clock = Instant::now();
         let took = self.clock - began;
         self.out.local.engine_seconds.observe(took.as_secs_f64());
@@ -97,7 +97,7 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
                 self.out.tallies.taken(&taken, completed);
                 self.out.taken(&taken, self.envelope, self.clock);
             }
-            // its bar is none of the feed
+            // its bar did not come from the feed
             Output::Derived(taken) => {
                 self.out.ready(&taken, None, self.envelope, self.clock);
             }

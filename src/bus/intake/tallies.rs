@@ -84,7 +84,7 @@ impl Tallies {
         }
     }
 
-    /// A series was reset and forgot so many bars, or was not there.
+    /// Counts a reset series, with the number of its bars if it existed.
     pub(super) fn reset(&mut self, slot: Slot, forgotten: Option<usize>) {
         let Some(tally) = self.of(slot) else { return };
         match forgotten {

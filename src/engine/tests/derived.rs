@@ -16,7 +16,7 @@ pub(super) fn deriving(names: &[&str]) -> AnalysisConfig {
     }
 }
 
-/// A bar of `timeframe` that opens so many minutes after 10:00.
+/// A bar of `timeframe` that opens the given number of minutes after 10:00.
 pub(super) fn sent(
     symbol: &'static str,
     timeframe: &str,

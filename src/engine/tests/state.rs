@@ -177,7 +177,7 @@ fn a_snapshot_of_another_configuration_or_without_room_is_refused() {
     assert!(full.restore(snapshot).is_ok());
 }
 
-/// The memory of an engine per series, in bytes, after so many bars of each.
+/// Memory of an engine per series, in bytes, after `bars` bars of each.
 fn bytes_per_series(bars: i64, correctable_bars: usize) -> u64 {
     const SERIES: u64 = 200;
     let symbols: Vec<String> = (0..SERIES).map(|n| format!("SYMBOL{n}")).collect();

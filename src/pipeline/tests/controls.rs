@@ -18,12 +18,12 @@ fn a_series_that_was_reset_is_as_new_and_the_others_are_as_they_were() {
     }
     assert_eq!(outputs(&mut reset_one, &reset("A")), ["reset Some(30)"]);
     assert_eq!(outputs(&mut reset_one, &reset("C")), ["reset None"]);
-    // older bars, and later ones after a gap: as where nothing ever came before
+    // older bars, and later ones after a gap, as in a series without a past
     for minute in [3, 4, 9, 9, 2] {
         let begun = minute == 3;
         let mut expected = outputs(&mut undisturbed, &bar("A", minute, 5.0));
         if begun {
-            // the place of the series was there already
+            // the series existed already
             expected[0] = expected[0].replace(" begun", "");
         }
         assert_eq!(outputs(&mut reset_one, &bar("A", minute, 5.0)), expected);
@@ -97,7 +97,7 @@ fn a_reset_forgets_what_is_derived_from_the_series_too() {
         reset_one.engine().open_buckets(),
         fresh.engine().open_buckets()
     );
-    // of a derived series, no other is forgotten
+    // a derived series is reset alone
     let five = reset("A").replace("1m", "5m");
     let before = reset_one.engine().open_buckets();
     assert_eq!(outputs(&mut reset_one, &five), ["reset Some(11)"]);

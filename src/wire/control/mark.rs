@@ -70,7 +70,7 @@ impl Mark {
         format!(r#"{{"mark":"{}"}}"#, self.at).into_bytes()
     }
 
-    /// True if a refused message was to be a mark.
+    /// True if a refused message was meant as a mark.
     #[must_use]
     pub fn is_like(payload: &[u8]) -> bool {
         payload.len() <= BYTES_MAX && first_name(payload) == Some(b"mark")

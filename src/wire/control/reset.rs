@@ -8,7 +8,7 @@ use super::{epoch, is_id, series};
 use crate::market::SeriesKey;
 use crate::wire::{Reason, Refusal, SubjectParts, SubjectRefusal};
 
-/// No reset is larger.
+/// The size of the largest reset, in bytes.
 const BYTES_MAX: usize = 1_024;
 
 /// A message that resets a series.
@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 1_024;
 pub struct Reset {
     /// The series.
     pub series: SeriesKey,
-    /// Tells it from other resets of the series.
+    /// Identifies the reset among those of the series.
     pub id: Option<String>,
 }
 
@@ -39,7 +39,7 @@ struct Fields<'a> {
 }
 
 impl Reset {
-    /// Reads a message on a subject that says `parts`; nothing when it is no reset.
+    /// Reads a message on the subject of `parts`; `None` if it is no reset.
     ///
     /// # Errors
     /// If it names no series, or another one than its subject.
@@ -89,8 +89,7 @@ impl Reset {
         serde_json::to_vec(&message).expect("texts can be written as JSON")
     }
 
-    /// A number by which the time after this reset is told from that after others; nothing when
-    /// the reset has no id. Never 0.
+    /// The number that identifies this reset; `None` if it has no id. Never 0.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
         self.id.as_deref().map(epoch)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Of each minute, its bar, or none.
+/// For each minute its bar, if there is one.
 fn market() -> impl Strategy<Value = Vec<(i64, Bar)>> {
     let price = (1u32..400).prop_map(|ticks| f64::from(ticks) / 10.0);
     let volume = (0u32..1_000, 0i32..7)
@@ -64,8 +64,8 @@ fn expected(bars: &[(i64, Bar)], minutes: i64) -> Vec<(i64, [f64; 4], i64, u64)>
 }
 
 proptest! {
-    /// Law: a bar is a function of the bars of its bucket, whatever else is derived, and what
-    /// triggers a close changes when it comes and never what it is.
+    /// Law: a bar is a function of the bars of its bucket, whatever else is derived. The event that
+    /// closes it decides when it comes, never its content.
     #[test]
     fn derived_bars_are_those_of_their_buckets(bars in market()) {
         let mut run = Run::new(&["5m", "15m", "1h"], bars[0].0);
@@ -98,7 +98,7 @@ proptest! {
         let names = &["5m", "1h", "1d"];
         let run = || Run { correctable, ..Run::new(names, bars[0].0) };
         let (mut right, mut corrected) = (run(), run());
-        // late bars follow the bar that they are late for
+        // late bars follow the bar that they wait for
         let mut follow: Vec<Vec<Bar>> = vec![Vec::new(); bars.len()];
         let mut first: Vec<Option<Bar>> = bars.iter().map(|(_, bar)| Some(*bar)).collect();
         for (at, wrong, delay, is_missing) in late {

@@ -19,7 +19,8 @@ const BEAT: Duration = Duration::from_secs(1);
 pub(super) enum Attempt {
     /// Everything is stored; the marker, and the revision that stands on its subject.
     Stored(Stored, u64),
-    /// The marker at the beginning is stored, and so many outputs after it; and why no more are.
+    /// The marker at the beginning is stored, and this number of outputs after it; the reason is
+    /// that of the rest.
     Part(Stored, usize, String),
     /// Another owner has committed.
     Fenced,

@@ -53,7 +53,7 @@ fn nothing_is_committed_twice_and_everything_is_owned_when_faults_stop() {
     assert_eq!(failed, [], "of 80 seeds");
 }
 
-/// Without the fence the same schedules commit the same bar twice, or the check checks nothing.
+/// Control: without the fence the same schedules commit the same bar twice.
 #[test]
 fn without_the_fence_the_simulation_finds_what_is_committed_twice() {
     let found =
