@@ -22,6 +22,7 @@ use super::tape::Tape;
 use super::{Reason, grid};
 use crate::market::{Bar, BarEvent, Timeframe, Timestamp, in_order};
 use array::Array;
+pub(super) use array::split as split_array;
 
 /// Elements taken from one message.
 pub const ELEMENTS_MAX: usize = 4_096;

@@ -6,6 +6,7 @@ mod control;
 mod decode;
 pub mod dialects;
 mod encode;
+mod excerpt;
 mod fields;
 mod grid;
 pub mod headers;
@@ -23,6 +24,7 @@ pub use control::{Control, History, HistoryStep, Mark, Reset, write_history_bar}
 pub use decode::{Content, Decoder, ELEMENTS_MAX, Element, Refusal};
 pub use dialects::{DialectRule, Ignored};
 pub use encode::{Encoder, encode_bar, encode_signal};
+pub(crate) use excerpt::{Excerpt, Excerpts, excerpt, place_in};
 pub(crate) use grid::is_on as is_on_grid;
 pub use reason::Reason;
 pub use rules::{FinalRule, GridRule, InputRules, PriceRule, Stamp};

@@ -2,6 +2,7 @@
 //! their bars would have given.
 
 mod cut_short;
+mod envelopes;
 
 use std::time::{Duration, Instant};
 

@@ -51,13 +51,21 @@ impl Outlet {
         };
         self.tallies.refused(slot, refusal);
         if reason == Reason::TooManyElements {
-            self.budget.leave_rest(refusal.payload, refusal.elements);
+            let elements = refusal.elements;
+            self.budget
+                .leave_rest(envelope.arrival.payload, refusal.payload, elements);
             return;
         }
-        // a message that is refused as a whole is its own letter, whatever its size
-        let whole = refusal.payload.len() == envelope.arrival.payload.len();
-        if whole || self.budget.takes(refusal.payload) {
-            self.write_letter(refusal, slot, envelope);
+        let letter = self
+            .budget
+            .letter(envelope.arrival.payload, refusal.payload);
+        if let Some(payload) = letter {
+            let mark = letter_mark(envelope.arrival.subject, refusal.payload);
+            let refusal = Refusal {
+                payload: &payload,
+                ..refusal.clone()
+            };
+            self.write_letter(&refusal, (slot, mark), envelope);
         }
     }
 
@@ -67,7 +75,7 @@ impl Outlet {
         parts: &Result<SubjectParts<'_>, SubjectRefusal>,
         envelope: &Envelope<'_>,
     ) {
-        let Some((elements, payload)) = self.budget.rest() else {
+        let Some((elements, payload)) = self.budget.rest(envelope.arrival.payload) else {
             return;
         };
         let named = parts
@@ -86,11 +94,18 @@ impl Outlet {
             elements,
             symbol: None,
         };
-        self.write_letter(&refusal, slot, envelope);
+        let mark = letter_mark(envelope.arrival.subject, refusal.payload);
+        self.write_letter(&refusal, (slot, mark), envelope);
     }
 
-    /// Writes a dead letter, or keeps it, if that falls to this member.
-    fn write_letter(&mut self, refusal: &Refusal<'_>, slot: Slot, envelope: &Envelope<'_>) {
+    /// Writes a dead letter, or keeps it, if that falls to this member. Other members know it by its
+    /// mark.
+    fn write_letter(
+        &mut self,
+        refusal: &Refusal<'_>,
+        (slot, mark): (Slot, u64),
+        envelope: &Envelope<'_>,
+    ) {
         let subject = envelope.arrival.subject;
         let duty = envelope.duty;
         let holds = duty.holds.contains(slot);
@@ -111,7 +126,6 @@ impl Outlet {
             forming: false,
             feed: None,
         };
-        let mark = letter_mark(subject, refusal.payload);
         if !holds {
             self.kept_letters.push(KeptLetter { slot, mark, letter });
             return;

@@ -18,6 +18,11 @@ pub(super) struct Array<'a> {
     pub rest: Option<(&'a str, usize)>,
 }
 
+/// The elements of an array that are taken; nothing when the text cannot be divided as one.
+pub(in crate::wire) fn split(text: &str) -> Option<Vec<&str>> {
+    Array::split(text).map(|array| array.texts)
+}
+
 impl<'a> Array<'a> {
     /// Reads all of the array, and keeps as much as is taken from one message. Its elements need not
     /// be JSON, where their ends can be found.
@@ -114,10 +119,6 @@ mod tests {
     use super::*;
 
     use proptest::prelude::*;
-
-    fn split(text: &str) -> Option<Vec<&str>> {
-        Array::split(text).map(|array| array.texts)
-    }
 
     #[test]
     fn an_array_that_is_no_json_is_divided_by_its_commas() {

@@ -1,5 +1,7 @@
 //! Messages in the shapes of every vendor's documentation, and what is in them.
 
+mod excerpts;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
