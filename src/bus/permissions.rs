@@ -15,6 +15,9 @@ use crate::wire::SubjectPattern;
 pub use reading::verify_needs;
 pub use roles::{Role, text};
 
+/// The subjects on which agents are asked what became of messages.
+const FEEDS: &str = "technical.feed.*";
+
 /// An operation on a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
@@ -101,14 +104,13 @@ impl Denial {
             let subject = self.subject.parse::<SubjectPattern>();
             subject.is_ok_and(|subject| pattern.overlaps(&subject))
         };
-        let mark = || {
-            let patterns = mark_patterns(config);
-            let pattern = |text: &String| text.parse::<SubjectPattern>();
-            let mut patterns = patterns.iter().filter_map(|text| pattern(text).ok());
+        // time marks and resets
+        let market_data = || {
+            let mut patterns = config.subjects.iter();
             patterns.any(|pattern| pattern.matches(&self.subject))
         };
         (self.operation == Operation::Publish
-            && (self.is_about_inbox() || self.subject == listing || mark()))
+            && (self.is_about_inbox() || self.subject == listing || market_data()))
             || OPTIONAL.iter().any(|start| self.subject.starts_with(start))
             || forming()
     }
@@ -192,6 +194,28 @@ pub fn needs(config: &Config) -> Vec<Need> {
     need(publish, "heartbeats and the group", agents(), None);
     need(subscribe, "the service API", "$SRV.>".to_owned(), None);
     need(subscribe, "the service API", "technical.>".to_owned(), None);
+    if config.http.resets_series() {
+        for subject in &config.subjects {
+            let subject = subject.as_str().to_owned();
+            need(
+                publish,
+                "resets over HTTP, among the market data",
+                subject,
+                None,
+            );
+        }
+        let subject = FEEDS.to_owned();
+        need(publish, "asking what became of a reset", subject, None);
+        if config.delivery == Delivery::Core {
+            let subject = config.nats.jetstream.subject("STREAM.NAMES");
+            need(
+                publish,
+                "finding a stream that stores resets",
+                subject,
+                None,
+            );
+        }
+    }
     if config.delivery == Delivery::Core {
         need(subscribe, "the group", agents(), None);
         for subject in &config.subjects {

@@ -122,6 +122,14 @@ pub struct HttpConfig {
     pub admin_token: Option<Secret>,
 }
 
+impl HttpConfig {
+    /// True if series can be reset over HTTP: the endpoint is on, and its admin routes are open.
+    #[must_use]
+    pub const fn resets_series(&self) -> bool {
+        self.addr.is_some() && self.admin_token.is_some()
+    }
+}
+
 /// The values of all variables, by section.
 struct Values {
     nats: NatsValues,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::churn::assert_kept;
-use crate::common::{Agent, flat};
+use crate::common::{Agent, NatsServer, Options, collect_signals, flat, user_of};
 use crate::group::shared;
 use crate::listening;
 
@@ -73,4 +73,39 @@ async fn the_command_resets_a_series_in_every_member() {
 
     let mut unknown = Agent::start_with(&["reset", "B", "1m"], variables);
     assert_eq!(unknown.wait_exit(), 65, "{}", unknown.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_route_resets_a_series_under_the_permissions_that_are_printed() {
+    let core = ("TECHNICAL_DELIVERY", "core");
+    let token = ("HTTP_ADMIN_TOKEN", "secret");
+    let users = user_of("agent", "agent", &[core, token]);
+    let server = NatsServer::start(Options {
+        jetstream: false,
+        config: format!("authorization {{ users: [\n{{ user: root, password: p }}\n{users}] }}"),
+    });
+    let options = async_nats::ConnectOptions::with_user_and_password("root".into(), "p".into());
+    let client = options.connect(server.url()).await.unwrap();
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let url = server.url();
+    let login = [("NATS_USER", "agent"), ("NATS_PASSWORD", "p")];
+    let mut agent = Agent::start(
+        [
+            ("NATS_URL", url.as_str()),
+            ("TECHNICAL_MIN_BARS_REQUIRED", "1"),
+            core,
+            token,
+        ]
+        .into_iter()
+        .chain(login),
+    );
+    agent.wait_ready();
+    for minute in 100..103 {
+        crate::common::send(&client, &flat("A", minute, 10.0)).await;
+    }
+    signals.wait_for(3).await;
+    let done = agent.post("/admin/series/A/1m/reset", Some("secret"), "");
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(done.json()["forgotten"], 3, "{}", done.body);
+    assert_eq!(agent.get("/readyz").status, 200, "{}", agent.output());
 }

@@ -23,7 +23,7 @@ pub use market::{
 #[allow(unused_imports)]
 pub use proxy::{Ending, Network, Proxy};
 #[allow(unused_imports)]
-pub use server::{NatsServer, Options, nats_server};
+pub use server::{NatsServer, Options, nats_server, user_of};
 #[allow(unused_imports)]
 pub use signals::{Collected, Received, bars, collect_signals};
 

@@ -285,3 +285,17 @@ fn version(binary: &Path) -> Option<(u32, u32)> {
     let mut parts = text.trim().rsplit_once('v')?.1.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
+
+/// A user of a server's configuration with the permissions that the agent prints for a role under
+/// these variables. The password is `p`.
+pub fn user_of(name: &str, role: &str, variables: &[(&str, &str)]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
+        .args(["config", "--permissions", role])
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the agent starts");
+    assert!(output.status.success(), "{output:?}");
+    let block = String::from_utf8(output.stdout).expect("UTF-8");
+    format!("{{ user: {name}, password: p, {block} }}\n")
+}

@@ -8,7 +8,7 @@ use async_nats::jetstream::Context;
 use serde_json::Value;
 use technical_analysis_agent::tools::verify::MOST;
 
-use crate::common::{Agent, NatsServer, Options};
+use crate::common::{Agent, NatsServer, Options, user_of};
 use crate::feeder::{bar, connect};
 use crate::history::{PATIENCE, contents, count, judge};
 use crate::verify::report_of;
@@ -161,26 +161,20 @@ async fn a_reset_is_followed_by_an_agent_that_starts_later_and_restarts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reset_is_said_and_users_need_the_permission_to_publish() {
-    let permissions = |role: &str| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_technical-analysis-agent"))
-            .args(["config", "--permissions", role])
-            .env_clear()
-            .env("TECHNICAL_DELIVERY", "durable")
-            .output()
-            .expect("the agent starts");
-        let block = String::from_utf8(output.stdout).expect("UTF-8");
-        format!("{{ user: {role}, password: p, {block} }}\n")
-    };
-    let users: String = ["agent", "producer", "consumer"].map(permissions).concat();
+    let durable = ("TECHNICAL_DELIVERY", "durable");
+    let token = [("HTTP_ADMIN_TOKEN", "secret")];
+    let mut users: String = ["agent", "producer", "consumer"]
+        .map(|role| user_of(role, role, &[durable]))
+        .concat();
+    users += &user_of("admin", "agent", &[durable, token[0]]);
     let server = NatsServer::start(Options {
         jetstream: true,
         config: format!("authorization {{ users: [\n{{ user: root, password: p }}\n{users}] }}"),
     });
     let as_user = |name: &'static str| [("NATS_USER", name), ("NATS_PASSWORD", "p")];
-    let token = [("HTTP_ADMIN_TOKEN", "secret")];
-    let strict = [&as_user("agent")[..], &token].concat();
-    let free = [&as_user("root")[..], &token].concat();
-    let mut agents = [agent(&server, &strict), agent(&server, &free)];
+    // as a user of before the token was set, as the root, and as printed with the token
+    let mut agents = ["agent", "root", "admin"]
+        .map(|user| agent(&server, &[&as_user(user)[..], &token].concat()));
     agents.iter_mut().for_each(Agent::wait_ready);
     let home = tempfile::tempdir().expect("a directory");
     let path = file(home.path(), 0..1, 100..110);
@@ -230,4 +224,11 @@ async fn what_cannot_be_reset_is_said_and_users_need_the_permission_to_publish()
     assert_eq!(done.json()["forgotten"], 10, "{}", done.body);
     let (code, report, said) = reset(&["S0", "1m"], "producer");
     assert_eq!((code, &report["forgotten"]), (0, &0.into()), "{said}");
+    let printed = post(2, Some("secret"), "S0/1m");
+    assert_eq!(printed.status, 200, "{}", printed.body);
+    assert_eq!(printed.json()["status"], "reset", "{}", printed.body);
+    // a refused reset takes nothing away from the agent that asked for it
+    for agent in &agents {
+        assert_eq!(agent.get("/readyz").status, 200, "{}", agent.output());
+    }
 }

@@ -10,7 +10,7 @@ use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 
 use crate::agent;
-use crate::common::{Agent, NatsServer, Options, until};
+use crate::common::{Agent, NatsServer, Options, until, user_of};
 use crate::feeder::{bar, feed, store};
 use crate::history::{contents, settle};
 
@@ -41,11 +41,8 @@ fn printed(arguments: &[&str]) -> String {
 
 /// A server with a user for each role and one that may do anything.
 fn server() -> NatsServer {
-    let user = |role: &str| {
-        let block = printed(&[role]);
-        format!("{{ user: {role}, password: p, {block} }}\n")
-    };
-    let users: String = ROLES.into_iter().map(user).collect();
+    let durable = [("TECHNICAL_DELIVERY", "durable")];
+    let users: String = ROLES.map(|role| user_of(role, role, &durable)).concat();
     NatsServer::start(Options {
         jetstream: true,
         config: format!("authorization {{ users: [\n{{ user: root, password: p }}\n{users}] }}"),

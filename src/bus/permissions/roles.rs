@@ -4,7 +4,7 @@
 //! believes every bar. So each role gets only the permissions that its work needs: producers alone
 //! publish market data, and agents alone publish signals and the messages of members.
 
-use super::{Need, Operation, block, needs, verify_needs};
+use super::{FEEDS, Need, Operation, block, needs, verify_needs};
 use crate::bus::layout::Layout;
 use crate::config::{Config, Delivery};
 
@@ -107,7 +107,7 @@ fn producer(config: &Config) -> Vec<Need> {
     needs.push(need(
         Operation::Publish,
         "asking what became of bars that `feed` published",
-        "technical.feed.*",
+        FEEDS,
     ));
     let answers = "acknowledgements and answers";
     needs.push(need(Operation::Subscribe, answers, "_INBOX.>"));

@@ -148,7 +148,8 @@ pub async fn reset(
         report.denied = true;
         report.problem = Some(format!(
             "this user may not publish to `{}`, where the bars of the series come; reset it as a user that may \
-             publish market data (`config --permissions=producer`)",
+             publish market data (`config --permissions=producer`), or over HTTP after giving the agent's user the \
+             permissions that `config --permissions=agent` prints with HTTP_ADMIN_TOKEN set",
             report.subject
         ));
         return Ok(report);
