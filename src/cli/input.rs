@@ -6,7 +6,7 @@ use super::values::{delimiter, symbol};
 use crate::config::Config;
 use crate::market::{Timeframe, Timestamp, Zone};
 use crate::tools::bars_file::{Format, Preset, ReadOptions, TimeFormat};
-use crate::wire::time_of_text;
+use crate::wire::{Decoder, time_of_text};
 
 /// The options for reading files of bars.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -75,6 +75,7 @@ impl InputArgs {
             to: self.to.as_ref().map(|time| time.in_zone(zone)),
             default_zone,
             default_timeframe: config.input.default_timeframe,
+            decoder: Decoder::new(config.input.clone()),
         }
     }
 }

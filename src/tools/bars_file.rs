@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::ValueEnum;
 
 use crate::market::{Timeframe, Timestamp, Zone};
-use crate::wire::SubjectParts;
+use crate::wire::{Decoder, InputRules, SubjectParts};
 
 use input::{Content, Opened};
 use json::Json;
@@ -43,8 +43,11 @@ const TIMEFRAME: &[&str] = &["timeframe", "tf", "interval", "i"];
 /// The reason of a line that gives no message at all.
 pub const BAD_LINE: &str = "bad_line";
 
+/// The largest message, where the configuration does not say.
+const MAX_PAYLOAD: usize = 256 << 10;
+
 /// Options for reading files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// The symbol of every row of a table, and of JSON that names none.
     pub symbol: Option<String>,
@@ -68,6 +71,8 @@ pub struct ReadOptions {
     pub to: Option<Timestamp>,
     /// The timeframe of a single row that tells none.
     pub default_timeframe: Timeframe,
+    /// Reads the times of bars in JSON.
+    pub decoder: Decoder,
 }
 
 impl Default for ReadOptions {
@@ -84,6 +89,7 @@ impl Default for ReadOptions {
             from: None,
             to: None,
             default_timeframe: Timeframe::MINUTE,
+            decoder: Decoder::new(InputRules::new(MAX_PAYLOAD, Timeframe::MINUTE)),
         }
     }
 }
@@ -272,7 +278,7 @@ impl BarsFile {
     /// Notes for the user about the reading of the file. Each comes once, some only at the end.
     pub fn notes(&mut self) -> Vec<String> {
         match &mut self.lines {
-            Lines::Json(_) => Vec::new(),
+            Lines::Json(lines) => lines.notes(),
             Lines::Table(table) => table.notes(),
         }
     }

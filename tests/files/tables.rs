@@ -349,3 +349,41 @@ fn json_is_read_over_lines_and_beyond_the_size_of_a_message() {
     let output = replay_text("x", pretty, &["--from", "2024-01-01T00:00:01Z"]);
     assert_eq!(output.status.code(), Some(65), "{}", said(&output));
 }
+
+#[test]
+fn an_answer_of_a_service_with_its_newest_bar_first_is_put_in_order() {
+    let bar = |day: u32| {
+        format!(
+            "  {{\n    \"date\": \"2024-01-0{day}\",\n    \"open\": {day}.5,\n    \"high\": {day}.9,\n    \"low\": {day}.1,\n    \"close\": {day}.4,\n    \"volume\": {day}\n  }}"
+        )
+    };
+    let read = |days: &[u32]| {
+        let bars: Vec<String> = days.iter().map(|day| bar(*day)).collect();
+        let text = format!("[\n{}\n]\n", bars.join(",\n"));
+        replay_text(
+            "answer.json",
+            &text,
+            &["--symbol", "A", "--timeframe", "1d"],
+        )
+    };
+    let newest_first = read(&[5, 4, 3, 2]);
+    let days = [
+        "A 1d 2024-01-02T00:00:00Z 2.5 2.9 2.1 2.4 2",
+        "A 1d 2024-01-03T00:00:00Z 3.5 3.9 3.1 3.4 3",
+        "A 1d 2024-01-04T00:00:00Z 4.5 4.9 4.1 4.4 4",
+        "A 1d 2024-01-05T00:00:00Z 5.5 5.9 5.1 5.4 5",
+    ];
+    assert_eq!(bars(&newest_first), days, "{}", said(&newest_first));
+    assert!(
+        said(&newest_first).contains("put in it"),
+        "{}",
+        said(&newest_first)
+    );
+    let oldest_first = read(&[2, 3, 4, 5]);
+    assert_eq!(oldest_first.stdout, newest_first.stdout);
+    assert!(
+        !said(&oldest_first).contains("put in it"),
+        "{}",
+        said(&oldest_first)
+    );
+}

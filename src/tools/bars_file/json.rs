@@ -2,28 +2,30 @@
 //!
 //! An array on one line is one message, as a source would send it. An array that spans lines or is
 //! larger than a message is taken apart: its objects are messages of their own, rows of numbers
-//! stay together as far as a message goes.
+//! stay together as far as a message goes. As in one message, its bars are in the order of time.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+mod defaults;
+mod elements;
+
 use std::io::{self, BufRead};
 
-use serde_json::value::RawValue;
-
-use super::{BAD_LINE, Line, LineError, ReadOptions, SYMBOL, TIMEFRAME};
+use super::{BAD_LINE, Line, LineError, ReadOptions};
+use defaults::fill_in;
+use elements::{Elements, Part};
 
 /// The longest line, and the longest value over several lines, that is read as one.
 const MAX_VALUE: usize = 16 << 20;
 /// Bytes of an array up to which it is one message.
 const MAX_ARRAY: usize = 64 << 10;
-/// Rows of numbers in one message.
-const MAX_ROWS: usize = 1_000;
 
 pub(super) struct Json<R> {
     bytes: Bytes<R>,
     options: ReadOptions,
-    /// Within an array that is taken apart.
-    in_array: bool,
+    /// The array that is being taken apart.
+    array: Option<Elements>,
+    /// True if the user was told that bars were sorted.
+    is_told: bool,
+    notes: Vec<String>,
     ended: bool,
 }
 
@@ -35,18 +37,35 @@ impl<R: BufRead> Json<R> {
         Self {
             bytes: Bytes::new(input),
             options,
-            in_array: false,
+            array: None,
+            is_told: false,
+            notes: Vec::new(),
             ended: false,
+        }
+    }
+
+    /// The notes since the last call.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn filled(&self, line: Line) -> Line {
+        Line {
+            payload: fill_in(line.payload, &self.options),
+            ..line
         }
     }
 
     fn message(&mut self) -> Found {
         loop {
-            if self.in_array {
-                if let Some(line) = self.element()? {
+            if let Some(array) = &mut self.array {
+                let read = || part(&mut self.bytes, &self.options);
+                if let Some(line) = array.next(read, &self.options)? {
+                    self.notes.extend(array.note().filter(|_| !self.is_told));
+                    self.is_told |= !self.notes.is_empty();
                     return Ok(Some(line));
                 }
-                self.in_array = false;
+                self.array = None;
                 self.bytes.skip_blank()?;
             }
             let Some(first) = self.bytes.next_sign()? else {
@@ -54,11 +73,14 @@ impl<R: BufRead> Json<R> {
             };
             match first {
                 b'[' => match self.array()? {
-                    Some(line) => return Ok(Some(line)),
-                    None => self.in_array = true,
+                    Some(line) => return Ok(Some(self.filled(line))),
+                    None => self.array = Some(Elements::default()),
                 },
-                b'{' => return self.object(true).map(Some),
-                _ => return self.line(self.bytes.line, Vec::new()).map(Some),
+                b'{' => {
+                    let line = self.bytes.object(true)?;
+                    return Ok(Some(self.filled(line)));
+                }
+                _ => return self.bytes.line(self.bytes.line, Vec::new()).map(Some),
             }
         }
     }
@@ -70,7 +92,7 @@ impl<R: BufRead> Json<R> {
         while let Some(byte) = self.bytes.next()? {
             text.push(byte);
             if nesting.ends_with(byte) {
-                return self.rest_of_line(number, text).map(Some);
+                return self.bytes.rest_of_line(number, text).map(Some);
             }
             if byte == b'\n' && nesting.in_string {
                 // no text in JSON goes on in another line
@@ -94,54 +116,49 @@ impl<R: BufRead> Json<R> {
         }
         Ok(Some(Line::new(number, text)))
     }
+}
 
-    /// The next message of an array that is taken apart; none at its end.
-    fn element(&mut self) -> Found {
-        let (mut rows, mut number) = (Vec::new(), 0);
-        let mut count = 0;
-        loop {
-            let next = self.bytes.next_sign()?;
-            let row = next == Some(b'[');
-            if count > 0
-                && (next.is_none_or(|byte| !matches!(byte, b'[' | b','))
-                    || count == MAX_ROWS
-                    || rows.len() > MAX_ARRAY)
-            {
-                rows.push(b']');
-                return Ok(Some(Line::new(number, rows)));
+/// The next element of an array that is taken apart; none at its end.
+fn part<R: BufRead>(
+    bytes: &mut Bytes<R>,
+    options: &ReadOptions,
+) -> Result<Option<Part>, LineError> {
+    loop {
+        match bytes.next_sign()? {
+            None => return Ok(None),
+            Some(b',') => {
+                bytes.next()?;
             }
-            match next {
-                None => return Ok(None),
-                Some(b',') => {
-                    self.bytes.next()?;
-                }
-                Some(b']') => {
-                    self.bytes.next()?;
-                    return Ok(None);
-                }
-                Some(b'{') => return self.object(false).map(Some),
-                Some(_) if row => {
-                    let line = self.object(false)?;
-                    if count == 0 {
-                        number = line.number;
-                    }
-                    rows.push(if count == 0 { b'[' } else { b',' });
-                    rows.extend_from_slice(&line.payload);
-                    count += 1;
-                }
-                Some(_) => return self.scalar().map(Some),
+            Some(b']') => {
+                bytes.next()?;
+                return Ok(None);
+            }
+            Some(sign @ (b'{' | b'[')) => {
+                let Line { number, payload } = bytes.object(false)?;
+                return Ok(Some(Part {
+                    line: Line::new(number, fill_in(payload, options)),
+                    is_row: sign == b'[',
+                }));
+            }
+            Some(_) => {
+                let line = bytes.scalar()?;
+                let is_row = false;
+                return Ok(Some(Part { line, is_row }));
             }
         }
     }
+}
 
+/// Values of JSON.
+impl<R: BufRead> Bytes<R> {
     /// An object, or an array within an array.
     fn object(&mut self, alone: bool) -> Result<Line, LineError> {
-        let number = self.bytes.line;
+        let number = self.line;
         let (mut text, mut nesting) = (Vec::new(), Nesting::default());
-        while let Some(byte) = self.bytes.next()? {
+        while let Some(byte) = self.next()? {
             if byte == b'\n' {
                 // a line that was cut off must not take the next ones with it
-                let next = self.bytes.peek()?;
+                let next = self.peek()?;
                 if nesting.in_string || matches!(next, Some(b'{' | b'[')) {
                     break;
                 }
@@ -163,16 +180,16 @@ impl<R: BufRead> Json<R> {
 
     /// Something in an array that is neither object nor array.
     fn scalar(&mut self) -> Result<Line, LineError> {
-        let number = self.bytes.line;
+        let number = self.line;
         let (mut text, mut in_string, mut escaped) = (Vec::new(), false, false);
-        while let Some(byte) = self.bytes.peek()? {
+        while let Some(byte) = self.peek()? {
             if !in_string && matches!(byte, b',' | b']' | b'\n') {
                 break;
             }
             in_string ^= byte == b'"' && !escaped;
             escaped = in_string && byte == b'\\' && !escaped;
             text.push(byte);
-            self.bytes.next()?;
+            self.next()?;
             if text.len() > MAX_VALUE {
                 return Err(self.too_long(number)?);
             }
@@ -192,7 +209,7 @@ impl<R: BufRead> Json<R> {
 
     /// The rest of a line after `text`.
     fn line(&mut self, number: u64, mut text: Vec<u8>) -> Result<Line, LineError> {
-        while let Some(byte) = self.bytes.next()? {
+        while let Some(byte) = self.next()? {
             if byte == b'\n' {
                 break;
             }
@@ -206,7 +223,7 @@ impl<R: BufRead> Json<R> {
     }
 
     fn too_long(&mut self, number: u64) -> Result<LineError, LineError> {
-        while self.bytes.next()?.is_some_and(|byte| byte != b'\n') {}
+        while self.next()?.is_some_and(|byte| byte != b'\n') {}
         Ok(LineError::Bad {
             number,
             name: BAD_LINE,
@@ -346,10 +363,7 @@ impl<R: BufRead> Iterator for Json<R> {
             return None;
         }
         match self.message() {
-            Ok(Some(line)) => Some(Ok(Line {
-                number: line.number,
-                payload: fill_in(line.payload, &self.options),
-            })),
+            Ok(Some(line)) => Some(Ok(line)),
             Ok(None) => {
                 self.ended = true;
                 None
@@ -359,61 +373,6 @@ impl<R: BufRead> Iterator for Json<R> {
                 Some(Err(error))
             }
         }
-    }
-}
-
-/// Puts the defaults into bars that name no symbol or timeframe. What is no JSON stays as it
-/// is: the decoder says better what is wrong with it.
-fn fill_in(line: Vec<u8>, options: &ReadOptions) -> Vec<u8> {
-    if options.symbol.is_none() && options.timeframe.is_none() {
-        return line;
-    }
-    let Ok(text) = std::str::from_utf8(&line) else {
-        return line;
-    };
-    let filled = if text.starts_with('[') {
-        serde_json::from_str::<Vec<&RawValue>>(text)
-            .ok()
-            .map(|bars| {
-                let bars: Vec<Cow<'_, str>> = bars
-                    .iter()
-                    .map(|bar| with_defaults(bar.get(), options))
-                    .collect();
-                format!("[{}]", bars.join(",")).into_bytes()
-            })
-    } else {
-        match with_defaults(text, options) {
-            Cow::Owned(text) => Some(text.into_bytes()),
-            Cow::Borrowed(_) => None,
-        }
-    };
-    filled.unwrap_or(line)
-}
-
-fn with_defaults<'a>(bar: &'a str, options: &ReadOptions) -> Cow<'a, str> {
-    let Ok(fields) = serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(bar) else {
-        return bar.into();
-    };
-    let names = |known: &[&str]| {
-        let is_known = |name: &str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
-        fields.keys().any(|name| is_known(name))
-    };
-    let mut added = Vec::new();
-    if let Some(symbol) = options.symbol.as_ref().filter(|_| !names(SYMBOL)) {
-        added.push(format!(
-            "\"symbol\":{}",
-            serde_json::Value::from(symbol.as_str())
-        ));
-    }
-    if let Some(timeframe) = options.timeframe.filter(|_| !names(TIMEFRAME)) {
-        added.push(format!("\"timeframe\":\"{timeframe}\""));
-    }
-    match bar.trim_start().strip_prefix('{') {
-        Some(rest) if !added.is_empty() => {
-            let comma = if fields.is_empty() { "" } else { "," };
-            format!("{{{}{comma}{rest}", added.join(",")).into()
-        }
-        _ => bar.into(),
     }
 }
 

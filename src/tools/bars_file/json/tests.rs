@@ -1,6 +1,11 @@
-use proptest::prelude::*;
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::elements::MAX_ROWS;
 use super::*;
+use crate::tools::bars_file::{SYMBOL, TIMEFRAME};
 
 proptest! {
     #[test]
@@ -185,4 +190,90 @@ fn a_line_that_is_cut_off_takes_no_other_with_it() {
     }
     let read = lines(b"{} {}\n[1] x\n", ReadOptions::default());
     assert_eq!(read, [(1, "{} {}".to_owned()), (2, "[1] x".to_owned())]);
+}
+
+/// The messages of a text, and the notes on them.
+fn noted(text: &str, options: ReadOptions) -> (Vec<(u64, String)>, Vec<String>) {
+    let mut json = Json::new(text.as_bytes(), options);
+    let lines = json
+        .by_ref()
+        .map(Result::unwrap)
+        .map(|line| (line.number, String::from_utf8(line.payload).unwrap()))
+        .collect();
+    (lines, json.notes())
+}
+
+fn bar(symbol: &str, minute: usize) -> String {
+    format!(
+        r#"{{"s":"{symbol}","t":{},"o":1,"h":1,"l":1,"c":1}}"#,
+        1_704_067_200 + 60 * minute
+    )
+}
+
+#[test]
+fn bars_of_an_array_over_several_lines_are_put_in_the_order_of_time_and_that_is_said() {
+    // two series, newest first, and something that is no bar
+    let elements = [
+        bar("A", 2),
+        bar("B", 1),
+        "7".to_owned(),
+        bar("A", 1),
+        bar("A", 0),
+        bar("B", 0),
+    ];
+    let text = format!("[\n{}\n]\n{}\n", elements.join(",\n"), bar("A", 3));
+    let (lines, notes) = noted(&text, ReadOptions::default());
+    let expected = [
+        (6, bar("A", 0)),
+        (7, bar("B", 0)),
+        (4, "7".to_owned()),
+        (5, bar("A", 1)),
+        (2, bar("A", 2)),
+        (3, bar("B", 1)),
+        (9, bar("A", 3)),
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("put in"), "{notes:?}");
+
+    let in_order = format!("[\n{},\n{}\n]", bar("A", 1), bar("A", 1));
+    let (lines, notes) = noted(&in_order, ReadOptions::default());
+    assert_eq!((lines.len(), notes.len()), (2, 0));
+}
+
+#[test]
+fn an_array_of_any_length_is_put_in_order_across_its_messages() {
+    let count = 3 * MAX_ROWS + 500;
+    let objects: Vec<String> = (0..count).map(|minute| bar("A", minute)).collect();
+    let newest_first: Vec<String> = objects.iter().rev().cloned().collect();
+    let (lines, notes) = noted(
+        &format!("[{}]", newest_first.join(",")),
+        ReadOptions::default(),
+    );
+    assert!(lines.iter().map(|(_, text)| text).eq(&objects));
+    assert_eq!(notes.len(), 1);
+
+    let row = |minute: usize| format!("[{}000,1,1,1,1,5]", 1_704_067_200 + 60 * minute);
+    let rows: Vec<String> = (0..count).rev().map(row).collect();
+    let minutes = ReadOptions {
+        timeframe: Some("1m".parse().unwrap()),
+        ..defaults()
+    };
+    let (lines, notes) = noted(&format!("[{}]", rows.join(",")), minutes);
+    let read: Vec<String> = (0..count).map(row).collect();
+    let parts: Vec<String> = read
+        .chunks(MAX_ROWS)
+        .map(|part| format!("[{}]", part.join(",")))
+        .collect();
+    assert!(lines.iter().map(|(_, text)| text).eq(&parts));
+    assert_eq!(notes.len(), 1);
+}
+
+/// Lines are messages as a source sent them, one after another: a replay takes them as they came.
+#[test]
+fn lines_stay_as_they_are() {
+    let text = format!("{}\n{}\n", bar("A", 1), bar("A", 0));
+    let (lines, notes) = noted(&text, ReadOptions::default());
+    assert_eq!(lines, [(1, bar("A", 1)), (2, bar("A", 0))]);
+    assert_eq!(notes, [""; 0]);
 }
