@@ -115,6 +115,12 @@ impl Reason {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
+
+    /// Returns true if the bars before decide whether a message is refused for this reason.
+    #[must_use]
+    pub const fn is_by_history(self) -> bool {
+        matches!(self, Self::Late | Self::TooManySeries | Self::History)
+    }
 }
 
 impl fmt::Display for Reason {

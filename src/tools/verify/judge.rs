@@ -211,8 +211,7 @@ impl<'a> Judge<'a> {
             self.report.skip(OTHER_GROUPS, 1);
             return;
         }
-        // what came before is part of these two
-        let by_history = matches!(reason, Some(Reason::Late | Reason::TooManySeries));
+        let by_history = reason.is_some_and(Reason::is_by_history);
         let is_cut = bars.first > 1 || !bars.deleted.is_empty() || bars.uncounted > 0;
         if by_history && is_cut {
             self.report.skip(BARS_GONE, 1);

@@ -15,6 +15,9 @@ const CONVERGED: u32 = 100;
 /// Set in an ordinal when the bar is outside the time that is asked for.
 const OUTSIDE: u32 = 1 << 31;
 
+/// Set in an ordinal when the bar may have had other corrections than are known here.
+const UNKNOWN: u32 = 1 << 30;
+
 /// A stored signal.
 #[derive(Debug, Clone, Copy)]
 struct Found {
@@ -57,10 +60,14 @@ struct Trust {
     equal: u32,
     /// The message from which on it is the same history.
     since: Option<u64>,
+    /// The bar of that message: an earlier one may have had other corrections.
+    since_bar: i64,
     /// True if a signal that differs was looked at to find out.
     is_probed: bool,
     /// The earliest bar of this recomputation whose signal is stored.
     earliest: Option<i64>,
+    /// The latest bar of this recomputation whose signal is stored.
+    latest: Option<i64>,
     /// Bit 0: bars on subjects with a symbol; bit 1: on subjects without.
     sources: u8,
 }
@@ -117,7 +124,7 @@ pub struct Left {
     /// True if bars of subjects with, or without, a symbol gave signals of the series.
     pub sources: u8,
     /// From which message on its series has the history that its signals were computed from;
-    /// nothing when it has not.
+    /// nothing when it has not, or when the bar came before.
     pub since: Option<u64>,
     /// Losses of bars in the recomputation of its series.
     pub losses: u32,
@@ -177,13 +184,18 @@ impl Signals {
         let Some(at) = lane.locate(due) else {
             return Claim::Nothing;
         };
-        let ordinal = lane.due | if due.in_range { 0 } else { OUTSIDE };
         let found = &mut lane.found[at];
-        found.ordinal = ordinal;
         let (seq, is_equal) = (found.seq, due.hashes.contains(&found.hash));
         lane.next = at + 1;
         lane.trust
             .note(is_equal, bars_analyzed < window, due.input, due.key);
+        found.ordinal = lane.due;
+        if !due.in_range {
+            found.ordinal |= OUTSIDE;
+        }
+        if !lane.trust.knows(found.time) {
+            found.ordinal |= UNKNOWN;
+        }
         if is_equal {
             Claim::Equal(seq)
         } else {
@@ -191,43 +203,45 @@ impl Signals {
         }
     }
 
-    /// Returns true if the series is computed here from the history that its stored signals were
+    fn lane(&self, series: &SeriesKey) -> Option<&Lane> {
+        let id = self.ids.get(series)?;
+        Some(&self.lanes[*id as usize])
+    }
+
+    /// Returns true if the signal is computed here from the history that the stored one was
     /// computed from, as far as can be known.
     #[must_use]
-    pub fn is_trusted(&self, series: &SeriesKey) -> bool {
-        let lane = self.ids.get(series).map(|id| &self.lanes[*id as usize]);
-        lane.is_none_or(|lane| lane.trust.losses == 0 || lane.trust.since.is_some())
+    pub fn is_trusted(&self, key: &Key) -> bool {
+        let lane = self.lane(&key.series);
+        lane.is_none_or(|lane| lane.trust.knows(key.timestamp.nanos()))
     }
 
     /// Returns true if a signal of an earlier bar was claimed in this partition, so that the series
     /// was old enough for signals by then.
     #[must_use]
     pub fn has_earlier(&self, key: &Key) -> bool {
-        let lane = self
-            .ids
-            .get(&key.series)
-            .map(|id| &self.lanes[*id as usize]);
-        let earliest = lane.and_then(|lane| lane.trust.earliest);
+        let earliest = self.lane(&key.series).and_then(|lane| lane.trust.earliest);
         earliest.is_some_and(|earliest| earliest < key.timestamp.nanos())
     }
 
     /// Stored signals of the series.
     #[must_use]
     pub fn count(&self, series: &SeriesKey) -> u64 {
-        let lane = self.ids.get(series).map(|id| &self.lanes[*id as usize]);
-        lane.map_or(0, |lane| lane.found.len() as u64)
+        self.lane(series).map_or(0, |lane| lane.found.len() as u64)
     }
 
-    /// Asks once per series whether a differing signal is worth looking at.
-    pub fn probe(&mut self, series: &SeriesKey) -> bool {
-        let id = self.id(series);
-        !std::mem::replace(&mut self.lanes[id].trust.is_probed, true)
+    /// Asks once per series whether a differing signal is worth looking at: the first one of the
+    /// latest bar.
+    pub fn probe(&mut self, key: &Key) -> bool {
+        let id = self.id(&key.series);
+        let trust = &mut self.lanes[id].trust;
+        trust.is_newest(key) && !std::mem::replace(&mut trust.is_probed, true)
     }
 
-    /// The series was found to be of the same history from message `input` on.
-    pub fn trust(&mut self, series: &SeriesKey, input: u64) {
-        let id = self.id(series);
-        self.lanes[id].trust.since = Some(input);
+    /// The series was found to be of the same history from this signal of message `input` on.
+    pub fn trust(&mut self, key: &Key, input: u64) {
+        let id = self.id(&key.series);
+        self.lanes[id].trust.begin(key, input);
     }
 
     /// Ends the partition at work: its signals that are stored after one of a later bar.
@@ -236,8 +250,8 @@ impl Signals {
             let lane = &mut self.lanes[id as usize];
             let mut latest: Option<(u32, u64)> = None;
             for found in &lane.found {
-                let place = found.ordinal & !OUTSIDE;
-                if place <= before {
+                let place = found.ordinal & !(OUTSIDE | UNKNOWN);
+                if place <= before || found.ordinal & UNKNOWN != 0 {
                     continue;
                 }
                 match latest {
@@ -257,6 +271,7 @@ impl Signals {
             lane.next = 0;
             lane.trust.sources |= if is_bare { 2 } else { 1 };
             lane.trust.earliest = None;
+            lane.trust.latest = None;
         }
     }
 
@@ -275,7 +290,7 @@ impl Signals {
                     input: found.input,
                     twin,
                     sources: lane.trust.sources,
-                    since: lane.trust.since,
+                    since: lane.trust.since.filter(|_| lane.trust.knows(found.time)),
                     losses: lane.trust.losses,
                 });
             }
@@ -365,15 +380,33 @@ impl Trust {
     fn note(&mut self, is_equal: bool, is_young: bool, input: u64, key: &Key) {
         let time = key.timestamp.nanos();
         self.earliest = Some(self.earliest.map_or(time, |earliest| earliest.min(time)));
+        self.latest = self.latest.max(Some(time));
         if !is_equal {
             self.equal = 0;
             return;
         }
         self.equal += 1;
         // with as many bars in a window that is not full yet, no bar can be missing before it
-        if self.since.is_none() && (is_young || self.equal >= CONVERGED) {
-            self.since = Some(input);
+        let is_same = is_young || self.equal >= CONVERGED;
+        if self.since.is_none() && is_same && self.is_newest(key) {
+            self.begin(key, input);
         }
+    }
+
+    /// Returns true for the first signal of the latest bar. Those of earlier bars say nothing about
+    /// the bars after them: a bar that is missing may be inserted by its correction.
+    fn is_newest(&self, key: &Key) -> bool {
+        key.revision == 0 && self.latest <= Some(key.timestamp.nanos())
+    }
+
+    fn begin(&mut self, key: &Key, input: u64) {
+        self.since = Some(input);
+        self.since_bar = key.timestamp.nanos();
+    }
+
+    /// Returns true if bars and corrections of the bar at `time` are known.
+    const fn knows(&self, time: i64) -> bool {
+        self.losses == 0 || (self.since.is_some() && self.since_bar <= time)
     }
 }
 

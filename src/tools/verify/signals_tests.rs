@@ -198,7 +198,17 @@ fn two_partitions_may_give_signals_of_the_same_series() {
 }
 
 fn claim_with(signals: &mut Signals, minute: i64, hash: u64, bars: u64, losses: u32) -> bool {
-    let key = key("A", minute, 0);
+    claim_revision(signals, (minute, 0), hash, bars, losses)
+}
+
+fn claim_revision(
+    signals: &mut Signals,
+    (minute, revision): (i64, u32),
+    hash: u64,
+    bars: u64,
+    losses: u32,
+) -> bool {
+    let key = key("A", minute, revision);
     let due = Due {
         key: &key,
         hashes: &[hash],
@@ -207,7 +217,7 @@ fn claim_with(signals: &mut Signals, minute: i64, hash: u64, bars: u64, losses: 
         in_range: true,
     };
     signals.claim(due, bars, WINDOW, losses);
-    signals.is_trusted(&key.series)
+    signals.is_trusted(&key)
 }
 
 #[test]
@@ -233,4 +243,30 @@ fn a_full_window_is_trusted_after_many_equal_signals_in_a_row() {
         assert!(!claim_with(&mut signals, minute, 1, WINDOW, 1), "{minute}");
     }
     assert!(claim_with(&mut signals, 151, 1, WINDOW, 1));
+}
+
+#[test]
+fn bars_before_the_first_trusted_one_may_have_had_other_corrections() {
+    let all = [
+        (1, 0, 1),
+        (2, 0, 1),
+        (1, 1, 1),
+        (3, 0, 1),
+        (2, 1, 5),
+        (3, 1, 1),
+    ];
+    let mut signals = stored(&all);
+    let young = WINDOW - 1;
+    assert!(!claim_with(&mut signals, 2, 7, young, 1));
+    // equal as well, but the bar after it may lack
+    assert!(!claim_revision(&mut signals, (1, 1), 1, young, 1));
+    assert!(claim_with(&mut signals, 3, 1, young, 1));
+    assert!(!claim_revision(&mut signals, (2, 1), 4, young, 1));
+    assert!(claim_revision(&mut signals, (3, 1), 1, young, 1));
+    let key = |minute, revision| key("A", minute, revision);
+    assert!(!signals.probe(&key(2, 0)));
+    assert!(!signals.probe(&key(3, 1)));
+    assert!(signals.probe(&key(3, 0)));
+    // the order of signals of earlier bars is not known either
+    assert_eq!(misplaced(&mut signals), []);
 }

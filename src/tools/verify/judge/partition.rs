@@ -221,7 +221,7 @@ impl PartitionJudge<'_, '_> {
             Claim::Different(seq) => {
                 self.found(stored.seq);
                 let is_probe = self.is_worth_a_look(&head);
-                if !is_probe && !self.judge.signals.is_trusted(&head.key.series) {
+                if !is_probe && !self.judge.signals.is_trusted(&head.key) {
                     self.judge.report.skip(BARS_GONE, u64::from(in_span));
                     return None;
                 }
@@ -254,12 +254,11 @@ impl PartitionJudge<'_, '_> {
 
     /// Returns whether a signal that differs shows how old its series is.
     fn is_worth_a_look(&mut self, head: &Head) -> bool {
-        let series = &head.key.series;
         let judge = &mut self.judge;
-        let is_worth = !judge.signals.is_trusted(series)
+        let is_worth = !judge.signals.is_trusted(&head.key)
             && head.bars_analyzed < judge.terms.window
             && judge.probes < PROBES
-            && judge.signals.probe(series);
+            && judge.signals.probe(&head.key);
         judge.probes += u32::from(is_worth);
         is_worth
     }
@@ -273,7 +272,7 @@ impl PartitionJudge<'_, '_> {
         }
         let place = Place::new(self.partition.is_bare, stored.seq);
         // with more history a bar after one that has a signal has one too, unless it was refused
-        let is_checkable = self.judge.signals.is_trusted(&key.series)
+        let is_checkable = self.judge.signals.is_trusted(key)
             || (key.revision == 0
                 && self.judge.terms.is_every
                 && self.judge.signals.has_earlier(key)
@@ -316,7 +315,12 @@ impl PartitionJudge<'_, '_> {
         let claims = self.judge.letters.claim(place, &all);
         let mut looks = Vec::new();
         for (claim, (due, number)) in claims.into_iter().zip(due) {
+            // with the bars that are missing, it may have been the correction of one of them
+            let is_unknown = due.reason.is_by_history() && self.partition.losses > 0;
             match claim {
+                LetterClaim::Nothing | LetterClaim::Different(_) if is_unknown => {
+                    self.judge.report.skip(BARS_GONE, u64::from(in_span));
+                }
                 LetterClaim::Equal => self.found(place.seq()),
                 LetterClaim::Different(seq) => {
                     self.found(place.seq());
@@ -367,7 +371,7 @@ impl PartitionJudge<'_, '_> {
                         self.judge.report.skip(BARS_GONE, u64::from(look.in_span));
                         return;
                     }
-                    self.judge.signals.trust(&head.key.series, look.input);
+                    self.judge.signals.trust(&head.key, look.input);
                 }
                 if !look.in_span {
                     return;
