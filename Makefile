@@ -58,9 +58,12 @@ uninstall-systemd: ## stop and remove them; settings and logs stay
 
 ##@ work on it
 
+# Most tests wait for servers and agents most of the time
+TEST_THREADS = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+
 .PHONY: test
-test: ## every test, the broker ones against a real nats-server
-	$(WITH_NATS) && $(CARGO) test --workspace
+test: ## every test, the broker ones against a real nats-server (RUST_TEST_THREADS=4)
+	$(WITH_NATS) && RUST_TEST_THREADS="$${RUST_TEST_THREADS:-$(TEST_THREADS)}" $(CARGO) test --workspace
 
 .PHONY: chaos
 chaos: ## the release profile under random faults, then judged (SEED="1 2" MINUTES=1 NODES=1, or 3)
