@@ -13,7 +13,8 @@
 mod active;
 #[cfg(feature = "failpoints")]
 pub(crate) use active::{
-    after_bar, announce, ignores_time_marks, in_worker, skips_fence, skips_marker,
+    after_bar, announce, ignores_time_marks, in_worker, keeps_corrections_down, skips_fence,
+    skips_marker,
 };
 
 #[cfg(not(feature = "failpoints"))]
@@ -32,11 +33,16 @@ mod inactive {
         false
     }
 
+    pub(crate) const fn keeps_corrections_down() -> bool {
+        false
+    }
+
     pub(crate) const fn after_bar(_close: f64) {}
 
     pub(crate) const fn in_worker() {}
 }
 #[cfg(not(feature = "failpoints"))]
 pub(crate) use inactive::{
-    after_bar, announce, ignores_time_marks, in_worker, skips_fence, skips_marker,
+    after_bar, announce, ignores_time_marks, in_worker, keeps_corrections_down, skips_fence,
+    skips_marker,
 };

@@ -197,7 +197,7 @@ impl Default for AnalysisConfig {
             ema_short: 12,
             ema_long: 26,
             volume_sma: 20,
-            correctable_bars: 1,
+            correctable_bars: 32,
             indicators: Vec::new(),
             derived: Plan::default(),
         }
@@ -210,19 +210,22 @@ mod tests {
     use crate::market::Zone;
 
     #[test]
-    fn without_derived_timeframes_a_fingerprint_is_what_it_was_before_there_were_any() {
+    fn with_former_fixed_values_a_fingerprint_is_what_it_was_before_there_were_settings() {
         let text = "1 AnalysisConfig { window: 200, min_bars: 50, publish_frequency: 1, \
             rsi_period: 14, rsi_overbought: 70.0, rsi_oversold: 30.0, macd_fast: 12, \
             macd_slow: 26, macd_signal: 9, bb_period: 20, bb_std: 2.0, sma_short: 20, \
             sma_long: 50, ema_short: 12, ema_long: 26, volume_sma: 20, indicators: [] }";
-        let plain = AnalysisConfig::default();
+        let plain = AnalysisConfig {
+            correctable_bars: 1,
+            ..AnalysisConfig::default()
+        };
         assert_eq!(plain.fingerprint(), xxh3_64(text.as_bytes()));
         let derived = |names: &[&str], zone: &str| {
             let timeframes = names.iter().map(|name| name.parse().unwrap()).collect();
             let derived = Plan::new(timeframes, zone.parse::<Zone>().unwrap()).unwrap();
             let config = AnalysisConfig {
                 derived,
-                ..AnalysisConfig::default()
+                ..plain.clone()
             };
             config.fingerprint()
         };
@@ -232,6 +235,7 @@ mod tests {
             derived(&["5m"], "UTC"),
             derived(&["5m", "1h"], "UTC"),
             derived(&["5m"], "Asia/Tokyo"),
+            AnalysisConfig::default().fingerprint(),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one));

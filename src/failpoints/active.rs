@@ -15,6 +15,8 @@ struct Failpoint {
     no_marker: bool,
     /// Time marks in the input are passed over.
     no_time_marks: bool,
+    /// Corrections are not carried up to derived bars.
+    no_upward_corrections: bool,
     /// A bar that closes at this price makes the engine panic, when it has taken it in.
     panic: Option<Panic>,
     /// A bar that closes at this price makes the thread that took it in stand still for ever.
@@ -31,13 +33,15 @@ struct Panic {
 }
 
 impl Failpoint {
-    /// Reads `no-fence`, `no-marker`, or `message-id-only`, which is both; `no-time-marks`; `panic=PRICE`,
-    /// `panic-once=PRICE`, `standstill=PRICE`, `panic-worker=PRICE`. Anything else sets none.
+    /// Reads `no-fence`, `no-marker`, or `message-id-only`, which is both; `no-time-marks`;
+    /// `no-upward-corrections`; `panic=PRICE`, `panic-once=PRICE`, `standstill=PRICE`,
+    /// `panic-worker=PRICE`. Anything else sets none.
     fn named(name: &str) -> Self {
         let mut failpoint = Self {
             no_fence: matches!(name, "no-fence" | "message-id-only"),
             no_marker: matches!(name, "no-marker" | "message-id-only"),
             no_time_marks: name == "no-time-marks",
+            no_upward_corrections: name == "no-upward-corrections",
             ..Self::default()
         };
         if let Some((name, price)) = name.split_once('=')
@@ -91,6 +95,11 @@ pub(crate) fn ignores_time_marks() -> bool {
     failpoint().no_time_marks
 }
 
+/// True if corrections are not to be carried up to derived bars.
+pub(crate) fn keeps_corrections_down() -> bool {
+    failpoint().no_upward_corrections
+}
+
 /// Called when the engine has taken in a bar that closes at `close`.
 #[allow(clippy::float_cmp)] // a price chosen for it
 pub(crate) fn after_bar(close: f64) {
@@ -139,6 +148,7 @@ mod tests {
         assert_eq!(taken_away("message-id-only"), (true, true));
         assert_eq!(Failpoint::named("yes"), Failpoint::default());
         assert!(Failpoint::named("no-time-marks").no_time_marks);
+        assert!(Failpoint::named("no-upward-corrections").no_upward_corrections);
         let panic = |once| Some(Panic { close: 6.5, once });
         assert_eq!(Failpoint::named("panic=6.5").panic, panic(false));
         assert_eq!(Failpoint::named("panic-once=6.5").panic, panic(true));

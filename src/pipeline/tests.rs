@@ -183,8 +183,8 @@ fn every_element_has_its_output_in_the_order_of_the_message() {
             format!(r#"future of Some("A"): {future}"#),
         ]
     );
-    // within a message the bars of a series are put in order; across messages they are late
-    let late = [bar("A", 4, 7.0), bar("A", 1, 4.0)];
+    // within a message the bars of a series are put in order, so the earlier one is refused first
+    let late = [bar("A", 4, 7.0), bar("A", -1, 4.0)];
     assert_eq!(
         outputs(&mut pipeline, &format!("[{}]", late.join(","))),
         [

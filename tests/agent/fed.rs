@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::common::{Agent, NatsServer, Options, Received, flat, send, until_async};
-use crate::group::{member, shared, wait_shared};
+use crate::group::{member, member_with, wait_shared};
 use crate::{client, listening, ready_agent};
 
 const SYMBOLS: usize = 16;
@@ -68,7 +68,11 @@ fn feed(variables: &[(&str, &str)], file: &File) -> (i32, String, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_is_accounted_for_among_other_publishers_and_two_agents() {
     let (server, client, signals) = listening().await;
-    let _agents = shared(&server, ["a", "b"]).await;
+    // so that bars of other publishers change no signal of the bars that are fed
+    let newest_only = [("TECHNICAL_CORRECTABLE_BARS", "1")];
+    let mut agents = ["a", "b"].map(|name| member_with(&server, name, &newest_only));
+    agents.iter_mut().for_each(Agent::wait_ready);
+    wait_shared(&agents.each_ref()).await;
     // bars of the same series that are older than those of the file, all the time
     let other = client.clone();
     let other = tokio::spawn(async move {

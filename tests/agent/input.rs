@@ -29,7 +29,7 @@ fn told(signals: &[crate::common::Received]) -> Vec<(String, f64, u64, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_series_is_kept_in_order_whatever_comes() {
     let server = NatsServer::plain();
-    let agent = ready_agent(&server, "one", &[]);
+    let agent = ready_agent(&server, "one", &[("TECHNICAL_CORRECTABLE_BARS", "1")]);
     let client = client(&server).await;
     let signals = collect_signals(&client, "insight.technical.>").await;
     let letters = collect_signals(&client, "dead.technical").await;

@@ -47,9 +47,12 @@ fn end(feed: &mut Agent) -> (i32, Value) {
     )
 }
 
-/// Two agents, each of which owns some of the partitions.
+/// Two agents, each of which owns some of the partitions. Only the newest bar can be corrected, so
+/// that bars of other publishers change no signal of the bars that are fed.
 fn two(server: &NatsServer) -> [Agent; 2] {
-    let mut agents = ["a", "b"].map(|name| agent(server, &[("TECHNICAL_AGENT_NAME", name)]));
+    let newest_only = ("TECHNICAL_CORRECTABLE_BARS", "1");
+    let mut agents =
+        ["a", "b"].map(|name| agent(server, &[("TECHNICAL_AGENT_NAME", name), newest_only]));
     agents.iter_mut().for_each(Agent::wait_ready);
     for agent in &agents {
         until("each to own partitions", || {

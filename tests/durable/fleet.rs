@@ -22,11 +22,11 @@ const ROLL: Duration = Duration::from_millis(300);
 const KILLED: i32 = -1;
 
 /// The configurations that a rolling restart changes between, for agents and replay alike. The
-/// same bars have signals under both.
+/// same bars have signals under both, and as both have an RSI then, the same revisions.
 pub const CONFIGURATIONS: [Variables; 2] = [
     &[
         ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
-        ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
+        ("TECHNICAL_MIN_BARS_REQUIRED", "15"),
         ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
         ("TECHNICAL_INDICATORS", "atr(14)"),
         ("TECHNICAL_TIMEFRAMES", "3m,5m,15m"),
@@ -35,7 +35,7 @@ pub const CONFIGURATIONS: [Variables; 2] = [
     ],
     &[
         ("TECHNICAL_DATA_WINDOW_SIZE", "60"),
-        ("TECHNICAL_MIN_BARS_REQUIRED", "5"),
+        ("TECHNICAL_MIN_BARS_REQUIRED", "15"),
         ("TECHNICAL_MAX_PAYLOAD_BYTES", "4096"),
         ("TECHNICAL_INDICATORS", "atr(14),adx(14)"),
         ("TECHNICAL_RSI_PERIOD", "7"),

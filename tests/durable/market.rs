@@ -1,6 +1,6 @@
 //! A market in which everything happens that a source of bars can do wrong: a fifth of what it
-//! sends is refused, for every reason there is, bars are corrected and sent twice, series have
-//! several timeframes, and subjects have every shape.
+//! sends is refused, for every reason there is, bars are corrected at once and rounds later, sent
+//! twice, left out and sent later, series have several timeframes, and subjects have every shape.
 //!
 //! Its messages are a function of the round and the symbol alone. Each carries its expected outcome
 //! in a header that agents do not read.
@@ -48,17 +48,31 @@ fn slower(symbol: usize, n: u64) -> Value {
     bar
 }
 
+/// Rounds after which a bar can be corrected no longer.
+const TOO_LATE: u64 = 40;
+
 /// Messages of one symbol in round `n`.
 pub fn round(symbol: usize, n: u64) -> Vec<Message> {
     let turn = n + symbol as u64;
     let good = bar(symbol, n);
+    let corrected = |n: u64| {
+        let mut bar = bar(symbol, n);
+        bar["volume"] = json!(1_000 + turn);
+        of(symbol, &bar, None)
+    };
     let mut said = vec![of(symbol, &good, None)];
     match turn % 10 {
-        3 if n > 0 => said.push(of(symbol, &bar(symbol, n - 1), Some("late"))),
+        1 if n >= TOO_LATE => {
+            said.push(of(symbol, &bar(symbol, n - TOO_LATE), Some("late")));
+        }
+        // it comes three rounds later
+        2 if n > 0 => said.clear(),
+        3 if n >= 4 => said.push(corrected(n - 4)),
         5 => {
-            let mut corrected = good.clone();
-            corrected["volume"] = json!(1_000 + n);
-            said.push(of(symbol, &corrected, None));
+            said.push(corrected(n));
+            if n > 3 {
+                said.push(of(symbol, &bar(symbol, n - 3), None));
+            }
         }
         // the same values again are no news
         7 => said.push(of(symbol, &good, None)),

@@ -7,7 +7,7 @@ use super::outlet::Outlet;
 use crate::failpoints;
 use crate::group::Slot;
 use crate::market::{BarEvent, Timestamp};
-use crate::pipeline::{Admission, Filter, Output, Sink};
+use crate::pipeline::{Admission, Change, Filter, Output, Sink};
 use crate::wire::{Control, Mark};
 
 /// Largest number of bars of one message after which the open derived bars are shown. A longer
@@ -97,6 +97,8 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
                 self.out.tallies.taken(&taken, completed);
                 self.out.taken(&taken, self.envelope, self.clock);
             }
+            Output::Derived(taken)
+                if taken.change == Change::Corrected && failpoints::keeps_corrections_down() => {}
             // its bar did not come from the feed
             Output::Derived(taken) => {
                 self.out.ready(&taken, None, self.envelope, self.clock);

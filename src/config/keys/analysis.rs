@@ -63,7 +63,7 @@ section! {
         unset("atr(14),adx(14),stoch(14,3,3)", "more indicators (see the `indicators` command)");
 
     TECHNICAL_CORRECTABLE_BARS: usize = count(1..=256),
-        set("1", "32",
+        set("32", "1",
             "number of newest bars per series that can be corrected, or inserted if missing; at \
              most the window",
         );

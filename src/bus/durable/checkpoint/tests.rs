@@ -19,6 +19,8 @@ fn config() -> AnalysisConfig {
         min_bars: 1,
         rsi_period: 2,
         sma_short: 2,
+        // as it was before there was the setting
+        correctable_bars: 1,
         ..AnalysisConfig::default()
     }
 }
