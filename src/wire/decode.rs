@@ -8,6 +8,7 @@
 mod array;
 mod envelope;
 mod history;
+mod snapshot;
 mod values;
 
 use std::borrow::Cow;
@@ -20,7 +21,7 @@ use super::rules::{GridRule, InputRules};
 use super::subject::{SubjectParts, SubjectRefusal};
 use super::tape::Tape;
 use super::{Reason, grid};
-use crate::market::{Bar, BarEvent, Timeframe, Timestamp, in_order};
+use crate::market::{Bar, BarEvent, Timestamp};
 use array::Array;
 pub(super) use array::split as split_array;
 
@@ -151,7 +152,7 @@ impl Decoder {
                 for text in texts {
                     self.element(text, parts, now, &mut |element| elements.push(element));
                 }
-                in_order(elements, generic_series)
+                snapshot::in_order(elements, self.rules.final_rule)
                     .into_iter()
                     .for_each(&mut each);
                 if let Some((rest, elements)) = rest {
@@ -367,18 +368,6 @@ impl Decoder {
             adjusted,
             source: values::source(fields)?,
         })
-    }
-}
-
-/// The series and time of a bar in the generic shape. An array may have the newest first; elements of
-/// vendors come in the order in which they are meant.
-fn generic_series<'a>(element: &Element<'a>) -> Option<((Cow<'a, str>, Timeframe), Timestamp)> {
-    match &element.content {
-        Content::Bar(event) if element.dialect == GENERIC => {
-            let series = (event.symbol.clone(), event.timeframe);
-            Some((series, event.bar.timestamp))
-        }
-        _ => None,
     }
 }
 

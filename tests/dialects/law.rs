@@ -30,15 +30,21 @@ pub struct Run {
 }
 
 pub fn run(rule: DialectRule, subject: &SubjectParts<'static>, messages: &[String]) -> Run {
+    let rules = InputRules {
+        dialect: rule,
+        ..InputRules::new(262_144, Timeframe::MINUTE)
+    };
+    run_by(rules, subject, messages)
+}
+
+/// [`run`] by any rules.
+pub fn run_by(rules: InputRules, subject: &SubjectParts<'static>, messages: &[String]) -> Run {
     let config = AnalysisConfig {
         indicators: parse("atr(14),adx(14),vwap,obv,stoch(14,3,3)").unwrap(),
         ..AnalysisConfig::default()
     };
     let mut engine = Engine::new(Arc::new(config), 10);
-    let decoder = Decoder::new(InputRules {
-        dialect: rule,
-        ..InputRules::new(262_144, Timeframe::MINUTE)
-    });
+    let decoder = Decoder::new(rules);
     let subject = Ok(subject.clone());
     let mut run = Run::default();
     for message in messages {

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use technical_analysis_agent::market::{Bar, Timeframe};
-use technical_analysis_agent::wire::{DialectRule, SubjectParts};
+use technical_analysis_agent::wire::{DialectRule, FinalRule, InputRules, SubjectParts};
 
 use crate::bars;
-use crate::law::run;
+use crate::law::{run, run_by};
 
 const BARS: usize = 70;
 
@@ -106,4 +106,100 @@ fn what_is_no_bar_is_refused_by_itself_and_changes_no_order() {
     let found = generic(&array(&mixed));
     assert_eq!(found.complete, one_by_one.complete);
     assert_eq!(found.others.len(), 2, "{:?}", found.others);
+}
+
+/// The outcome of messages in which a bar without a flag is complete when the next one comes.
+fn until_next(messages: &[String]) -> crate::law::Run {
+    run_by(
+        InputRules {
+            final_rule: FinalRule::Next,
+            ..InputRules::new(262_144, Timeframe::MINUTE)
+        },
+        &SubjectParts::default(),
+        messages,
+    )
+}
+
+#[test]
+fn of_an_array_without_flags_all_bars_are_complete_but_the_newest_of_each_series() {
+    let ordered = in_order();
+    let expected = sorted(generic(&ordered).complete);
+    let newest_first: Vec<String> = ordered.iter().rev().cloned().collect();
+    let snapshot = array(&newest_first);
+    // without the newest of each of the two series, which form until the next ones come
+    let found = until_next(&snapshot);
+    assert!(found.others.is_empty(), "{:?}", found.others);
+    assert_eq!((found.complete.len(), found.forming), (2 * (BARS - 50), 2));
+    let found = sorted(found.complete);
+    assert!(found.iter().all(|signal| expected.contains(signal)));
+
+    // a second snapshot, as after a new connection, changes nothing
+    let again = until_next(&[snapshot.clone(), snapshot.clone()].concat());
+    assert!(again.others.is_empty(), "{:?}", again.others);
+    assert_eq!(sorted(again.complete), found);
+
+    // snapshots that overlap, the newest bar of each still forming
+    let bars = bars(Timeframe::MINUTE, BARS);
+    let unfinished = |bar: &Bar| Bar {
+        close: bar.low,
+        ..*bar
+    };
+    let window = |to: usize| {
+        let mut window: Vec<String> = bars[to.saturating_sub(30)..to]
+            .iter()
+            .map(|bar| object("A", bar, ""))
+            .collect();
+        window.push(object("A", &unfinished(&bars[to]), ""));
+        window.reverse();
+        array(&window)
+    };
+    let messages: Vec<String> = (0..BARS).flat_map(window).collect();
+    let found = until_next(&messages);
+    assert!(found.others.is_empty(), "{:?}", found.others);
+    assert_eq!(found.complete, generic(&ordered[..BARS - 1]).complete);
+}
+
+#[test]
+fn several_states_of_a_bar_in_one_array_make_one_complete_bar() {
+    let bars = bars(Timeframe::MINUTE, BARS);
+    let states = |bar: &Bar| {
+        let begun = Bar {
+            close: bar.low,
+            volume: 1.0,
+            ..*bar
+        };
+        [object("A", &begun, ""), object("A", bar, "")]
+    };
+    let sent: Vec<String> = bars.iter().flat_map(states).collect();
+    let clean: Vec<String> = bars.iter().map(|bar| object("A", bar, "")).collect();
+    let expected = generic(&clean[..BARS - 1]).complete;
+    assert_eq!(until_next(&array(&sent)).complete, expected);
+    // and so in an envelope
+    let coinbase = |bar: &Bar, close: f64| {
+        let Bar {
+            open,
+            high,
+            low,
+            volume,
+            ..
+        } = bar;
+        let start = bar.timestamp.nanos() / 1_000_000_000;
+        format!(
+            r#"{{"start":"{start}","high":"{high}","low":"{low}","open":"{open}","close":"{close}","volume":"{volume}","product_id":"A"}}"#
+        )
+    };
+    let bars = crate::bars("5m".parse().unwrap(), BARS);
+    let candles: Vec<String> = bars
+        .iter()
+        .flat_map(|bar| [coinbase(bar, bar.low), coinbase(bar, bar.close)])
+        .collect();
+    let message = format!(
+        r#"{{"channel":"candles","events":[{{"type":"snapshot","candles":[{}]}}]}}"#,
+        candles.join(",")
+    );
+    let clean: Vec<String> = bars[..BARS - 1]
+        .iter()
+        .map(|bar| object("A", bar, "").replace("1m", "5m"))
+        .collect();
+    assert_eq!(generic(&[message]).complete, generic(&clean).complete);
 }

@@ -139,19 +139,19 @@ impl<'a> Candle<'a> {
 }
 
 /// Several bars of one message: sorted by time, and where they have no flag, all complete but the
-/// newest of each series.
+/// newest of each series. Of several with one time, the last is the one that is complete.
 pub(super) fn in_order(mut candles: Vec<Candle<'_>>) -> Reading<'_> {
     candles.sort_by(Candle::cmp_start);
-    let mut newest = HashMap::new();
-    let mut older = Vec::new();
+    let mut following = HashMap::new();
+    let mut complete = Vec::new();
     for (at, candle) in candles.iter().enumerate().rev() {
         let series = (named(&candle.symbol), named(&candle.timeframe));
-        let newest = *newest.entry(series).or_insert(candle);
-        if candle.cmp_start(newest) == Ordering::Less {
-            older.push(at);
+        let next = following.insert(series, candle);
+        if next.is_some_and(|next| candle.cmp_start(next) == Ordering::Less) {
+            complete.push(at);
         }
     }
-    for at in older {
+    for at in complete {
         if candles[at].completion == Completion::Is(Finality::UntilNext) {
             candles[at].completion = Completion::Is(Finality::History);
         }
