@@ -3,7 +3,30 @@
 use serde::{Deserialize, Serialize};
 
 use super::exact_sum::ExactSum;
+use super::trades::Trades;
 use crate::market::{Bar, Timestamp};
+
+/// A bar of a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part<'a> {
+    bar: &'a Bar,
+    /// Its count in [`super::Parts`]: one, or the number of trades that it was built from.
+    count: u64,
+    /// Its volume before rounding, if that is known.
+    volume: Option<&'a ExactSum>,
+}
+
+impl<'a> Part<'a> {
+    /// The part that `bar` is, built from the trades of its bucket in `trades` if there are any.
+    pub fn of(bar: &'a Bar, trades: Option<&'a Trades>) -> Self {
+        let traded = trades.and_then(|trades| trades.content(bar.timestamp));
+        Self {
+            bar,
+            count: traded.map_or(1, |(count, _)| count),
+            volume: traded.map(|(_, volume)| volume),
+        }
+    }
+}
 
 /// Prices and volume of several bars together.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,7 +65,8 @@ impl Content {
     }
 
     /// Adds a bar that is later than all before it.
-    pub fn add(&mut self, bar: &Bar) {
+    pub fn add(&mut self, part: Part<'_>) {
+        let bar = part.bar;
         if self.parts == 0 {
             self.open = bar.open;
             self.high = bar.high;
@@ -51,8 +75,11 @@ impl Content {
         self.high = self.high.max(bar.high);
         self.low = self.low.min(bar.low);
         self.close = bar.close;
-        self.volume.add(bar.volume);
-        self.parts = self.parts.saturating_add(1);
+        match part.volume {
+            Some(exact) => self.volume.add_sum(exact),
+            None => self.volume.add(bar.volume),
+        }
+        self.parts = self.parts.saturating_add(part.count);
     }
 
     pub fn bar(&self, opened: Timestamp) -> Bar {

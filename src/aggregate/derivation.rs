@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{is_made_of, part_end};
-use super::content::Content;
+use super::content::{Content, Part};
 use super::horizon::{Horizon, Moved};
 use super::plan::Plan;
+use super::trades::Trades;
 use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
 use gathering::{Gathering, Place, Stage};
 
@@ -176,11 +177,12 @@ impl Derivation {
     /// `out` the bars of the buckets that it completes, smallest first, and revised bars of buckets
     /// that were closed early. Call [`Self::close_until`] with its open first. Returns the first
     /// timeframe whose bucket it does not fit in: it begins in one and ends in the next, so neither
-    /// of the two gives a bar.
+    /// of the two gives a bar. `trades` are those that the bars were built from, if they were.
     pub fn append(
         &mut self,
         bar: &Bar,
         moved: &Moved,
+        trades: Option<&Trades>,
         zone: &Zone,
         out: &mut Vec<DerivedBar>,
     ) -> Option<Timeframe> {
@@ -189,24 +191,24 @@ impl Derivation {
         self.newest = Some(open);
         let mut straddled = None;
         for one in &mut self.gathered {
-            if !one.append(bar, end, self.part, zone, out) {
+            if !one.append(bar, end, (self.part, zone), trades, out) {
                 straddled = straddled.or(Some(one.timeframe));
             }
-            one.settle(moved, self.part, zone);
+            one.settle(moved, (self.part, zone), trades);
         }
         straddled
     }
 
     /// Follows a bar at `at` that was replaced, or inserted if it has `moved` the horizon. Appends
     /// to `out` the bars of its closed buckets, smallest first, and those of the buckets that it
-    /// completes. `correctable` are the bars since the horizon, oldest first. Returns the same as
-    /// [`Self::append`]. A bucket that the bar does not fit in keeps the bar that it gave before,
-    /// if any.
+    /// completes. `correctable` are the bars since the horizon, oldest first, with the `trades` that
+    /// they were built from, if they were. Returns the same as [`Self::append`]. A bucket that the
+    /// bar does not fit in keeps the bar that it gave before, if any.
     pub fn revise(
         &mut self,
         at: Timestamp,
         moved: Option<&Moved>,
-        correctable: &[Bar],
+        (correctable, trades): (&[Bar], Option<&Trades>),
         zone: &Zone,
         out: &mut Vec<DerivedBar>,
     ) -> Option<Timeframe> {
@@ -219,9 +221,9 @@ impl Derivation {
         let mut straddled = None;
         for one in &mut self.gathered {
             if let Some(moved) = moved {
-                one.settle(moved, self.part, zone);
+                one.settle(moved, (self.part, zone), trades);
             }
-            if !one.revise(at, correctable, self.part, zone, out) {
+            if !one.revise(at, correctable, (self.part, zone), trades, out) {
                 straddled = straddled.or(Some(one.timeframe));
             }
         }
@@ -292,7 +294,7 @@ impl Derivation {
             } else {
                 content.clear();
             }
-            content.add(bar);
+            content.add(Part::of(bar, None));
             out.push(one.derived(&place, content, false));
         }
     }

@@ -10,12 +10,16 @@
 use serde::{Deserialize, Serialize};
 
 /// Decimal digits of a limb.
-const DIGITS: i32 = 18;
-const BASE: u64 = 1_000_000_000_000_000_000;
+pub(super) const DIGITS: i32 = 18;
+pub(super) const BASE: u64 = 1_000_000_000_000_000_000;
 /// Limbs that any sum of doubles fits in.
 const MAX_LIMBS: usize = 40;
 /// The place of the least limb that a double reaches down to: 5e-324 is in it.
 const LOWEST: i16 = -19;
+/// Limbs that any sum of products of two doubles fits in.
+const MAX_LIMBS_OF_PRODUCTS: usize = 76;
+/// The place of the least limb that such a product reaches down to.
+const LOWEST_OF_PRODUCTS: i16 = -37;
 /// Every whole number below this is a double.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
@@ -23,9 +27,9 @@ const WHOLE: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactSum {
     /// The power of the base that the first limb counts.
-    lowest: i16,
+    pub(super) lowest: i16,
     /// Little-endian; each below the base.
-    limbs: Vec<u64>,
+    pub(super) limbs: Vec<u64>,
 }
 
 impl Clone for ExactSum {
@@ -50,28 +54,70 @@ impl ExactSum {
     }
 
     /// Adds a finite number that is not negative.
-    #[allow(clippy::cast_possible_truncation)] // remainders of the base, and a place in range
     pub fn add(&mut self, value: f64) {
         debug_assert!(value.is_finite() && value >= 0.0, "{value} is no volume");
         if value == 0.0 {
             return;
         }
         let (digits, exponent) = decimal(value);
-        let place = exponent.div_euclid(DIGITS) as i16;
-        let power = 10_u128.pow(exponent.rem_euclid(DIGITS).unsigned_abs());
-        let mut rest = u128::from(digits) * power;
+        let power = power(exponent);
+        self.add_at(place(exponent), u128::from(digits) * power);
+    }
+
+    /// Adds the product of two finite numbers that are not negative.
+    pub fn add_product(&mut self, a: f64, b: f64) {
+        debug_assert!(a >= 0.0 && b >= 0.0, "{a} or {b} is below zero");
+        if a == 0.0 || b == 0.0 {
+            return;
+        }
+        let ((a, of_a), (b, of_b)) = (decimal(a), decimal(b));
+        let exponent = of_a + of_b;
+        let power = power(exponent);
+        let place = place(exponent);
+        let digits = u128::from(a) * u128::from(b);
+        // in two steps, as digits with the power of ten may exceed 128 bits
+        let base = u128::from(BASE);
+        self.add_at(place, digits % base * power);
+        if digits >= base {
+            self.add_at(place + 1, digits / base * power);
+        }
+    }
+
+    /// Adds another sum.
+    pub fn add_sum(&mut self, other: &Self) {
+        for (place, limb) in (other.lowest..).zip(&other.limbs) {
+            if *limb > 0 {
+                self.add_at(place, u128::from(*limb));
+            }
+        }
+    }
+
+    /// Adds `rest`, counted in the power of the base at `place`.
+    #[allow(clippy::cast_possible_truncation)] // remainders of the base
+    fn add_at(&mut self, place: i16, mut rest: u128) {
         let mut at = self.index_of(place);
         let mut carry = 0;
         while rest > 0 || carry > 0 {
             if at == self.limbs.len() {
                 self.limbs.push(0);
             }
-            let sum = self.limbs[at] + (rest % u128::from(BASE)) as u64 + carry;
-            rest /= u128::from(BASE);
-            carry = sum / BASE;
-            self.limbs[at] = sum % BASE;
+            let (low, high) = if rest < u128::from(BASE) {
+                (rest as u64, 0)
+            } else {
+                ((rest % u128::from(BASE)) as u64, rest / u128::from(BASE))
+            };
+            let sum = self.limbs[at] + low + carry;
+            rest = high;
+            carry = u64::from(sum >= BASE);
+            self.limbs[at] = sum - carry * BASE;
             at += 1;
         }
+    }
+
+    /// True if nothing but zeros was added.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.limbs.iter().all(|limb| *limb == 0)
     }
 
     /// The sum, rounded to the nearest double; the largest double where it is larger still.
@@ -107,14 +153,23 @@ impl ExactSum {
             .map_or(0.0, |value: f64| value.min(f64::MAX))
     }
 
-    /// True if a deserialized sum keeps the invariants.
+    /// True if a deserialized sum of numbers keeps the invariants.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let places = i32::from(self.lowest) - i32::from(LOWEST);
+        self.is_within(LOWEST, MAX_LIMBS)
+    }
+
+    /// True if a deserialized sum of products keeps the invariants.
+    #[must_use]
+    pub fn is_sound_of_products(&self) -> bool {
+        self.is_within(LOWEST_OF_PRODUCTS, MAX_LIMBS_OF_PRODUCTS)
+    }
+
+    fn is_within(&self, lowest: i16, most: usize) -> bool {
+        let places = i32::from(self.lowest) - i32::from(lowest);
         let limbs = self.limbs.len();
         self.limbs.iter().all(|limb| *limb < BASE)
-            && (limbs == 0
-                || usize::try_from(places).is_ok_and(|places| places + limbs <= MAX_LIMBS))
+            && (limbs == 0 || usize::try_from(places).is_ok_and(|places| places + limbs <= most))
     }
 
     /// The index of the limb at `place`, or of the one to be pushed there.
@@ -134,6 +189,17 @@ impl ExactSum {
         }
         index
     }
+}
+
+/// The place of the limb that a decimal with this power of ten begins in.
+#[allow(clippy::cast_possible_truncation)] // a place of a product of doubles
+const fn place(exponent: i32) -> i16 {
+    exponent.div_euclid(DIGITS) as i16
+}
+
+/// The power of ten within that limb.
+const fn power(exponent: i32) -> u128 {
+    10_u128.pow(exponent.rem_euclid(DIGITS).unsigned_abs())
 }
 
 /// The digits and the power of ten of the shortest decimal that reads back as `value`.

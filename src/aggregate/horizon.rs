@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Bucket;
-use super::content::Content;
+use super::content::{Content, Part};
+use super::trades::Trades;
 use crate::market::{Bar, Timestamp};
 
 /// The place of the horizon among the buckets of one timeframe.
@@ -107,13 +108,13 @@ impl Horizon {
 
 impl Fold {
     /// Adds a bar that ends at `end`. Bars come oldest first, and some are of other buckets.
-    pub(super) fn take(&mut self, bar: &Bar, end: Option<Timestamp>) {
+    pub(super) fn take(&mut self, bar: &Bar, end: Option<Timestamp>, trades: Option<&Trades>) {
         let Bucket { open, end: close } = self.bucket;
         if bar.timestamp < open {
             self.fits &= end.is_some_and(|end| end <= open);
         } else if bar.timestamp < close {
             self.fits &= end.is_some_and(|end| end <= close);
-            self.content.add(bar);
+            self.content.add(Part::of(bar, trades));
         }
     }
 

@@ -12,6 +12,9 @@
 //! after its end, or when the caller closes it because time has passed. The closing event decides
 //! when the bar comes, never its content. Once the buckets exist, no bar allocates.
 //!
+//! The smallest bars of a symbol may be built from its trades: [`Trades`] keeps their buckets, and
+//! a [`TradePlan`] says how long they wait for trades that are late.
+//!
 //! Must not know: indicators, signals, messages.
 
 mod bucket;
@@ -20,9 +23,13 @@ mod derivation;
 mod exact_sum;
 mod horizon;
 mod plan;
+mod quotient;
+mod traded;
+mod trades;
 
 pub use bucket::{Bucket, is_derivable, is_made_of, part_end};
 pub use derivation::{Derivation, DerivedBar, Parts, Scratch};
 pub use exact_sum::ExactSum;
 pub use horizon::{Horizon, Moved};
 pub use plan::{InvalidPlan, Plan};
+pub use trades::{MOST_OPEN, TradePlan, TradedBar, Trades, Use, digest};

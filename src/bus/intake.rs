@@ -23,10 +23,10 @@ use super::catalogue::Catalogue;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::group::SlotSet;
-use crate::market::{BarEvent, SeriesKey, Timestamp};
+use crate::market::{SeriesKey, Timestamp};
 use crate::ops::metrics::Metrics;
 use crate::pipeline::{self, Filter, Panicked, Pipeline, TakeAll};
-use crate::wire::{Mark, SubjectParts, SubjectRefusal};
+use crate::wire::{Content, Mark, SubjectParts, SubjectRefusal};
 
 use derived::DerivedAccount;
 pub(super) use outgoing::Outgoing;
@@ -204,15 +204,15 @@ impl Intake {
         self.out.tallies.end();
     }
 
-    /// Shows every bar of a message to `each`, without working it off.
-    pub fn each_bar<'a>(
+    /// Shows every element of a message to `each`, without working it off.
+    pub fn each_element<'a>(
         &self,
         arrival: Arrival<'a>,
         parts: impl FnOnce(&'a str) -> Result<SubjectParts<'a>, SubjectRefusal>,
-        each: impl FnMut(&BarEvent<'_>),
+        each: impl FnMut(&Content<'_>),
     ) {
         let parts = parts(arrival.subject);
-        self.pipeline.each_bar(&arrival.message(&parts), each);
+        self.pipeline.each_element(&arrival.message(&parts), each);
     }
 
     /// Shows what was counted, and logs refusals that were held back.

@@ -1,15 +1,15 @@
 //! The computation, and the rules that tie its parameters to the window.
 
-use crate::aggregate::Plan;
+use crate::aggregate::{MOST_OPEN, Plan, TradePlan};
 use crate::engine::AnalysisConfig;
 
 use super::check::Check;
 use super::keys::analysis::{
     AnalysisValues, TECHNICAL_BB_PERIOD, TECHNICAL_DATA_WINDOW_SIZE, TECHNICAL_EMA_LONG,
-    TECHNICAL_EMA_SHORT, TECHNICAL_INDICATORS, TECHNICAL_MACD_FAST, TECHNICAL_MACD_SIGNAL,
-    TECHNICAL_MACD_SLOW, TECHNICAL_MIN_BARS_REQUIRED, TECHNICAL_RSI_OVERBOUGHT,
-    TECHNICAL_RSI_OVERSOLD, TECHNICAL_RSI_PERIOD, TECHNICAL_SMA_LONG, TECHNICAL_SMA_SHORT,
-    TECHNICAL_VOLUME_SMA_PERIOD,
+    TECHNICAL_EMA_SHORT, TECHNICAL_INDICATORS, TECHNICAL_LATENESS_SECS, TECHNICAL_MACD_FAST,
+    TECHNICAL_MACD_SIGNAL, TECHNICAL_MACD_SLOW, TECHNICAL_MIN_BARS_REQUIRED,
+    TECHNICAL_RSI_OVERBOUGHT, TECHNICAL_RSI_OVERSOLD, TECHNICAL_RSI_PERIOD, TECHNICAL_SMA_LONG,
+    TECHNICAL_SMA_SHORT, TECHNICAL_TRADES, TECHNICAL_VOLUME_SMA_PERIOD,
 };
 use super::keys::{Key, Variable};
 
@@ -37,6 +37,7 @@ pub(super) fn read(values: &AnalysisValues, check: &mut Check<'_>) -> AnalysisCo
             .read_optional(&values.TECHNICAL_INDICATORS)
             .unwrap_or_default(),
         derived: derived(values, check),
+        trades: trades(values, check),
     };
     order(&analysis, check);
     look_backs(&analysis, check);
@@ -50,6 +51,23 @@ fn derived(values: &AnalysisValues, check: &mut Check<'_>) -> Plan {
     let grace = check.read(&values.TECHNICAL_BAR_GRACE_SECS);
     let plan = plan.unwrap_or_default();
     plan.on_calendar(calendar).with_grace(grace)
+}
+
+/// The bars to build from trades.
+fn trades(values: &AnalysisValues, check: &mut Check<'_>) -> Option<TradePlan> {
+    let lateness = check.read(&values.TECHNICAL_LATENESS_SECS);
+    let conditions = check.read(&values.TECHNICAL_TRADE_CONDITIONS);
+    let plan = TradePlan {
+        timeframe: check.read_optional(&values.TECHNICAL_TRADES)?,
+        lateness,
+        conditions,
+    };
+    check.require(
+        plan.most_open() <= MOST_OPEN + 2,
+        &[TECHNICAL_TRADES::KEY, TECHNICAL_LATENESS_SECS::KEY],
+        format!("trades may be late by the length of {MOST_OPEN} bars at most"),
+    );
+    Some(plan)
 }
 
 fn order(analysis: &AnalysisConfig, check: &mut Check<'_>) {

@@ -1,13 +1,20 @@
 //! The settings for reading market data.
 
+use crate::market::TradeConditions;
 use crate::wire::InputRules;
 
 use super::Values;
 use super::check::Check;
 
-pub(super) fn read(values: &Values, check: &mut Check<'_>) -> InputRules {
+/// The settings; `trades` are taken where bars are built from them.
+pub(super) fn read(
+    values: &Values,
+    check: &mut Check<'_>,
+    trades: Option<TradeConditions>,
+) -> InputRules {
     let Values { agent, input, .. } = values;
     InputRules {
+        trades,
         max_payload_bytes: check.read(&agent.TECHNICAL_MAX_PAYLOAD_BYTES),
         default_timeframe: check.read(&input.TECHNICAL_DEFAULT_TIMEFRAME),
         zone: check.read(&input.TECHNICAL_TIMEZONE),

@@ -205,10 +205,11 @@ impl Config {
             addr: check.read(&process.HTTP_ADDR),
             admin_token: check.read_optional(&process.HTTP_ADMIN_TOKEN),
         };
-        let subjects = subjects::read(agent, check);
         let analysis = analysis::read(&values.analysis, check);
+        let trades = analysis.trades.as_ref().map(|plan| plan.conditions);
+        let subjects = subjects::read(agent, check, trades.is_some());
         let idle = check.read(&values.analysis.TECHNICAL_SERIES_IDLE_SECS);
-        let input = input::read(values, check);
+        let input = input::read(values, check, trades);
         // where it is left to its default, bars name their own
         let named = check.is_set(TECHNICAL_DEFAULT_TIMEFRAME::KEY);
         let bar = u128::from(input.default_timeframe.nanos().unsigned_abs());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::keys::agent::TECHNICAL_AGENT_NAME;
+use super::keys::agent::{TECHNICAL_AGENT_NAME, TECHNICAL_SUBJECTS};
 use super::keys::{self, Variable};
 use super::settings::Settings;
 use super::source::Source;
@@ -24,9 +24,14 @@ pub(super) fn effective(settings: &Settings, config: &Config) -> Vec<Setting> {
     let mut list = Vec::new();
     for key in keys::all() {
         let given = settings.given(key);
-        let value = given.shown.or_else(|| {
-            (key.name == TECHNICAL_AGENT_NAME::KEY.name).then(|| config.agent_name.clone())
-        });
+        let is = |other: &keys::Key| key.name == other.name;
+        let value = if is(TECHNICAL_SUBJECTS::KEY) && given.source == Source::Default {
+            // it depends on whether trades are taken
+            Some(subjects(config))
+        } else {
+            let name = || is(TECHNICAL_AGENT_NAME::KEY).then(|| config.agent_name.clone());
+            given.shown.or_else(name)
+        };
         list.push(Setting {
             key: key.name.to_owned(),
             value,
@@ -41,6 +46,11 @@ pub(super) fn effective(settings: &Settings, config: &Config) -> Vec<Setting> {
         }
     }
     list
+}
+
+fn subjects(config: &Config) -> String {
+    let patterns: Vec<String> = config.subjects.iter().map(ToString::to_string).collect();
+    patterns.join(",")
 }
 
 impl Config {

@@ -9,6 +9,9 @@ use super::keys::agent::{
     TECHNICAL_PUBLISH_SUBJECT, TECHNICAL_SUBJECTS,
 };
 
+/// The subjects of trades.
+const TRADES: &str = "raw.market_data.trade.{symbol}";
+
 /// The subjects of a configuration.
 pub(super) struct Subjects {
     pub inputs: Vec<SubjectPattern>,
@@ -17,8 +20,12 @@ pub(super) struct Subjects {
     pub dead_letter: String,
 }
 
-pub(super) fn read(values: &AgentValues, check: &mut Check<'_>) -> Subjects {
-    let inputs = check.read(&values.TECHNICAL_SUBJECTS);
+/// The subjects; the default ones include those of trades where bars are built from them.
+pub(super) fn read(values: &AgentValues, check: &mut Check<'_>, trades: bool) -> Subjects {
+    let mut inputs = check.read(&values.TECHNICAL_SUBJECTS);
+    if trades && !check.is_set(TECHNICAL_SUBJECTS::KEY) {
+        inputs.push(TRADES.parse().expect("a pattern of subjects"));
+    }
     let publish = check.read(&values.TECHNICAL_PUBLISH_SUBJECT);
     let forming = check.read(&values.TECHNICAL_FORMING_SUBJECT);
     let dead_letter = check.read(&values.TECHNICAL_DEAD_LETTER_SUBJECT);

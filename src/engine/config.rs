@@ -4,8 +4,9 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::aggregate::Plan;
+use crate::aggregate::{Plan, TradePlan};
 use crate::indicators::Spec;
+use crate::market::Timeframe;
 
 /// Everything that a signal's payload depends on besides the bars. Two engines with equal
 /// configurations give equal bytes for equal bars.
@@ -49,6 +50,8 @@ pub struct AnalysisConfig {
     pub indicators: Vec<Spec>,
     /// The timeframes that are derived from the smallest bars of each symbol.
     pub derived: Plan,
+    /// The bars that are built from trades, if there are any.
+    pub trades: Option<TradePlan>,
 }
 
 /// Raised whenever the same bars and configuration would give other bytes than before.
@@ -71,6 +74,20 @@ impl AnalysisConfig {
             bars if bars > self.window => self.window,
             bars => bars,
         }
+    }
+
+    /// True if bars are derived from others or built from trades.
+    #[must_use]
+    pub fn derives(&self) -> bool {
+        !self.derived.is_empty() || self.trades.is_some()
+    }
+
+    /// True if bars of `timeframe` are built from trades.
+    #[must_use]
+    pub fn builds(&self, timeframe: Timeframe) -> bool {
+        self.trades
+            .as_ref()
+            .is_some_and(|plan| plan.timeframe == timeframe)
     }
 
     /// Bars between two states that a series with several correctable bars keeps.
@@ -124,9 +141,9 @@ impl AnalysisConfig {
 }
 
 impl fmt::Debug for AnalysisConfig {
-    /// Fingerprints are made of this text. Settings at their former fixed values (no derived
-    /// timeframes, only the newest bar correctable) are left out, so that checkpoints of agents
-    /// without these settings can be continued.
+    /// Fingerprints are made of this text. Settings at their former fixed values (no trades, no
+    /// derived timeframes, only the newest bar correctable) are left out, so that checkpoints of
+    /// agents without these settings can be continued.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // no `..`: a new field has to be in the fingerprint
         let Self {
@@ -149,6 +166,7 @@ impl fmt::Debug for AnalysisConfig {
             correctable_bars: _,
             indicators,
             derived,
+            trades,
         } = self;
         let mut text = f.debug_struct("AnalysisConfig");
         text.field("window", window)
@@ -171,8 +189,11 @@ impl fmt::Debug for AnalysisConfig {
         if self.correctable() > 1 {
             text.field("correctable_bars", &self.correctable());
         }
-        if !derived.is_empty() {
+        if self.derives() {
             text.field("derived", derived);
+        }
+        if let Some(trades) = trades {
+            text.field("trades", trades);
         }
         text.finish()
     }
@@ -200,6 +221,7 @@ impl Default for AnalysisConfig {
             correctable_bars: 32,
             indicators: Vec::new(),
             derived: Plan::default(),
+            trades: None,
         }
     }
 }

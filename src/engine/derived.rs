@@ -9,15 +9,18 @@
 
 mod marks;
 mod rebuild;
+mod trade_marks;
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::config::AnalysisConfig;
+use super::notes::{DerivedNote, DerivedNoteKind};
+use super::trades::TradeTotals;
 use super::{Effect, Engine, FormingBar, Outcome, Refusal, Series, SeriesId, Worked};
-use crate::aggregate::{Derivation, DerivedBar, Parts, Plan, Scratch, is_made_of};
+use crate::aggregate::{Derivation, DerivedBar, Parts, Scratch, TradedBar, is_made_of};
 use crate::market::{Bar, BarEvent, Finality, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
 /// The derivation state of a series.
@@ -46,28 +49,6 @@ pub struct DerivedTotals {
     pub marked: u64,
 }
 
-/// Something about derived bars that people should know; each kind is said once per timeframe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DerivedNote {
-    /// The instrument that showed it.
-    pub symbol: Symbol,
-    /// The derived timeframe.
-    pub timeframe: Timeframe,
-    /// The kind of note.
-    pub kind: DerivedNoteKind,
-}
-
-/// The subject of a [`DerivedNote`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DerivedNoteKind {
-    /// The source sends bars of this timeframe itself.
-    Own,
-    /// Bars of this length reach across the end of a derived bar.
-    Straddling(Timeframe),
-    /// The engine keeps as many series as its bound allows.
-    NoRoom,
-}
-
 /// A derived bar that was taken in.
 #[derive(Debug)]
 pub struct DerivedOutcome<'a> {
@@ -86,17 +67,42 @@ pub(super) struct Deriving {
     fed: HashMap<Symbol, Vec<Timeframe>>,
     /// Bars to be taken in.
     due: VecDeque<(Symbol, DerivedBar)>,
+    /// Steps after trades, to be done when no bar of `due` is left.
+    pub(super) built: VecDeque<Built>,
     /// Room for bars that buckets hand out.
     found: Vec<DerivedBar>,
+    /// Room for bars that buckets of trades hand out.
+    pub(super) traded: Vec<TradedBar>,
     scratch: Scratch,
     /// Room for the bars of a series that can be corrected.
     correctable: Vec<Bar>,
-    open_buckets: usize,
+    pub(super) open_buckets: usize,
     /// Lower bound of the ends of open buckets; `None` while none was opened.
     first_end: Option<Timestamp>,
-    totals: DerivedTotals,
+    /// The same for buckets of trades.
+    first_end_of_trades: Option<Timestamp>,
+    pub(super) trades: TradeTotals,
+    pub(super) totals: DerivedTotals,
     notes: Vec<DerivedNote>,
     said: Vec<(Timeframe, std::mem::Discriminant<DerivedNoteKind>)>,
+}
+
+/// A step after trades.
+#[derive(Debug)]
+pub(super) enum Built {
+    /// The bar is taken in.
+    Bar(Symbol, DerivedBar),
+    /// Bars that are derived from this timeframe and end at this time or before are closed.
+    Until(Symbol, Timeframe, Timestamp),
+}
+
+/// The origin of a bar that others are derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A source sent it.
+    Source,
+    /// It was built from trades.
+    Trades,
 }
 
 impl Derived {
@@ -105,18 +111,19 @@ impl Derived {
         self.parts.is_none() && self.gathered.is_none()
     }
 
-    /// True if a deserialized state of a series of `timeframe` can be continued by `plan`. The
+    /// True if a deserialized state of a series of `timeframe` can be continued by `config`. The
     /// newest complete bar of the series opened at `newest`, the oldest correctable one at `oldest`.
     pub(super) fn is_sound(
         &self,
-        plan: &Plan,
+        config: &AnalysisConfig,
         timeframe: Timeframe,
         newest: Option<Timestamp>,
         oldest: Option<Timestamp>,
     ) -> bool {
         let gathered = self.gathered.as_ref();
+        let plan = &config.derived;
         let is_sound = gathered.is_none_or(|one| one.is_sound(plan, timeframe, newest, oldest));
-        self.is_none() || (!plan.is_empty() && is_sound)
+        self.is_none() || (config.derives() && is_sound)
     }
 
     pub(super) fn open_buckets(&self) -> usize {
@@ -125,18 +132,65 @@ impl Derived {
 }
 
 impl Deriving {
-    /// The empty state for `plan`; `None` where nothing is derived.
-    pub fn by(plan: &Plan) -> Option<Box<Self>> {
-        (!plan.is_empty()).then(Box::default)
+    /// The empty state for `config`; `None` where nothing is derived.
+    pub fn by(config: &AnalysisConfig) -> Option<Box<Self>> {
+        config.derives().then(Box::default)
     }
 
-    /// Queues what buckets of `symbol` have handed out.
-    fn queue(&mut self, symbol: &Symbol) {
-        let found = self.found.drain(..);
-        self.due.extend(found.map(|bar| (symbol.clone(), bar)));
+    /// Queues the bars that buckets of `series` have handed out. The number of trades that a bar is
+    /// built from is no measure of its completeness.
+    fn queue(&mut self, series: &Series) {
+        let symbol = &series.key().symbol;
+        let counts = series.trades.is_none();
+        let found = self.found.drain(..).map(|mut bar| {
+            bar.parts.expected = bar.parts.expected.filter(|_| counts);
+            (symbol.clone(), bar)
+        });
+        self.due.extend(found);
     }
 
-    fn note(&mut self, symbol: &Symbol, timeframe: Timeframe, kind: DerivedNoteKind) {
+    /// Queues the bars that buckets of the trades of `symbol` have handed out, and then the closing
+    /// of larger bars that end at `until` or before.
+    pub(super) fn build(
+        &mut self,
+        symbol: &Symbol,
+        timeframe: Timeframe,
+        until: Option<Timestamp>,
+    ) {
+        let bars = self.traded.drain(..).map(|built| {
+            let parts = Parts {
+                have: built.trades,
+                expected: None,
+            };
+            let bar = DerivedBar {
+                timeframe,
+                bar: built.bar,
+                parts,
+                is_final: true,
+            };
+            Built::Bar(symbol.clone(), bar)
+        });
+        self.built.extend(bars);
+        let until = until.map(|until| Built::Until(symbol.clone(), timeframe, until));
+        self.built.extend(until);
+    }
+
+    /// True if derived bars wait to be taken in.
+    pub(super) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Closes the bars that are derived from `series` and end at `at` or before.
+    pub(super) fn close_until(&mut self, series: &mut Series, at: Timestamp) {
+        if let Some(gathered) = &mut series.derived.gathered {
+            let open = gathered.open_buckets();
+            gathered.close_until(at, &mut self.found);
+            self.open_buckets -= open - gathered.open_buckets();
+            self.queue(series);
+        }
+    }
+
+    pub(super) fn note(&mut self, symbol: &Symbol, timeframe: Timeframe, kind: DerivedNoteKind) {
         let what = (timeframe, std::mem::discriminant(&kind));
         if !self.said.contains(&what) {
             self.said.push(what);
@@ -151,16 +205,19 @@ impl Deriving {
     /// A bar at work panicked: what it would have led to is void.
     pub fn roll_back(&mut self) {
         self.due.clear();
+        self.built.clear();
         self.found.clear();
+        self.traded.clear();
     }
 
     /// A series is kept.
     pub fn on_kept(&mut self, series: &Series) {
-        self.open_buckets += series.derived.open_buckets();
+        self.open_buckets += series.open_buckets();
         if let Some(gathered) = &series.derived.gathered {
             self.note_ends(gathered);
         }
-        if series.derived.parts.is_none() {
+        self.note_ends_of_trades(series);
+        if !series.is_derived() {
             let key = series.key();
             insert(self.fed.entry_ref(&key.symbol).or_default(), key.timeframe);
         }
@@ -168,14 +225,14 @@ impl Deriving {
 
     /// The bars of a series are forgotten, and with them its buckets.
     pub fn on_emptied(&mut self, series: &Series) {
-        self.open_buckets -= series.derived.open_buckets();
+        self.open_buckets -= series.open_buckets();
     }
 
     /// A series is kept no longer.
     pub fn on_forgotten(&mut self, series: &Series) {
-        self.open_buckets -= series.derived.open_buckets();
+        self.open_buckets -= series.open_buckets();
         let key = series.key();
-        if series.derived.parts.is_none()
+        if !series.is_derived()
             && let Some(fed) = self.fed.get_mut(&key.symbol)
         {
             fed.retain(|one| *one != key.timeframe);
@@ -223,12 +280,7 @@ impl Engine {
         if series.position().is_some_and(|(newest, _)| newest >= at) {
             return;
         }
-        if let Some(gathered) = &mut series.derived.gathered {
-            let open = gathered.open_buckets();
-            gathered.close_until(at, &mut deriving.found);
-            deriving.open_buckets -= open - gathered.open_buckets();
-            deriving.queue(&series.key().symbol);
-        }
+        deriving.close_until(series, at);
     }
 
     /// Takes in the next derived bar that is due; `None` when there is none left. Bars that change
@@ -237,9 +289,20 @@ impl Engine {
     /// After a panic in here, [`Self::roll_back`] makes the engine usable again.
     pub fn next_derived(&mut self, now: Timestamp) -> Option<DerivedOutcome<'_>> {
         let (symbol, derived, worked) = loop {
-            let (symbol, derived) = self.deriving.as_mut()?.due.pop_front()?;
+            let next = self.deriving.as_mut()?.due.pop_front();
+            let is_built = next.is_none();
+            let (symbol, derived) = match next {
+                Some(next) => next,
+                None => match self.next_built()? {
+                    Some(next) => next,
+                    None => continue,
+                },
+            };
             let event = derived.event(symbol.as_str());
             let worked = self.work(&event, Some(derived.parts), now);
+            if is_built {
+                self.gather(&event, &worked, Origin::Trades);
+            }
             let deriving = self.deriving.as_mut()?;
             match worked.effect {
                 Effect::Appended | Effect::Inserted => deriving.totals.derived += 1,
@@ -249,9 +312,9 @@ impl Engine {
                     self.note_no_room(&symbol, derived.timeframe);
                     continue;
                 }
-                Effect::Forming | Effect::Duplicate | Effect::Refused(Refusal::Late { .. }) => {
-                    continue;
-                }
+                Effect::Forming
+                | Effect::Duplicate
+                | Effect::Refused(Refusal::Late { .. } | Refusal::LateTrade { .. }) => continue,
             }
             break (symbol, derived, worked);
         };
@@ -285,7 +348,7 @@ impl Engine {
         if let Some(gathered) = &series.derived.gathered {
             let zone = self.config.derived.calendar();
             gathered.peek(forming, zone, &mut deriving.scratch, &mut deriving.found);
-            deriving.queue(&series.key().symbol);
+            deriving.queue(series);
         }
     }
 
@@ -313,14 +376,17 @@ impl Engine {
         notes.map(std::mem::take).unwrap_or_default()
     }
 
-    /// Gathers a bar that a source sent, after it was worked on.
-    pub(super) fn gather(&mut self, event: &BarEvent<'_>, worked: &Worked) {
+    /// Gathers a bar that a source sent or that was built from trades, after it was worked on.
+    pub(super) fn gather(&mut self, event: &BarEvent<'_>, worked: &Worked, origin: Origin) {
         let Some(id) = worked.series else {
             return;
         };
         let is_state = event.finality != Finality::Forming;
-        if is_state && (worked.begun || worked.was_derived) {
-            self.feed(id);
+        if is_state && origin == Origin::Source {
+            let was_built = self.give_up_trades(id);
+            if worked.begun || worked.was_derived || was_built {
+                self.feed(id);
+            }
         }
         let (Some(deriving), Some(series)) = (&mut self.deriving, self.series[id.index()].as_mut())
         else {
@@ -332,7 +398,8 @@ impl Engine {
             let fed = deriving.fed.get(&key.symbol).map_or(&[][..], Vec::as_slice);
             if fed.first() == Some(&key.timeframe) {
                 let is_wanted = |one| !fed.contains(&one);
-                let since = event.bar.timestamp;
+                let trades = series.trades.as_ref();
+                let since = trades.map_or(event.bar.timestamp, |trades| trades.since());
                 let begun = Derivation::new(plan, key.timeframe, since, is_wanted);
                 series.derived.gathered = begun.map(Box::new);
             }
@@ -341,15 +408,19 @@ impl Engine {
             return;
         };
         let open = gathered.open_buckets();
+        let trades = series.trades.as_deref();
         let (zone, correctable) = (plan.calendar(), self.config.correctable());
         let straddled = match worked.effect {
             Effect::Appended => {
                 let moved = series.ring.moved(correctable);
-                let straddled = gathered.append(&event.bar, &moved, zone, &mut deriving.found);
+                let found = &mut deriving.found;
+                let straddled = gathered.append(&event.bar, &moved, trades, zone, found);
                 deriving.note_ends(gathered);
                 straddled
             }
-            Effect::Corrected | Effect::Inserted => {
+            Effect::Duplicate if origin == Origin::Source => None,
+            // trades may change the exact volume of a bar and not its rounded one
+            Effect::Corrected | Effect::Inserted | Effect::Duplicate => {
                 let moved = series.ring.moved(correctable);
                 let moved = Some(&moved).filter(|_| worked.effect == Effect::Inserted);
                 let bars = &mut deriving.correctable;
@@ -357,9 +428,9 @@ impl Engine {
                 let newer = (0..correctable.min(series.ring.len())).rev();
                 bars.extend(newer.filter_map(|newer| series.ring.back(newer)));
                 let at = event.bar.timestamp;
-                gathered.revise(at, moved, bars, zone, &mut deriving.found)
+                gathered.revise(at, moved, (bars, trades), zone, &mut deriving.found)
             }
-            Effect::Forming | Effect::Duplicate | Effect::Refused(_) => None,
+            Effect::Forming | Effect::Refused(_) => None,
         };
         if let Some(timeframe) = straddled {
             let key = &series.key;
@@ -369,7 +440,10 @@ impl Engine {
         }
         let open_now = series.derived.open_buckets();
         deriving.open_buckets = deriving.open_buckets + open_now - open;
-        deriving.queue(&series.key().symbol);
+        if origin == Origin::Trades {
+            deriving.note_ends_of_trades(series);
+        }
+        deriving.queue(series);
     }
 
     /// Notes that there is no room for the series of a derived timeframe.
@@ -428,32 +502,6 @@ impl Engine {
                 gathered.give_up(timeframe);
             }
             deriving.open_buckets += derived.open_buckets();
-        }
-    }
-}
-
-impl fmt::Display for DerivedNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            symbol, timeframe, ..
-        } = self;
-        match self.kind {
-            DerivedNoteKind::Own => write!(
-                f,
-                "the source sends {timeframe} bars of {symbol} itself, so none are derived; leave \
-                 {timeframe} out of TECHNICAL_TIMEFRAMES, or stop sending it"
-            ),
-            DerivedNoteKind::Straddling(part) => write!(
-                f,
-                "{part} bars of {symbol} reach across the end of a {timeframe} bar, which is left \
-                 out; send smaller bars, or set TECHNICAL_CALENDAR to the zone at whose midnights \
-                 they begin"
-            ),
-            DerivedNoteKind::NoRoom => write!(
-                f,
-                "there is no room for derived {timeframe} bars of {symbol}; raise \
-                 TECHNICAL_MAX_SERIES, or derive fewer timeframes"
-            ),
         }
     }
 }

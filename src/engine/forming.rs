@@ -73,10 +73,12 @@ impl Series {
         })
     }
 
-    /// The open time of its newest bar, complete or forming.
+    /// The open time of its newest bar, complete, forming or being built.
     pub(super) fn last_open(&self) -> Option<Timestamp> {
         let complete = self.position().map(|(at, _)| at);
-        complete.max(self.forming().map(FormingBar::timestamp))
+        let built = self.trades.as_ref().and_then(|trades| trades.newest());
+        let forming = self.forming().map(FormingBar::timestamp);
+        complete.max(forming).max(built)
     }
 }
 

@@ -172,10 +172,8 @@ impl Engine {
         let fault = if part != expected {
             let came = format!("part {part}");
             Some(HistoryFault::Gap { expected, came })
-        } else if self.find_series(key).is_some_and(Series::is_derived) {
-            Some(HistoryFault::Derived(key.timeframe))
         } else {
-            None
+            self.find_series(key).and_then(HistoryFault::of_origin)
         };
         if let Some(fault) = fault {
             open.account.fail(fault.to_string());

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{Engine, Series};
-use crate::market::{BarEvent, Timestamp};
+use crate::market::{BarEvent, Timeframe, Timestamp};
 
 /// Silence limit of a series, and the latest times of the bars of all series.
 #[derive(Debug)]
@@ -37,6 +37,17 @@ impl Idle {
             ..Self::never()
         }
     }
+
+    /// True if the first bar of `series` comes so long after one at `at` that it would have
+    /// restarted the series.
+    pub fn is_silence(&self, series: &Series, at: Timestamp) -> bool {
+        let Some(after) = self.after else {
+            return false;
+        };
+        let first = series.ring().bars().timestamps.first();
+        let gap = first.map_or(0, |first| first.saturating_sub(at.nanos()));
+        gap > after.max(series.key().timeframe.longest_nanos())
+    }
 }
 
 impl Engine {
@@ -58,17 +69,6 @@ impl Engine {
             return false;
         };
         let gap = event.bar.timestamp.nanos().saturating_sub(newest.nanos());
-        gap > after.max(event.timeframe.longest_nanos())
-    }
-
-    /// True if the first bar of `series` comes so long after `event` that it would have restarted
-    /// the series.
-    pub(super) fn is_silence(&self, series: &Series, event: &BarEvent<'_>) -> bool {
-        let Some(after) = self.idle.after else {
-            return false;
-        };
-        let first = series.ring().bars().timestamps.first();
-        let gap = first.map_or(0, |at| at.saturating_sub(event.bar.timestamp.nanos()));
         gap > after.max(event.timeframe.longest_nanos())
     }
 
@@ -118,10 +118,10 @@ impl Engine {
     }
 
     /// A series begins with a bar at `at`, which may be earlier than those of the others.
-    pub(super) fn note_begin(&mut self, event: &BarEvent<'_>) {
+    pub(super) fn note_begin(&mut self, timeframe: Timeframe, at: Timestamp) {
         if let Some(after) = self.idle.after {
-            let after = after.max(event.timeframe.longest_nanos());
-            let until = event.bar.timestamp.nanos().saturating_add(after);
+            let after = after.max(timeframe.longest_nanos());
+            let until = at.nanos().saturating_add(after);
             self.idle.none_before = self.idle.none_before.min(until);
         }
     }

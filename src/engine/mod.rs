@@ -15,12 +15,14 @@ mod derived;
 mod forming;
 mod history;
 mod idle;
+mod notes;
 mod outcome;
 mod revise;
 mod ring;
 mod series;
 mod signal;
 mod snapshot;
+mod trades;
 mod work;
 
 use std::sync::Arc;
@@ -30,14 +32,16 @@ use hashbrown::HashMap;
 pub use alerts::{Alert, AlertSet};
 pub use config::AnalysisConfig;
 pub use corrections::Corrections;
-pub use derived::{Derived, DerivedNote, DerivedNoteKind, DerivedOutcome, DerivedTotals};
+pub use derived::{Derived, DerivedOutcome, DerivedTotals};
 pub use forming::FormingBar;
 pub use history::{HISTORIES_MAX, HistoryFault, HistoryRefusal, HistorySnapshot, Rebuilt};
+pub use notes::{DerivedNote, DerivedNoteKind};
 pub use outcome::{Effect, Emptied, Outcome, Refusal, Revision};
 pub use ring::Ring;
 pub use series::Series;
 pub use signal::{Momentum, Readings, Signal, Trend};
 pub use snapshot::{RestoreError, SeriesSnapshot};
+pub use trades::{TradeEffect, TradeTotals};
 
 use analysis::State;
 use derived::Deriving;
@@ -49,7 +53,7 @@ use work::Working;
 
 use crate::aggregate::Derivation;
 use crate::indicators::Instance;
-use crate::market::{BarEvent, SeriesKey, SeriesKeyRef, Symbol, Timeframe};
+use crate::market::{SeriesKey, SeriesKeyRef, Symbol, Timeframe, Timestamp};
 
 /// Bytes for the key of a series, its place in tables and the allocator.
 const KEEPING: usize = 512;
@@ -101,7 +105,7 @@ impl Engine {
         let signal = Signal::blank(&config);
         Self {
             fingerprint: config.fingerprint(),
-            deriving: Deriving::by(&config.derived),
+            deriving: Deriving::by(&config),
             revising: Revising::new(&config),
             revised: None,
             config,
@@ -128,11 +132,16 @@ impl Engine {
         let further = states * config.indicators.len() * size_of::<Instance>();
         let mark = (states - 2) * size_of::<State>();
         let buckets = Derivation::bytes(&config.derived);
+        let trades = config
+            .trades
+            .as_ref()
+            .map_or(0, |plan| plan.bytes(config.correctable()));
         Ring::full_bytes(config.window + config.spare_bars())
             + size_of::<Option<Series>>()
             + mark
             + further
             + buckets
+            + trades
             + KEEPING
     }
 
@@ -244,7 +253,12 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, event: &BarEvent<'_>) -> Result<SeriesId, Refusal> {
+    fn begin(
+        &mut self,
+        symbol: &str,
+        timeframe: Timeframe,
+        at: Timestamp,
+    ) -> Result<SeriesId, Refusal> {
         let too_many = Refusal::TooManySeries {
             limit: self.max_series,
         };
@@ -254,10 +268,10 @@ impl Engine {
         if self.index.len() >= self.max_series {
             return Err(too_many);
         }
-        self.note_begin(event);
+        self.note_begin(timeframe, at);
         // the decoder lets no other symbol through
-        let symbol = Symbol::new(&event.symbol).map_err(|_| too_many)?;
-        let key = SeriesKey::new(symbol, event.timeframe);
+        let symbol = Symbol::new(symbol).map_err(|_| too_many)?;
+        let key = SeriesKey::new(symbol, timeframe);
         let series = Series::new(key, &self.config);
         self.keep(series).ok_or(too_many)
     }

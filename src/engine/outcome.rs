@@ -14,6 +14,15 @@ pub enum Refusal {
         /// The number of newest bars that can be corrected.
         correctable: usize,
     },
+    /// The bar that a trade belongs to was closed and can no longer be changed.
+    #[error(
+        "trade belongs to the bar of {open}, which is closed; send trades sooner, or raise \
+         TECHNICAL_LATENESS_SECS or TECHNICAL_CORRECTABLE_BARS"
+    )]
+    LateTrade {
+        /// Opening time of the bar.
+        open: Timestamp,
+    },
     /// The engine keeps as many series as its bound allows.
     #[error("{limit} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
     TooManySeries {

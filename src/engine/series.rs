@@ -16,7 +16,7 @@ use super::derived::Derived;
 use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
-use crate::aggregate::Parts;
+use crate::aggregate::{Parts, TradePlan, Trades};
 use crate::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
 
 /// Everything kept about one symbol in one timeframe.
@@ -53,6 +53,9 @@ pub struct Series {
     /// Its derivation state. Formats write it beside the rest of the series.
     #[serde(skip)]
     pub(super) derived: Derived,
+    /// The trades that its bars are built from. Formats write it beside the rest of the series.
+    #[serde(skip)]
+    pub(super) trades: Option<Box<Trades>>,
 }
 
 /// A bar in its series, with the values of its signal that the ring lacks.
@@ -83,6 +86,7 @@ impl Series {
             epoch: 0,
             forming: None,
             derived: Derived::default(),
+            trades: None,
         }
     }
 
@@ -401,7 +405,7 @@ impl Series {
             && self.ring.is_sound()
             && self.ring.is_in_order()
             && self.ring.kept() as u64 == self.bars.min(self.ring.room() as u64)
-            && (self.last_open().is_some() || self.epoch != 0)
+            && (self.last_open().is_some() || self.epoch != 0 || self.trades.is_some())
             && self.bars <= MOST
             && self.missing <= MOST
             && self.revision < u32::MAX
@@ -412,7 +416,8 @@ impl Series {
                 .is_sound(self.correctable(config), newest, self.revision)
             && self
                 .derived
-                .is_sound(&config.derived, self.key.timeframe, newest, oldest)
+                .is_sound(config, self.key.timeframe, newest, oldest)
+            && self.are_trades_sound(config)
     }
 
     /// Takes out the facts for corrections, if they do not follow from the rest of the series.
@@ -459,7 +464,32 @@ impl Series {
     /// True if its bars are derived from those of a smaller timeframe.
     #[must_use]
     pub const fn is_derived(&self) -> bool {
-        self.derived.parts.is_some()
+        self.derived.parts.is_some() && self.trades.is_none()
+    }
+
+    /// The buckets that take bars or trades for derived bars.
+    pub(super) fn open_buckets(&self) -> usize {
+        let of_trades = self
+            .trades
+            .as_ref()
+            .map_or(0, |trades| trades.open_buckets());
+        self.derived.open_buckets() + of_trades
+    }
+
+    /// The trades that its bars are built from.
+    #[must_use]
+    pub fn trades(&self) -> Option<&Trades> {
+        self.trades.as_deref()
+    }
+
+    fn are_trades_sound(&self, config: &AnalysisConfig) -> bool {
+        let Some(trades) = &self.trades else {
+            return true;
+        };
+        let zone = config.derived.calendar();
+        let is_sound =
+            |plan: &TradePlan| plan.timeframe == self.key.timeframe && trades.is_sound(plan, zone);
+        config.trades.as_ref().is_some_and(is_sound)
     }
 
     /// Drops the buckets of timeframes for which `wanted` is false.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::Trades;
+
 use super::{Corrections, Derived, Engine, FormingBar, Series, SeriesId};
 
 /// The complete state of one series. Continuing it gives the bits that the series itself
@@ -54,6 +56,17 @@ impl SeriesSnapshot {
     /// Moves the bar in that [`Self::take_forming`] has moved out.
     pub fn put_forming(&mut self, forming: FormingBar) {
         self.series.set_forming(Some(forming));
+    }
+
+    /// Moves out the trades that its bars are built from: no format writes them with the rest of its
+    /// series.
+    pub fn take_trades(&mut self) -> Option<Box<Trades>> {
+        self.series.trades.take()
+    }
+
+    /// Moves in what [`Self::take_trades`] has moved out.
+    pub fn put_trades(&mut self, trades: Box<Trades>) {
+        self.series.trades = Some(trades);
     }
 
     /// Moves out what concerns derived bars: no format writes it with the rest of its series.

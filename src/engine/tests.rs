@@ -9,13 +9,14 @@ mod keeping;
 mod marks;
 mod order;
 mod state;
+mod trades;
 
 use std::sync::Arc;
 
 use super::*;
 use crate::aggregate::Parts;
 use crate::indicators;
-use crate::market::{Bar, Finality, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, Timestamp};
 
 /// A minute after the epoch of the tests.
 fn minute(n: i64) -> Timestamp {

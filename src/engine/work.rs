@@ -1,5 +1,6 @@
 //! Work on a bar: its effect on its series, and the roll-back if it panics.
 
+use super::derived::Origin;
 use super::outcome::Worked;
 use super::revise::{Place, Revising, Undo};
 use super::{Effect, Engine, Outcome, Refusal, Revision, Series, SeriesId, State};
@@ -26,7 +27,7 @@ impl Engine {
     pub fn on_bar(&mut self, event: &BarEvent<'_>, now: Timestamp) -> Outcome<'_> {
         let worked = self.work(event, None, now);
         if self.deriving.is_some() {
-            self.gather(event, &worked);
+            self.gather(event, &worked, Origin::Source);
         }
         worked.outcome(&self.signal)
     }
@@ -67,7 +68,7 @@ impl Engine {
             None if event.finality == Finality::Forming => {
                 return Worked::silent(None, Effect::Forming);
             }
-            None => match self.begin(event) {
+            None => match self.begin(&event.symbol, event.timeframe, event.bar.timestamp) {
                 Ok(id) => {
                     begun = true;
                     id
@@ -188,7 +189,9 @@ impl Engine {
             Effect::Duplicate
         } else if place.is_there {
             Effect::Corrected
-        } else if place.newer as u64 == series.bars() && self.is_silence(series, event) {
+        } else if place.newer as u64 == series.bars()
+            && self.idle.is_silence(series, event.bar.timestamp)
+        {
             late
         } else {
             Effect::Inserted
@@ -249,6 +252,7 @@ impl Engine {
             if let Some(gathered) = &mut empty.derived.gathered {
                 gathered.settle_all();
             }
+            empty.trades.clone_from(&series.trades);
             self.replaced = Some(std::mem::replace(series, empty));
         }
     }

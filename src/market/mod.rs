@@ -1,4 +1,4 @@
-//! The domain as plain data: bars, symbols, timeframes, timestamps, series keys.
+//! The domain as plain data: bars, trades, symbols, timeframes, timestamps, series keys.
 //!
 //! Nothing here knows where a bar came from or what is computed from it.
 
@@ -10,6 +10,7 @@ mod order;
 mod symbol;
 mod timeframe;
 mod timestamp;
+mod trade;
 mod zone;
 
 pub use bar::Bar;
@@ -18,6 +19,7 @@ pub(crate) use order::in_order;
 pub use symbol::{InvalidSymbol, Symbol};
 pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use trade::{Trade, TradeConditions, TradeEvent, TradeId};
 pub(crate) use zone::Unplaced;
 pub use zone::{InvalidZone, Zone};
 

@@ -44,6 +44,8 @@ const DERIVED: [&str; 6] = [
 
 /// The outcomes of time marks.
 const MARKS: [&str; 4] = ["written", "failed", "taken", "refused"];
+/// The uses of trades.
+const TRADES: [&str; 4] = ["taken", "reopened", "unseen", "own"];
 
 /// Buckets in seconds, per decade 1, 2.5 and 5.
 const SIGNAL_LATENCY: &[f64] = &[
@@ -95,6 +97,8 @@ pub struct Metrics {
     pub derived_bars: IntCounterVec,
     /// Time marks by outcome: one of `MARKS`.
     pub marks: IntCounterVec,
+    /// Trades that bars are built from, by kind: one of `TRADES`.
+    pub trades: IntCounterVec,
     /// Series that were reset.
     pub series_resets: IntCounter,
     /// Series that were rebuilt with a history.
@@ -172,8 +176,9 @@ impl Metrics {
             series_resets: counter(r, "series_resets_total", "Series that restarted because of a reset, as counted by the member that publishes their signals."),
             series_rebuilt: counter(r, "series_rebuilt_total", "Series that were rebuilt with a history, as counted by the member that publishes their signals."),
             bar_gaps: counter(r, "bar_gaps_total", "Gaps of more than one timeframe between two bars of a series."),
-            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones: closed (derived), closed by a time mark (marked, also counted as derived), changed by a correction (revised). Also timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), and derived bars without room for their series (no_room).", "kind", &DERIVED),
+            derived_bars: labelled_counter(r, "derived_bars_total", "Bars derived from smaller ones or built from trades: closed (derived), closed by a time mark (marked, also counted as derived), changed by a correction (revised). Also timeframes of a symbol that the source sends itself (own), bars that reach across the end of a derived one (straddling), and derived bars without room for their series (no_room).", "kind", &DERIVED),
             marks: labelled_counter(r, "marks_total", "Time marks, which close derived bars while the market is silent: written by this process (written), not stored (failed), applied (taken), refused as unreadable or as ahead of their arrival (refused).", "kind", &MARKS),
+            trades: labelled_counter(r, "trades_total", "Trades: in an open bar (taken), in a closed bar that changed with them (reopened), in a bar that was not seen from its open (unseen), of symbols whose source sends the bars itself (own). Those that come too late are refused.", "kind", &TRADES),
             signals_published: counter(r, "signals_published_total", "Signals published."),
             alerts: labelled_counter(r, "alerts_total", "Alerts raised, by alert.", "alert", alerts),
             publish_errors: counter(r, "publish_errors_total", "Publishes that failed."),
@@ -193,7 +198,7 @@ impl Metrics {
             newest_bar: AtomicI64::new(0),
             last_bar_timestamp_seconds: gauge(r, "last_bar_timestamp_seconds", "Open time of the newest bar taken into the engine, in Unix seconds; 0 before the first."),
             series: gauge(r, "series", "Series kept."),
-            open_buckets: gauge(r, "open_buckets", "Derived bars that are not complete yet."),
+            open_buckets: gauge(r, "open_buckets", "Bars that are being derived, or built from trades."),
             partitions_owned: gauge(r, "partitions_owned", "Partitions this process owns."),
             consumer_lag_bars: gauge(r, "consumer_lag_bars", "Bars waiting to be read, with this process' share of those in partitions that no member owns."),
             unowned_lag_bars: gauge(r, "unowned_lag_bars", "Bars waiting in partitions that no member owns: this process' share of them, as last known."),

@@ -43,8 +43,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::engine::{DerivedOutcome, Effect, Engine, Refusal as Declined, Revision};
-use crate::market::{BarEvent, Finality, Timestamp};
+use crate::engine::{DerivedOutcome, Effect, Engine, Refusal as Declined, Revision, TradeEffect};
+use crate::market::{BarEvent, Finality, Timestamp, TradeEvent};
 use crate::wire::{
     Content, Control, Decoder, Element, Mark, Reason, Refusal, Reset, SubjectParts, SubjectRefusal,
 };
@@ -82,6 +82,11 @@ pub trait Filter {
         Admission::Take
     }
 
+    /// Returns true if a trade is to be taken in.
+    fn admit_trade(&mut self, _event: &TradeEvent<'_>) -> bool {
+        true
+    }
+
     /// Returns true if a control message is to be followed.
     fn admit_control(&mut self, _control: &Control<'_>) -> bool {
         true
@@ -91,6 +96,10 @@ pub trait Filter {
 impl<F: Filter> Filter for &mut F {
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         F::admit(self, event)
+    }
+
+    fn admit_trade(&mut self, event: &TradeEvent<'_>) -> bool {
+        F::admit_trade(self, event)
     }
 
     fn admit_control(&mut self, control: &Control<'_>) -> bool {
@@ -196,19 +205,15 @@ impl Pipeline {
         }
     }
 
-    /// Shows every bar of a message to `each`, without working it off.
-    pub fn each_bar(&self, message: &Message<'_>, mut each: impl FnMut(&BarEvent<'_>)) {
+    /// Shows every element of a message to `each`, without working it off.
+    pub fn each_element(&self, message: &Message<'_>, mut each: impl FnMut(&Content<'_>)) {
         let Message {
             payload,
             subject,
             arrived,
         } = *message;
         self.decoder
-            .decode(payload, subject, arrived, |element, _| {
-                if let Ok(event) = element {
-                    each(&event);
-                }
-            });
+            .decode_all(payload, subject, arrived, |element| each(&element.content));
     }
 
     /// Does `work` on the pipeline. If it panics, the bar at work is rolled back: what was kept
@@ -239,6 +244,7 @@ pub fn poison(payload: &[u8]) -> Refusal<'_> {
 fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
     let event = match element.content {
         Content::Bar(event) => event,
+        Content::Trade(event) => return trade(engine, &event, element.bytes, arrived, sink),
         Content::Ignored(kind) => return sink.output(Output::Ignored(kind)),
         Content::Refused(refusal) => return sink.output(Output::Refused(refusal)),
     };
@@ -252,6 +258,24 @@ fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mu
     if admission == Admission::Take {
         bar(engine, &event, element.bytes, arrived, sink);
     }
+}
+
+/// Takes in a trade and the bars that it closes.
+fn trade(
+    engine: &mut Engine,
+    event: &TradeEvent<'_>,
+    bytes: &[u8],
+    arrived: Timestamp,
+    sink: &mut impl Sink,
+) {
+    if !sink.admit_trade(event) {
+        return;
+    }
+    sink.output(match engine.on_trade(event, arrived) {
+        TradeEffect::Taken | TradeEffect::Own => Output::Trade(event),
+        TradeEffect::Refused(declined) => Output::Refused(refusal(declined, &event.symbol, bytes)),
+    });
+    derived(engine, arrived, sink);
 }
 
 fn follow(
@@ -303,7 +327,7 @@ fn bar(
     sink.after_bar(event);
     let effect = outcome.effect;
     sink.output(match effect {
-        Effect::Refused(declined) => Output::Refused(refusal(declined, event, bytes)),
+        Effect::Refused(declined) => Output::Refused(refusal(declined, &event.symbol, bytes)),
         _ => taken(event, outcome).map_or(Output::Duplicate(event), Output::Taken),
     });
     revised(engine, sink);
@@ -362,16 +386,16 @@ fn revised(engine: &mut Engine, sink: &mut impl Sink) {
     }
 }
 
-fn refusal<'a>(declined: Declined, event: &'a BarEvent<'_>, bytes: &'a [u8]) -> Refusal<'a> {
+fn refusal<'a>(declined: Declined, symbol: &'a str, bytes: &'a [u8]) -> Refusal<'a> {
     Refusal {
         reason: match declined {
-            Declined::Late { .. } => Reason::Late,
+            Declined::Late { .. } | Declined::LateTrade { .. } => Reason::Late,
             Declined::TooManySeries { .. } => Reason::TooManySeries,
         },
         detail: declined.to_string().into(),
         payload: bytes,
         elements: 1,
-        symbol: Some(event.symbol.as_ref().into()),
+        symbol: Some(symbol.into()),
     }
 }
 

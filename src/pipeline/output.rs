@@ -2,7 +2,7 @@
 
 use super::HistoryTaken;
 use crate::engine::{Effect, Outcome, SeriesId, Signal};
-use crate::market::BarEvent;
+use crate::market::{BarEvent, TradeEvent};
 use crate::wire::{Ignored, Mark, Refusal, Reset};
 
 /// One output of a message.
@@ -10,10 +10,13 @@ use crate::wire::{Ignored, Mark, Refusal, Reset};
 pub enum Output<'a> {
     /// A bar was taken in.
     Taken(Taken<'a>),
-    /// A bar was derived from others and taken in.
+    /// A bar was built from trades or derived from others, and taken in.
     Derived(Taken<'a>),
     /// The signal of a later bar, changed by the bar before it in the output.
     Revised(Taken<'a>),
+    /// A trade was taken in, or left out because its source sends the bars itself. The bars that it
+    /// closes follow.
+    Trade(&'a TradeEvent<'a>),
     /// A bar equals one that was taken in before.
     Duplicate(&'a BarEvent<'a>),
     /// A series was reset.

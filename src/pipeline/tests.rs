@@ -50,6 +50,7 @@ impl Sink for Noted {
 
     fn output(&mut self, output: Output<'_>) {
         self.outputs.push(match output {
+            Output::Trade(event) => format!("trade {}", event.symbol),
             Output::Derived(taken) => format!(
                 "derived {} {:?}",
                 taken.event.timeframe,

@@ -4,10 +4,11 @@
 //! the same messages, beginning without any series.
 
 mod control;
+mod reading;
 mod report;
 mod trace;
+mod trade;
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,17 +25,14 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::market::Timestamp;
 use crate::ops::logs::complain;
-use crate::pipeline::{Filter, Output, Pipeline, Sink};
+use crate::pipeline::Pipeline;
 use crate::wire::dialects::{GENERIC, signs_of};
-use crate::wire::{
-    Content, Decoder, Element, Reason, SubjectParts, SubjectPattern, SubjectRefusal,
-};
+use crate::wire::{Content, Element, SubjectParts, SubjectPattern, SubjectRefusal};
 
-use report::{BarEntry, Entry, accepted, does, scale_hint};
-use trace::Facts;
-
-/// Elements of one message whose fields are traced.
-const TRACED: usize = 64;
+use reading::{Actions, BAR, ReadElement, TRADE, because, read, traced};
+use report::{BarEntry, Entry, accepted, scale_hint};
+use trace::{Facts, TradeFacts};
+use trade::TradeEntry;
 
 /// The counts of a run of `explain`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -167,6 +165,11 @@ impl<'a, W: Write> Explainer<'a, W> {
         if let Some(entry) = self.control(payload, &parts, now, subject, line) {
             return self.write(&entry);
         }
+        let beside = if subject.is_some() {
+            "the subject"
+        } else {
+            "the option"
+        };
         let decoder = self.pipeline.decoder().clone();
         let elements = read(&decoder, payload, &parts, now);
         let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();
@@ -200,38 +203,20 @@ impl<'a, W: Write> Explainer<'a, W> {
                 Content::Bar(event) => {
                     self.count.understood += 1;
                     let facts = Facts::of(&event);
-                    // the bars of an envelope all have the bytes of the message
-                    let twins = spans[..at].iter().filter(|span| span.0 == start).count();
-                    let mut fields = match std::str::from_utf8(payload) {
-                        Ok(text) if at < TRACED => trace::sources(
-                            text,
-                            |place| {
-                                let inside =
-                                    |(from, to): &(usize, usize)| (*from..*to).contains(&place);
-                                spans.iter().enumerate().any(|(other, span)| {
-                                    other != at && inside(span) && !inside(&(start, end))
-                                })
-                            },
-                            |bytes| {
-                                // a change may put the bars of the message in another order
-                                let read = read(&decoder, bytes, &parts, now);
-                                let mut same = read.iter().filter(|read| read.span.0 == start);
-                                match &same.nth(twins)?.content {
-                                    Content::Bar(event) => Some(Facts::of(event)),
-                                    Content::Ignored(_) | Content::Refused(_) => None,
-                                }
-                            },
-                        ),
-                        _ => Default::default(),
-                    };
-                    let beside = if subject.is_some() {
-                        "the subject"
-                    } else {
-                        "the option"
-                    };
+                    let mut fields = traced(
+                        &decoder,
+                        payload,
+                        &parts,
+                        now,
+                        (&spans, at),
+                        |content| match content {
+                            Content::Bar(event) => Some(Facts::of(event)),
+                            _ => None,
+                        },
+                    );
                     Self::complete(&mut fields, &parts, beside, columns);
                     if dialect == GENERIC {
-                        entry.because = Some(because(&fields));
+                        entry.because = Some(because("bar", BAR, &fields));
                         entry.hint = scale_hint(facts.prices);
                     }
                     entry.kind = "bar";
@@ -244,6 +229,40 @@ impl<'a, W: Write> Explainer<'a, W> {
                         now,
                     );
                     entry.bar = Some(BarEntry::new(facts, fields));
+                }
+                Content::Trade(event) if !self.options.covers(event.trade.timestamp) => continue,
+                Content::Trade(event) => {
+                    self.count.understood += 1;
+                    let facts = TradeFacts::of(&event);
+                    let mut fields = traced(
+                        &decoder,
+                        payload,
+                        &parts,
+                        now,
+                        (&spans, at),
+                        |content| match content {
+                            Content::Trade(event) => Some(TradeFacts::of(event)),
+                            _ => None,
+                        },
+                    );
+                    if let Ok(parts) = &parts
+                        && parts.symbol.is_some()
+                    {
+                        fields.entry("symbol").or_insert_with(|| beside.to_owned());
+                    }
+                    if dialect == GENERIC {
+                        entry.because = Some(because("trade", TRADE, &fields));
+                    }
+                    entry.kind = "trade";
+                    entry.does = self.take(
+                        Element {
+                            dialect,
+                            bytes: &payload[start..end],
+                            content: Content::Trade(event),
+                        },
+                        now,
+                    );
+                    entry.trade = Some(TradeEntry::new(facts, fields));
                 }
                 Content::Refused(refusal) => {
                     self.count.refused += refusal.elements as u64;
@@ -330,69 +349,4 @@ impl<'a, W: Write> Explainer<'a, W> {
             _ => Ok(()),
         }
     }
-}
-
-/// The agent's actions for one element.
-#[derive(Default)]
-struct Actions {
-    bars: usize,
-    last: String,
-    /// Reason of a refusal, if it was refused.
-    refused: Option<(Reason, String)>,
-}
-
-impl Filter for Actions {}
-
-impl Sink for Actions {
-    fn output(&mut self, output: Output<'_>) {
-        // what is explained is the message, and not what follows from it
-        if matches!(
-            output,
-            Output::Derived(_) | Output::Revised(_) | Output::Restated(_)
-        ) {
-            return;
-        }
-        if let Output::Refused(refusal) = &output {
-            self.refused = Some((refusal.reason, refusal.detail.to_string()));
-        }
-        self.bars += 1;
-        self.last = does(&output);
-    }
-}
-
-/// An element of a message, and the place of its bytes.
-struct ReadElement<'p> {
-    dialect: &'static str,
-    content: Content<'p>,
-    span: (usize, usize),
-}
-
-fn read<'p>(
-    decoder: &Decoder,
-    payload: &'p [u8],
-    parts: &'p Result<SubjectParts<'p>, SubjectRefusal>,
-    now: Timestamp,
-) -> Vec<ReadElement<'p>> {
-    let mut elements = Vec::new();
-    decoder.decode_all(payload, parts, now, |element| {
-        let bytes = element.bytes;
-        let start = (bytes.as_ptr() as usize).saturating_sub(payload.as_ptr() as usize);
-        let end = (start + bytes.len()).min(payload.len());
-        elements.push(ReadElement {
-            dialect: element.dialect,
-            content: element.content,
-            span: (start.min(end), end),
-        });
-    });
-    elements
-}
-
-/// The reason why a message counts as one of the generic shape.
-fn because(fields: &std::collections::BTreeMap<&'static str, String>) -> String {
-    let names: Vec<Cow<'_, str>> = ["timestamp", "open", "high", "low", "close"]
-        .iter()
-        .filter_map(|field| fields.get(field))
-        .map(|name| Cow::Borrowed(name.as_str()))
-        .collect();
-    format!("it has the fields of a bar ({})", names.join(", "))
 }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::Signal;
 use crate::error::Error;
-use crate::market::{BarEvent, Timestamp};
+use crate::market::{BarEvent, Timestamp, TradeEvent};
 use crate::ops::logs::complain;
 use crate::pipeline::{self, Admission, Change, Filter, Output, Pipeline, Sink};
 use crate::wire::{Control, Refusal, SubjectParts, encode_signal};
@@ -44,7 +44,7 @@ impl Replayed {
     /// True if the input had anything that could be taken.
     #[must_use]
     pub const fn took_anything(&self) -> bool {
-        self.summary.bars > 0
+        self.summary.bars > 0 || self.summary.trades > 0
     }
 }
 
@@ -74,6 +74,10 @@ struct OfLine<'p, 'a, W: Write> {
 }
 
 impl<W: Write> Filter for OfLine<'_, '_, W> {
+    fn admit_trade(&mut self, event: &TradeEvent<'_>) -> bool {
+        self.outcome.is_ok() && self.printer.options.covers(event.trade.timestamp)
+    }
+
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         if self.outcome.is_err() {
             Admission::Skip
@@ -258,6 +262,10 @@ impl<W: Write> Printer<'_, W> {
             Output::Revised(taken) => {
                 self.summary.revised += 1;
                 taken.signal.map_or(Ok(()), |signal| self.print(signal))
+            }
+            Output::Trade(event) => {
+                self.summary.trade(event.trade.timestamp);
+                Ok(())
             }
             Output::Duplicate(event) => {
                 self.summary.repeat(event.bar.timestamp);

@@ -9,6 +9,7 @@ mod array;
 mod envelope;
 mod history;
 mod snapshot;
+mod trade;
 mod values;
 
 use std::borrow::Cow;
@@ -21,7 +22,7 @@ use super::rules::{GridRule, InputRules};
 use super::subject::{SubjectParts, SubjectRefusal};
 use super::tape::Tape;
 use super::{Reason, grid};
-use crate::market::{Bar, BarEvent, Timestamp};
+use crate::market::{Bar, BarEvent, Timestamp, TradeEvent};
 use array::Array;
 pub(super) use array::split as split_array;
 
@@ -63,6 +64,8 @@ pub struct Element<'a> {
 pub enum Content<'a> {
     /// A bar.
     Bar(BarEvent<'a>),
+    /// A trade, where bars are built from them.
+    Trade(TradeEvent<'a>),
     /// Something that is understood and needs nothing to be done.
     Ignored(Ignored),
     /// Something that is not taken in.
@@ -119,7 +122,7 @@ impl Decoder {
         self.decode_all(payload, subject, now, |element| match element.content {
             Content::Bar(event) => each(Ok(event), element.bytes),
             Content::Refused(refusal) => each(Err(refusal), element.bytes),
-            Content::Ignored(_) => {}
+            Content::Trade(_) | Content::Ignored(_) => {}
         });
     }
 
@@ -241,16 +244,13 @@ impl Decoder {
         if self.everyday(text, parts, now, each) {
             return;
         }
-        let mut generic = |read| {
-            each(Element {
-                dialect: GENERIC,
-                bytes: text.as_bytes(),
-                content: Content::of(read),
-            });
+        let refuse = |fault: Fault| Element {
+            dialect: GENERIC,
+            bytes: text.as_bytes(),
+            content: Content::Refused(fault.refusal(text.as_bytes(), parts.borrowed())),
         };
-        let refuse = |fault: Fault| Err(fault.refusal(text.as_bytes(), parts.borrowed()));
         if first_byte(text) != Some(b'{') {
-            generic(refuse(match serde_json::from_str::<&RawValue>(text) {
+            each(refuse(match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) => no_object(text),
                 Err(error) => not_json_element(text, error),
             }));
@@ -264,7 +264,7 @@ impl Decoder {
             DialectRule::Generic => fields.read_everyday(),
         };
         if own {
-            generic(self.read(&mut fields, text, parts, now));
+            each(self.generic(&mut fields, text, parts, now));
             return;
         }
         let tape = Tape::read(text);
@@ -275,15 +275,7 @@ impl Decoder {
         }
         let mut fields = match Fields::read(text) {
             Ok(fields) => fields,
-            Err(error) => {
-                let refused = refuse(not_json_element(text, error));
-                each(Element {
-                    dialect: GENERIC,
-                    bytes: text.as_bytes(),
-                    content: Content::of(refused),
-                });
-                return;
-            }
+            Err(error) => return each(refuse(not_json_element(text, error))),
         };
         match (tape, rule) {
             (Some(tape), DialectRule::Only(_)) => each(self.unknown(text, &tape, parts)),
@@ -294,11 +286,27 @@ impl Decoder {
             {
                 each(self.unknown(text, &tape, parts));
             }
-            _ => each(Element {
-                dialect: GENERIC,
-                bytes: text.as_bytes(),
-                content: Content::of(self.read(&mut fields, text, parts, now)),
-            }),
+            _ => each(self.generic(&mut fields, text, parts, now)),
+        }
+    }
+
+    /// The bar or trade of the fields that `text` has.
+    fn generic<'a>(
+        &self,
+        fields: &mut Fields<'a>,
+        text: &'a str,
+        parts: &'a SubjectParts<'a>,
+        now: Timestamp,
+    ) -> Element<'a> {
+        let content = if self.rules.trades.is_some() && fields.is_trade() {
+            self.generic_trade(fields, text, parts, now)
+        } else {
+            Content::of(self.read(fields, text, parts, now))
+        };
+        Element {
+            dialect: GENERIC,
+            bytes: text.as_bytes(),
+            content,
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::dialects::{Candle, Completion};
 pub(super) use super::names::{Field, Marks};
 use super::names::{GRANULARITY, Key, PRICE, STARTS, VOLUME_OF, W, currency};
+use super::print::Print;
 pub(super) use super::scalar::{Scalar, scalar};
 use super::scan;
 use careful::{Careful, Entries};
@@ -148,6 +149,20 @@ impl<'a> Fields<'a> {
         if let Completion::Flag(flag) = &candle.completion {
             set(Field::Final, &mut flag.clone());
         }
+        fields
+    }
+
+    /// The symbol and time of a trade that a dialect has found, taken out of it.
+    pub(super) fn of_print(print: &mut Print<'a>) -> Self {
+        let mut fields = Self::none(print.text);
+        fields.slots[Field::Symbol as usize] = Slot {
+            rank: 0,
+            value: print.symbol.take(),
+        };
+        fields.slots[Field::Timestamp as usize] = Slot {
+            rank: STARTS,
+            value: print.time.take(),
+        };
         fields
     }
 

@@ -11,6 +11,7 @@ mod fields;
 mod grid;
 pub mod headers;
 mod names;
+mod print;
 mod reason;
 mod rules;
 mod scalar;

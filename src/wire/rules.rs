@@ -1,7 +1,7 @@
 //! The configured rules for reading input.
 
 use super::dialects::DialectRule;
-use crate::market::{Timeframe, Zone};
+use crate::market::{Timeframe, TradeConditions, Zone};
 
 /// The part of the configuration that [`super::Decoder`] needs.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct InputRules {
     pub final_rule: FinalRule,
     /// The dialects that messages are read by.
     pub dialect: DialectRule,
+    /// The treatment of trades; they are refused where there is none.
+    pub trades: Option<TradeConditions>,
 }
 
 /// Completeness of a bar whose source gives no flag.
@@ -73,6 +75,7 @@ impl InputRules {
             prices: PriceRule::Positive,
             final_rule: FinalRule::Flag,
             dialect: DialectRule::Auto,
+            trades: None,
         }
     }
 }

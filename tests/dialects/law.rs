@@ -51,6 +51,7 @@ pub fn run_by(rules: InputRules, subject: &SubjectParts<'static>, messages: &[St
         decoder.decode_all(message.as_bytes(), &subject, NOW, |element| {
             let event = match &element.content {
                 Content::Bar(event) => event,
+                Content::Trade(trade) => panic!("{trade:?} without a setting that takes trades"),
                 Content::Ignored(kind) => {
                     *run.others.entry(kind.name().to_owned()).or_default() += 1;
                     return;

@@ -17,8 +17,23 @@ pub struct Sent {
     pub correction: u64,
 }
 
+/// A message to be stored.
+pub struct Message {
+    pub subject: String,
+    pub payload: String,
+    pub id: String,
+}
+
 impl Sent {
-    /// The payload; `None` for the minutes that are missing.
+    /// The message in turn `n`; `None` for the minutes that are missing.
+    fn message(&self, n: u64) -> Option<Message> {
+        Some(Message {
+            subject: format!("raw.market_data.price.S{}.1m", self.symbol),
+            payload: self.payload()?,
+            id: format!("{}-{n}-{}-{}", self.symbol, self.minute, self.correction),
+        })
+    }
+
     fn payload(&self) -> Option<String> {
         let turn = self.minute * 7 + self.symbol * 3;
         if turn.is_multiple_of(13) {
@@ -71,17 +86,23 @@ pub async fn assert_kept(
     period: u64,
     bars: impl Fn(u64) -> Vec<Sent>,
 ) -> Kept {
+    let messages = |n| bars(n).iter().filter_map(|bar| bar.message(n)).collect();
+    assert_all_kept(settings, minutes, period, messages).await
+}
+
+/// [`assert_kept`] for any messages, those of turn `n` together.
+pub async fn assert_all_kept(
+    settings: Variables,
+    turns: u64,
+    period: u64,
+    messages: impl Fn(u64) -> Vec<Message>,
+) -> Kept {
     let (server, js, [mut steady, mut other]) = ready_pair(settings).await;
     let mut sent = Vec::new();
-    for n in 0..minutes {
-        for bar in bars(n) {
-            let Some(payload) = bar.payload() else {
-                continue;
-            };
-            let subject = format!("raw.market_data.price.S{}.1m", bar.symbol);
-            let id = format!("{}-{n}-{}-{}", bar.symbol, bar.minute, bar.correction);
-            store(&js, &subject, &payload, &id).await;
-            sent.push(payload);
+    for n in 0..turns {
+        for message in messages(n) {
+            store(&js, &message.subject, &message.payload, &message.id).await;
+            sent.push(message.payload);
         }
         if n % period == 17 {
             let kill = n % (2 * period) == 17;

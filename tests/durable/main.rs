@@ -52,6 +52,7 @@ mod spellings;
 mod stalls;
 mod stops;
 mod storage;
+mod trades;
 mod verdict;
 mod verify;
 

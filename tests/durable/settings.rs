@@ -131,6 +131,10 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     ("TECHNICAL_TIMEFRAMES", "1d", Works),
     ("TECHNICAL_CALENDAR", "Asia/Tokyo", Works),
     ("TECHNICAL_BAR_GRACE_SECS", "10", Works),
+    // the subjects of trades are read as well
+    ("TECHNICAL_TRADES", "1m", SAYS_SUBJECTS),
+    ("TECHNICAL_LATENESS_SECS", "20", Works),
+    ("TECHNICAL_TRADE_CONDITIONS", "sip", Works),
     ("TECHNICAL_CORRECTABLE_BARS", "32", Works),
     ("TECHNICAL_MAX_SERIES", "1", Fewer),
     ("TECHNICAL_SERIES_IDLE_SECS", "86400", Works),

@@ -5,6 +5,7 @@
 mod derived;
 mod presets;
 mod tables;
+mod trades;
 
 use std::path::Path;
 use std::process::{Command, Output};

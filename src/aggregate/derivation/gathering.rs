@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DerivedBar, Parts};
 use crate::aggregate::bucket::{Bucket, part_end};
-use crate::aggregate::content::Content;
+use crate::aggregate::content::{Content, Part};
 use crate::aggregate::horizon::{Horizon, Moved};
+use crate::aggregate::trades::Trades;
 use crate::market::{Bar, Timeframe, Timestamp, Zone};
 
 /// Stage in the life of a bucket.
@@ -78,8 +79,8 @@ impl Gathering {
         &mut self,
         bar: &Bar,
         end: Option<Timestamp>,
-        part: Timeframe,
-        zone: &Zone,
+        (part, zone): (Timeframe, &Zone),
+        trades: Option<&Trades>,
         out: &mut Vec<DerivedBar>,
     ) -> bool {
         let open = bar.timestamp;
@@ -103,7 +104,7 @@ impl Gathering {
             self.content.clear();
         }
         if place.stage != Stage::Unseen {
-            self.content.add(bar);
+            self.content.add(Part::of(bar, trades));
             let is_complete = end == place.bucket.end && self.content.parts >= place.expected;
             if is_complete || place.stage == Stage::Closed {
                 place.stage = Stage::Closed;
@@ -115,11 +116,16 @@ impl Gathering {
     }
 
     /// Moves the horizon: the bars before it are settled.
-    pub fn settle(&mut self, moved: &Moved, part: Timeframe, zone: &Zone) {
+    pub fn settle(
+        &mut self,
+        moved: &Moved,
+        (part, zone): (Timeframe, &Zone),
+        trades: Option<&Trades>,
+    ) {
         if let Some(leaving) = &moved.leaving {
             let end = part_end(part, zone, leaving.timestamp);
             if self.horizon.keeps(leaving.timestamp, end) {
-                self.settled.add(leaving);
+                self.settled.add(Part::of(leaving, trades));
             } else {
                 self.settled.clear();
             }
@@ -145,8 +151,8 @@ impl Gathering {
         &mut self,
         at: Timestamp,
         correctable: &[Bar],
-        part: Timeframe,
-        zone: &Zone,
+        (part, zone): (Timeframe, &Zone),
+        trades: Option<&Trades>,
         out: &mut Vec<DerivedBar>,
     ) -> bool {
         let at_work = self.place.filter(|place| place.bucket.contains(at));
@@ -163,7 +169,7 @@ impl Gathering {
             return true;
         };
         for bar in correctable {
-            fold.take(bar, part_end(part, zone, bar.timestamp));
+            fold.take(bar, part_end(part, zone, bar.timestamp), trades);
         }
         let Some(content) = fold.content() else {
             if let Some(end) = part_end(part, zone, at)

@@ -78,7 +78,7 @@ impl Run {
         self.bars.push(*bar);
         let moved = moved(&self.bars, self.correctable);
         self.derivation
-            .append(bar, &moved, &Zone::UTC, &mut self.out)
+            .append(bar, &moved, None, &Zone::UTC, &mut self.out)
     }
 
     /// Replaces the bar of the same time, inserts it, or appends it.
@@ -100,7 +100,7 @@ impl Run {
         let from = self.bars.len().saturating_sub(self.correctable);
         let (derivation, correctable) = (&mut self.derivation, &self.bars[from..]);
         let (moved, out) = (moved.as_ref(), &mut self.out);
-        derivation.revise(bar.timestamp, moved, correctable, &Zone::UTC, out)
+        derivation.revise(bar.timestamp, moved, (correctable, None), &Zone::UTC, out)
     }
 
     fn closed(&mut self) -> Vec<Row> {
@@ -300,7 +300,10 @@ fn days_are_parts_of_weeks_and_months() {
         };
         days.push(day);
         let moved = moved(&days, 1);
-        assert_eq!(derivation.append(&day, &moved, &Zone::UTC, &mut out), None);
+        assert_eq!(
+            derivation.append(&day, &moved, None, &Zone::UTC, &mut out),
+            None
+        );
     }
     let closed: Vec<(String, u64, Option<u64>)> = rows(&out)
         .into_iter()
@@ -320,7 +323,7 @@ fn days_are_parts_of_weeks_and_months() {
     // a day of another calendar is told, and nothing is made of it
     let new_york = "America/New_York".parse().unwrap();
     let mut derivation = Derivation::new(&plan, Timeframe::DAY, since, |_| true).unwrap();
-    let straddled = derivation.append(&days[0], &moved(&days[..1], 1), &new_york, &mut out);
+    let straddled = derivation.append(&days[0], &moved(&days[..1], 1), None, &new_york, &mut out);
     assert_eq!(straddled, Some("1w".parse().unwrap()));
 }
 

@@ -252,7 +252,11 @@ fn keep(engine: &mut Engine, copied: &mut Resume, came: Came) -> Result<(), Copy
             let key = snapshot.series().key().clone();
             let newest = snapshot.series().ring().newest();
             let epoch = snapshot.epoch();
+            let trades = snapshot.series().trades().cloned();
             let kept = engine.restore(*snapshot);
+            if kept.is_ok() && engine.config().builds(key.timeframe) {
+                copied.copied_trades(key.clone(), trades);
+            }
             if let Ok(id) = kept
                 && (newest.is_some() || epoch != 0)
             {

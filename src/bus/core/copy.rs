@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::Trades;
 use crate::engine::{
     Corrections, Derived, Engine, FormingBar, HistorySnapshot, RestoreError, SeriesId,
     SeriesSnapshot,
@@ -69,6 +70,8 @@ enum Record {
     Corrections(Corrections),
     /// An open history. Older agents support none and skip it.
     History(Box<HistorySnapshot>),
+    /// The trades of the series that follows. Older agents build no bars from trades and skip it.
+    Trades(Box<Trades>),
 }
 
 /// Copied state that is complete.
@@ -191,6 +194,9 @@ impl Giving {
                 if let Some(corrections) = snapshot.take_corrections() {
                     append(&mut self.buffer, &Record::Corrections(corrections));
                 }
+                if let Some(trades) = snapshot.take_trades() {
+                    append(&mut self.buffer, &Record::Trades(trades));
+                }
                 if snapshot.epoch() != 0 {
                     append(&mut self.buffer, &Record::Epoch(snapshot.epoch()));
                 }
@@ -247,6 +253,8 @@ pub(super) struct Taking {
     epoch: Option<u64>,
     /// The corrections of the series that follows.
     corrections: Option<Corrections>,
+    /// The trades of the series that follows.
+    trades: Option<Box<Trades>>,
 }
 
 impl Taking {
@@ -263,6 +271,7 @@ impl Taking {
             derived: None,
             epoch: None,
             corrections: None,
+            trades: None,
         }
     }
 
@@ -298,6 +307,7 @@ impl Taking {
                 Record::Epoch(epoch) => self.epoch = Some(epoch),
                 Record::Corrections(corrections) => self.corrections = Some(corrections),
                 Record::History(history) => keep(Came::History(history))?,
+                Record::Trades(trades) => self.trades = Some(trades),
                 Record::Series(mut snapshot) => {
                     if let Some(forming) = self.forming.take() {
                         snapshot.put_forming(forming);
@@ -310,6 +320,9 @@ impl Taking {
                     }
                     if let Some(corrections) = self.corrections.take() {
                         snapshot.put_corrections(corrections);
+                    }
+                    if let Some(trades) = self.trades.take() {
+                        snapshot.put_trades(trades);
                     }
                     keep(Came::Series(snapshot))?;
                     self.series += 1;

@@ -20,6 +20,7 @@ mod protocol;
 mod publishing;
 mod queue;
 mod resume;
+mod resume_trades;
 mod roll_call;
 mod subscriptions;
 mod upkeep;

@@ -14,7 +14,7 @@ use super::{TICK, Worker};
 use crate::bus::intake::Arrival;
 use crate::group::{Action, Direct, MemberId, Phase, Presence, SlotSet};
 use crate::ops::metrics::{ACQUIRED, RELEASED};
-use crate::wire::Control;
+use crate::wire::{Content, Control};
 
 impl Worker {
     /// Processes the presences that have arrived, without waiting.
@@ -276,7 +276,11 @@ impl Worker {
                 Some(Err(_)) => {}
                 None => self
                     .intake
-                    .each_bar(arrival, parts, |event| resume.scan(event, engine)),
+                    .each_element(arrival, parts, |content| match content {
+                        Content::Bar(event) => resume.scan(event, engine),
+                        Content::Trade(event) => resume.scan_trade(event),
+                        Content::Ignored(_) | Content::Refused(_) => {}
+                    }),
             }
         }
         resume.rewind();

@@ -13,8 +13,10 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
+use super::resume_trades::TradesResume;
+use crate::aggregate::Trades;
 use crate::engine::Engine;
-use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Timestamp};
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, SeriesKeyRef, Timestamp, TradeEvent};
 use crate::pipeline::{Admission, Filter};
 use crate::wire::{Control, History, HistoryStep};
 
@@ -42,12 +44,13 @@ struct Copied {
     seen: usize,
 }
 
-/// The waiting bars that copied state contains.
+/// The waiting bars and trades that copied state contains.
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     series: HashMap<SeriesKey, Copied>,
     /// The open histories, each with the number of its parts that are in the state.
     histories: HashMap<SeriesKey, (String, u32)>,
+    trades: TradesResume,
 }
 
 impl Resume {
@@ -74,9 +77,19 @@ impl Resume {
         self.series.insert(key, copied);
     }
 
+    /// Notes that the series `key` was copied, with its `trades` if any had come.
+    pub fn copied_trades(&mut self, key: SeriesKey, trades: Option<Trades>) {
+        self.trades.copied(key, trades);
+    }
+
     /// Notes that the history `id` of `key` was copied with its first `parts` parts.
     pub fn copied_history(&mut self, key: SeriesKey, id: String, parts: u32) {
         self.histories.insert(key, (id, parts));
+    }
+
+    /// Shows a waiting trade, in order with the bars of [`Self::scan`].
+    pub fn scan_trade(&mut self, event: &TradeEvent<'_>) {
+        self.trades.scan(event);
     }
 
     /// Compares a waiting bar with the copied state in `engine`. Call it for all waiting bars in
@@ -162,6 +175,7 @@ impl Resume {
             if is_contained {
                 copied.contained = copied.seen;
                 copied.differing.clear();
+                self.trades.on_contained_reset(series);
             }
         }
     }
@@ -169,6 +183,7 @@ impl Resume {
     /// All was shown: back to the first bar.
     pub fn rewind(&mut self) {
         self.series.values_mut().for_each(|copied| copied.seen = 0);
+        self.trades.rewind();
     }
 
     fn covers(&mut self, event: &BarEvent<'_>) -> bool {
@@ -187,7 +202,7 @@ impl Resume {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty() && self.histories.is_empty()
+        self.series.is_empty() && self.histories.is_empty() && self.trades.is_empty()
     }
 
     fn find(&mut self, event: &BarEvent<'_>) -> Option<&mut Copied> {
@@ -200,6 +215,11 @@ impl Resume {
 }
 
 impl Filter for Resume {
+    /// Skips the next trade if the copied state contains it.
+    fn admit_trade(&mut self, event: &TradeEvent<'_>) -> bool {
+        !self.trades.covers(event)
+    }
+
     /// Skips the next bar if the copied state contains it.
     fn admit(&mut self, event: &BarEvent<'_>) -> Admission {
         if self.covers(event) {
@@ -242,6 +262,7 @@ impl Resume {
         }
         // nothing that follows is in the state
         self.series.remove(series);
+        self.trades.forget(series);
         true
     }
 }

@@ -18,11 +18,12 @@
 //! | … | the resets that series began with, each after the place of its series, in postcard |
 //! | … | facts for corrections, each after the place of its series, in postcard |
 //! | … | the open histories, in postcard |
+//! | … | the trades that bars are built from, each after the place of its series, in postcard |
 //!
 //! Each version from 2 on adds the next section, and the lowest version that has room for the state
 //! is written. Version 2 ends with the bars, 3 with the forming bars, 4 with the derived bars, 5
-//! with the resets, 6 with the corrections and 7 with the histories. In version 1 the bars are
-//! inside their series, eight or nine bytes each. All versions are read.
+//! with the resets, 6 with the corrections, 7 with the histories and 8 with the trades. In version 1
+//! the bars are inside their series, eight or nine bytes each. All versions are read.
 
 mod stored;
 
@@ -37,9 +38,11 @@ pub(super) use stored::{Bucket, Saved};
 
 /// First bytes: what it is. The next is the version of the format.
 const MAGIC: &[u8; 7] = b"TACKPT\0";
-/// The newest version, with the histories that are open.
-const VERSION: u8 = 7;
-/// The version with corrections, written if no history is open.
+/// The newest version, with the trades that bars are built from.
+const VERSION: u8 = 8;
+/// The version with the open histories, written if no bars are built from trades.
+const WITHOUT_TRADES: u8 = 7;
+/// The version with corrections, written if no history is open either.
 const WITHOUT_HISTORIES: u8 = 6;
 /// The version with resets, written if there are no corrections either.
 const WITHOUT_CORRECTIONS: u8 = 5;
@@ -113,6 +116,7 @@ impl Snapshot {
         let mut derived = Vec::new();
         let mut resets: Vec<(usize, u64)> = Vec::new();
         let mut corrections = Vec::new();
+        let mut trades = Vec::new();
         for (place, series) in self.series.iter_mut().enumerate() {
             if series.epoch() != 0 {
                 resets.push((place, series.epoch()));
@@ -121,9 +125,12 @@ impl Snapshot {
             series.take_bars(&mut bars);
             forming.extend(series.take_forming().map(|bar| (place, bar)));
             derived.extend(series.take_derived().map(|one| (place, one)));
+            trades.extend(series.take_trades().map(|one| (place, one)));
         }
-        let version = if !self.histories.is_empty() {
+        let version = if !trades.is_empty() {
             VERSION
+        } else if !self.histories.is_empty() {
+            WITHOUT_TRADES
         } else if !corrections.is_empty() {
             WITHOUT_HISTORIES
         } else if !resets.is_empty() {
@@ -149,6 +156,9 @@ impl Snapshot {
         }
         if version > WITHOUT_HISTORIES {
             bars = postcard::to_extend(&self.histories, bars)?;
+        }
+        if version > WITHOUT_TRADES {
+            bars = postcard::to_extend(&trades, bars)?;
         }
         let content = Content {
             fingerprint: self.fingerprint,
@@ -232,6 +242,9 @@ pub(super) fn restore(
     if version > WITHOUT_HISTORIES {
         (histories, bars) = postcard::take_from_bytes::<Vec<HistorySnapshot>>(bars)
             .map_err(|_| Unusable::Damaged)?;
+    }
+    if version > WITHOUT_TRADES {
+        put_each(&mut bars, &mut all, SeriesSnapshot::put_trades)?;
     }
     let mut engine = Engine::new(config, max_series);
     for series in all {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::{DerivedTotals, Engine};
+use crate::engine::{DerivedTotals, Engine, TradeTotals};
 use crate::ops::metrics::Metrics;
 
 /// Adds what one engine counts to the metrics of the process.
@@ -45,6 +45,22 @@ impl DerivedAccount {
             if count > 0 {
                 let counter = self.metrics.derived_bars.with_label_values(&[kind]);
                 counter.inc_by(count);
+            }
+        }
+        let TradeTotals {
+            taken,
+            reopened,
+            unseen,
+            own,
+        } = engine.take_trade_totals();
+        for (kind, count) in [
+            ("taken", taken),
+            ("reopened", reopened),
+            ("unseen", unseen),
+            ("own", own),
+        ] {
+            if count > 0 {
+                self.metrics.trades.with_label_values(&[kind]).inc_by(count);
             }
         }
         for note in engine.take_derived_notes() {

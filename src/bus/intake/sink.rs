@@ -6,7 +6,7 @@ use super::Envelope;
 use super::outlet::Outlet;
 use crate::failpoints;
 use crate::group::Slot;
-use crate::market::{BarEvent, Timestamp};
+use crate::market::{BarEvent, Timestamp, TradeEvent};
 use crate::pipeline::{Admission, Change, Filter, Output, Sink};
 use crate::wire::{Control, Mark};
 
@@ -52,6 +52,14 @@ impl<F: Filter> Filter for OfMessage<'_, '_, F> {
             Control::Mark(_) => return admitted && !failpoints::ignores_time_marks(),
             Control::Reset(_) | Control::History(_) if !admitted => self.out.tallies.passed_over(),
             Control::Reset(_) | Control::History(_) => {}
+        }
+        admitted
+    }
+
+    fn admit_trade(&mut self, event: &TradeEvent<'_>) -> bool {
+        let admitted = self.filter.admit_trade(event);
+        if !admitted {
+            self.out.tallies.passed_over();
         }
         admitted
     }
@@ -107,6 +115,7 @@ impl<F: Filter> Sink for OfMessage<'_, '_, F> {
                 self.out.local.signals_revised.inc();
                 self.out.ready(&taken, None, self.envelope, self.clock);
             }
+            Output::Trade(event) => self.out.tallies.trade(event),
             Output::Duplicate(event) => {
                 self.out.tallies.duplicate(event);
                 self.out.local.bars_duplicate.inc();

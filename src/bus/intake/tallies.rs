@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use crate::engine::Rebuilt;
 use crate::group::{Slot, SlotSet};
-use crate::market::BarEvent;
+use crate::market::{BarEvent, TradeEvent};
 use crate::ops::receipts::{FeedId, Receipt, Tally};
 use crate::pipeline::{Change, Taken};
 use crate::wire::Refusal;
@@ -70,6 +70,18 @@ impl Tallies {
         };
         *count += 1;
         self.element(slot, 1);
+    }
+
+    /// A trade was taken in.
+    pub(super) fn trade(&mut self, event: &TradeEvent<'_>) {
+        if self.feed.is_none() {
+            return;
+        }
+        let slot = Slot::of(event.symbol.as_bytes());
+        if let Some(tally) = self.of(slot) {
+            tally.taken += 1;
+            self.element(slot, 1);
+        }
     }
 
     /// A bar was there already.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{section, set, unset};
-use crate::aggregate::Plan;
-use crate::config::readers::{count, number, or_never, parsed, whole, whole_seconds};
+use crate::aggregate::{Plan, TradePlan};
+use crate::config::readers::{count, number, one_of, or_never, parsed, whole, whole_seconds};
 use crate::indicators::{self, Spec};
-use crate::market::Zone;
+use crate::market::{Timeframe, TradeConditions, Zone};
 
 section! {
     AnalysisValues, "Analysis":
@@ -86,6 +86,21 @@ section! {
              closed it",
         );
 
+    TECHNICAL_TRADES: Timeframe = built,
+        unset("1m",
+            "build bars of this timeframe from the trades of each symbol: what divides a day \
+             evenly, or 1d (see docs/bars.md)",
+        );
+
+    TECHNICAL_LATENESS_SECS: Duration = whole_seconds(0..=86_400),
+        set("10", "30", "seconds after the end of a bar for which its trades are waited for");
+
+    TECHNICAL_TRADE_CONDITIONS: TradeConditions = one_of(CONDITIONS),
+        set("none", "sip",
+            "`none`: every trade counts for prices and volume; `sip`: odd lots of US stocks count \
+             for the volume only",
+        );
+
     TECHNICAL_MAX_SERIES: usize = count(1..=10_000_000),
         set("100000", "100000", "bound on memory: input for a series beyond it is refused");
 
@@ -97,6 +112,22 @@ section! {
 
 /// The largest window, and so the longest period.
 const MAX_BARS: u32 = 10_000;
+
+const CONDITIONS: &[(&str, TradeConditions)] = &[
+    ("none", TradeConditions::None),
+    ("sip", TradeConditions::Sip),
+];
+
+fn built(text: &str) -> Result<Timeframe, String> {
+    let timeframe = parsed(text)?;
+    if TradePlan::is_possible(timeframe) {
+        return Ok(timeframe);
+    }
+    Err(format!(
+        "`{timeframe}` bars cannot be built; use a timeframe that divides a day evenly such as \
+         1m, or 1d"
+    ))
+}
 
 fn specs(list: &str) -> Result<Vec<Spec>, String> {
     indicators::parse(list).map_err(|errors| {

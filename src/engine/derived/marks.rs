@@ -36,7 +36,9 @@ impl Engine {
     /// bars with [`Self::next_derived`] until there are none left. Returns the number of closed
     /// buckets.
     pub fn close_by_mark(&mut self, at: Timestamp) -> usize {
-        let closed = self.close_ended(at.after(-self.grace()));
+        let lateness = self.lateness();
+        let of_trades = self.close_trades(at.after(-lateness));
+        let closed = of_trades + self.close_ended(at.after(-self.grace()));
         if let Some(deriving) = &mut self.deriving {
             deriving.totals.marked += closed as u64;
         }
@@ -46,7 +48,8 @@ impl Engine {
     /// Closes every open bucket, as no more bars come, at most 4,096. Take their bars as after
     /// [`Self::close_by_mark`].
     pub fn close_at_end(&mut self) -> usize {
-        self.close_ended(Timestamp::from_nanos(i64::MAX))
+        let end = Timestamp::from_nanos(i64::MAX);
+        self.close_trades(end) + self.close_ended(end)
     }
 
     /// The mark to apply at `now` for the buckets of `wanted` symbols; `None` if it would close
@@ -56,6 +59,17 @@ impl Engine {
     /// are of the past, and more of them may be under way: it is then due a grace after that part.
     /// The mark is no later than these buckets need, so that later ones stay open.
     pub fn mark_due(
+        &mut self,
+        now: Timestamp,
+        wanted: impl Fn(&Symbol) -> bool,
+    ) -> Option<Timestamp> {
+        let of_trades = self.mark_due_of_trades(now, &wanted);
+        let of_bars = self.mark_due_of_bars(now, &wanted);
+        of_trades.max(of_bars)
+    }
+
+    /// The same for buckets of bars alone.
+    fn mark_due_of_bars(
         &mut self,
         now: Timestamp,
         wanted: impl Fn(&Symbol) -> bool,
@@ -89,9 +103,11 @@ impl Engine {
         i64::try_from(self.config.derived.grace().as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// The symbol, the series of the parts, the timeframe and the end of every open bucket.
+    /// The symbol, the series of the parts, the timeframe and the end of every open bucket of bars.
+    /// What is derived from bars that are built from trades closes with these.
     fn open_ends(&self) -> impl Iterator<Item = (&Symbol, SeriesId, Timeframe, Timestamp)> {
-        self.iter().flat_map(|(id, series)| {
+        let of_bars = self.iter().filter(|(_, series)| series.trades.is_none());
+        of_bars.flat_map(|(id, series)| {
             let ends = series
                 .derived
                 .gathered
@@ -123,7 +139,7 @@ impl Engine {
             if let Some(gathered) = &mut series.derived.gathered {
                 gathered.close(one.timeframe, &mut deriving.found);
                 deriving.open_buckets -= 1;
-                deriving.queue(&one.symbol);
+                deriving.queue(series);
             }
         }
         due.len()

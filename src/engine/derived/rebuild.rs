@@ -18,7 +18,7 @@ impl Engine {
             let open = gathered.open_buckets();
             gathered.close_as(live, &mut deriving.found);
             deriving.open_buckets -= open - gathered.open_buckets();
-            deriving.queue(&series.key().symbol);
+            deriving.queue(series);
         }
     }
 

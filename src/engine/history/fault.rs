@@ -1,5 +1,6 @@
 //! Reasons why a history cannot replace the bars of its series.
 
+use crate::engine::Series;
 use crate::market::{Timeframe, Timestamp};
 
 /// Reason why a history cannot replace the bars of its series.
@@ -33,6 +34,12 @@ pub enum HistoryFault {
         "{0} bars of this symbol are derived from smaller ones; feed the history of the smallest timeframe"
     )]
     Derived(Timeframe),
+    /// The bars of the series are built from trades.
+    #[error(
+        "{0} bars of this symbol are built from its trades; feed no history of them, or feed it before \
+         the first trade, from when on the source's own bars are taken"
+    )]
+    Built(Timeframe),
     /// The series has forgotten bars between the history and the bars that it keeps.
     #[error(
         "the history ends at {newest}, and the series has forgotten its bars between that and {oldest}; \
@@ -71,4 +78,16 @@ pub enum HistoryFault {
     /// It would create a series beyond the bound.
     #[error("{0} series are kept already; raise TECHNICAL_MAX_SERIES or send fewer symbols")]
     Full(usize),
+}
+
+impl HistoryFault {
+    /// The fault of every history of `series`, if its bars are made here.
+    pub(super) fn of_origin(series: &Series) -> Option<Self> {
+        let timeframe = series.key().timeframe;
+        if series.trades().is_some() {
+            Some(Self::Built(timeframe))
+        } else {
+            series.is_derived().then_some(Self::Derived(timeframe))
+        }
+    }
 }

@@ -58,8 +58,8 @@ impl Engine {
             return Err(HistoryFault::Empty);
         };
         let live = self.find_series(key);
-        if live.is_some_and(Series::is_derived) {
-            return Err(HistoryFault::Derived(key.timeframe));
+        if let Some(fault) = live.and_then(HistoryFault::of_origin) {
+            return Err(fault);
         }
         let before = history.clone();
         let (first, last) = open

@@ -153,7 +153,11 @@ impl Sink for Noted {
                 "{} {}: {}",
                 refusal.elements, refusal.reason, refusal.detail
             )),
-            Output::Duplicate(_) | Output::Reset(_) | Output::Marked(_) | Output::Ignored(_) => {}
+            Output::Duplicate(_)
+            | Output::Reset(_)
+            | Output::Marked(_)
+            | Output::Ignored(_)
+            | Output::Trade(_) => {}
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use super::Explainer;
+use super::reading::Actions;
 use super::report::Entry;
-use super::{Actions, Explainer};
 use crate::market::Timestamp;
 use crate::pipeline::{Output, Sink as _};
 use crate::wire::dialects::GENERIC;

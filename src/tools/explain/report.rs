@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::trace::Facts;
+use super::trade::TradeEntry;
 use crate::market::{Finality, Timeframe, Timestamp};
 use crate::pipeline::{Change, Output};
 use crate::wire::{Reason, Refusal, is_on_grid};
@@ -32,11 +33,14 @@ pub struct Entry {
     /// The reason for the choice of the dialect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// `bar`, `ignored` or `refused`; for control messages `reset` or `history`.
+    /// `bar`, `trade`, `ignored` or `refused`; for control messages `reset` or `history`.
     pub kind: &'static str,
     /// The bar.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub bar: Option<BarEntry>,
+    /// The trade.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub trade: Option<TradeEntry>,
     /// The reason of a refusal, or what the message is instead of a bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -94,7 +98,7 @@ pub struct BarEntry {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the form that `serialize_with` asks for
-fn rfc3339<S: serde::Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn rfc3339<S: serde::Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     time.serialize_rfc3339(to)
 }
 
@@ -115,6 +119,7 @@ impl Entry {
             because: None,
             kind: "refused",
             bar: None,
+            trade: None,
             reason: None,
             detail: None,
             accepted: None,
@@ -169,6 +174,7 @@ pub(super) fn does(output: &Output<'_>) -> String {
             let closed = marked.closed;
             return format!("closes the derived bars that ended before it: {closed}");
         }
+        Output::Trade(_) => return "adds it to the bar that it belongs to".to_owned(),
         Output::Reset(restarted) => {
             let series = &restarted.reset.series;
             return format!("resets {series}: its bars are forgotten");
@@ -353,6 +359,9 @@ impl fmt::Display for Entry {
         }
         if let Some(bar) = &self.bar {
             bar.fmt(f)?;
+        }
+        if let Some(trade) = &self.trade {
+            trade.fmt(f)?;
         }
         if let Some(reason) = self.reason {
             writeln!(f, "  {:<10} {reason}", self.kind)?;

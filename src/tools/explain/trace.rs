@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::market::{BarEvent, Finality, Timeframe, Timestamp};
+use crate::market::{BarEvent, Finality, Timeframe, Timestamp, Trade, TradeEvent};
 
 /// Values of one message that are tried.
 const LEAVES: usize = 400;
@@ -29,6 +29,52 @@ pub(super) struct Facts {
     pub source: Option<String>,
 }
 
+/// What can be compared with itself after a change to the message.
+pub(super) trait Traced {
+    /// The fields in which two differ.
+    fn changed(&self, other: &Self) -> Vec<&'static str>;
+
+    /// True if `other`, which differs in `field` alone, makes room for further changes.
+    fn is_wider(&self, other: &Self, field: &str) -> bool;
+}
+
+/// The fields of a trade.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TradeFacts {
+    pub symbol: String,
+    pub trade: Trade,
+}
+
+impl TradeFacts {
+    pub fn of(event: &TradeEvent<'_>) -> Self {
+        Self {
+            symbol: event.symbol.clone().into_owned(),
+            trade: event.trade,
+        }
+    }
+}
+
+impl Traced for TradeFacts {
+    fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let (one, two) = (&self.trade, &other.trade);
+        [
+            ("symbol", self.symbol != other.symbol),
+            ("timestamp", one.timestamp != two.timestamp),
+            ("price", one.price.to_bits() != two.price.to_bits()),
+            ("size", one.size.to_bits() != two.size.to_bits()),
+            ("trade_id", one.id != two.id),
+            ("conditions", one.forms_prices != two.forms_prices),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect()
+    }
+
+    fn is_wider(&self, _: &Self, _: &str) -> bool {
+        false
+    }
+}
+
 impl Facts {
     pub fn of(event: &BarEvent<'_>) -> Self {
         let bar = &event.bar;
@@ -42,8 +88,9 @@ impl Facts {
             source: event.source.as_deref().map(str::to_owned),
         }
     }
+}
 
-    /// The fields in which two differ.
+impl Traced for Facts {
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         let bits = |price: &f64| price.to_bits();
         let price = |at: usize| bits(&self.prices[at]) != bits(&other.prices[at]);
@@ -63,6 +110,14 @@ impl Facts {
         .filter_map(|(name, changed)| changed.then_some(name))
         .collect()
     }
+
+    fn is_wider(&self, other: &Self, field: &str) -> bool {
+        match field {
+            "high" => other.prices[1] > self.prices[1],
+            "low" => other.prices[2] < self.prices[2],
+            _ => false,
+        }
+    }
 }
 
 /// A value in a message: its path and its place.
@@ -73,12 +128,12 @@ struct Leaf {
     end: usize,
 }
 
-/// The path of the value that each field of a bar was made of. `decode` reads the bar again in a
+/// The path of the value that each field of a bar or trade was made of. `decode` reads the bar again in a
 /// message that was changed; places where `is_other` are parts of other bars, and stay as they are.
-pub(super) fn sources(
+pub(super) fn sources<F: Traced>(
     message: &str,
     is_other: impl Fn(usize) -> bool,
-    decode: impl Fn(&[u8]) -> Option<Facts>,
+    decode: impl Fn(&[u8]) -> Option<F>,
 ) -> BTreeMap<&'static str, String> {
     let mut found = BTreeMap::new();
     let mut message = message.to_owned();
@@ -94,7 +149,7 @@ pub(super) fn sources(
     }
     leaves.retain(|leaf| !is_other(leaf.start));
     let mut work = 0;
-    let mut fact = |text: &str| -> Option<Option<Facts>> {
+    let mut fact = |text: &str| -> Option<Option<F>> {
         work += text.len();
         (work <= WORK).then(|| decode(text.as_bytes()))
     };
@@ -129,8 +184,7 @@ pub(super) fn sources(
                     continue;
                 }
                 let wider = match fields[..] {
-                    ["high"] => after.prices[1] > before.prices[1],
-                    ["low"] => after.prices[2] < before.prices[2],
+                    [field] => before.is_wider(&after, field),
                     _ => false,
                 };
                 for field in fields {

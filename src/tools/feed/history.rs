@@ -209,6 +209,7 @@ impl Reader {
             .decode_all(&line.payload, &parts, self.now, |element| {
                 let event = match element.content {
                     Content::Bar(event) => event,
+                    Content::Trade(_) => return read.ignore("trade"),
                     Content::Ignored(kind) => return read.ignore(kind.name()),
                     Content::Refused(refusal) => {
                         let (reason, detail) = (refusal.reason.name(), &refusal.detail);

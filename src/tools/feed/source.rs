@@ -243,8 +243,13 @@ impl MessageReader {
                     Content::Refused(refusal) => refusal.elements as u64,
                     _ => 1,
                 };
-                let event = match element.content {
-                    Content::Bar(event) => event,
+                let (symbol, timeframe, time) = match element.content {
+                    Content::Bar(event) => (
+                        event.symbol,
+                        Some(event.timeframe.to_string()),
+                        event.bar.timestamp,
+                    ),
+                    Content::Trade(event) => (event.symbol, None, event.trade.timestamp),
                     Content::Ignored(kind) => {
                         if matches!(found, Found::Nothing) {
                             found = Found::Ignored(kind.name());
@@ -253,13 +258,12 @@ impl MessageReader {
                     }
                     Content::Refused(_) => return,
                 };
-                let time = event.bar.timestamp;
                 match &mut found {
-                    Found::Bars { address, times } if address.symbol == event.symbol => {
+                    Found::Bars { address, times } if address.symbol == symbol => {
                         *times = (times.0.min(time), times.1.max(time));
                     }
                     Found::Bars { address, .. } => {
-                        let other = event.symbol.clone().into_owned();
+                        let other = symbol.into_owned();
                         found = Found::Several(std::mem::take(&mut address.symbol), other);
                     }
                     Found::Several(..) => {}
@@ -267,8 +271,8 @@ impl MessageReader {
                         found = if self.options.covers(time) {
                             Found::Bars {
                                 address: Address {
-                                    symbol: event.symbol.clone().into_owned(),
-                                    timeframe: Some(event.timeframe.to_string()),
+                                    symbol: symbol.into_owned(),
+                                    timeframe,
                                 },
                                 times: (time, time),
                             }

@@ -28,6 +28,8 @@ pub struct Summary {
     pub refused: BTreeMap<&'static str, u64>,
     /// Messages that are understood and are no bars, by kind.
     pub ignored: BTreeMap<&'static str, u64>,
+    /// Trades that bars are built from.
+    pub trades: u64,
     /// Bars derived from those taken in.
     pub derived: u64,
     /// Resets, including those of unknown series.
@@ -36,7 +38,7 @@ pub struct Summary {
     pub marks: u64,
     /// Series rebuilt with a history.
     pub rebuilt: u64,
-    /// The earliest open time of a bar taken in.
+    /// The earliest open time of a bar, or time of a trade, taken in.
     pub first: Option<Timestamp>,
     /// The latest one.
     pub last: Option<Timestamp>,
@@ -60,6 +62,12 @@ impl Summary {
     pub(super) fn repeat(&mut self, time: Timestamp) {
         self.duplicates += 1;
         self.note(time);
+    }
+
+    /// Counts a trade of `time`.
+    pub(super) fn trade(&mut self, time: Timestamp) {
+        self.trades += 1;
+        self.span(time);
     }
 
     /// Counts the bars of a history that rebuilt its series.
@@ -96,7 +104,7 @@ impl Summary {
     }
 
     fn silence_of(&self, engine: &Engine) -> String {
-        if self.bars == 0 {
+        if self.bars == 0 && self.trades == 0 {
             return match self.refused.values().sum::<u64>() {
                 0 => "the input has no bars".to_owned(),
                 refused => format!("nothing was taken in, {refused} refused"),
@@ -164,6 +172,9 @@ impl fmt::Display for Summary {
         }
         if self.revised > 0 {
             write!(f, ", {} revised", self.revised)?;
+        }
+        if self.trades > 0 {
+            write!(f, ", {} trades", self.trades)?;
         }
         if self.derived > 0 {
             write!(f, ", {} derived", self.derived)?;

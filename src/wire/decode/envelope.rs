@@ -87,13 +87,17 @@ impl Decoder {
             Reading::Bar(mut candle) => each(self.candle(dialect, &mut candle, parts, now)),
             Reading::Bars(candles) => self.candles(dialect, candles, text, parts, now, each),
             Reading::Ignored(kind) => each(whole(Content::Ignored(kind))),
+            Reading::Trades(trades) if self.rules.trades.is_some() => {
+                self.trades(dialect, trades, text, parts, now, each);
+            }
             Reading::Trades(trades) => {
                 let detail = format!(
-                    "{trades} trades of {}: bars are not built from trades; send the bars of the vendor instead",
+                    "{} trades of {}: send the bars of the vendor instead, or set TECHNICAL_TRADES to have bars built from trades",
+                    trades.len(),
                     dialect.name
                 );
                 let refusal = Refusal {
-                    elements: trades.max(1),
+                    elements: trades.len().max(1),
                     ..refuse(Reason::Trade, detail)
                 };
                 each(whole(Content::Refused(refusal)));

@@ -2,6 +2,7 @@
 
 mod elements;
 mod rules;
+mod trades;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 mod numbers;
 
-pub(super) use numbers::{price, range, volume};
+pub(super) use numbers::{price, price_of, range, size_of, volume};
 
 use std::borrow::Cow;
 
@@ -11,13 +11,14 @@ use crate::market::{Finality, Symbol, Timeframe, Timestamp, Zone};
 use crate::wire::fields::{Field, Fields, Marks, Scalar};
 use crate::wire::rules::{FinalRule, InputRules, Stamp};
 use crate::wire::subject::SubjectParts;
-use crate::wire::{Reason, grid, time};
+use crate::wire::time::{of_float, of_number, of_text};
+use crate::wire::{Reason, grid};
 
 /// The time by which a bar may open ahead of now: clocks differ, and daily bars of the far east open early.
 const AHEAD_NANOS: i64 = 24 * 3_600 * 1_000_000_000;
 
 /// A value as a detail shows it.
-fn shown<'a>(value: &'a Scalar<'_>) -> Cow<'a, str> {
+pub(super) fn shown<'a>(value: &'a Scalar<'_>) -> Cow<'a, str> {
     match value {
         Scalar::Absent => Cow::Borrowed("null"),
         Scalar::Bool(value) => Cow::Owned(value.to_string()),
@@ -61,7 +62,7 @@ pub(super) fn missing(fields: &Fields<'_>, has_symbol: bool) -> Option<Fault> {
     Some(Fault::new(Reason::MissingField, detail))
 }
 
-/// Refuses an object that has a price but no other price of a bar.
+/// Refuses an object that has a price but no other price of a bar, where trades are refused.
 pub(super) fn trade(fields: &Fields<'_>) -> Option<Fault> {
     if !fields.is_trade() {
         return None;
@@ -73,7 +74,8 @@ pub(super) fn trade(fields: &Fields<'_>) -> Option<Fault> {
     };
     let detail = format!(
         "`{name}` without open, high, low and close is a trade or a quote, and a bar of it would be wrong; \
-         send bars: open, high, low, close and volume over a timeframe"
+         send bars: open, high, low, close and volume over a timeframe; \
+         or set TECHNICAL_TRADES to have bars built from trades"
     );
     Some(Fault::new(Reason::Trade, detail))
 }
@@ -219,11 +221,28 @@ pub(super) fn timestamp(
     timeframe: Timeframe,
     now: Timestamp,
 ) -> Result<Timestamp, Fault> {
+    let mut timestamp = time(fields, rules)?;
+    if rules.stamp == Stamp::Close && !fields.has_start() {
+        timestamp = timeframe.open_of(grid::end(timestamp, timeframe));
+    }
+    not_ahead(timestamp, fields, now)
+}
+
+/// The time of a trade.
+pub(super) fn trade_time(
+    fields: &Fields<'_>,
+    rules: &InputRules,
+    now: Timestamp,
+) -> Result<Timestamp, Fault> {
+    not_ahead(time(fields, rules)?, fields, now)
+}
+
+fn time(fields: &Fields<'_>, rules: &InputRules) -> Result<Timestamp, Fault> {
     let field = Field::Timestamp;
     let read = match &fields.slot(field).value {
-        Scalar::Int(number) => time::of_number(*number, &rules.zone),
-        Scalar::Number(number) => time::of_float(*number, &rules.zone),
-        Scalar::Text(text) => time::of_text(text, &rules.zone),
+        Scalar::Int(number) => of_number(*number, &rules.zone),
+        Scalar::Number(number) => of_float(*number, &rules.zone),
+        Scalar::Text(text) => of_text(text, &rules.zone),
         Scalar::HugeNumber(_) => {
             return Err(fault(
                 Reason::BadNumber,
@@ -241,17 +260,22 @@ pub(super) fn timestamp(
             return Err(fault(Reason::WrongType, fields, field, wanted));
         }
     };
-    let mut timestamp = read.map_err(|error| {
+    read.map_err(|error| {
         let detail = format!("`{}`: {error}", fields.name(field));
         Fault::new(Reason::BadTimestamp, detail)
-    })?;
-    if rules.stamp == Stamp::Close && !fields.has_start() {
-        timestamp = timeframe.open_of(grid::end(timestamp, timeframe));
-    }
+    })
+}
+
+/// `timestamp`, unless it is too far ahead of `now`.
+fn not_ahead(
+    timestamp: Timestamp,
+    fields: &Fields<'_>,
+    now: Timestamp,
+) -> Result<Timestamp, Fault> {
     if timestamp.nanos() > now.nanos().saturating_add(AHEAD_NANOS) {
         let wanted =
             format!("that is {timestamp}, more than 24 h ahead of {now}; check unit and clock");
-        return Err(fault(Reason::Future, fields, field, &wanted));
+        return Err(fault(Reason::Future, fields, Field::Timestamp, &wanted));
     }
     Ok(timestamp)
 }

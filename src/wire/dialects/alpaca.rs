@@ -1,6 +1,7 @@
 //! Alpaca: streams of stocks and crypto. Messages come as arrays; each element is one.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -16,7 +17,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "an array of `{\"T\":\"b\",S,o,h,l,c,v,t}`; `b` and `u` are of one minute, `d` of one day",
         time: "`t`",
         complete: "`b` is, `u` revises one, `d` (today's bar, sent every minute) with that of the next day",
-        other: "`T:\"t\"` is a trade (where `x`, `i`, `c` and `s` mean other things); `q` is a quote",
+        other: "`T:\"t\"` is a trade: `p`, `s` its size, `t`, id `i`, conditions `c`; `q` is a quote",
         source: "https://docs.alpaca.markets/docs/real-time-stock-pricing-data",
     },
 };
@@ -36,7 +37,10 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         "b" if of_symbol => bar("1m", Finality::Final),
         "u" if of_symbol => bar("1m", Finality::Revised),
         "d" if of_symbol => bar("1d", Finality::UntilNext),
-        "t" if of_symbol => Some(Reading::Trades(1)),
+        "t" if of_symbol => {
+            let print = Print::of(message, ["S", "t", "p", "s", "i"]);
+            Some(Reading::Trades(vec![print.with_conditions(message, "c")]))
+        }
         "q" if of_symbol => ignored(Ignored::Quote),
         "o" if of_symbol => ignored(Ignored::OrderBook),
         "s" | "l" if of_symbol => ignored(Ignored::Status),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::scan;
 use super::super::tape::Node;
 use super::candle::in_order;
@@ -27,7 +28,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"e\":\"kline\",\"s\",\"k\":{t,i,o,h,l,c,v,x}}`, also within `{\"stream\",\"data\"}`; `continuous_kline` with its pair in `ps`; rows of 12 values, the symbol and timeframe from the subject",
         time: "`k.t`, in ms or µs",
         complete: "`k.x`; the newest of several rows with the next one",
-        other: "`trade`, `aggTrade` (where `t` and `a` are ids) are trades",
+        other: "`trade`, `aggTrade` (where `t` and `a` are ids) are trades: `p`, `q`, `T`",
         source: "https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md",
     },
 };
@@ -52,7 +53,10 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     match kind {
         "kline" => kline(event, event.field("s")),
         "continuous_kline" => kline(event, event.field("ps")),
-        "trade" | "aggTrade" => Some(Reading::Trades(1)),
+        // what the exchange adds to trades of futures, such as deliveries, is none
+        "trade" if !matches!(event.str_of("X"), None | Some("MARKET")) => ignored(Ignored::Other),
+        "trade" => trade(event, "t"),
+        "aggTrade" => trade(event, "a"),
         "bookTicker" => ignored(Ignored::Quote),
         "depthUpdate" => ignored(Ignored::OrderBook),
         _ if kind.ends_with("Ticker") || kind == "avgPrice" => ignored(Ignored::Ticker),
@@ -115,6 +119,12 @@ fn kline<'a>(event: Node<'_, 'a>, symbol: Scalar<'a>) -> Option<Reading<'a>> {
             .with_timeframe(timeframe)
             .with_flag(complete),
     ))
+}
+
+/// A trade with its id under `id`.
+fn trade<'a>(event: Node<'_, 'a>, id: &str) -> Option<Reading<'a>> {
+    let print = Print::of(event, ["s", "T", "p", "q", id]);
+    Some(Reading::Trades(vec![print]))
 }
 
 fn rows<'a>(rows: Node<'_, 'a>) -> Option<Reading<'a>> {

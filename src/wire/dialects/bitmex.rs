@@ -1,6 +1,7 @@
 //! BitMEX: bins of trades, which carry the time of their end.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -21,7 +22,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"table\":\"tradeBin1m\",\"data\":[{timestamp,symbol,open,high,low,close,volume}]}`; `open` is the close before, to which high and low are widened",
         time: "`timestamp`, the **end**, less the timeframe",
         complete: "always",
-        other: "`trade` is trades",
+        other: "`trade` is trades: `price`, `size`, `timestamp`, `trdMatchID`",
         source: "https://www.bitmex.com/app/wsAPI",
     },
 };
@@ -45,7 +46,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         return Some(Reading::Bars(data.items().map(candle).collect()));
     }
     match table {
-        "trade" => Some(Reading::Trades(data.items().count())),
+        "trade" => {
+            let names = ["symbol", "timestamp", "price", "size", "trdMatchID"];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "quote" => ignored(Ignored::Quote),
         "instrument" => ignored(Ignored::Ticker),
         _ if table.starts_with("quoteBin") => ignored(Ignored::Quote),

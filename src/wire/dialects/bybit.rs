@@ -1,6 +1,7 @@
 //! Bybit, version 5.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{in_order, minutes, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -20,7 +21,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"topic\":\"kline.5.BTCUSDT\",\"data\":[{start,interval,open,high,low,close,volume,confirm}]}`, the symbol from the topic",
         time: "`start`, in ms; `timestamp` is the time of the last trade",
         complete: "`confirm`",
-        other: "`publicTrade` is trades",
+        other: "`publicTrade` is trades: `p`, `v`, `T`, `seq`",
         source: "https://bybit-exchange.github.io/docs/v5/websocket/public/kline",
     },
 };
@@ -52,7 +53,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
                 )
             })
         }
-        "publicTrade" => Some(Reading::Trades(data.items().count())),
+        "publicTrade" => {
+            let names = ["s", "T", "p", "v", "seq"];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "tickers" => ignored(Ignored::Ticker),
         "orderbook" => ignored(Ignored::OrderBook),
         "liquidation" | "allLiquidation" | "insurance" | "adlAlert" | "priceLimit" | "rpi" => {

@@ -1,5 +1,6 @@
 //! Coinbase: Advanced Trade, and what is no bar of the older Exchange feed.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{in_order, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -19,7 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"channel\":\"candles\",\"events\":[{\"type\",\"candles\":[{start,open,high,low,close,volume,product_id}]}]}`, always of five minutes",
         time: "`start`, text in s",
         complete: "the next one comes; of several, such as a `snapshot`, all but the newest",
-        other: "`market_trades` is trades",
+        other: "`market_trades`, and `match` of the Exchange feed, are trades: `price`, `size`, `time`, `trade_id`",
         source: "https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels",
     },
 };
@@ -36,7 +37,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let ignored = |kind| Some(Reading::Ignored(kind));
     match channel {
         "candles" => Some(in_order(within("candles").map(candle).collect())),
-        "market_trades" => Some(Reading::Trades(within("trades").count())),
+        "market_trades" => {
+            let names = ["product_id", "time", "price", "size", "trade_id"];
+            let trades = within("trades").map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "heartbeats" => ignored(Ignored::Heartbeat),
         "subscriptions" => ignored(Ignored::Acknowledgement),
         "ticker" | "ticker_batch" => ignored(Ignored::Ticker),
@@ -58,7 +63,10 @@ fn exchange<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let of_product = message.get("product_id").is_some();
     let ignored = |kind| Some(Reading::Ignored(kind));
     match kind {
-        "match" | "last_match" if of_product => Some(Reading::Trades(1)),
+        "match" | "last_match" if of_product => {
+            let names = ["product_id", "time", "price", "size", "trade_id"];
+            Some(Reading::Trades(vec![Print::of(message, names)]))
+        }
         "heartbeat" if of_product => ignored(Ignored::Heartbeat),
         "ticker" if of_product => ignored(Ignored::Ticker),
         "l2update" | "snapshot" | "received" | "open" | "done" | "change" if of_product => {

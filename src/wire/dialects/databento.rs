@@ -1,6 +1,7 @@
 //! Databento: records of DBN as JSON, with prices in units of 1e-9 or as decimals.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -23,7 +24,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"hd\":{\"ts_event\",\"rtype\"},open,high,low,close,volume}`, `rtype` 32 to 35 as the timeframe; prices in units of 1e-9, or decimals; the subject's symbol where there is none",
         time: "`ts_event`, in ns",
         complete: "always",
-        other: "`rtype` 0 is a trade; a price of 2⁶³ − 1 is undefined and refused",
+        other: "`rtype` 0 is a trade: `price`, `size`, `ts_event`, `sequence`; a price of 2⁶³ − 1 is undefined and refused",
         source: "https://databento.com/docs/schemas-and-data-formats/ohlcv",
     },
 };
@@ -52,7 +53,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         Some(33) => text("1m"),
         Some(34) => text("1h"),
         Some(35 | 36) => text("1d"),
-        Some(0) => return Some(Reading::Trades(1)),
+        Some(0) => return Some(trade(message, head)),
         Some(1 | 177 | 178 | 192 | 193 | 194 | 195 | 196) => return ignored(Ignored::Quote),
         Some(10 | 160) => return ignored(Ignored::OrderBook),
         Some(18) => return ignored(Ignored::Status),
@@ -88,6 +89,19 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         }
     }
     Some(Reading::Bar(candle))
+}
+
+fn trade<'a>(message: Node<'_, 'a>, head: Node<'_, 'a>) -> Reading<'a> {
+    let mut print = Print::of(message, ["symbol", "ts_event", "price", "size", "sequence"]);
+    if let Some(time) = head.get("ts_event") {
+        print.time = time.scalar();
+    }
+    match decimal(&print.price) {
+        Ok(Some(decimal)) => print.price = decimal,
+        Ok(None) => {}
+        Err(detail) => return Reading::Refused(Reason::BadPrice, detail),
+    }
+    Reading::Trades(vec![print])
 }
 
 /// The decimal price of one in units of 1e-9; nothing where it is a decimal already.

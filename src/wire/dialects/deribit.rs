@@ -1,5 +1,6 @@
 //! Deribit, version 2: JSON-RPC.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{minutes, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -19,7 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"params\":{\"channel\":\"chart.trades.BTC-PERPETUAL.1\",\"data\":{tick,open,high,low,close,volume}}}`, symbol and minutes from the channel",
         time: "`tick`, in ms",
         complete: "the next one comes",
-        other: "`trades.…` is trades",
+        other: "`trades.…` is trades: `price`, `amount`, `timestamp`, `trade_seq`",
         source: "https://docs.deribit.com/#chart-trades-instrument_name-resolution",
     },
 };
@@ -51,7 +52,17 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         return Some(Reading::Bar(candle));
     }
     match channel.split('.').next()? {
-        "trades" => Some(Reading::Trades(data.items().count())),
+        "trades" => {
+            let names = [
+                "instrument_name",
+                "timestamp",
+                "price",
+                "amount",
+                "trade_seq",
+            ];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "ticker" | "incremental_ticker" => ignored(Ignored::Ticker),
         "quote" => ignored(Ignored::Quote),
         "book" => ignored(Ignored::OrderBook),

@@ -1,6 +1,7 @@
 //! Finnhub: trades, and no bars.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::{Dialect, Ignored, Notes, Reading};
 
@@ -19,7 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "none",
         time: "–",
         complete: "–",
-        other: "`{\"type\":\"trade\",\"data\":[{p,s,t,v}]}` is trades; where `v` is 0, a price without a trade",
+        other: "`{\"type\":\"trade\",\"data\":[{p,s,t,v}]}` is trades, without ids; where `v` is 0, a price without a trade",
         source: "https://finnhub.io/docs/api/websocket-trades",
     },
 };
@@ -40,10 +41,13 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
                 Scalar::Number(volume) => volume > 0.0,
                 _ => true,
             };
-            match data.items().filter(is_trade).count() {
-                0 => Some(Reading::Ignored(Ignored::Quote)),
-                trades => Some(Reading::Trades(trades)),
-            }
+            let print = |trade| Print::of(trade, ["s", "t", "p", "v", ""]);
+            let trades: Vec<Print<'_>> = data.items().filter(is_trade).map(print).collect();
+            Some(if trades.is_empty() {
+                Reading::Ignored(Ignored::Quote)
+            } else {
+                Reading::Trades(trades)
+            })
         }
         _ => None,
     }

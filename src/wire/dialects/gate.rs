@@ -1,5 +1,9 @@
 //! Gate, version 4: spot and futures.
 
+use std::borrow::Cow;
+
+use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{in_order, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -20,7 +24,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"channel\":\"spot.candlesticks\",\"event\":\"update\",\"result\":{t,o,h,l,c,v,a,n,w}}`, timeframe and symbol from `n`; volume is `a`, and `v` in futures, which have no `a`",
         time: "`t`, in s",
         complete: "`w`; without it, the next one comes",
-        other: "`spot.trades` is trades",
+        other: "`spot.trades` and `futures.trades` are trades: `price`, `amount` or `size`, `create_time_ms`, `id`",
         source: "https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel",
     },
 };
@@ -45,13 +49,33 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     match channel {
         "candlesticks" if result.is_array() => Some(in_order(result.items().map(candle).collect())),
         "candlesticks" => Some(Reading::Bar(candle(result))),
-        "trades" if result.is_array() => Some(Reading::Trades(result.items().count())),
-        "trades" => Some(Reading::Trades(1)),
+        "trades" if result.is_array() => Some(Reading::Trades(result.items().map(trade).collect())),
+        "trades" => Some(Reading::Trades(vec![trade(result)])),
         "tickers" => ignored(Ignored::Ticker),
         "book_ticker" => ignored(Ignored::Quote),
         _ if channel.starts_with("order_book") => ignored(Ignored::OrderBook),
         _ => ignored(Ignored::Other),
     }
+}
+
+/// A trade: of spot with its pair and amount, of futures with its contract and a size that is below
+/// zero where the taker sold.
+fn trade<'a>(result: Node<'_, 'a>) -> Print<'a> {
+    let time = if result.get("create_time_ms").is_some() {
+        "create_time_ms"
+    } else {
+        "create_time"
+    };
+    if result.get("currency_pair").is_some() {
+        return Print::of(result, ["currency_pair", time, "price", "amount", "id"]);
+    }
+    let mut print = Print::of(result, ["contract", time, "price", "size", "id"]);
+    print.size = match print.size {
+        Scalar::Number(size) => Scalar::Number(size.abs()),
+        Scalar::Text(Cow::Borrowed(size)) => text(size.strip_prefix('-').unwrap_or(size)),
+        size => size,
+    };
+    print
 }
 
 fn candle<'a>(result: Node<'_, 'a>) -> Candle<'a> {

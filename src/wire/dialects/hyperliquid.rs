@@ -1,5 +1,6 @@
 //! Hyperliquid.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::in_order;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -20,7 +21,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"channel\":\"candle\",\"data\":{t,T,s,i,o,c,h,l,v,n}}`",
         time: "`t`, in ms",
         complete: "the next one comes: there is no flag",
-        other: "`trades` is trades",
+        other: "`trades` is trades: `px`, `sz`, `time`, `tid`",
         source: "https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions",
     },
 };
@@ -42,7 +43,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     match channel {
         "candle" if data.is_array() => Some(in_order(data.items().map(candle).collect())),
         "candle" => Some(Reading::Bar(candle(data))),
-        "trades" => Some(Reading::Trades(data.items().count())),
+        "trades" => {
+            let names = ["coin", "time", "px", "sz", "tid"];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "l2Book" => ignored(Ignored::OrderBook),
         "bbo" | "allMids" => ignored(Ignored::Quote),
         "subscriptionResponse" => ignored(Ignored::Acknowledgement),

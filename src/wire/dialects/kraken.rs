@@ -1,5 +1,6 @@
 //! Kraken, version 2 of its web sockets.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{in_order, minutes};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -20,7 +21,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"channel\":\"ohlc\",\"type\",\"data\":[{symbol,interval,interval_begin,open,high,low,close,volume}]}`, minutes as `interval`",
         time: "`interval_begin`; `timestamp` is the end of the interval",
         complete: "the next one comes; of several, all but the newest",
-        other: "`trade` is trades",
+        other: "`trade` is trades: `price`, `qty`, `timestamp`, `trade_id`",
         source: "https://docs.kraken.com/api/docs/websocket-v2/ohlc",
     },
 };
@@ -43,7 +44,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let data = message.get("data").filter(|data| data.is_array())?;
     match channel {
         "ohlc" => Some(in_order(data.items().map(candle).collect())),
-        "trade" => Some(Reading::Trades(data.items().count())),
+        "trade" => {
+            let names = ["symbol", "timestamp", "price", "qty", "trade_id"];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "ticker" => ignored(Ignored::Ticker),
         "book" | "level3" => ignored(Ignored::OrderBook),
         "status" => ignored(Ignored::Status),

@@ -1,5 +1,6 @@
 //! KuCoin: spot and futures.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -19,7 +20,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"topic\":\"/market/candles:BTC-USDT_1hour\",\"data\":{\"symbol\",\"candles\":[time,open,close,high,low,volume,turnover]}}`: the close stands before the high",
         time: "the first value, text in s",
         complete: "the next one comes",
-        other: "`/market/match` is trades",
+        other: "`/market/match` is trades: `price`, `size`, `time`, `sequence`",
         source: "https://www.kucoin.com/docs/websocket/spot-trading/public-channels/klines",
     },
 };
@@ -49,7 +50,15 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
                     .with_timeframe(text(spelt(timeframe))),
             ))
         }
-        "/market/match" | "/contractMarket/execution" => Some(Reading::Trades(1)),
+        "/market/match" | "/contractMarket/execution" => {
+            let time = if data.get("time").is_some() {
+                "time"
+            } else {
+                "ts"
+            };
+            let print = Print::of(data, ["symbol", time, "price", "size", "sequence"]);
+            Some(Reading::Trades(vec![print]))
+        }
         "/market/ticker" | "/contractMarket/tickerV2" | "/contractMarket/ticker" => {
             ignored(Ignored::Quote)
         }

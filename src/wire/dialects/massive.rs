@@ -1,6 +1,7 @@
 //! Massive, formerly Polygon.io: aggregates of stocks, options, indices, forex and crypto.
 //! Messages come as arrays; each element is one. What `s` means is for `ev` to say.
 
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -16,7 +17,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "an array of `{\"ev\",\"sym\" or \"pair\",o,h,l,c,v,s,e}`; `AM`, `XA` and `CA` are of one minute, `A`, `XAS` and `CAS` of one second",
         time: "`s`, in ms; `e` is the end",
         complete: "always; one sent again is a correction",
-        other: "`T` and `XT` are trades (where `s` is a size); `Q`, `XQ` and `C` are quotes",
+        other: "`T` and `XT` are trades: `p`, `s` their size, `t`, id `i`, conditions `c`; `Q`, `XQ` and `C` are quotes",
         source: "https://massive.com/docs/websocket/stocks/aggregates-per-minute",
     },
 };
@@ -34,7 +35,14 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     match message.str_of("ev")? {
         "AM" | "XA" | "CA" => bar("1m"),
         "A" | "XAS" | "CAS" => bar("1s"),
-        "T" | "XT" => Some(Reading::Trades(1)),
+        "T" => {
+            let print = Print::of(message, ["sym", "t", "p", "s", "i"]);
+            Some(Reading::Trades(vec![print.with_conditions(message, "c")]))
+        }
+        "XT" => {
+            let print = Print::of(message, ["pair", "t", "p", "s", "i"]);
+            Some(Reading::Trades(vec![print]))
+        }
         "Q" | "XQ" | "C" => ignored(Ignored::Quote),
         "XL2" => ignored(Ignored::OrderBook),
         "status" => match message.str_of("status") {

@@ -36,6 +36,7 @@ pub use page::markdown_table;
 use std::fmt;
 
 use super::Reason;
+use super::print::Print;
 use super::tape::Node;
 
 /// A vendor's way of writing market data.
@@ -88,8 +89,8 @@ pub(super) enum Reading<'a> {
     Bar(Candle<'a>),
     /// Several bars, in order of time.
     Bars(Vec<Candle<'a>>),
-    /// A number of trades.
-    Trades(usize),
+    /// Trades, in the order in which they were sent.
+    Trades(Vec<Print<'a>>),
     /// Something that is understood and needs nothing to be done.
     Ignored(Ignored),
     /// Something that cannot be read, and why.

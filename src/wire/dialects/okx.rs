@@ -1,6 +1,7 @@
 //! OKX, version 5.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::{in_order, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -15,7 +16,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"arg\":{\"channel\":\"candle1m\",\"instId\"},\"data\":[[ts,o,h,l,c,vol,volCcy,volCcyQuote,confirm]]}`",
         time: "`ts`, in ms; bars of `candle6H` and longer open at midnight in Hong Kong, those of `candle1Dutc` at midnight UTC",
         complete: "`confirm`, the ninth value",
-        other: "`trades` is trades; candles of mark and index prices are ignored",
+        other: "`trades` is trades: `px`, `sz`, `ts`, `tradeId`; candles of mark and index prices are ignored",
         source: "https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-candlesticks-channel",
     },
 };
@@ -44,7 +45,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         return Some(in_order(data.items().map(candle).collect()));
     }
     match channel {
-        "trades" | "trades-all" => Some(Reading::Trades(data.items().count())),
+        "trades" | "trades-all" => {
+            let names = ["instId", "ts", "px", "sz", "tradeId"];
+            let trades = data.items().map(|trade| Print::of(trade, names));
+            Some(Reading::Trades(trades.collect()))
+        }
         "tickers" => ignored(Ignored::Ticker),
         "bbo-tbt" => ignored(Ignored::Quote),
         "status" => ignored(Ignored::Status),

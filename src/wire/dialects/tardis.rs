@@ -1,6 +1,7 @@
 //! Tardis: normalised messages of its clients and its server.
 
 use super::super::fields::Scalar;
+use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::text;
 use super::{Candle, Dialect, Ignored, Notes, Reading};
@@ -23,7 +24,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         bars: "`{\"type\":\"trade_bar\",symbol,name,interval,open,high,low,close,volume,timestamp}` of a kind of time (`…ms`)",
         time: "`timestamp`, the **end**, less the interval; `openTimestamp` is the time of the first trade",
         complete: "always",
-        other: "`trade` is a trade; bars of ticks or volume are refused",
+        other: "`trade` is a trade: `price`, `amount`, `timestamp`, `id`; bars of ticks or volume are refused",
         source: "https://docs.tardis.dev/api/tardis-machine#normalized-data-types",
     },
 };
@@ -34,7 +35,10 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let ignored = |kind| Some(Reading::Ignored(kind));
     match kind {
         "trade_bar" => Some(bar(message)),
-        "trade" => Some(Reading::Trades(1)),
+        "trade" => {
+            let names = ["symbol", "timestamp", "price", "amount", "id"];
+            Some(Reading::Trades(vec![Print::of(message, names)]))
+        }
         "quote" | "book_ticker" => ignored(Ignored::Quote),
         "book_change" | "book_snapshot" => ignored(Ignored::OrderBook),
         "derivative_ticker" => ignored(Ignored::Ticker),

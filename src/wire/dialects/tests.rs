@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::market::{Timeframe, Timestamp};
+use crate::market::{Timeframe, Timestamp, Trade, TradeConditions, TradeId};
 use crate::wire::{Content, Decoder, Element, InputRules, SubjectParts};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
@@ -67,6 +67,22 @@ fn written(element: &Element<'_>) -> String {
                 event.finality
             )
         }
+        Content::Trade(event) => {
+            let Trade {
+                timestamp,
+                price,
+                size,
+                id,
+                forms_prices,
+            } = event.trade;
+            let id = match id {
+                None => "-".to_owned(),
+                Some(TradeId::Number(0, number)) => number.to_string(),
+                Some(_) => "text".to_owned(),
+            };
+            let odd = if forms_prices { "" } else { " odd lot" };
+            format!("{} {timestamp} {price} {size} {id}{odd}", event.symbol)
+        }
         Content::Ignored(kind) => format!("ignored {}", kind.name()),
         Content::Refused(refusal) => format!("refused {}", refusal.reason),
     }
@@ -77,8 +93,19 @@ fn read(
     message: &str,
     subject: &SubjectParts<'static>,
 ) -> Vec<(String, String)> {
+    read_with(rule, None, message, subject)
+}
+
+/// The elements of a message, where trades are taken or not.
+fn read_with(
+    rule: DialectRule,
+    trades: Option<TradeConditions>,
+    message: &str,
+    subject: &SubjectParts<'static>,
+) -> Vec<(String, String)> {
     let rules = InputRules {
         dialect: rule,
+        trades,
         ..InputRules::new(262_144, Timeframe::MINUTE)
     };
     let subject = Ok(subject.clone());
@@ -112,6 +139,105 @@ fn every_message_of_every_vendor_is_read_as_its_documentation_says() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The trades in the messages of each dialect, by the vendors' documentation: symbol, time, price,
+/// size and sequence.
+const TRADES: &[(&str, &[&str])] = &[
+    (
+        "binance",
+        &[
+            "BNBBTC 2022-12-31T19:43:02.136Z 0.001 100 12345",
+            "BNBBTC 2022-12-31T19:43:02.136Z 0.001 100 12345",
+            "A 2022-12-31T19:43:02.136Z 0.001 100 12345",
+        ],
+    ),
+    (
+        "alpaca",
+        &[
+            "AAPL 2021-02-22T15:51:44.208Z 126.55 1 96921 odd lot",
+            "AVAX/USD 2024-03-12T10:27:48.858228144Z 47.299 29.205707815 3447222699101865076",
+        ],
+    ),
+    (
+        "massive",
+        &[
+            "MSFT 2018-09-04T04:53:38.784Z 114.125 100 12345",
+            "BCH-USD 2021-01-12T14:40:27.867Z 355.41 0.5 100",
+        ],
+    ),
+    (
+        "coinbase",
+        &[
+            "ETH-USD 2019-08-14T20:42:27.265Z 1260.01 0.3 0",
+            "BTC-USD 2014-11-07T08:19:27.028459Z 400.23 5.23512 10",
+        ],
+    ),
+    (
+        "kraken",
+        &["MATIC/USD 2023-09-25T07:48:36.925533Z 0.5147 6423.46326 4665846"],
+    ),
+    (
+        "bybit",
+        &["BTCUSDT 2022-12-29T09:01:26.865Z 16578.5 0.001 -"],
+    ),
+    (
+        "okx",
+        &["BTC-USDT 2021-08-27T07:21:37.897Z 42219.9 0.12060306 130639474"],
+    ),
+    (
+        "hyperliquid",
+        &["SOL 2024-01-02T00:00:00.123Z 84.5 1.2 118906512037719"],
+    ),
+    (
+        "deribit",
+        &["BTC-PERPETUAL 2020-05-26T09:15:12.188Z 8950 10 30289442"],
+    ),
+    ("bitmex", &["XBTUSD 2024-01-02T00:05:00.123Z 42290.5 100 0"]),
+    (
+        "databento",
+        &[
+            "refused missing_field",
+            "ESH1 2020-12-28T13:00:00.000429831Z 372025 5 1170380",
+        ],
+    ),
+    (
+        "finnhub",
+        &["BINANCE:BTCUSDT 2019-12-05T06:18:11.134Z 7296.89 0.011467 -"],
+    ),
+    (
+        "gate",
+        &[
+            // an epoch with a fraction is read to the microsecond
+            "GT_USDT 2020-11-25T08:16:58.213458Z 0.4705 16.47 309143071",
+            "BTC_USDT 2021-01-07T02:26:56.123Z 96.4 108 27753479",
+        ],
+    ),
+    (
+        "kucoin",
+        &["BTC-USDT 2024-10-25T08:00:22.921Z 67523 0.003 11067996711960577"],
+    ),
+    ("tardis", &["XBTUSD 2019-10-23T10:32:49.669Z 7996 50 text"]),
+];
+
+#[test]
+fn the_trades_of_every_vendor_are_read_as_its_documentation_says() {
+    for dialect in REGISTRY {
+        let expected = TRADES.iter().find(|(name, _)| *name == dialect.name);
+        let expected = expected.map_or(&[][..], |(_, trades)| trades);
+        let mut found = Vec::new();
+        for case in cases(dialect.name) {
+            let subject = &case.subject;
+            let sip = Some(TradeConditions::Sip);
+            let elements = read_with(DialectRule::Auto, sip, case.message.get(), subject);
+            let is_other = |content: &str| {
+                case.contents.iter().any(|other| other == content) && content != "refused trade"
+            };
+            let trades = elements.into_iter().map(|(_, content)| content);
+            found.extend(trades.filter(|content| !is_other(content)));
+        }
+        assert_eq!(found, expected, "{}", dialect.name);
+    }
 }
 
 #[test]

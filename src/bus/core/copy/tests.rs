@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::aggregate::Plan;
+use crate::aggregate::{Plan, TradePlan};
 use crate::engine::AnalysisConfig;
-use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
+use crate::market::{
+    Bar, BarEvent, Finality, Timeframe, Timestamp, Trade, TradeConditions, TradeEvent, Zone,
+};
 
 fn engine(max_series: usize) -> Engine {
     Engine::new(Arc::new(AnalysisConfig::default()), max_series)
@@ -319,4 +321,53 @@ fn open_buckets_and_derived_series_arrive_as_of_one_moment() {
         all
     };
     assert_eq!(all(&into), all(&from));
+}
+
+#[test]
+fn trades_in_open_bars_arrive_with_their_series() {
+    let building = || {
+        let config = AnalysisConfig {
+            trades: Some(TradePlan {
+                timeframe: Timeframe::MINUTE,
+                lateness: Duration::from_secs(10),
+                conditions: TradeConditions::None,
+            }),
+            ..AnalysisConfig::default()
+        };
+        Engine::new(Arc::new(config), 100)
+    };
+    let take = |engine: &mut Engine, seconds: i64| {
+        let event = TradeEvent {
+            symbol: "A".into(),
+            trade: Trade {
+                timestamp: Timestamp::from_nanos(seconds * 1_000_000_000),
+                price: 10.0,
+                size: 0.1,
+                id: None,
+                forms_prices: true,
+            },
+        };
+        let now = Timestamp::from_nanos(0);
+        engine.on_trade(&event, now);
+        while engine.next_derived(now).is_some() {}
+    };
+    let (mut from, mut into) = (building(), building());
+    (0..200).for_each(|seconds| take(&mut from, seconds));
+    let (mut giving, mut taking) = (giving(&from), taking());
+    while let Next::Part { part, bytes } = giving.next(&from, 300) {
+        super::tests::take(&mut taking, &mut into, [(part, bytes)]).unwrap();
+        giving.on_taken(part + 1, Instant::now());
+    }
+    let series = |engine: &Engine| {
+        let (id, _) = engine.find("A", Timeframe::MINUTE).unwrap();
+        let mut snapshot = engine.snapshot(id).unwrap();
+        let trades = snapshot.take_trades().unwrap();
+        postcard::to_stdvec(&(snapshot, trades)).unwrap()
+    };
+    assert_eq!(series(&into), series(&from));
+    (200..400).for_each(|seconds| {
+        take(&mut from, seconds);
+        take(&mut into, seconds);
+    });
+    assert_eq!(series(&into), series(&from));
 }

@@ -1,6 +1,7 @@
 //! Checkpoints are continued after a restart, and damage of any kind is noticed.
 
 mod laid_down;
+mod trades;
 mod versions;
 
 use proptest::prelude::*;
@@ -119,12 +120,12 @@ fn what_is_foreign_is_told_apart() {
 #[test]
 fn a_newer_format_is_told_as_such() {
     let mut bytes = Snapshot::take(&engine(40), position()).encode().unwrap();
-    bytes[7] = 8;
+    bytes[7] = 9;
     let unusable = told(&bytes).unwrap();
-    assert_eq!(unusable, Unusable::Newer(8));
+    assert_eq!(unusable, Unusable::Newer(9));
     let text = unusable.to_string();
     assert!(
-        text.contains("version 8") && text.contains("newer than 7"),
+        text.contains("version 9") && text.contains("newer than 8"),
         "{text}"
     );
     // whatever else it may have changed

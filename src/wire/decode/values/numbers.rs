@@ -22,10 +22,13 @@ const ROUNDING: u64 = 4;
 /// The volume that some sources write where there is none.
 const NO_VOLUME: f64 = -1.0;
 
+/// Why a value is no number of its kind, and what is wanted.
+type Wrong = (Reason, &'static str);
+
 /// A number as JSON number or decimal text. Not finite only where the text says so by name.
-fn number(fields: &Fields<'_>, field: Field) -> Result<f64, Fault> {
-    let bad = |wanted| Err(fault(Reason::BadNumber, fields, field, wanted));
-    match &fields.slot(field).value {
+fn number(value: &Scalar<'_>) -> Result<f64, Wrong> {
+    let bad = |wanted| Err((Reason::BadNumber, wanted));
+    match value {
         #[allow(clippy::cast_precision_loss)] // to the nearest double, as any number is read
         Scalar::Int(value) => Ok(*value as f64),
         Scalar::Number(value) => Ok(*value),
@@ -43,7 +46,7 @@ fn number(fields: &Fields<'_>, field: Field) -> Result<f64, Fault> {
         Scalar::BrokenText(_) => bad("write a decimal number"),
         Scalar::Absent | Scalar::Bool(_) | Scalar::Nested => {
             let wanted = "it must be a number, or a decimal number in a string";
-            Err(fault(Reason::WrongType, fields, field, wanted))
+            Err((Reason::WrongType, wanted))
         }
     }
 }
@@ -63,17 +66,20 @@ pub(in super::super) fn price(
     field: Field,
     rule: PriceRule,
 ) -> Result<f64, Fault> {
-    match fields.slot(field).value {
-        Scalar::Number(price) if ORDINARY.contains(&price) => Ok(price),
-        _ => any_price(fields, field, rule),
+    match &fields.slot(field).value {
+        Scalar::Number(price) if ORDINARY.contains(price) => Ok(*price),
+        value => {
+            price_of(value, rule).map_err(|(reason, wanted)| fault(reason, fields, field, wanted))
+        }
     }
 }
 
-fn any_price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Result<f64, Fault> {
-    let price = number(fields, field)?;
-    let bad = |wanted| Err(fault(Reason::BadPrice, fields, field, wanted));
+/// A price of a bar or of a trade.
+pub(in super::super) fn price_of(value: &Scalar<'_>, rule: PriceRule) -> Result<f64, Wrong> {
+    let price = number(value)?;
+    let bad = |wanted| Err((Reason::BadPrice, wanted));
     if UNDEFINED.contains(&price) {
-        return bad("that is 2^63 - 1, which stands for an undefined price; leave the bar out");
+        return bad("that is 2^63 - 1, which stands for an undefined price; leave it out");
     }
     if !price.is_finite() {
         return bad("a price is a finite number");
@@ -85,6 +91,18 @@ fn any_price(fields: &Fields<'_>, field: Field, rule: PriceRule) -> Result<f64, 
         // -0.0 is the same price and must not make a correction of a duplicate
         _ => Ok(price + 0.0),
     }
+}
+
+/// The size of a trade.
+pub(in super::super) fn size_of(value: &Scalar<'_>) -> Result<f64, Wrong> {
+    let size = number(value)?;
+    if size.is_finite() && size > 0.0 {
+        return Ok(size);
+    }
+    Err((
+        Reason::BadVolume,
+        "the size of a trade is finite and above zero",
+    ))
 }
 
 /// The high and low of a bar, and whether one was widened to an open or close that lies outside by
@@ -129,7 +147,8 @@ pub(in super::super) fn volume(fields: &Fields<'_>) -> Result<f64, Fault> {
     if !fields.has(field) {
         return Ok(0.0);
     }
-    let volume = number(fields, field)?;
+    let volume = number(&fields.slot(field).value)
+        .map_err(|(reason, wanted)| fault(reason, fields, field, wanted))?;
     #[allow(clippy::float_cmp)] // just this value
     if volume == 0.0 || volume == NO_VOLUME {
         Ok(0.0) // -0.0 is the same volume and must not make a correction of a duplicate
