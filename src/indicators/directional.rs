@@ -49,16 +49,7 @@ impl Directional {
     #[inline]
     pub(super) fn push(&mut self, bars: Bars<'_>) -> Option<Indices> {
         let range = bars.true_range()?;
-        let at = bars.len() - 1;
-        let up = bars.high[at] - bars.high[at - 1];
-        let down = bars.low[at - 1] - bars.low[at];
-        let tie = if self.tradingview { 1e-10 } else { 0.0 };
-        let plus = if up > tie && up - down > tie { up } else { 0.0 };
-        let minus = if down > tie && down - up > tie {
-            down
-        } else {
-            0.0
-        };
+        let (plus, minus) = movements(bars, if self.tradingview { 1e-10 } else { 0.0 });
         let n = float(self.period);
         let seed = if self.tradingview {
             self.period
@@ -89,6 +80,21 @@ impl Directional {
         }
         Some(self.indices)
     }
+}
+
+/// +DM and −DM of the newest of at least two bars; changes within `tie` of each other are equal.
+#[inline]
+pub(super) fn movements(bars: Bars<'_>, tie: f64) -> (f64, f64) {
+    let at = bars.len() - 1;
+    let up = bars.high[at] - bars.high[at - 1];
+    let down = bars.low[at - 1] - bars.low[at];
+    let plus = if up > tie && up - down > tie { up } else { 0.0 };
+    let minus = if down > tie && down - up > tie {
+        down
+    } else {
+        0.0
+    };
+    (plus, minus)
 }
 
 /// `100 · |+DI − −DI| / (+DI + −DI)`; none when neither moved.

@@ -13,7 +13,7 @@ const PARAMS: &[Param] = &[
     Param::bars("slow", 26, 2),
     Param::bars("signal", 9, 1),
 ];
-const OUTPUTS: &[&str] = &["macd", "signal", "histogram"];
+pub(super) const OUTPUTS: &[&str] = &["macd", "signal", "histogram"];
 
 /// The entry of the catalogue.
 pub const TALIB: Entry = Entry::new(
@@ -57,11 +57,16 @@ impl Macd {
     /// Averages over `fast` < `slow` bars, the signal over `signal` lines, each at least 1.
     #[must_use]
     pub const fn new(fast: usize, slow: usize, signal: usize) -> Self {
-        Self {
-            fast: Smoothed::exponential(fast),
-            slow: Smoothed::exponential(slow),
-            signal: Smoothed::exponential(signal),
-        }
+        Self::of(
+            Smoothed::exponential(fast),
+            Smoothed::exponential(slow),
+            Smoothed::exponential(signal),
+        )
+    }
+
+    /// The averages as they are given.
+    pub(super) const fn of(fast: Smoothed, slow: Smoothed, signal: Smoothed) -> Self {
+        Self { fast, slow, signal }
     }
 
     /// The line, from bar `slow − 1` on.

@@ -26,6 +26,61 @@ macro_rules! clone_in_place {
     };
 }
 
+/// An indicator of one period that keeps no state: its struct, constructor and traits.
+macro_rules! windowed {
+    ($(#[$doc:meta])* $name:ident: |$bars:ident, $period:ident| $value:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+        pub struct $name {
+            period: usize,
+        }
+
+        impl $name {
+            /// Over `period` bars.
+            #[must_use]
+            pub const fn new(period: usize) -> Self {
+                Self { period }
+            }
+        }
+
+        impl ta::Next<$crate::indicators::Bars<'_>> for $name {
+            type Output = Option<f64>;
+
+            #[inline]
+            fn next(&mut self, $bars: $crate::indicators::Bars<'_>) -> Self::Output {
+                let $period = self.period;
+                $value
+            }
+        }
+
+        impl ta::Reset for $name {
+            fn reset(&mut self) {}
+        }
+    };
+}
+
+/// An indicator without parameters or state: its struct and traits.
+macro_rules! stateless {
+    ($(#[$doc:meta])* $name:ident: |$bars:ident| $value:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+        pub struct $name;
+
+        impl ta::Next<$crate::indicators::Bars<'_>> for $name {
+            type Output = Option<f64>;
+
+            #[inline]
+            fn next(&mut self, $bars: $crate::indicators::Bars<'_>) -> Self::Output {
+                $value
+            }
+        }
+
+        impl ta::Reset for $name {
+            fn reset(&mut self) {}
+        }
+    };
+}
+
 mod ad;
 mod adosc;
 mod adx;
@@ -41,27 +96,36 @@ mod cci;
 mod cmf;
 mod cmo;
 mod dema;
+mod deviation;
 mod directional;
+mod directional_movement;
 mod donchian;
 mod dx;
 mod ema;
 mod entry;
+mod extremes;
 mod hma;
 mod ichimoku;
+mod imi;
 mod kama;
 mod keltner;
 mod linreg;
 mod linreg_slope;
 mod macd;
+mod macdfix;
 mod mfi;
+mod midrange;
 mod minus_di;
 mod mom;
 mod natr;
 mod obv;
 mod plus_di;
 mod ppo;
+mod price;
+mod rate;
 mod recent;
 mod registry;
+mod regression;
 mod rma;
 mod roc;
 mod rsi;

@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use ta::{Next, Reset};
 
 use super::candles::{
-    dark_cloud_cover, doji, engulfing, evening_star, hammer, hanging_man, harami, inverted_hammer,
-    morning_star, piercing, shooting_star, three_black_crows, three_white_soldiers,
+    dark_cloud_cover, doji, engulfing, evening_star, hammer, hanging_man, harami, hikkake,
+    inverted_hammer, longer, morning_star, pairs, piercing, shooting_star, single, stars,
+    three_black_crows, three_white_soldiers, triples,
 };
 use super::entry::Entry;
 use super::{
     Bars, Values, ad, adosc, adx, adxr, apo, aroon, atr, bollinger, bop, cci, cmf, cmo, dema,
-    donchian, dx, ema, hma, ichimoku, kama, keltner, linreg, linreg_slope, macd, mfi, minus_di,
-    mom, natr, obv, plus_di, ppo, rma, roc, rsi, sar, sma, stddev, stoch, stoch_rsi, supertrend,
+    deviation, directional_movement, donchian, dx, ema, extremes, hma, ichimoku, imi, kama,
+    keltner, linreg, linreg_slope, macd, macdfix, mfi, midrange, minus_di, mom, natr, obv, plus_di,
+    ppo, price, rate, regression, rma, roc, rsi, sar, sma, stddev, stoch, stoch_rsi, supertrend,
     t3, tema, trima, trix, true_range, ultimate, variance, volume_ratio, volume_sma, vortex, vwap,
     vwma, willr, wma,
 };
@@ -147,4 +149,72 @@ registry! {
     dark_cloud_cover::DarkCloudCover: TALIB;
     three_white_soldiers::ThreeWhiteSoldiers: TALIB;
     three_black_crows::ThreeBlackCrows: TALIB;
+    midrange::MidPoint: MIDPOINT;
+    midrange::MidPrice: MIDPRICE;
+    rate::Rocp: ROCP;
+    rate::Rocr: ROCR, ROCR100;
+    directional_movement::PlusDm: PLUS_DM;
+    directional_movement::MinusDm: MINUS_DM;
+    macdfix::MacdFix: TALIB;
+    regression::LinRegAngle: ANGLE;
+    regression::LinRegIntercept: INTERCEPT;
+    regression::Tsf: TSF;
+    deviation::AvgDev: TALIB;
+    extremes::Sum: SUM;
+    extremes::Min: MIN;
+    extremes::Max: MAX;
+    extremes::MinMax: MINMAX;
+    price::MedPrice: MEDPRICE;
+    price::TypPrice: TYPPRICE;
+    price::WclPrice: WCLPRICE;
+    price::AvgPrice: AVGPRICE;
+    imi::Imi: TALIB;
+    single::BeltHold: BELT_HOLD;
+    single::ClosingMarubozu: CLOSING_MARUBOZU;
+    single::DragonflyDoji: DRAGONFLY_DOJI;
+    single::GravestoneDoji: GRAVESTONE_DOJI;
+    single::HighWave: HIGH_WAVE;
+    single::LongLeggedDoji: LONG_LEGGED_DOJI;
+    single::LongLine: LONG_LINE;
+    single::Marubozu: MARUBOZU;
+    single::RickshawMan: RICKSHAW_MAN;
+    single::ShortLine: SHORT_LINE;
+    single::SpinningTop: SPINNING_TOP;
+    single::Takuri: TAKURI;
+    pairs::Counterattack: COUNTERATTACK;
+    pairs::DojiStar: DOJI_STAR;
+    pairs::HaramiCross: HARAMI_CROSS;
+    pairs::HomingPigeon: HOMING_PIGEON;
+    pairs::InNeck: IN_NECK;
+    pairs::OnNeck: ON_NECK;
+    pairs::Thrusting: THRUSTING;
+    pairs::Kicking: KICKING;
+    pairs::KickingByLength: KICKING_BY_LENGTH;
+    pairs::MatchingLow: MATCHING_LOW;
+    pairs::SeparatingLines: SEPARATING_LINES;
+    stars::AbandonedBaby: ABANDONED_BABY;
+    stars::EveningDojiStar: EVENING_DOJI_STAR;
+    stars::MorningDojiStar: MORNING_DOJI_STAR;
+    stars::Tristar: TRISTAR;
+    triples::TwoCrows: TWO_CROWS;
+    triples::ThreeInside: THREE_INSIDE;
+    triples::ThreeOutside: THREE_OUTSIDE;
+    triples::ThreeStarsInSouth: THREE_STARS_IN_SOUTH;
+    triples::AdvanceBlock: ADVANCE_BLOCK;
+    triples::StalledPattern: STALLED_PATTERN;
+    triples::GapSideWhite: GAP_SIDE_WHITE;
+    triples::IdenticalThreeCrows: IDENTICAL_THREE_CROWS;
+    triples::StickSandwich: STICK_SANDWICH;
+    triples::TasukiGap: TASUKI_GAP;
+    triples::UniqueThreeRiver: UNIQUE_THREE_RIVER;
+    triples::UpsideGapTwoCrows: UPSIDE_GAP_TWO_CROWS;
+    triples::SideGapThreeMethods: SIDE_GAP_THREE_METHODS;
+    longer::ThreeLineStrike: THREE_LINE_STRIKE;
+    longer::Breakaway: BREAKAWAY;
+    longer::ConcealBabySwallow: CONCEAL_BABY_SWALLOW;
+    longer::LadderBottom: LADDER_BOTTOM;
+    longer::MatHold: MAT_HOLD;
+    longer::RiseFallThreeMethods: RISE_FALL_THREE_METHODS;
+    hikkake::Hikkake: HIKKAKE;
+    hikkake::HikkakeMod: HIKKAKE_MOD;
 }

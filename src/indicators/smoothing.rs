@@ -29,7 +29,9 @@ impl Smoothed {
         Self::new(period, 1.0 / float(period))
     }
 
-    const fn new(period: usize, alpha: f64) -> Self {
+    /// A weight of its own.
+    #[must_use]
+    pub const fn new(period: usize, alpha: f64) -> Self {
         Self {
             period,
             alpha,

@@ -71,7 +71,9 @@ fn prices_of_any_sign_give_finite_values_or_none() {
 #[test]
 fn what_divides_by_a_price_has_no_value_for_one_that_is_not_above_zero() {
     let series = Series::walk(3, 300).lowered(300, 150.0);
-    for name in ["natr", "roc", "ppo", "trix", "mfi", "mfi@tv"] {
+    for name in [
+        "natr", "roc", "rocp", "rocr", "rocr100", "ppo", "trix", "mfi", "mfi@tv",
+    ] {
         let spec = parse(name).unwrap().remove(0);
         let (mut instance, mut out) = (spec.build(), outputs(&spec));
         for last in 0..series.len() {

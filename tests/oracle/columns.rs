@@ -95,6 +95,13 @@ pub const NOT_COVERED: &[&str] = &[
     "ta.vwap(close, timeframe.change(\"360\"), 2.0).lower_band",
 ];
 
+/// Columns of the sets of odd prices alone.
+pub const ODD: &[Column] = &[
+    Column::new("rocp_10", "rocp(10)", "value"),
+    Column::new("rocr_10", "rocr(10)", "value"),
+    Column::new("rocr100_10", "rocr100(10)", "value"),
+];
+
 pub const TALIB: &[Column] = &[
     Column::new("sma_20", "sma(20)", "value"),
     Column::new("ema_20", "ema(20)", "value"),

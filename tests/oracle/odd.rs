@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use technical_analysis_agent::indicators::{Bars, Entry, catalogue, parse};
 
-use crate::columns::{Column, TALIB};
+use crate::columns::{Column, ODD, TALIB};
 use crate::data::{Set, Table, kept};
 
 const SETS: [&str; 6] = ["negative", "below", "zeros", "flat", "nano", "tera"];
@@ -29,8 +29,22 @@ pub const NONE_HERE: &[(&str, &[&str], &str)] = &[
     (
         "roc_10",
         &["negative", "below", "zeros", "flat"],
-        "a change as a share of the earlier close is none where that is not above zero; TA-Lib has the \
-         other sign there, and 0 where it is 0",
+        OF_EARLIER,
+    ),
+    (
+        "rocp_10",
+        &["negative", "below", "zeros", "flat"],
+        OF_EARLIER,
+    ),
+    (
+        "rocr_10",
+        &["negative", "below", "zeros", "flat"],
+        OF_EARLIER,
+    ),
+    (
+        "rocr100_10",
+        &["negative", "below", "zeros", "flat"],
+        OF_EARLIER,
     ),
     (
         "ppo_12_26_ema",
@@ -45,6 +59,16 @@ pub const NONE_HERE: &[(&str, &[&str], &str)] = &[
          other sign there",
     ),
 ];
+
+const OF_EARLIER: &str = "a share of the earlier close is none where that is not above zero; TA-Lib \
+    has the other sign there, and 0 where it is 0";
+
+/// The column called `name`.
+fn named(name: &str) -> &'static Column {
+    let mut known = TALIB.iter().chain(ODD);
+    let found = known.find(|column| column.name == name);
+    found.unwrap_or_else(|| panic!("{name} is compared"))
+}
 
 /// A column of one set: bars compared, and those where only one side has a value.
 struct Found {
@@ -96,9 +120,7 @@ fn odd_prices_give_what_talib_gives_or_nothing_for_a_reason() {
         let set = Set::read(&kept(), &directory);
         let table = Table::read(&kept(), &directory, "talib.csv");
         for name_of_column in table.names() {
-            let mut known = TALIB.iter();
-            let column = known.find(|column| column.name == name_of_column);
-            let column = column.unwrap_or_else(|| panic!("{name_of_column} is compared"));
+            let column = named(&name_of_column);
             let found = compare(&set, &table, column);
             bad.extend(
                 found
@@ -131,7 +153,7 @@ fn values_come_back_when_prices_are_above_zero_again() {
     ] {
         let directory = format!("odd/{set}");
         let bars = Set::read(&kept(), &directory);
-        let column = TALIB.iter().find(|column| column.name == item).unwrap();
+        let column = named(item);
         assert_eq!(column.output, output);
         let values = bars.run(column);
         let last_gap = values.iter().rposition(|value| value.is_nan()).unwrap();
@@ -202,8 +224,7 @@ fn still(entry: &Entry, price: f64) -> String {
 pub fn none_here_list() -> String {
     let mut text = String::new();
     for (column, _, reason) in NONE_HERE {
-        let name = TALIB.iter().find(|known| known.name == *column).unwrap();
-        let (name, _) = name.item.split_once('(').unwrap();
+        let (name, _) = named(column).item.split_once('(').unwrap();
         writeln!(text, "- `{name}`: {reason}.").unwrap();
     }
     text

@@ -11,6 +11,8 @@ pub enum Unit {
     Variance,
     Volume,
     Percent,
+    /// Degrees of a line through prices.
+    Angle,
     Ratio,
 }
 
@@ -69,7 +71,7 @@ fn pattern(len: usize, call: impl FnOnce(usize, &mut [i32]) -> Outcome) -> Vec<V
 
 fn case(item: String, outputs: usize, windowed: bool, unit: Unit, reference: Reference) -> Case {
     Case {
-        alone: item.starts_with("linreg"),
+        alone: item.starts_with("linreg") || item.starts_with("tsf"),
         item,
         outputs: (0..outputs).collect(),
         windowed,
@@ -189,8 +191,9 @@ pub fn cases(n: usize) -> Vec<Case> {
     });
     if let Some(case) = l.last_mut() {
         case.outputs = vec![4];
-        // and 0 or 0.5 where the width is rounding
-        case.not = vec![Kind::Stretches];
+        // and 0 or 0.5 where the width is rounding; in bars of a minute the bands are a few 1e-4 of
+        // the price apart, so that the last digit of a price is 1e-12 of the share
+        case.not = vec![Kind::Stretches, Kind::Real];
     }
     case!(l, recursive, Price, format!("kc({n},{half},2)"), core, m, e, [a, b, c] => core.kc(0, e, &m.high, &m.low, &m.close, p, half, 2.0, a, b, c));
     case!(l, windowed, Price, format!("dc({n})"), core, m, e, [a, b, c] => core.donchian(0, e, &m.high, &m.low, p, a, b, c));
@@ -202,6 +205,7 @@ pub fn cases(n: usize) -> Vec<Case> {
     case!(l, windowed, Ratio, format!("cmf({n})"), core, m, e, [o] => core.cmf(0, e, &m.high, &m.low, &m.close, &m.volume, p, o));
     case!(l, recursive, Price, "vwap_cumulative".into(), core, m, e, [o] => core.vwap(0, e, &m.high, &m.low, &m.close, &m.volume, o));
     case!(l, windowed, Volume, format!("volume_sma({n})"), core, m, e, [o] => core.sma(0, e, &m.volume, p, o));
+    more(&mut l, n);
     for (name, reference) in patterns() {
         let mut case = case(name.to_owned(), 1, false, Unit::Percent, reference);
         case.pattern = true;
@@ -210,6 +214,35 @@ pub fn cases(n: usize) -> Vec<Case> {
         l.push(case);
     }
     l
+}
+
+/// The rest of the table.
+fn more(l: &mut Vec<Case>, n: usize) {
+    let p = i32::try_from(n).unwrap();
+    case!(l, windowed, Price, format!("midpoint({n})"), core, m, e, [o] => core.midpoint(0, e, &m.close, p, o));
+    case!(l, windowed, Price, format!("midprice({n})"), core, m, e, [o] => core.midprice(0, e, &m.high, &m.low, p, o));
+    case!(l, windowed, Ratio, format!("rocp({n})"), core, m, e, [o] => core.rocp(0, e, &m.close, p, o));
+    case!(l, windowed, Ratio, format!("rocr({n})"), core, m, e, [o] => core.rocr(0, e, &m.close, p, o));
+    case!(l, windowed, Percent, format!("rocr100({n})"), core, m, e, [o] => core.rocr100(0, e, &m.close, p, o));
+    case!(l, recursive, Price, format!("plus_dm({n})"), core, m, e, [o] => core.plus_dm(0, e, &m.high, &m.low, p, o));
+    case!(l, recursive, Price, format!("minus_dm({n})"), core, m, e, [o] => core.minus_dm(0, e, &m.high, &m.low, p, o));
+    case!(l, recursive, Price, format!("macdfix({n})"), core, m, e, [a, b, c] => core.macdfix(0, e, &m.close, p, a, b, c));
+    case!(l, windowed, Angle, format!("linreg_angle({n})"), core, m, e, [o] => core.linearreg_angle(0, e, &m.close, p, o));
+    exclude(l, &[Kind::Spike]);
+    case!(l, windowed, Price, format!("linreg_intercept({n})"), core, m, e, [o] => core.linearreg_intercept(0, e, &m.close, p, o));
+    exclude(l, &[Kind::Spike]);
+    case!(l, windowed, Price, format!("tsf({n})"), core, m, e, [o] => core.tsf(0, e, &m.close, p, o));
+    exclude(l, &[Kind::Spike]);
+    case!(l, windowed, Price, format!("avgdev({n})"), core, m, e, [o] => core.avgdev(0, e, &m.close, p, o));
+    case!(l, windowed, Price, format!("sum({n})"), core, m, e, [o] => core.sum(0, e, &m.close, p, o));
+    case!(l, windowed, Price, format!("min({n})"), core, m, e, [o] => core.min(0, e, &m.close, p, o));
+    case!(l, windowed, Price, format!("max({n})"), core, m, e, [o] => core.max(0, e, &m.close, p, o));
+    case!(l, windowed, Price, format!("minmax({n})"), core, m, e, [a, b] => core.minmax(0, e, &m.close, p, a, b));
+    case!(l, windowed, Price, "medprice".into(), core, m, e, [o] => core.medprice(0, e, &m.high, &m.low, o));
+    case!(l, windowed, Price, "typprice".into(), core, m, e, [o] => core.typprice(0, e, &m.high, &m.low, &m.close, o));
+    case!(l, windowed, Price, "wclprice".into(), core, m, e, [o] => core.wclprice(0, e, &m.high, &m.low, &m.close, o));
+    case!(l, windowed, Price, "avgprice".into(), core, m, e, [o] => core.avgprice(0, e, &m.open, &m.high, &m.low, &m.close, o));
+    case!(l, windowed, Percent, format!("imi({n})"), core, m, e, [o] => core.imi(0, e, &m.open, &m.close, p, o));
 }
 
 macro_rules! patterns {
@@ -241,4 +274,52 @@ patterns! {
     "dark_cloud_cover" => cdldarkcloudcover(0.5);
     "three_white_soldiers" => cdl3whitesoldiers();
     "three_black_crows" => cdl3blackcrows();
+    "belt_hold" => cdlbelthold();
+    "closing_marubozu" => cdlclosingmarubozu();
+    "dragonfly_doji" => cdldragonflydoji();
+    "gravestone_doji" => cdlgravestonedoji();
+    "high_wave" => cdlhighwave();
+    "long_legged_doji" => cdllongleggeddoji();
+    "long_line" => cdllongline();
+    "marubozu" => cdlmarubozu();
+    "rickshaw_man" => cdlrickshawman();
+    "short_line" => cdlshortline();
+    "spinning_top" => cdlspinningtop();
+    "takuri" => cdltakuri();
+    "counterattack" => cdlcounterattack();
+    "doji_star" => cdldojistar();
+    "harami_cross" => cdlharamicross();
+    "homing_pigeon" => cdlhomingpigeon();
+    "in_neck" => cdlinneck();
+    "on_neck" => cdlonneck();
+    "thrusting" => cdlthrusting();
+    "kicking" => cdlkicking();
+    "kicking_by_length" => cdlkickingbylength();
+    "matching_low" => cdlmatchinglow();
+    "separating_lines" => cdlseparatinglines();
+    "abandoned_baby" => cdlabandonedbaby(0.3);
+    "evening_doji_star" => cdleveningdojistar(0.3);
+    "morning_doji_star" => cdlmorningdojistar(0.3);
+    "tristar" => cdltristar();
+    "two_crows" => cdl2crows();
+    "three_inside" => cdl3inside();
+    "three_outside" => cdl3outside();
+    "three_stars_in_south" => cdl3starsinsouth();
+    "advance_block" => cdladvanceblock();
+    "stalled_pattern" => cdlstalledpattern();
+    "gap_side_white" => cdlgapsidesidewhite();
+    "identical_three_crows" => cdlidentical3crows();
+    "stick_sandwich" => cdlsticksandwich();
+    "tasuki_gap" => cdltasukigap();
+    "unique_three_river" => cdlunique3river();
+    "upside_gap_two_crows" => cdlupsidegap2crows();
+    "side_gap_three_methods" => cdlxsidegap3methods();
+    "three_line_strike" => cdl3linestrike();
+    "breakaway" => cdlbreakaway();
+    "conceal_baby_swallow" => cdlconcealbabyswall();
+    "ladder_bottom" => cdlladderbottom();
+    "mat_hold" => cdlmathold(0.5);
+    "rise_fall_three_methods" => cdlrisefall3methods();
+    "hikkake" => cdlhikkake();
+    "hikkake_mod" => cdlhikkakemod();
 }

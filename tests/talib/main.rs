@@ -6,6 +6,9 @@
 
 mod cases;
 mod market;
+mod shapes;
+
+use std::path::Path;
 
 use cases::{Case, Unit, cases};
 use market::{Kind, Market};
@@ -45,6 +48,7 @@ fn floor(unit: Unit, market: &Market, expected: &[f64]) -> f64 {
         Unit::Variance => 1e-6 * median(&mut market.close.clone()).powi(2),
         Unit::Volume => 1e-6 * median(&mut market.volume.clone()).max(1.0),
         Unit::Percent => 1e-3,
+        Unit::Angle => (1e-6 * median(&mut market.close.clone())).to_degrees(),
         Unit::Ratio => 1e-5,
     };
     (1e-3 * median(&mut sizes)).max(least)
@@ -143,6 +147,29 @@ fn every_kind_of_market_with_the_default_periods() {
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
+/// Bars as they were traded, in ticks and with their gaps between sessions.
+#[test]
+fn every_indicator_equals_talib_on_bars_that_were_traded() {
+    let bars = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bars");
+    let mut bad = Vec::new();
+    let mut files = 0;
+    for file in std::fs::read_dir(bars).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "csv") {
+            continue;
+        }
+        files += 1;
+        let market = Market::read(&path);
+        for case in cases(14).into_iter().filter(|case| case.fits(Kind::Real)) {
+            if let Err(error) = check(&case, &market) {
+                bad.push(format!("{}: {error}", path.display()));
+            }
+        }
+    }
+    assert!(files > 0);
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
 /// An entry without a case is not proven.
 #[test]
 fn every_entry_of_talibs_convention_has_a_case() {
@@ -209,8 +236,11 @@ fn flat_prices_give_what_the_c_library_gives() {
 fn every_pattern_occurs_in_the_markets_it_is_compared_over() {
     let markets: Vec<Market> = (0..60)
         .flat_map(|seed| [Kind::Candles, Kind::Ticks].map(|kind| Market::new(kind, seed, 600)))
+        .chain([shapes::staged()])
         .collect();
-    for case in cases(14).iter().filter(|case| case.pattern) {
+    let mut never = Vec::new();
+    let cases = cases(14);
+    for case in cases.iter().filter(|case| case.pattern) {
         let mut occurs = 0;
         for market in &markets {
             check(case, market).unwrap();
@@ -219,6 +249,9 @@ fn every_pattern_occurs_in_the_markets_it_is_compared_over() {
                 .filter(|x| x.abs() > 1.0)
                 .count();
         }
-        assert!(occurs > 0, "{}", case.item);
+        if occurs == 0 {
+            never.push(case.item.as_str());
+        }
     }
+    assert!(never.is_empty(), "never seen: {never:?}");
 }

@@ -1,5 +1,7 @@
 //! Markets made to be difficult.
 
+use std::path::Path;
+
 use technical_analysis_agent::indicators::Bars;
 
 /// Difficulty of a market.
@@ -23,6 +25,8 @@ pub enum Kind {
     Spike,
     /// Bars that did not trade.
     NoVolume,
+    /// Bars that were traded, read from a file.
+    Real,
 }
 
 impl Kind {
@@ -116,6 +120,17 @@ impl Market {
         market
     }
 
+    /// The bars of a file of `tests/data/bars`.
+    pub fn read(path: &Path) -> Self {
+        let mut market = Self::empty(Kind::Real);
+        for row in csv::Reader::from_path(path).unwrap().records() {
+            let row = row.unwrap();
+            let cell = |at: usize| row[at].parse().unwrap();
+            market.push(cell(1), cell(2), cell(3), cell(4), cell(5));
+        }
+        market
+    }
+
     /// Prices that never move.
     pub fn flat(bars: usize) -> Self {
         let mut market = Self::empty(Kind::Stretches);
@@ -125,7 +140,7 @@ impl Market {
         market
     }
 
-    fn empty(kind: Kind) -> Self {
+    pub fn empty(kind: Kind) -> Self {
         Self {
             kind,
             timestamps: Vec::new(),
@@ -137,7 +152,7 @@ impl Market {
         }
     }
 
-    fn push(&mut self, o: f64, h: f64, l: f64, c: f64, v: f64) {
+    pub fn push(&mut self, o: f64, h: f64, l: f64, c: f64, v: f64) {
         let at = self.timestamps.last().map_or(0, |t| t + 60_000_000_000);
         self.timestamps.push(at);
         self.open.push(o);
