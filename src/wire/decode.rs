@@ -155,9 +155,7 @@ impl Decoder {
                 for text in texts {
                     self.element(text, parts, now, &mut |element| elements.push(element));
                 }
-                snapshot::in_order(elements, self.rules.final_rule)
-                    .into_iter()
-                    .for_each(&mut each);
+                snapshot::in_order(elements).into_iter().for_each(&mut each);
                 if let Some((rest, elements)) = rest {
                     let detail = format!(
                         "{elements} elements are left, for {ELEMENTS_MAX} are taken from one message; send fewer bars per message"

@@ -104,11 +104,12 @@ fn what_the_agent_does_follows_from_the_messages_before() {
         )
     };
     let messages = [
-        bar(0, 1.0, ""),
         bar(1, 1.0, ""),
-        bar(1, 1.0, ""),
-        bar(1, 2.0, ""),
-        bar(2, 2.0, r#","final":false"#),
+        bar(2, 1.0, ""),
+        bar(2, 1.0, ""),
+        bar(2, 2.0, ""),
+        bar(3, 2.0, r#","final":false"#),
+        // before the first bar of its series
         bar(0, 1.0, ""),
     ];
     let (code, found) = entries(

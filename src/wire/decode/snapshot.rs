@@ -1,27 +1,30 @@
-//! The order of the bars of an array in the generic shape, and which of them are complete.
+//! The order of the bars of an array, and which of them are complete.
 //!
-//! An array may have the newest bar first. Elements of vendors come in the order in which they are
-//! meant.
+//! An array may have the newest bar first. Complete bars of vendors come in the order in which they
+//! are meant: one may revise another.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{Content, Element, GENERIC};
 use crate::market::{self, Finality, Timeframe, Timestamp};
-use crate::wire::rules::FinalRule;
 
 /// Puts the elements of an array in the order of time, each series by itself.
-pub(super) fn in_order(elements: Vec<Element<'_>>, rule: FinalRule) -> Vec<Element<'_>> {
+pub(super) fn in_order(elements: Vec<Element<'_>>) -> Vec<Element<'_>> {
     let mut elements = market::in_order(elements, series);
-    if rule == FinalRule::Next {
+    if elements.iter().any(is_until_next) {
         complete_older(&mut elements);
     }
     elements
 }
 
+fn is_until_next(element: &Element<'_>) -> bool {
+    matches!(&element.content, Content::Bar(event) if event.finality == Finality::UntilNext)
+}
+
 fn series<'a>(element: &Element<'a>) -> Option<((Cow<'a, str>, Timeframe), Timestamp)> {
     match &element.content {
-        Content::Bar(event) if element.dialect == GENERIC => {
+        Content::Bar(event) if element.dialect == GENERIC || is_until_next(element) => {
             let series = (event.symbol.clone(), event.timeframe);
             Some((series, event.bar.timestamp))
         }

@@ -60,6 +60,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         "bookTicker" => ignored(Ignored::Quote),
         "depthUpdate" => ignored(Ignored::OrderBook),
         _ if kind.ends_with("Ticker") || kind == "avgPrice" => ignored(Ignored::Ticker),
+        "serverShutdown" => ignored(Ignored::Status),
         // no prices of trades
         "markPriceUpdate" | "markPrice_kline" | "indexPrice_kline" | "forceOrder"
         | "contractInfo" | "compositeIndex" | "assetIndexUpdate" => ignored(Ignored::Other),

@@ -3,9 +3,10 @@
 use super::super::fields::Scalar;
 use super::super::print::Print;
 use super::super::tape::Node;
-use super::candle::text;
+use super::candle::{in_order, text};
 use super::{Candle, Dialect, Ignored, Notes, Reading};
 use crate::market::{Finality, Timeframe, Timestamp};
+use crate::wire::Reason;
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "bitmex",
@@ -27,6 +28,10 @@ pub(super) static DIALECT: Dialect = Dialect {
     },
 };
 
+/// Explanation of a bin without its envelope: its time would be taken for that of its open.
+const ALONE: &str = "a bin of BitMEX has the time of its end and names no timeframe; send it in its envelope, \
+    {\"table\":\"tradeBin1m\",\"data\":[…]}, or set TECHNICAL_DIALECT=generic and TECHNICAL_TIMESTAMP=close";
+
 fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let ignored = |kind| Some(Reading::Ignored(kind));
     let Some(table) = message.str_of("table") else {
@@ -34,8 +39,11 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         if has("info") && has("version") {
             return ignored(Ignored::Status);
         }
-        if has("subscribe") && has("success") {
+        if (has("subscribe") || has("unsubscribe")) && has("success") {
             return ignored(Ignored::Acknowledgement);
+        }
+        if has("homeNotional") && has("open") && has("close") {
+            return Some(Reading::Refused(Reason::UnknownShape, ALONE.to_owned()));
         }
         return (has("status") && has("error") && has("request"))
             .then_some(Reading::Ignored(Ignored::Error));
@@ -43,7 +51,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let data = message.get("data").filter(|data| data.is_array())?;
     if let Some(timeframe) = table.strip_prefix("tradeBin") {
         let candle = |bin| candle(bin, timeframe);
-        return Some(Reading::Bars(data.items().map(candle).collect()));
+        return Some(in_order(data.items().map(candle).collect()));
     }
     match table {
         "trade" => {
@@ -62,7 +70,15 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         | "insurance"
         | "liquidation"
         | "publicNotifications"
-        | "settlement" => ignored(Ignored::Other),
+        | "settlement"
+        | "affiliate"
+        | "execution"
+        | "margin"
+        | "order"
+        | "position"
+        | "privateNotifications"
+        | "transact"
+        | "wallet" => ignored(Ignored::Other),
         _ => None,
     }
 }

@@ -43,7 +43,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     let data = message.get("data")?;
     let (kind, rest) = topic.split_once('.')?;
     match kind {
-        "kline" => {
+        "kline" | "kline_lt" => {
             let (interval, symbol) = rest.split_once('.')?;
             data.is_array().then(|| {
                 in_order(
@@ -58,7 +58,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
             let trades = data.items().map(|trade| Print::of(trade, names));
             Some(Reading::Trades(trades.collect()))
         }
-        "tickers" => ignored(Ignored::Ticker),
+        "tickers" | "tickers_lt" => ignored(Ignored::Ticker),
         "orderbook" => ignored(Ignored::OrderBook),
         "liquidation" | "allLiquidation" | "insurance" | "adlAlert" | "priceLimit" | "rpi" => {
             ignored(Ignored::Other)

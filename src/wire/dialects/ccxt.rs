@@ -30,11 +30,16 @@ const MILLIS: u64 = 100_000_000_000;
 const MICROS: u64 = 100_000_000_000_000;
 
 fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
+    if !message.is_array() {
+        return None;
+    }
     if is_row(message) {
         return Some(Reading::Bar(candle(message)));
     }
-    let first = message.at(0)?;
-    is_row(first).then(|| in_order(message.items().map(candle).collect()))
+    let mut rows = message.items();
+    // a bar without trades may have no prices
+    rows.any(is_row)
+        .then(|| in_order(message.items().map(candle).collect()))
 }
 
 fn is_row(row: Node<'_, '_>) -> bool {

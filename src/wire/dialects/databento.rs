@@ -137,5 +137,5 @@ fn decimal(price: &Scalar<'_>) -> Result<Option<Scalar<'static>>, String> {
 fn is_certain(message: Node<'_, '_>) -> bool {
     let names = ["rtype", "ts_event", "publisher_id"];
     let in_object = |node: Node<'_, '_>| names.iter().any(|name| node.get(name).is_some());
-    message.get("hd").is_some_and(in_object) || in_object(message)
+    message.get("hd").is_some_and(Node::is_object) || in_object(message)
 }

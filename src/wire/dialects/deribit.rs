@@ -75,7 +75,10 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         | "markprice"
         | "perpetual"
         | "user"
-        | "announcements" => ignored(Ignored::Other),
+        | "announcements"
+        | "block_rfq"
+        | "block_trade_confirmations"
+        | "rfq" => ignored(Ignored::Other),
         _ => None,
     }
 }

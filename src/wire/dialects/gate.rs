@@ -46,6 +46,9 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         return ignored(Ignored::Acknowledgement);
     }
     let result = message.get("result")?;
+    if channel == "candlesticks" && is_of_no_trades(result) {
+        return ignored(Ignored::Other);
+    }
     match channel {
         "candlesticks" if result.is_array() => Some(in_order(result.items().map(candle).collect())),
         "candlesticks" => Some(Reading::Bar(candle(result))),
@@ -76,6 +79,13 @@ fn trade<'a>(result: Node<'_, 'a>) -> Print<'a> {
         size => size,
     };
     print
+}
+
+/// True for the candles of mark and index prices, whose names begin `1m_mark_` and `1m_index_`.
+fn is_of_no_trades(result: Node<'_, '_>) -> bool {
+    let candle = result.at(0).unwrap_or(result);
+    let name = candle.str_of("n").and_then(|name| name.split_once('_'));
+    name.is_some_and(|(_, symbol)| symbol.starts_with("mark_") || symbol.starts_with("index_"))
 }
 
 fn candle<'a>(result: Node<'_, 'a>) -> Candle<'a> {

@@ -1,5 +1,6 @@
 //! Hyperliquid.
 
+use super::super::fields::Scalar;
 use super::super::print::Print;
 use super::super::tape::Node;
 use super::candle::in_order;
@@ -18,7 +19,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         ("data.o", ""),
     ],
     notes: Notes {
-        bars: "`{\"channel\":\"candle\",\"data\":{t,T,s,i,o,c,h,l,v,n}}`",
+        bars: "`{\"channel\":\"candle\",\"data\":{t,T,s,i,o,c,h,l,v,n}}`, or an array of such candles",
         time: "`t`, in ms",
         complete: "the next one comes: there is no flag",
         other: "`trades` is trades: `px`, `sz`, `time`, `tid`",
@@ -27,6 +28,9 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
+    if is_candle(message) {
+        return Some(Reading::Bar(candle(message)));
+    }
     let channel = message.str_of("channel")?;
     let ignored = |kind| Some(Reading::Ignored(kind));
     if channel == "pong" {
@@ -52,12 +56,41 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         "bbo" | "allMids" => ignored(Ignored::Quote),
         "subscriptionResponse" => ignored(Ignored::Acknowledgement),
         "error" => ignored(Ignored::Error),
-        "activeAssetCtx" | "activeSpotAssetCtx" | "activeAssetData" | "notification"
-        | "webData2" | "orderUpdates" | "userEvents" | "user" | "userFills" | "userFundings" => {
-            ignored(Ignored::Other)
-        }
+        "activeAssetCtx"
+        | "activeSpotAssetCtx"
+        | "activeAssetData"
+        | "notification"
+        | "webData2"
+        | "webData3"
+        | "post"
+        | "openOrders"
+        | "spotState"
+        | "twapStates"
+        | "clearinghouseState"
+        | "allDexsClearinghouseState"
+        | "allDexsAssetCtxs"
+        | "userHistoricalOrders"
+        | "userNonFundingLedgerUpdates"
+        | "userTwapHistory"
+        | "userTwapSliceFills"
+        | "orderUpdates"
+        | "userEvents"
+        | "user"
+        | "userFills"
+        | "userFundings" => ignored(Ignored::Other),
         _ => None,
     }
+}
+
+/// True for a candle without its envelope, as a request is answered with an array of them.
+fn is_candle(message: Node<'_, '_>) -> bool {
+    let has = |key: &&str| message.get(key).is_some();
+    let end = message.get("T").map(Node::scalar);
+    matches!(end, Some(Scalar::Int(_)))
+        && ["t", "s", "i", "o", "c", "h", "l", "v", "n"]
+            .iter()
+            .all(has)
+        && message.get("x").is_none()
 }
 
 fn candle<'a>(data: Node<'_, 'a>) -> Candle<'a> {

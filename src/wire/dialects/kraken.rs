@@ -37,6 +37,9 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
             _ => None,
         };
     }
+    if message.get("error").and(message.get("time_in")).is_some() {
+        return ignored(Ignored::Error);
+    }
     let channel = message.str_of("channel")?;
     if channel == "heartbeat" {
         return ignored(Ignored::Heartbeat);

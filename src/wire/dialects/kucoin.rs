@@ -64,6 +64,8 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         }
         "/market/snapshot" | "/contractMarket/snapshot" => ignored(Ignored::Ticker),
         _ if place.contains("level2") || place.contains("level3") => ignored(Ignored::OrderBook),
+        "/spotMarket/level1" => ignored(Ignored::Quote),
+        "/indicator/index" | "/indicator/markPrice" => ignored(Ignored::Other),
         _ if place.starts_with("/market/") || place.starts_with("/contract") => {
             ignored(Ignored::Other)
         }

@@ -280,6 +280,7 @@ pub(super) const fn is_mark(key: &str) -> bool {
             | b"success"
             | b"channel"
             | b"jsonrpc"
+            | b"homeNotional"
             | b"ts_event"
             | b"publisher_id"
             | b"openTimestamp"

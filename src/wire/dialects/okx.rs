@@ -55,9 +55,8 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
         "status" => ignored(Ignored::Status),
         _ if channel.starts_with("books") => ignored(Ignored::OrderBook),
         "instruments" | "open-interest" | "funding-rate" | "price-limit" | "mark-price"
-        | "index-tickers" | "estimated-price" | "opt-summary" | "liquidation-orders" => {
-            ignored(Ignored::Other)
-        }
+        | "index-tickers" | "adl-warning" | "block-tickers" | "estimated-price" | "opt-summary"
+        | "liquidation-orders" => ignored(Ignored::Other),
         // no prices of trades
         _ if channel.starts_with("mark-price-candle") || channel.starts_with("index-candle") => {
             ignored(Ignored::Other)
