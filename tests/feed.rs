@@ -16,11 +16,16 @@ use technical_analysis_agent::market::Timestamp;
 use technical_analysis_agent::tools::feed::{FeedReport, feed};
 
 /// The defaults, but for the server.
-struct Server(String);
+struct Server(String, Vec<(&'static str, &'static str)>);
 
 impl Environment for Server {
     fn variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-        vec![("NATS_URL".into(), self.0.clone().into())]
+        let others = self
+            .1
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let url = ("NATS_URL".into(), self.0.clone().into());
+        std::iter::once(url).chain(others).collect()
     }
 
     fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
@@ -44,7 +49,11 @@ struct Feeder {
 
 impl Feeder {
     async fn new(server: &NatsServer) -> Self {
-        let config = Config::load(&Server(server.url())).unwrap();
+        Self::with(server, Vec::new()).await
+    }
+
+    async fn with(server: &NatsServer, settings: Vec<(&'static str, &'static str)>) -> Self {
+        let config = Config::load(&Server(server.url(), settings)).unwrap();
         let link = Link::new();
         let client = connect(&config.nats, "feed", &link, Sizing::default());
         let client = client.await.unwrap();
@@ -147,4 +156,32 @@ async fn a_file_is_published_bar_by_bar_and_what_is_bad_is_skipped() {
     );
     let second = bars.next().await.unwrap();
     assert_eq!(second.subject.as_str(), "raw.market_data.price.A.5m");
+}
+
+#[tokio::test]
+async fn a_file_of_trades_is_published_trade_by_trade() {
+    let server = NatsServer::plain();
+    let feeder = Feeder::with(&server, vec![("TECHNICAL_TRADES", "1m")]).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trades.csv");
+    let rows = "time,price,qty,id\n1700000000123,1.50,0.10,7\n1700000000123,1.51,2,8\nx,1,1,9\n";
+    std::fs::write(&path, rows).unwrap();
+    let mut trades = client.subscribe("raw.market_data.price.>").await.unwrap();
+    client.flush().await.unwrap();
+    let report = feeder
+        .run(&[path.to_str().unwrap(), "--symbol", "BRK.B"])
+        .await;
+    assert_eq!(
+        (report.published, report.confirmed, report.skipped),
+        (2, 2, 1)
+    );
+    for (price, size, id) in [("1.50", "0.10", "7"), ("1.51", "2", "8")] {
+        let message = trades.next().await.unwrap();
+        assert_eq!(message.subject.as_str(), "raw.market_data.price.BRK%2EB.1m");
+        let expected = format!(
+            r#"{{"timestamp":1700000000123,"price":{price},"size":{size},"trade_id":"{id}","symbol":"BRK.B"}}"#
+        );
+        assert_eq!(std::str::from_utf8(&message.payload).unwrap(), expected);
+    }
 }

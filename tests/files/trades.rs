@@ -88,6 +88,89 @@ fn bars_of_trades_in_a_file_are_those_of_the_oracle() {
     assert!(said(&refused).contains("trade 1200"), "{}", said(&refused));
 }
 
+/// A table of the oracle's trades, a row of each.
+fn table(
+    oracle: &Oracle,
+    header: &str,
+    row: impl Fn(&(u64, String, String, u64)) -> String,
+) -> String {
+    let mut lines = vec![header.to_owned()];
+    lines.retain(|header| !header.is_empty());
+    lines.extend(oracle.trades.iter().map(row));
+    lines.join("\n")
+}
+
+#[test]
+fn tables_of_trades_are_read_as_venues_write_them() {
+    let mut oracle = oracle();
+    let folder = tempfile::tempdir().unwrap();
+    let signals = |name: &str, text: &str, options: &[&str]| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let arguments = [
+            &[path, "--timeframes", "5m", "--symbol", "BTCUSDT"],
+            options,
+        ]
+        .concat();
+        let found = replay(&arguments, &[TRADES]);
+        let told = said(&found);
+        assert_eq!(found.status.code(), Some(0), "{name}: {told}");
+        assert!(told.contains("1200 trades"), "{name}: {told}");
+        assert!(
+            !told.contains("timeframe is") && !told.contains("back in time"),
+            "{name}: {told}"
+        );
+        [rows(&found.stdout, "1m"), rows(&found.stdout, "5m")]
+    };
+    let expected = [&oracle.minutes, &oracle.fives].map(|rows| {
+        let row =
+            |(at, o, h, l, c, v, trades, _): &Row| (at.clone(), [*o, *h, *l, *c, *v], *trades);
+        rows.iter().map(row).collect::<Vec<_>>()
+    });
+    let generic = table(
+        &oracle,
+        "symbol,timestamp,price,size,trade_id",
+        |(at, p, s, id)| format!("BTCUSDT,{at},{p},{s},{id}"),
+    );
+    assert_eq!(signals("generic.csv", &generic, &[]), expected);
+    // Binance: aggTrades and trades of the spot market, aggTrades of futures
+    let text = table(&oracle, "", |(at, p, s, id)| {
+        format!("{id},{p},{s},7,8,{at},true,true")
+    });
+    let binance = ["--preset", "binance"];
+    assert_eq!(signals("aggTrades.csv", &text, &binance), expected);
+    let text = table(&oracle, "", |(at, p, s, id)| {
+        format!("{id},{p},{s},9.5,{at},true,true")
+    });
+    assert_eq!(signals("trades.csv", &text, &binance), expected);
+    let header =
+        "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker";
+    let text = table(&oracle, header, |(at, p, s, id)| {
+        format!("{id},{p},{s},7,8,{at},true")
+    });
+    assert_eq!(signals("futures.csv", &text, &[]), expected);
+    // columns that are named by hand
+    let text = table(&oracle, "", |(at, p, s, id)| format!("{p};{s};x;{id};{at}"));
+    let columns = ["--columns", "price,size,-,trade_id,time"];
+    assert_eq!(signals("columns.csv", &text, &columns), expected);
+    // Kraken has no ids: trades of one time stand in the order of the file
+    oracle.trades.sort_by_key(|(at, _, _, id)| (*at, *id));
+    let text = table(&oracle, "", |(at, p, s, _)| {
+        format!("{}.{:03},{p},{s}", at / 1_000, at % 1_000)
+    });
+    assert_eq!(
+        signals("kraken.csv", &text, &["--preset", "kraken"]),
+        expected
+    );
+    // with the newest trade first
+    oracle.trades.reverse();
+    let text = table(&oracle, "time,id,side,price,amount", |(at, p, s, id)| {
+        format!("{at},{id},buy,{p},{s}")
+    });
+    assert_eq!(signals("newest_first.csv", &text, &[]), expected);
+}
+
 #[test]
 fn settings_that_cannot_be_are_told() {
     for (variables, expected) in [

@@ -92,6 +92,8 @@ const TIME: [(u8, &[&str]); 3] = [
             "candletime",
             "bartime",
             "tradetime",
+            "transacttime",
+            "createdtime",
         ],
     ),
     (
@@ -192,7 +194,21 @@ const SYMBOL: &[&str] = &[
     "rawsymbol",
     "productid",
     "instid",
+    "instrumentname",
     "secid",
+];
+/// The quantity of a trade. In a table of bars these names say nothing certain.
+const SIZE: &[&str] = &["size", "qty", "quantity", "q", "sz", "tradesize", "amount"];
+/// The venue's number or name of a trade.
+const TRADE_ID: &[&str] = &[
+    "tradeid",
+    "aggtradeid",
+    "aggregatetradeid",
+    "trdmatchid",
+    "tid",
+    "id",
+    "seq",
+    "sequence",
 ];
 const TIMEFRAME: &[&str] = &[
     "timeframe",
@@ -214,7 +230,7 @@ const NO_CURRENCY: &[&str] = &[
 ];
 
 /// The names that `--columns` takes, as an error shows them.
-pub(super) const NAMES: &str = "time, date, clock, open, high, low, close, price, volume, symbol, timeframe, final, source or -";
+pub(super) const NAMES: &str = "time, date, clock, open, high, low, close, price, volume, size, trade_id, symbol, timeframe, final, source or -";
 
 impl Role {
     /// The content of a column with this name, if the name is known.
@@ -267,6 +283,26 @@ impl Role {
             _ => None,
         }
     }
+}
+
+/// The columns of the size and of the id of trades, in a table whose rows are trades.
+pub(super) fn of_trades(names: &[String]) -> (Option<usize>, Option<usize>) {
+    let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
+    let find = |known: &[&str]| {
+        let mut places = known
+            .iter()
+            .map(|name| plain.iter().position(|one| one == name));
+        places.find_map(|place| place)
+    };
+    (find(SIZE), find(TRADE_ID))
+}
+
+/// True if a column of this name may belong to a table of trades alone.
+pub(super) fn is_of_trades(name: &str) -> bool {
+    let plain = plain(name);
+    [SIZE, TRADE_ID]
+        .iter()
+        .any(|names| names.contains(&plain.as_str()))
 }
 
 /// A name without case, signs and the numbers that some sources put before it (`1. open`).

@@ -1,11 +1,13 @@
 //! The layout of a table: its start, the separator of its cells, and its columns.
 
+mod columns;
 mod head;
 
 use super::header::{self, IN_CURRENCY, PRICE, Role, TICKS};
 use super::number::{self};
 use super::time::{Form, TimeReader, is_clock};
 
+pub(super) use columns::{Columns, PriceColumns};
 pub(super) use head::find;
 
 /// Lines that may come before the header.
@@ -38,36 +40,6 @@ pub(super) struct Layout {
     pub lines: u64,
     /// The line of the header, from 1; none where there is no header.
     pub header_line: Option<u64>,
-}
-
-/// The columns that are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Columns {
-    pub width: usize,
-    pub time: usize,
-    pub clock: Option<usize>,
-    pub symbol: Option<usize>,
-    pub timeframe: Option<usize>,
-    pub is_final: Option<usize>,
-    pub source: Option<usize>,
-    pub record_type: Option<usize>,
-    /// One, or one for each symbol side by side.
-    pub sets: Vec<PriceColumns>,
-}
-
-/// The columns of one bar.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PriceColumns {
-    pub symbol: Option<String>,
-    pub open: Option<usize>,
-    pub high: Option<usize>,
-    pub low: Option<usize>,
-    pub close: Option<usize>,
-    /// A close under the name `price`.
-    pub price: Option<usize>,
-    pub volume: Option<usize>,
-    /// Ticks, where the volume is 0 or absent.
-    pub ticks: Option<usize>,
 }
 
 impl Header {
@@ -110,9 +82,9 @@ impl Header {
                 "date" => header.date = Some(at),
                 _ => {}
             }
-            if name != "-" && header.roles[at].is_none() {
+            if name != "-" && header.roles[at].is_none() && !header::is_of_trades(name) {
                 return Err(format!(
-                    "--columns: `{name}` is no column of bars; use {}",
+                    "--columns: `{name}` is no column of bars or trades; use {}",
                     header::NAMES
                 ));
             }
@@ -339,6 +311,9 @@ impl Header {
         }
         if close_rank == PRICE && (set.open.is_none() || set.high.is_none() || set.low.is_none()) {
             set.price = set.close.take();
+            let (size, id) = header::of_trades(&self.names);
+            set.volume = size.or(set.volume);
+            set.trade_id = id;
         }
         Ok(set)
     }
@@ -378,55 +353,6 @@ impl Header {
             names.pop();
         }
         names.join(",")
-    }
-}
-
-impl Columns {
-    /// The fields of a message with the names of their columns.
-    pub fn named(&self, header: &Header) -> Vec<(&'static str, String)> {
-        let name = |at: usize| match &header.symbols {
-            Some(symbols) if !symbols[at].is_empty() => {
-                format!("{} {}", header.names[at], symbols[at])
-            }
-            _ => header.names[at].clone(),
-        };
-        let time = match self.clock {
-            Some(clock) => format!("{} and {}", name(self.time), name(clock)),
-            None => name(self.time),
-        };
-        let mut named = vec![("timestamp", time)];
-        if let [set] = self.sets.as_slice() {
-            let volume = match (set.volume, set.ticks) {
-                (Some(volume), Some(ticks)) => Some(format!("{} or {}", name(volume), name(ticks))),
-                (volume, ticks) => volume.or(ticks).map(name),
-            };
-            named.extend(set.prices().map(|(field, at)| (field, name(at))));
-            named.extend(volume.map(|volume| ("volume", volume)));
-        }
-        for (field, at) in [
-            ("symbol", self.symbol),
-            ("timeframe", self.timeframe.or(self.record_type)),
-            ("final", self.is_final),
-            ("source", self.source),
-        ] {
-            named.extend(at.map(|at| (field, name(at))));
-        }
-        named
-    }
-}
-
-impl PriceColumns {
-    /// The columns of prices with their names in a message.
-    pub fn prices(&self) -> impl Iterator<Item = (&'static str, usize)> {
-        [
-            ("open", self.open),
-            ("high", self.high),
-            ("low", self.low),
-            ("close", self.close),
-            ("price", self.price),
-        ]
-        .into_iter()
-        .filter_map(|(name, at)| Some((name, at?)))
     }
 }
 

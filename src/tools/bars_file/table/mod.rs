@@ -187,6 +187,8 @@ impl Table {
                 table.notes.push(note.to_owned());
                 table.sort()?;
             }
+            // trades may be late
+            Sequence::Mixed if table.reading.is_of_trades() => {}
             Sequence::Mixed => table.notes.push(format!(
                 "{} of the first {} rows go back in time and will be refused; sort the file by time",
                 steps.back,

@@ -11,9 +11,9 @@ pub enum Preset {
     Yahoo,
     /// `TradingView`: Export chart data.
     Tradingview,
-    /// Binance: monthly and daily files of klines, with or without a header.
+    /// Binance: monthly and daily files of klines or trades, with or without a header.
     Binance,
-    /// Kraken: files of OHLCVT, without a header.
+    /// Kraken: files of OHLCVT or of trades, without a header.
     Kraken,
     /// Stooq: the download of one symbol, and the bulk files.
     Stooq,
@@ -38,6 +38,10 @@ impl Preset {
     /// The columns of a file without a header that is `width` columns wide.
     pub(super) fn columns(self, width: usize) -> Option<&'static [&'static str]> {
         Some(match (self, width) {
+            // files of trades, and of aggregated trades
+            (Self::Binance, 7) => &["trade_id", "price", "size", "-", "time", "-", "-"],
+            (Self::Binance, 8) => &["trade_id", "price", "size", "-", "-", "time", "-", "-"],
+            (Self::Kraken, 3) => &["time", "price", "size"],
             // open time, prices, volume; close time and quote volumes are left out
             (Self::Binance, 6..) => &["time", "open", "high", "low", "close", "volume"],
             (Self::Kraken, 6 | 7) => &["time", "open", "high", "low", "close", "volume", "-"],

@@ -1,6 +1,7 @@
 //! Turns the rows of a table into messages, each in the digits of the file.
 
 mod cells;
+mod watch;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,6 +18,7 @@ use super::{BAD_LINE, LineError, ReadOptions, Row, SYMBOLS};
 use crate::market::{Timeframe, Timestamp};
 use crate::wire::Reason;
 use cells::{fixed_point, is_epoch, number_field, record_timeframe, text, utf8};
+use watch::Watch;
 
 /// Turns rows into messages.
 pub(super) struct Reading {
@@ -31,16 +33,6 @@ pub(super) struct Reading {
     symbols: HashMap<String, u32>,
     watch: Watch,
     outside: u64,
-}
-
-/// Counts rows that have the time of the row before.
-#[derive(Debug, Default)]
-struct Watch {
-    newest: HashMap<u32, Timestamp>,
-    rows: u64,
-    same: u64,
-    /// A time as a spreadsheet shortens it.
-    shortened: Option<String>,
 }
 
 impl Reading {
@@ -167,7 +159,8 @@ impl Reading {
                 "times without an offset are read as {zone}{otherwise}"
             ));
         }
-        let named = self.timeframe.is_some()
+        let named = self.is_of_trades()
+            || self.timeframe.is_some()
             || self.columns.timeframe.is_some()
             || self.columns.record_type.is_some();
         if named || forms.is_empty() {
@@ -261,11 +254,8 @@ impl Reading {
         let clock = self.columns.clock.map(|at| text(row, at));
         let at = self.times.read(&cell, clock.as_deref())?.at;
         let cell = cell.as_ref();
-        if cell.contains(['e', 'E'])
-            && cell.parse::<f64>().is_ok()
-            && self.watch.shortened.is_none()
-        {
-            self.watch.shortened = Some(cell.to_owned());
+        if cell.contains(['e', 'E']) && cell.parse::<f64>().is_ok() {
+            self.watch.shortened(cell);
         }
         let as_it_stands = clock.is_none() && self.times.format.is_none();
         let json = if as_it_stands && is_epoch(cell, at) {
@@ -301,8 +291,16 @@ impl Reading {
             fields.push(number_field(name, fixed.as_deref().unwrap_or(&number)));
         }
         if let Some(volume) = self.volume(row, set)? {
-            fields.push(number_field("volume", &volume));
+            fields.push(number_field(set.volume_name(), &volume));
         }
+        if let Some(at) = set.trade_id {
+            // as text: the digits of a long number are kept
+            let id = utf8(row, at, "trade_id")?;
+            if !is_absent(id) {
+                fields.push(format!("\"trade_id\":{}", Value::from(id)));
+            }
+        }
+        let of_trades = set.is_of_trades();
         let named = self
             .columns
             .symbol
@@ -318,11 +316,12 @@ impl Reading {
         }
         let cell = |at: Option<usize>, name| at.map(|at| utf8(row, at, name)).transpose();
         let timeframe = match (
-            self.timeframe,
+            self.timeframe.filter(|_| !of_trades),
             self.columns.timeframe,
             self.columns.record_type,
         ) {
             (Some(timeframe), _, _) => Some(timeframe.to_string()),
+            _ if of_trades => None,
             (None, Some(at), _) => {
                 Some(utf8(row, at, "timeframe")?.to_owned()).filter(|cell| !cell.is_empty())
             }
@@ -400,9 +399,16 @@ impl Reading {
         &self.columns
     }
 
+    /// True if the rows are trades, of which several may have one time.
+    pub fn is_of_trades(&self) -> bool {
+        self.columns.sets.iter().any(PriceColumns::is_of_trades)
+    }
+
     /// Takes note of a row that is returned.
     pub fn returned(&mut self, row: &Row) {
-        self.watch.row(row);
+        if !self.is_of_trades() {
+            self.watch.row(row);
+        }
     }
 
     /// Notes that only the end of the table can give.
@@ -412,34 +418,7 @@ impl Reading {
             let outside = std::mem::take(&mut self.outside);
             notes.push(format!("{outside} rows are outside --from and --to"));
         }
-        let Watch {
-            rows,
-            same,
-            shortened,
-            ..
-        } = std::mem::take(&mut self.watch);
-        if same > 0 {
-            let mut text = format!(
-                "{same} of {rows} rows have the time of the row before: there are only {} different times",
-                rows - same
-            );
-            if let Some(cell) = shortened {
-                text += &format!(
-                    "; a spreadsheet has shortened them, as in `{cell}`: nothing can be rescued, export the \
-                     times as text"
-                );
-            }
-            notes.push(text);
-        }
+        notes.extend(std::mem::take(&mut self.watch).note());
         notes
-    }
-}
-
-impl Watch {
-    fn row(&mut self, row: &Row) {
-        self.rows += 1;
-        if self.newest.insert(row.symbol, row.time) == Some(row.time) {
-            self.same += 1;
-        }
     }
 }
