@@ -8,7 +8,10 @@ fn elements(
     message: &str,
     subject: &SubjectParts<'static>,
 ) -> Vec<(std::ops::Range<usize>, String)> {
-    let rules = InputRules::new(262_144, Timeframe::MINUTE);
+    let rules = InputRules {
+        trades: Some(TradeConditions::None),
+        ..InputRules::new(262_144, Timeframe::MINUTE)
+    };
     let subject = Ok(subject.clone());
     let mut found = Vec::new();
     Decoder::new(rules).decode_all(message.as_bytes(), &subject, NOW, |element| {
@@ -54,6 +57,7 @@ fn every_element_of_every_vendor_is_read_from_its_excerpt_as_from_its_message() 
         "bybit",
         "coinbase",
         "deribit",
+        "finnhub",
         "gate",
         "hyperliquid",
         "kraken",
