@@ -3,12 +3,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
+use technical_analysis_agent::aggregate::TradePlan;
 use technical_analysis_agent::engine::{AnalysisConfig, Effect, Engine, Refusal};
 use technical_analysis_agent::indicators::{catalogue, parse};
-use technical_analysis_agent::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
+use technical_analysis_agent::market::{
+    Bar, BarEvent, Finality, Timeframe, Timestamp, Trade, TradeConditions, TradeEvent, TradeId,
+};
 use technical_analysis_agent::pipeline::{Filter, Message, Output, Pipeline, Sink, Taken};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::{Decoder, Encoder, InputRules, SubjectPattern};
@@ -179,6 +183,55 @@ fn derived_bars_allocate_nothing_either() {
     }
     assert_eq!(engine.len(), 6);
     assert_eq!(closed, 12_000 + 4_800 + 1_600 + 800 + 400);
+}
+
+#[test]
+fn a_trade_of_a_known_symbol_allocates_nothing_in_the_engine() {
+    let traded = AnalysisConfig {
+        derived: "5m,1h".parse().unwrap(),
+        trades: Some(TradePlan {
+            timeframe: Timeframe::MINUTE,
+            lateness: Duration::from_secs(10),
+            conditions: TradeConditions::None,
+        }),
+        ..AnalysisConfig::clone(&config(""))
+    };
+    let mut engine = Engine::new(Arc::new(traded), 10);
+    let mut closed = 0;
+    // one in seven seconds, some of them late and two minutes late
+    let trades = 160_000_u32;
+    for number in 0..trades {
+        let late = match number % 50 {
+            13 => 130,
+            turn => i64::from(turn % 9),
+        };
+        let seconds = 1_000 + 7 * i64::from(number) - late;
+        let event = TradeEvent {
+            symbol: Cow::Borrowed("A"),
+            trade: Trade {
+                timestamp: Timestamp::from_nanos(seconds * 1_000_000_000),
+                price: 10.0 + f64::from(number % 17) / 100.0,
+                size: f64::from(1 + number % 5) / 10.0,
+                id: Some(TradeId::number(u128::from(number))),
+                forms_prices: true,
+            },
+        };
+        let counted = measure(|| {
+            engine.on_trade(&event, NOW);
+            while engine.next_derived(NOW).is_some() {
+                closed += 1;
+                while engine.next_revision().is_some() {}
+            }
+        });
+        // 272 hours: the window of the largest is full and was slid back
+        let reopens = late > 100;
+        if number > 140_000 && !reopens {
+            assert_eq!(counted.count_total, 0, "trade {number}");
+        }
+    }
+    assert!(closed > 20_000, "{closed}");
+    let totals = engine.take_trade_totals();
+    assert!(totals.reopened > 3_000, "{totals:?}");
 }
 
 #[test]

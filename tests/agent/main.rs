@@ -26,6 +26,7 @@ mod rebuild;
 mod reset;
 mod signals;
 mod start;
+mod trades;
 mod watchdog;
 
 use async_nats::Client;
