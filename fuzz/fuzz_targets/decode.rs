@@ -1,9 +1,12 @@
-//! Any message under any subject, by every dialect: every element is answered, every bar that
-//! comes out is valid and survives being written and read again.
+//! Any message under any subject, by every dialect, where trades are refused and where they are
+//! taken: every element is answered, every bar that comes out is valid and survives being written
+//! and read again, and every trade is valid.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use technical_analysis_agent::market::{BarEvent, Finality, Symbol, Timeframe, Timestamp};
+use technical_analysis_agent::market::{
+    BarEvent, Finality, Symbol, Timeframe, Timestamp, TradeConditions, TradeEvent,
+};
 use technical_analysis_agent::wire::{
     Content, Decoder, DialectRule, InputRules, SubjectParts, SubjectPattern, encode_bar,
 };
@@ -11,9 +14,10 @@ use technical_analysis_agent::wire::{
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 const MAX_BYTES: usize = 65_536;
 
-fn decoder(dialect: DialectRule) -> Decoder {
+fn decoder(dialect: DialectRule, trades: Option<TradeConditions>) -> Decoder {
     Decoder::new(InputRules {
         dialect,
+        trades,
         ..InputRules::new(MAX_BYTES, Timeframe::MINUTE)
     })
 }
@@ -41,9 +45,16 @@ fn check(event: &BarEvent<'_>) {
         ..event.clone()
     };
     let silent = Ok(SubjectParts::default());
-    decoder(DialectRule::Auto).decode(&bytes, &silent, NOW, |again, _| {
+    decoder(DialectRule::Auto, None).decode(&bytes, &silent, NOW, |again, _| {
         assert_eq!(again.as_ref(), Ok(&expected));
     });
+}
+
+fn check_trade(event: &TradeEvent<'_>) {
+    let trade = event.trade;
+    assert!(Symbol::check(&event.symbol).is_ok());
+    assert!(trade.price.is_finite());
+    assert!(trade.size.is_finite() && trade.size > 0.0);
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -56,13 +67,24 @@ fuzz_target!(|data: &[u8]| {
     let subject = pattern.parts(subject.unwrap_or("in"));
     for name in DialectRule::names() {
         let dialect = DialectRule::named(name).expect("a name of the list");
-        let mut elements = 0;
-        decoder(dialect).decode_all(payload, &subject, NOW, |element| {
-            elements += 1;
-            if let Content::Bar(event) = &element.content {
-                check(event);
-            }
-        });
-        assert!(elements > 0, "{name}");
+        for trades in [
+            None,
+            Some(TradeConditions::None),
+            Some(TradeConditions::Sip),
+        ] {
+            let mut elements = 0;
+            decoder(dialect, trades).decode_all(payload, &subject, NOW, |element| {
+                elements += 1;
+                match &element.content {
+                    Content::Bar(event) => check(event),
+                    Content::Trade(event) => {
+                        assert!(trades.is_some(), "{name}");
+                        check_trade(event);
+                    }
+                    Content::Ignored(_) | Content::Refused(_) => {}
+                }
+            });
+            assert!(elements > 0, "{name}");
+        }
     }
 });
