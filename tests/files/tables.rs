@@ -387,3 +387,29 @@ fn an_answer_of_a_service_with_its_newest_bar_first_is_put_in_order() {
         said(&oldest_first)
     );
 }
+
+#[test]
+fn a_table_whose_volume_is_not_known_says_so() {
+    let table = |name: &str| {
+        format!("Date,Open,High,Low,Close,{name}\n2024-01-02,1,2,1,2,7\n2024-01-03,1,2,1,2,8\n")
+    };
+    let unknown = replay_text("x.csv", &table("Handel"), &["--symbol", "A"]);
+    assert!(bars(&unknown)[0].ends_with(" 0"), "{}", said(&unknown));
+    assert!(
+        said(&unknown).contains("`Handel` is not read"),
+        "{}",
+        said(&unknown)
+    );
+    assert!(said(&unknown).contains("--columns"), "{}", said(&unknown));
+    let columns = [
+        "--symbol",
+        "A",
+        "--columns",
+        "time,open,high,low,close,volume",
+    ];
+    for (name, arguments) in [("Handel", &columns[..]), ("Stück", &columns[..2])] {
+        let known = replay_text("x.csv", &table(name), arguments);
+        assert!(bars(&known)[0].ends_with(" 7"), "{}", said(&known));
+        assert!(!said(&known).contains("is not read"), "{}", said(&known));
+    }
+}

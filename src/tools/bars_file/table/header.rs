@@ -179,6 +179,7 @@ const VOLUME: [(u8, &[&str]); 2] = [
             "totalvolume",
             "wolumen",
             "volumen",
+            "stück",
         ],
     ),
     (TICKS, &["tickvol", "tickvolume"]),

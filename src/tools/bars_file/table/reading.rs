@@ -89,6 +89,7 @@ impl Reading {
         if style == NumberStyle::Comma {
             notes.push("numbers are written with a decimal comma".to_owned());
         }
+        notes.extend(without_volume(&columns, header));
         let symbols: Vec<&str> = columns
             .symbol
             .map(|at| cells(at).collect())
@@ -421,4 +422,19 @@ impl Reading {
         notes.extend(std::mem::take(&mut self.watch).note());
         notes
     }
+}
+
+/// A word on the volume where no column is known as it, and some column is not read.
+fn without_volume(columns: &Columns, header: &Header) -> Option<String> {
+    let has_volume = |set: &PriceColumns| set.volume.or(set.ticks).is_some();
+    if columns.sets.iter().any(has_volume) {
+        return None;
+    }
+    let read = columns.named(header);
+    let is_read = |name: &String| name.is_empty() || read.iter().any(|(_, read)| read == name);
+    let other = header.names.iter().find(|name| !is_read(name))?;
+    Some(format!(
+        "no column is known as the volume, which is 0, and `{other}` is not read; name all columns in their \
+         order with --columns where one is the volume"
+    ))
 }
