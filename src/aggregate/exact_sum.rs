@@ -50,6 +50,7 @@ impl Clone for ExactSum {
 impl ExactSum {
     /// Sets it to 0, and keeps its room.
     pub fn clear(&mut self) {
+        self.lowest = 0;
         self.limbs.clear();
     }
 
@@ -239,6 +240,14 @@ mod tests {
         values.iter().for_each(|value| sum.add(*value));
         assert!(sum.is_sound());
         sum.value()
+    }
+
+    #[test]
+    fn a_cleared_sum_is_a_new_one() {
+        let mut sum = ExactSum::default();
+        sum.add(0.1);
+        sum.clear();
+        assert_eq!(sum, ExactSum::default());
     }
 
     #[test]
