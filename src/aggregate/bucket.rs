@@ -102,14 +102,19 @@ pub fn is_derivable(timeframe: Timeframe) -> bool {
     }
 }
 
+/// True if `timeframe` is shorter than a day.
+#[must_use]
+pub(super) const fn is_below_a_day(timeframe: Timeframe) -> bool {
+    timeframe.nanos() < DAY
+}
+
 /// True if bars of `part` add up to bars of `timeframe`, which [`is_derivable`].
 #[must_use]
 pub fn is_made_of(timeframe: Timeframe, part: Timeframe) -> bool {
-    let below_a_day = |timeframe: Timeframe| timeframe.nanos() < DAY;
-    if below_a_day(timeframe) {
+    if is_below_a_day(timeframe) {
         return part.nanos() < timeframe.nanos() && timeframe.nanos() % part.nanos() == 0;
     }
-    (below_a_day(part) && DAY % part.nanos() == 0)
+    (is_below_a_day(part) && DAY % part.nanos() == 0)
         || (part == Timeframe::DAY && timeframe.nanos() > DAY)
 }
 

@@ -13,11 +13,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{is_made_of, part_end};
+use super::calendar::Calendar;
 use super::content::{Content, Part};
 use super::horizon::{Horizon, Moved};
 use super::plan::Plan;
 use super::trades::Trades;
-use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp, Zone};
+use crate::market::{Bar, BarEvent, Finality, Timeframe, Timestamp};
 use gathering::{Gathering, Place, Stage};
 
 /// The completeness of a derived bar.
@@ -183,18 +184,20 @@ impl Derivation {
         bar: &Bar,
         moved: &Moved,
         trades: Option<&Trades>,
-        zone: &Zone,
+        calendar: &Calendar,
         out: &mut Vec<DerivedBar>,
     ) -> Option<Timeframe> {
         let open = bar.timestamp;
-        let end = part_end(self.part, zone, open);
+        let end = part_end(self.part, calendar.zone(), open);
         self.newest = Some(open);
+        let moved = moved.inside(|at| !calendar.is_outside(self.part, at));
+        let is_outside = calendar.is_outside(self.part, open);
         let mut straddled = None;
         for one in &mut self.gathered {
-            if !one.append(bar, end, (self.part, zone), trades, out) {
+            if !is_outside && !one.append(bar, end, (self.part, calendar), trades, out) {
                 straddled = straddled.or(Some(one.timeframe));
             }
-            one.settle(moved, (self.part, zone), trades);
+            one.settle(&moved, (self.part, calendar), trades);
         }
         straddled
     }
@@ -209,7 +212,7 @@ impl Derivation {
         at: Timestamp,
         moved: Option<&Moved>,
         (correctable, trades): (&[Bar], Option<&Trades>),
-        zone: &Zone,
+        calendar: &Calendar,
         out: &mut Vec<DerivedBar>,
     ) -> Option<Timeframe> {
         if correctable
@@ -218,22 +221,25 @@ impl Derivation {
         {
             return None;
         }
+        let inside = |at| !calendar.is_outside(self.part, at);
+        let (is_inside, is_inserted) = (inside(at), moved.is_some());
+        let moved = moved.map(|moved| moved.inside(inside));
         let mut straddled = None;
         for one in &mut self.gathered {
-            if let Some(moved) = moved {
-                one.settle(moved, (self.part, zone), trades);
+            if let Some(moved) = &moved {
+                one.settle(moved, (self.part, calendar), trades);
             }
-            if !one.revise(at, correctable, (self.part, zone), trades, out) {
+            if is_inside && !one.revise(at, correctable, (self.part, calendar), trades, out) {
                 straddled = straddled.or(Some(one.timeframe));
             }
         }
-        straddled.filter(|_| moved.is_some())
+        straddled.filter(|_| is_inserted)
     }
 
     /// Settles every bar: none of them can be corrected from now on.
     pub fn settle_all(&mut self) {
         for one in &mut self.gathered {
-            let place = one.place.filter(|place| place.stage != Stage::Unseen);
+            let place = one.place_at(self.newest);
             one.horizon.set(place.map(|place| place.bucket));
             one.settled.clone_from(&one.content);
         }
@@ -258,7 +264,7 @@ impl Derivation {
     /// corrected.
     pub fn put_newest_horizons(&mut self) {
         for one in &mut self.gathered {
-            let place = one.place.filter(|place| place.stage != Stage::Unseen);
+            let place = one.place_at(self.newest);
             one.horizon = Horizon::since(one.seen_since);
             one.horizon.set(place.map(|place| place.bucket));
         }
@@ -269,11 +275,12 @@ impl Derivation {
     pub fn peek(
         &self,
         forming: Option<&Bar>,
-        zone: &Zone,
+        calendar: &Calendar,
         scratch: &mut Scratch,
         out: &mut Vec<DerivedBar>,
     ) {
-        let end = forming.and_then(|bar| part_end(self.part, zone, bar.timestamp));
+        let forming = forming.filter(|bar| !calendar.is_outside(self.part, bar.timestamp));
+        let end = forming.and_then(|bar| part_end(self.part, calendar.zone(), bar.timestamp));
         for one in &self.gathered {
             let Some(bar) = forming else {
                 if let Some(place) = one.place.filter(|place| place.stage == Stage::Open) {
@@ -281,7 +288,7 @@ impl Derivation {
                 }
                 continue;
             };
-            let place = one.place_of(self.part, zone, bar.timestamp);
+            let place = one.place_of(self.part, calendar, bar.timestamp);
             let Some(place) = place.filter(|place| place.stage == Stage::Open) else {
                 continue;
             };

@@ -30,6 +30,16 @@ pub struct Moved {
     pub oldest: Timestamp,
 }
 
+impl Moved {
+    /// The same move where only bars that are `inside` leave something behind.
+    pub(super) fn inside(&self, inside: impl Fn(Timestamp) -> bool) -> Self {
+        Self {
+            leaving: self.leaving.filter(|bar| inside(bar.timestamp)),
+            oldest: self.oldest,
+        }
+    }
+}
+
 /// The content of a bucket in the making.
 pub(super) struct Fold {
     bucket: Bucket,

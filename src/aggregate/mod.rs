@@ -18,6 +18,7 @@
 //! Must not know: indicators, signals, messages.
 
 mod bucket;
+mod calendar;
 mod content;
 mod derivation;
 mod exact_sum;
@@ -28,6 +29,7 @@ mod traded;
 mod trades;
 
 pub use bucket::{Bucket, is_derivable, is_made_of, part_end};
+pub use calendar::Calendar;
 pub use derivation::{Derivation, DerivedBar, Parts, Scratch};
 pub use exact_sum::ExactSum;
 pub use horizon::{Horizon, Moved};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::calendar::Calendar;
 use crate::aggregate::is_derivable;
 use crate::market::{Timeframe, Zone};
 
@@ -18,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Plan {
     /// Smallest first, none twice.
     timeframes: Vec<Timeframe>,
-    calendar: Zone,
+    calendar: Calendar,
     /// Time after its end during which a bar may still get parts before a time mark closes it.
     grace: Duration,
 }
@@ -27,7 +28,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             timeframes: Vec::new(),
-            calendar: Zone::UTC,
+            calendar: Calendar::UTC,
             grace: GRACE,
         }
     }
@@ -67,14 +68,14 @@ impl Plan {
         }
         Ok(Self {
             timeframes,
-            calendar,
+            calendar: calendar.into(),
             grace: GRACE,
         })
     }
 
-    /// The same timeframes by the calendar of another zone.
+    /// The same timeframes by another calendar.
     #[must_use]
-    pub fn on_calendar(mut self, calendar: Zone) -> Self {
+    pub fn on_calendar(mut self, calendar: Calendar) -> Self {
         self.calendar = calendar;
         self
     }
@@ -92,9 +93,9 @@ impl Plan {
         &self.timeframes
     }
 
-    /// The zone whose midnights begin days, weeks and months.
+    /// The calendar that bars follow.
     #[must_use]
-    pub const fn calendar(&self) -> &Zone {
+    pub const fn calendar(&self) -> &Calendar {
         &self.calendar
     }
 
@@ -131,7 +132,7 @@ impl fmt::Debug for Plan {
         plan.field("timeframes", &self.timeframes);
         plan.field("calendar", &self.calendar);
         plan.field("grace", &self.grace);
-        if self.calendar != Zone::UTC {
+        if self.calendar != Calendar::UTC {
             plan.field("rules", &Zone::rules());
         }
         plan.finish()
@@ -189,5 +190,8 @@ mod tests {
         };
         assert!(!named("UTC").contains(Zone::rules()));
         assert!(named("Asia/Tokyo").contains(Zone::rules()));
+        let session = Some("09:30-16:00 America/New_York".parse().unwrap());
+        let plan = Plan::default().on_calendar(Calendar::UTC.with_session(session));
+        assert!(format!("{plan:?}").contains(Zone::rules()));
     }
 }

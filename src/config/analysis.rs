@@ -1,15 +1,15 @@
 //! The computation, and the rules that tie its parameters to the window.
 
-use crate::aggregate::{MOST_OPEN, Plan, TradePlan};
+use crate::aggregate::{Calendar, MOST_OPEN, Plan, TradePlan};
 use crate::engine::AnalysisConfig;
 
 use super::check::Check;
 use super::keys::analysis::{
-    AnalysisValues, TECHNICAL_BB_PERIOD, TECHNICAL_DATA_WINDOW_SIZE, TECHNICAL_EMA_LONG,
-    TECHNICAL_EMA_SHORT, TECHNICAL_INDICATORS, TECHNICAL_LATENESS_SECS, TECHNICAL_MACD_FAST,
-    TECHNICAL_MACD_SIGNAL, TECHNICAL_MACD_SLOW, TECHNICAL_MIN_BARS_REQUIRED,
-    TECHNICAL_RSI_OVERBOUGHT, TECHNICAL_RSI_OVERSOLD, TECHNICAL_RSI_PERIOD, TECHNICAL_SMA_LONG,
-    TECHNICAL_SMA_SHORT, TECHNICAL_TRADES, TECHNICAL_VOLUME_SMA_PERIOD,
+    AnalysisValues, TECHNICAL_BB_PERIOD, TECHNICAL_CALENDAR, TECHNICAL_DATA_WINDOW_SIZE,
+    TECHNICAL_EMA_LONG, TECHNICAL_EMA_SHORT, TECHNICAL_INDICATORS, TECHNICAL_LATENESS_SECS,
+    TECHNICAL_MACD_FAST, TECHNICAL_MACD_SIGNAL, TECHNICAL_MACD_SLOW, TECHNICAL_MIN_BARS_REQUIRED,
+    TECHNICAL_RSI_OVERBOUGHT, TECHNICAL_RSI_OVERSOLD, TECHNICAL_RSI_PERIOD, TECHNICAL_SESSION,
+    TECHNICAL_SMA_LONG, TECHNICAL_SMA_SHORT, TECHNICAL_TRADES, TECHNICAL_VOLUME_SMA_PERIOD,
 };
 use super::keys::{Key, Variable};
 
@@ -46,11 +46,24 @@ pub(super) fn read(values: &AnalysisValues, check: &mut Check<'_>) -> AnalysisCo
 
 /// The timeframes to derive, and the calendar of their days.
 fn derived(values: &AnalysisValues, check: &mut Check<'_>) -> Plan {
-    let calendar = check.read(&values.TECHNICAL_CALENDAR);
+    let zone = check.read(&values.TECHNICAL_CALENDAR);
+    let session = check.read_optional(&values.TECHNICAL_SESSION);
+    if let Some(session) = &session {
+        check.require(
+            session.is_within_days_of(&zone),
+            &[TECHNICAL_SESSION::KEY, TECHNICAL_CALENDAR::KEY],
+            format!(
+                "the session reaches across midnight of the calendar; set TECHNICAL_CALENDAR={}",
+                session.zone()
+            ),
+        );
+    }
+    let calendar = Calendar::of_days(zone);
     let plan = check.read_optional(&values.TECHNICAL_TIMEFRAMES);
     let grace = check.read(&values.TECHNICAL_BAR_GRACE_SECS);
     let plan = plan.unwrap_or_default();
-    plan.on_calendar(calendar).with_grace(grace)
+    plan.on_calendar(calendar.with_session(session))
+        .with_grace(grace)
 }
 
 /// The bars to build from trades.

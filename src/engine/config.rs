@@ -229,6 +229,7 @@ impl Default for AnalysisConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregate::Calendar;
     use crate::market::Zone;
 
     #[test]
@@ -252,12 +253,23 @@ mod tests {
             config.fingerprint()
         };
         assert_eq!(derived(&[], "Asia/Tokyo"), plain.fingerprint());
+        let session = |session: &str| {
+            let calendar = Calendar::UTC.with_session(Some(session.parse().unwrap()));
+            let plan = Plan::new(vec!["5m".parse().unwrap()], Zone::UTC).unwrap();
+            let config = AnalysisConfig {
+                derived: plan.on_calendar(calendar),
+                ..plain.clone()
+            };
+            config.fingerprint()
+        };
         let all = [
             plain.fingerprint(),
             derived(&["5m"], "UTC"),
             derived(&["5m", "1h"], "UTC"),
             derived(&["5m"], "Asia/Tokyo"),
             AnalysisConfig::default().fingerprint(),
+            session("09:30-16:00 America/New_York"),
+            session("09:30-16:00 America/Chicago"),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one));

@@ -291,13 +291,16 @@ impl Engine {
         let (symbol, derived, worked) = loop {
             let next = self.deriving.as_mut()?.due.pop_front();
             let is_built = next.is_none();
-            let (symbol, derived) = match next {
+            let (symbol, mut derived) = match next {
                 Some(next) => next,
                 None => match self.next_built()? {
                     Some(next) => next,
                     None => continue,
                 },
             };
+            let opened = &mut derived.bar.timestamp;
+            let calendar = self.config.derived.calendar();
+            *opened = calendar.label(derived.timeframe, *opened);
             let event = derived.event(symbol.as_str());
             let worked = self.work(&event, Some(derived.parts), now);
             if is_built {
@@ -346,8 +349,13 @@ impl Engine {
             return;
         };
         if let Some(gathered) = &series.derived.gathered {
-            let zone = self.config.derived.calendar();
-            gathered.peek(forming, zone, &mut deriving.scratch, &mut deriving.found);
+            let calendar = self.config.derived.calendar();
+            gathered.peek(
+                forming,
+                calendar,
+                &mut deriving.scratch,
+                &mut deriving.found,
+            );
             deriving.queue(series);
         }
     }
@@ -409,12 +417,12 @@ impl Engine {
         };
         let open = gathered.open_buckets();
         let trades = series.trades.as_deref();
-        let (zone, correctable) = (plan.calendar(), self.config.correctable());
+        let (calendar, correctable) = (plan.calendar(), self.config.correctable());
         let straddled = match worked.effect {
             Effect::Appended => {
                 let moved = series.ring.moved(correctable);
                 let found = &mut deriving.found;
-                let straddled = gathered.append(&event.bar, &moved, trades, zone, found);
+                let straddled = gathered.append(&event.bar, &moved, trades, calendar, found);
                 deriving.note_ends(gathered);
                 straddled
             }
@@ -428,7 +436,11 @@ impl Engine {
                 let newer = (0..correctable.min(series.ring.len())).rev();
                 bars.extend(newer.filter_map(|newer| series.ring.back(newer)));
                 let at = event.bar.timestamp;
-                gathered.revise(at, moved, (bars, trades), zone, &mut deriving.found)
+                let found = &mut deriving.found;
+                let straddled = gathered.revise(at, moved, (bars, trades), calendar, found);
+                // a bar that was missing may be the first of a week of sessions
+                deriving.note_ends(gathered);
+                straddled
             }
             Effect::Forming | Effect::Refused(_) => None,
         };

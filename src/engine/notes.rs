@@ -48,7 +48,7 @@ impl fmt::Display for DerivedNote {
                 f,
                 "{part} bars of {symbol} reach across the end of a {timeframe} bar, which is left \
                  out; send smaller bars, or set TECHNICAL_CALENDAR to the zone at whose midnights \
-                 they begin"
+                 they begin and TECHNICAL_SESSION to hours that they fill"
             ),
             DerivedNoteKind::NoRoom => write!(
                 f,

@@ -199,7 +199,7 @@ impl Series {
         let course = Course {
             newer,
             count: earlier + 1,
-            missing: self.missing_at(newer),
+            missing: self.missing_at(newer, config),
             revision: replaced.after(is_there, false).revision,
             tag: &tag,
         };
@@ -212,7 +212,7 @@ impl Series {
         self.keep_marks(earlier, total, config, revising);
         std::mem::swap(&mut self.after, trial);
         self.bars = total;
-        self.missing = self.missing_at(0);
+        self.missing = self.missing_at(0, config);
         self.corrections
             .set(replaced.after(is_there, spoke && !due));
         for later in &revising.later[revising.due.clone()] {
@@ -256,7 +256,7 @@ impl Series {
             }
             let one = &mut later[at];
             let count = self.bars - newer as u64;
-            let course = self.course(newer, count, tags);
+            let course = self.course(newer, count, tags, config);
             self.compute(config, said, &course, &mut one.signal);
             let due = is_due(config, count, &one.signal);
             settle(said, &one.signal, due);
@@ -290,7 +290,7 @@ impl Series {
         let new = &mut revising.signal;
         for (newer, one) in (0..later.len()).rev().zip(later) {
             let count = total - newer as u64;
-            let course = self.course(newer, count, tags);
+            let course = self.course(newer, count, tags, config);
             self.compute(config, state, &course, new);
             let due = is_due(config, count, new);
             settle(state, new, due);
@@ -305,11 +305,17 @@ impl Series {
 
     /// The course of the bar number `count`, which has `newer` newer ones, in a run without
     /// revisions. `tags` are those of the correctable bars.
-    fn course<'a>(&self, newer: usize, count: u64, tags: &'a [Tag]) -> Course<'a> {
+    fn course<'a>(
+        &self,
+        newer: usize,
+        count: u64,
+        tags: &'a [Tag],
+        config: &AnalysisConfig,
+    ) -> Course<'a> {
         Course {
             newer,
             count,
-            missing: self.missing_at(newer),
+            missing: self.missing_at(newer, config),
             revision: 0,
             tag: &tags[tags.len() - 1 - newer],
         }
@@ -399,19 +405,16 @@ impl Series {
         signal: &mut Signal,
     ) {
         let bars = self.ring.bars_before(newer);
-        signal.gap_bars = state.gap + self.missing_at(newer);
+        signal.gap_bars = state.gap + self.missing_at(newer, config);
         state.advance(config, bars, super::series::held(config, count), signal);
         let due = is_due(config, count, signal);
         settle(state, signal, due);
     }
 
     /// Bars missing right before the one with `newer` newer bars.
-    fn missing_at(&self, newer: usize) -> u64 {
+    fn missing_at(&self, newer: usize, config: &AnalysisConfig) -> u64 {
         match (self.ring.back(newer + 1), self.ring.back(newer)) {
-            (Some(before), Some(bar)) => {
-                let timeframe = self.key().timeframe;
-                timeframe.bars_between(before.timestamp, bar.timestamp)
-            }
+            (Some(before), Some(bar)) => self.bars_between(before.timestamp, bar.timestamp, config),
             // a window of one bar may have dropped the bar before
             _ if newer == 0 => self.missing,
             _ => 0,

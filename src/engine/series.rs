@@ -211,7 +211,7 @@ impl Series {
         trial: &mut State,
         signal: &mut Signal,
     ) -> bool {
-        let missing = self.missing_before(event.bar.timestamp);
+        let missing = self.missing_before(event.bar.timestamp, config);
         trial.clone_from(&self.after);
         self.ring.push(&event.bar);
         self.compute_next(config, trial, missing, signal);
@@ -251,7 +251,7 @@ impl Series {
         trial: &mut State,
         signal: &mut Signal,
     ) -> bool {
-        let missing = self.missing_before(event.bar.timestamp);
+        let missing = self.missing_before(event.bar.timestamp, config);
         trial.clone_from(&self.after);
         self.ring.push(&event.bar);
         self.compute_next(config, trial, missing, signal);
@@ -322,12 +322,28 @@ impl Series {
     }
 
     /// Bars that should lie between the newest and one at `at`.
-    pub(super) fn missing_before(&self, at: Timestamp) -> u64 {
+    pub(super) fn missing_before(&self, at: Timestamp, config: &AnalysisConfig) -> u64 {
         match self.ring.newest() {
             Some(newest) if newest.timestamp < at => {
-                self.key.timeframe.bars_between(newest.timestamp, at)
+                self.bars_between(newest.timestamp, at, config)
             }
             _ => 0,
+        }
+    }
+
+    /// Bars that should lie between two: derived bars lie within the sessions of their market.
+    pub(super) fn bars_between(
+        &self,
+        before: Timestamp,
+        at: Timestamp,
+        config: &AnalysisConfig,
+    ) -> u64 {
+        let timeframe = self.key.timeframe;
+        if self.is_derived() {
+            let calendar = config.derived.calendar();
+            calendar.bars_between(timeframe, before, at)
+        } else {
+            timeframe.bars_between(before, at)
         }
     }
 
@@ -486,7 +502,7 @@ impl Series {
         let Some(trades) = &self.trades else {
             return true;
         };
-        let zone = config.derived.calendar();
+        let zone = config.derived.calendar().zone();
         let is_sound =
             |plan: &TradePlan| plan.timeframe == self.key.timeframe && trades.is_sound(plan, zone);
         config.trades.as_ref().is_some_and(is_sound)

@@ -73,7 +73,7 @@ impl Engine {
             return TradeEffect::Own;
         };
         let config = &self.config;
-        let zone = config.derived.calendar();
+        let zone = config.derived.calendar().zone();
         let found = &mut deriving.traded;
         // as for bars that are sent: among the newest, and not before a silence
         let may_change = |open: Timestamp| {
@@ -120,7 +120,7 @@ impl Engine {
         if series.last_open().is_some() {
             return false;
         }
-        let trades = Trades::new(plan, self.config.derived.calendar(), first);
+        let trades = Trades::new(plan, self.config.derived.calendar().zone(), first);
         series.trades = trades.map(Box::new);
         let begun = series.trades.is_some();
         self.feed(id);

@@ -89,7 +89,7 @@ impl Engine {
         series.touch(now);
         let was_derived = series.is_derived();
         let missing = match effect {
-            Effect::Appended => series.missing_before(event.bar.timestamp),
+            Effect::Appended => series.missing_before(event.bar.timestamp, &self.config),
             _ => 0,
         };
         self.working = Some(Working {

@@ -7,6 +7,7 @@ mod event;
 #[cfg(test)]
 mod flat;
 mod order;
+mod session;
 mod symbol;
 mod timeframe;
 mod timestamp;
@@ -16,6 +17,7 @@ mod zone;
 pub use bar::Bar;
 pub use event::{BarEvent, Finality};
 pub(crate) use order::in_order;
+pub use session::{Hours, Session};
 pub use symbol::{InvalidSymbol, Symbol};
 pub use timeframe::{InvalidTimeframe, Timeframe, TimeframeUnit};
 pub use timestamp::{InvalidTimestamp, Timestamp};

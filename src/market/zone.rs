@@ -52,6 +52,12 @@ impl Zone {
         timestamp(ambiguous.unambiguous())
     }
 
+    /// The point in time at which clocks in this zone show `time`: the first of two, and after the
+    /// jump by as much as `time` lies in it if clocks jump over it.
+    pub(crate) fn nearest(&self, time: DateTime) -> Option<Timestamp> {
+        timestamp(self.0.to_ambiguous_timestamp(time).compatible()).ok()
+    }
+
     /// The first moment of `date` in this zone: midnight, wherever there is one.
     pub(crate) fn start_of(&self, date: Date) -> Result<Timestamp, Unplaced> {
         let start = date

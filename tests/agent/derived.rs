@@ -34,6 +34,31 @@ fn market(minutes: std::ops::Range<u64>) -> Vec<Value> {
     sent
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bars_of_a_session_are_those_of_replay() {
+    let server = NatsServer::plain();
+    let session = ("TECHNICAL_SESSION", "00:07-01:38 UTC");
+    let _agent = ready_agent(&server, "one", &[DERIVED[0], DERIVED[1], session]);
+    let client = client(&server).await;
+    let signals = collect_signals(&client, "insight.technical.>").await;
+    let sent = market(0..130);
+    for bar in &sent {
+        send(&client, bar).await;
+    }
+    let lines: Vec<String> = sent.iter().map(Value::to_string).collect();
+    let expected = replay(&lines, &[EVERY_BAR, DERIVED[0], DERIVED[1], session]);
+    let came = signals.wait_for(expected.len()).await;
+    assert_same(&came, &expected);
+    let times: Vec<String> = came
+        .iter()
+        .filter(|one| one.subject.as_str() == "insight.technical.A.1h")
+        .map(|one| one.json()["timestamp"].as_str().unwrap()[11..16].to_owned())
+        .collect();
+    assert!(times.contains(&"00:07".to_owned()), "{times:?}");
+    assert!(times.contains(&"01:07".to_owned()), "{times:?}");
+    assert!(times.iter().all(|at| at.ends_with(":07")), "{times:?}");
+}
+
 fn expected(sent: &[Value]) -> Vec<String> {
     let sent: Vec<String> = sent.iter().map(Value::to_string).collect();
     replay(&sent, &[EVERY_BAR, DERIVED[0], DERIVED[1]])

@@ -189,6 +189,18 @@ const REFUSED: &[(Variables, &[&str])] = &[
         &["TECHNICAL_TIMEZONE=Mars/Olympus", "America/New_York"],
     ),
     (
+        &[("TECHNICAL_SESSION", "18:00-17:00 America/Chicago")],
+        &["TECHNICAL_SESSION=18:00-17:00", "across midnight"],
+    ),
+    (
+        &[("TECHNICAL_SESSION", "10:00-16:00 Australia/Sydney")],
+        &[
+            "TECHNICAL_SESSION=10:00-16:00 Australia/Sydney",
+            "TECHNICAL_CALENDAR=UTC",
+            "set TECHNICAL_CALENDAR=Australia/Sydney",
+        ],
+    ),
+    (
         &[("TECHNICAL_TIMESTAMP", "end")],
         &["TECHNICAL_TIMESTAMP=end", "open, close"],
     ),

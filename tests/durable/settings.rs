@@ -130,6 +130,7 @@ const TABLE: &[(&str, &str, Outcome)] = &[
     // a day has too few bars for a signal
     ("TECHNICAL_TIMEFRAMES", "1d", Works),
     ("TECHNICAL_CALENDAR", "Asia/Tokyo", Works),
+    ("TECHNICAL_SESSION", "09:30-16:00 America/New_York", Works),
     ("TECHNICAL_BAR_GRACE_SECS", "10", Works),
     // the subjects of trades are read as well
     ("TECHNICAL_TRADES", "1m", SAYS_SUBJECTS),

@@ -197,3 +197,79 @@ fn what_cannot_be_derived_is_named() {
     let output = replay(&[days, "--timeframes", "1w"], &[]);
     assert!(rows(&output.stdout, "1w").len() > 100);
 }
+
+/// A row of the oracle of sessions: [`Row`] and the parts expected.
+type SessionRow = (String, f64, f64, f64, f64, f64, u64, u64);
+
+#[test]
+fn bars_of_a_session_are_those_of_the_oracle() {
+    #[derive(serde::Deserialize)]
+    struct Sessions {
+        spy: BTreeMap<String, Vec<SessionRow>>,
+    }
+    let Sessions { spy } =
+        serde_json::from_str(include_str!("../data/aggregate/sessions.json")).unwrap();
+    let minutes = std::fs::read_to_string(SPY).unwrap();
+    let mut file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+    // a trade before the market opens and one long after it has closed, every day
+    for line in minutes.lines() {
+        let (date, early) = line.split_at(10.min(line.len()));
+        if early.starts_with("T14:30:00Z") {
+            writeln!(file, "{date}T14:29:00Z,1,999,1,999,77,SPY,1m").unwrap();
+        }
+        writeln!(file, "{line}").unwrap();
+        if early.starts_with("T21:00:00Z") {
+            writeln!(file, "{date}T21:05:00Z,1,999,1,999,77,SPY,1m").unwrap();
+        }
+    }
+    file.flush().unwrap();
+    let path = file.path().to_str().unwrap();
+    let session = [("TECHNICAL_SESSION", "09:30-16:00 America/New_York")];
+    let arguments = ["--timeframes", "5m,1h,1d"];
+    for path in [SPY, path] {
+        let output = replay(&[&[path][..], &arguments].concat(), &session);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert!(!said(&output).contains("reach across"), "{}", said(&output));
+        for (name, expected) in &spy {
+            let short: Vec<Row> = expected
+                .iter()
+                .map(|row| (row.0.clone(), row.1, row.2, row.3, row.4, row.5, row.6))
+                .collect();
+            assert_eq!(rows(&output.stdout, name), short, "{name}");
+            let signals = std::str::from_utf8(&output.stdout).unwrap().lines();
+            let of: Vec<Value> = signals
+                .map(|line| serde_json::from_str(line).unwrap())
+                .filter(|signal: &Value| signal["timeframe"] == **name)
+                .collect();
+            for (signal, row) in of.iter().zip(expected) {
+                assert_eq!(signal["parts_expected"], row.7, "{signal}");
+                // no bar is missing overnight
+                assert_eq!(signal["gap_bars"], 0, "{signal}");
+            }
+        }
+    }
+    let day = &spy["1d"][0];
+    assert_eq!((day.6, day.7), (391, 390));
+    // the closing auction closes the last bars of the day, together and the smaller first
+    let output = replay(&[&[SPY][..], &arguments].concat(), &session);
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let order: Vec<(String, String)> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|signal| {
+            let field = |key: &str| signal[key].as_str().unwrap().to_owned();
+            (field("timeframe"), field("timestamp"))
+        })
+        .collect();
+    let auction = ("1m".to_owned(), "2020-12-16T21:00:00Z".to_owned());
+    let at = order.iter().position(|one| *one == auction).unwrap();
+    let after = |name: &str, time: &str| (name.to_owned(), format!("2020-12-16T{time}Z"));
+    assert_eq!(
+        order[at + 1..at + 4],
+        [
+            after("5m", "20:55:00"),
+            after("1h", "20:30:00"),
+            after("1d", "00:00:00"),
+        ]
+    );
+}

@@ -1,8 +1,10 @@
 //! Derived bars by hand: the moment at which they close, and the bars that are in them.
 
 mod law;
+mod session;
 
 use super::*;
+use crate::market::Zone;
 
 const MINUTE: i64 = 60_000_000_000;
 /// 2024-01-02T10:00:00Z in minutes since 1970.
@@ -51,6 +53,7 @@ struct Run {
     bars: Vec<Bar>,
     /// The newest bars that can be corrected.
     correctable: usize,
+    calendar: Calendar,
 }
 
 /// The move of the horizon with the newest of `bars`.
@@ -70,6 +73,7 @@ impl Run {
             out: Vec::new(),
             bars: Vec::new(),
             correctable: 1,
+            calendar: Calendar::UTC,
         }
     }
 
@@ -78,7 +82,7 @@ impl Run {
         self.bars.push(*bar);
         let moved = moved(&self.bars, self.correctable);
         self.derivation
-            .append(bar, &moved, None, &Zone::UTC, &mut self.out)
+            .append(bar, &moved, None, &self.calendar, &mut self.out)
     }
 
     /// Replaces the bar of the same time, inserts it, or appends it.
@@ -100,7 +104,13 @@ impl Run {
         let from = self.bars.len().saturating_sub(self.correctable);
         let (derivation, correctable) = (&mut self.derivation, &self.bars[from..]);
         let (moved, out) = (moved.as_ref(), &mut self.out);
-        derivation.revise(bar.timestamp, moved, (correctable, None), &Zone::UTC, out)
+        derivation.revise(
+            bar.timestamp,
+            moved,
+            (correctable, None),
+            &self.calendar,
+            out,
+        )
     }
 
     fn closed(&mut self) -> Vec<Row> {
@@ -247,7 +257,7 @@ fn forming_bars_are_in_the_open_buckets_and_change_nothing() {
     let before = run.derivation.clone();
     let mut out = Vec::new();
     run.derivation
-        .peek(None, &Zone::UTC, &mut scratch, &mut out);
+        .peek(None, &Calendar::UTC, &mut scratch, &mut out);
     let [open, high, low, close, volume] = FIVE[0];
     let alone = [open, high, low, close, volume];
     assert_eq!(
@@ -259,7 +269,7 @@ fn forming_bars_are_in_the_open_buckets_and_change_nothing() {
     // the next minute so far, then one of the next bucket
     run.derivation.peek(
         Some(&bar(1, [11.0, 13.0, 11.0, 12.0, 0.5])),
-        &Zone::UTC,
+        &Calendar::UTC,
         &mut scratch,
         &mut out,
     );
@@ -271,7 +281,7 @@ fn forming_bars_are_in_the_open_buckets_and_change_nothing() {
     out.clear();
     run.derivation.peek(
         Some(&bar(5, [11.0, 13.0, 8.0, 12.0, 0.5])),
-        &Zone::UTC,
+        &Calendar::UTC,
         &mut scratch,
         &mut out,
     );
@@ -301,7 +311,7 @@ fn days_are_parts_of_weeks_and_months() {
         days.push(day);
         let moved = moved(&days, 1);
         assert_eq!(
-            derivation.append(&day, &moved, None, &Zone::UTC, &mut out),
+            derivation.append(&day, &moved, None, &Calendar::UTC, &mut out),
             None
         );
     }
@@ -321,7 +331,7 @@ fn days_are_parts_of_weeks_and_months() {
         ]
     );
     // a day of another calendar is told, and nothing is made of it
-    let new_york = "America/New_York".parse().unwrap();
+    let new_york = "America/New_York".parse::<Zone>().unwrap().into();
     let mut derivation = Derivation::new(&plan, Timeframe::DAY, since, |_| true).unwrap();
     let straddled = derivation.append(&days[0], &moved(&days[..1], 1), None, &new_york, &mut out);
     assert_eq!(straddled, Some("1w".parse().unwrap()));

@@ -6,7 +6,7 @@ use super::{section, set, unset};
 use crate::aggregate::{Plan, TradePlan};
 use crate::config::readers::{count, number, one_of, or_never, parsed, whole, whole_seconds};
 use crate::indicators::{self, Spec};
-use crate::market::{Timeframe, TradeConditions, Zone};
+use crate::market::{Session, Timeframe, TradeConditions, Zone};
 
 section! {
     AnalysisValues, "Analysis":
@@ -78,6 +78,12 @@ section! {
         set("UTC", "America/New_York",
             "the zone at whose midnights derived days, weeks and months begin: a name of the \
              IANA",
+        );
+
+    TECHNICAL_SESSION: Session = parsed,
+        unset("09:30-16:00 America/New_York",
+            "the open, the close and the zone of a market: derived bars have nothing outside of \
+             them, and those below a day begin at the open",
         );
 
     TECHNICAL_BAR_GRACE_SECS: Duration = whole_seconds(0..=86_400),

@@ -79,7 +79,7 @@ impl Engine {
             let Some(trades) = &mut series.trades else {
                 continue;
             };
-            let zone = self.config.derived.calendar();
+            let zone = self.config.derived.calendar().zone();
             let open = trades.open_buckets();
             let at = end.after(plan.lateness_nanos());
             trades.close_until(at, plan, zone, &mut deriving.traded);

@@ -6,12 +6,25 @@ use proptest::prelude::*;
 
 use super::derived::{TEN, derived, deriving, feed, finals, found, one, sent, take};
 use super::*;
+use crate::aggregate::Calendar;
 
 const GRACE: i64 = 5;
 
 fn graced(names: &[&str]) -> Engine {
     let config = deriving(names);
     let plan = config.derived.clone();
+    engine(AnalysisConfig {
+        derived: plan.with_grace(Duration::from_secs(GRACE.unsigned_abs())),
+        ..config
+    })
+}
+
+/// The same within a session that opens and closes between full hours.
+fn within_a_session(names: &[&str]) -> Engine {
+    let config = deriving(names);
+    let session = "10:07-11:53 UTC".parse().unwrap();
+    let calendar = Calendar::UTC.with_session(Some(session));
+    let plan = config.derived.clone().on_calendar(calendar);
     engine(AnalysisConfig {
         derived: plan.with_grace(Duration::from_secs(GRACE.unsigned_abs())),
         ..config
@@ -162,6 +175,25 @@ fn a_mark_is_due_a_grace_after_the_end_and_after_parts_of_the_past() {
 }
 
 #[test]
+fn a_session_is_due_a_minute_and_a_grace_after_its_close() {
+    let mut engine = within_a_session(&["15m", "1d"]);
+    for n in [6, 7, 112] {
+        take(&mut engine, &one(n, [10.0; 5]));
+    }
+    let close = 113 * 60;
+    let due = |engine: &mut Engine, n| engine.mark_due(second(n), |_| true);
+    assert_eq!(due(&mut engine, close + 60 + GRACE - 1), None);
+    let at = second(close + 60 + GRACE);
+    assert_eq!(due(&mut engine, close + 60 + GRACE), Some(at));
+    let signals = mark(&mut engine, at);
+    // the day has the time of its midnight
+    assert_eq!(
+        finals(&signals),
+        [found("15m", 112, 10.0, 0), found("1d", -600, 10.0, 0)]
+    );
+}
+
+#[test]
 fn the_end_of_the_input_closes_what_is_open() {
     let mut engine = graced(&["5m", "1h"]);
     for n in [0, 1, 5] {
@@ -191,9 +223,11 @@ proptest! {
     fn a_mark_changes_when_a_bar_comes_and_not_what_it_is(
         events in feed(),
         marks in prop::collection::vec(prop::option::of(-400i64..=GRACE), 150),
+        session in any::<bool>(),
     ) {
         let names = ["5m", "15m", "1h"];
-        let (mut plain, mut marked) = (graced(&names), graced(&names));
+        let engine = || if session { within_a_session(&names) } else { graced(&names) };
+        let (mut plain, mut marked) = (engine(), engine());
         let (mut expected, mut found) = (Vec::new(), Vec::new());
         for (event, ahead) in events.iter().zip(&marks) {
             if let Some(ahead) = ahead {

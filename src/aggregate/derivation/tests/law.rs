@@ -87,6 +87,39 @@ proptest! {
         }
     }
 
+    /// Law: with a session, the bars outside of it make no difference, and each bucket has the rest.
+    #[test]
+    fn what_is_outside_of_a_session_makes_no_difference(bars in market()) {
+        let calendar = Calendar::UTC.with_session(Some("09:57-13:31 UTC".parse().unwrap()));
+        let run = |bars: &mut dyn Iterator<Item = &(i64, Bar)>| {
+            let mut run = Run { calendar: calendar.clone(), ..Run::new(&["5m", "1h", "1d"], -10) };
+            for (_, bar) in bars {
+                run.append(bar);
+            }
+            let far = super::bar(10_000_000, [1.0; 5]);
+            run.append(&far);
+            run.closed()
+        };
+        // minutes of the day from 10:00 on: the open is at -3, the close at 211, the auction ends at 212
+        let inside = |minute: i64| (minute + 3).rem_euclid(1_440) < 215;
+        let all = run(&mut bars.iter());
+        let rest = run(&mut bars.iter().filter(|(minute, _)| inside(*minute)));
+        prop_assert_eq!(&all, &rest);
+        for (name, minutes) in [("5m", 5), ("1h", 60), ("1d", 1_440)] {
+            let mut groups: BTreeMap<i64, (u64, f64, f64)> = BTreeMap::new();
+            for (minute, bar) in bars.iter().filter(|(minute, _)| inside(*minute)) {
+                let day = (minute + 3).div_euclid(1_440);
+                let within = (minute + 3).rem_euclid(1_440).min(213);
+                let open = day * 1_440 - 3 + within / minutes * minutes;
+                let group = groups.entry(open).or_insert((0, f64::MIN, 0.0));
+                *group = (group.0 + 1, group.1.max(bar.high), bar.close);
+            }
+            let expected: Vec<_> = groups.into_iter().map(|(open, (parts, high, close))| (open, parts, high, close)).collect();
+            let found: Vec<_> = all.iter().filter(|row| row.0 == name).map(|row| (row.1, row.3, row.2[1], row.2[3])).collect();
+            prop_assert_eq!(found, expected, "{}", name);
+        }
+    }
+
     /// Law: a correction or insertion equals the right bar at once, and state that was written and
     /// read back continues unchanged.
     #[test]
@@ -94,9 +127,13 @@ proptest! {
         bars in market(),
         late in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0usize..12, any::<bool>()), 1..12),
         correctable in 1usize..13,
+        session in prop::option::of(prop::sample::select(&["10:02-10:13 UTC", "09:57-13:31 UTC"])),
     ) {
-        let names = &["5m", "1h", "1d"];
-        let run = || Run { correctable, ..Run::new(names, bars[0].0) };
+        let names = &["5m", "1h", "1d", "1w"];
+        let session = session.map(|text| text.parse().unwrap());
+        let calendar = Calendar::UTC.with_session(session);
+        let plan = plan(names).on_calendar(calendar.clone());
+        let run = || Run { correctable, calendar: calendar.clone(), ..Run::new(names, bars[0].0) };
         let (mut right, mut corrected) = (run(), run());
         // late bars follow the bar that they wait for
         let mut follow: Vec<Vec<Bar>> = vec![Vec::new(); bars.len()];
@@ -134,7 +171,7 @@ proptest! {
                 corrected.derivation = moved;
                 let from = corrected.bars.len().saturating_sub(correctable);
                 let (oldest, newest) = (corrected.bars[from].timestamp, corrected.bars.last().map(|bar| bar.timestamp));
-                let is_sound = |newest| corrected.derivation.is_sound(&plan(names), Timeframe::MINUTE, newest, Some(oldest));
+                let is_sound = |newest| corrected.derivation.is_sound(&plan, Timeframe::MINUTE, newest, Some(oldest));
                 prop_assert!(is_sound(newest));
                 prop_assert!(!is_sound(newest.map(|at| at.after(MINUTE))));
             }
