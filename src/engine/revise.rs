@@ -57,6 +57,8 @@ pub(super) struct Revising {
     later: Vec<Later>,
     /// Entries of `later` of the last correction that were not handed out yet.
     due: std::ops::Range<usize>,
+    /// Signals that were handed out since the process began.
+    handed_out: u64,
 }
 
 impl Revising {
@@ -68,6 +70,7 @@ impl Revising {
             signal: Signal::blank(config),
             later: Vec::new(),
             due: 0..0,
+            handed_out: 0,
         }
     }
 
@@ -82,10 +85,16 @@ impl Revising {
         self.signal.indicators.values.clear();
     }
 
+    /// Number of signals of later bars that were handed out.
+    pub const fn handed_out(&self) -> u64 {
+        self.handed_out
+    }
+
     /// The signal of the next later bar to publish.
     pub fn next(&mut self) -> Option<&Signal> {
         let later = &self.later;
         let at = self.due.find(|at| later[*at].publish)?;
+        self.handed_out = self.handed_out.wrapping_add(1);
         Some(&self.later[at].signal)
     }
 }

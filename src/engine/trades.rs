@@ -110,6 +110,19 @@ impl Engine {
         TradeEffect::Taken
     }
 
+    /// Returns true if the bar of a trade was closed before, so that it would change bars.
+    #[must_use]
+    pub fn would_reopen(&self, event: &TradeEvent<'_>) -> bool {
+        let Some(plan) = &self.config.trades else {
+            return false;
+        };
+        let series = self.find(&event.symbol, plan.timeframe);
+        let trades = series.and_then(|(_, series)| series.trades());
+        trades.is_some_and(|trades| {
+            (trades.since()..trades.closed_until()).contains(&event.trade.timestamp)
+        })
+    }
+
     /// Begins to build the bars of a series from trades, the first of which is at `first`; false
     /// where the series has bars already, which its source sent.
     fn start_building(&mut self, id: SeriesId, first: Timestamp) -> bool {

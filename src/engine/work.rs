@@ -211,6 +211,28 @@ impl Engine {
         })
     }
 
+    /// Number of signals of later bars that [`Self::next_revision`] handed out, to measure what a
+    /// message has led to.
+    #[must_use]
+    pub const fn revisions(&self) -> u64 {
+        self.revising.handed_out()
+    }
+
+    /// Returns true if a bar would change or insert an earlier bar than the newest of its series.
+    #[must_use]
+    pub fn would_revise(&self, event: &BarEvent<'_>) -> bool {
+        let series = self.find(&event.symbol, event.timeframe);
+        let Some((series, place)) =
+            series.and_then(|(_, series)| Some((series, series.place(event.bar.timestamp)?)))
+        else {
+            return false;
+        };
+        event.finality.is_final()
+            && place.newer > 0
+            && series.is_correctable(place, false, &self.config)
+            && !series.repeats(place, &event.bar, None, &self.config)
+    }
+
     /// Takes back the bar at work when [`Self::on_bar`] panicked: the series is as it was before.
     /// Removes a series that the bar would have begun.
     pub fn roll_back(&mut self) {

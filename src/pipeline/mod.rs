@@ -131,6 +131,14 @@ pub trait Sink: Filter {
     fn output(&mut self, output: Output<'_>);
 }
 
+/// Largest number of signals of later bars that the corrections of one message may revise. Without
+/// it a message of 4,096 corrections, each of the oldest correctable bar, has 127,000 signals.
+///
+/// A member of core delivery that copied state passes over bars that are in it, and so over what
+/// they revised. Only where a message exceeds this number within a hand-over, and has bars of several
+/// series, can that member take a correction that others refuse.
+pub const REVISED_MAX: u64 = 4_096;
+
 /// The pipeline panicked in the middle of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
@@ -183,8 +191,10 @@ impl Pipeline {
             Some(Err(refusal)) => return sink.output(Output::Refused(refusal)),
             None => {}
         }
+        let before = engine.revisions();
         decoder.decode_all(message.payload, message.subject, arrived, |element| {
-            step(engine, element, arrived, sink);
+            let revised = engine.revisions().wrapping_sub(before);
+            step(engine, element, revised, arrived, sink);
         });
     }
 
@@ -193,9 +203,16 @@ impl Pipeline {
         follow(&self.decoder, &mut self.engine, control, arrived, sink);
     }
 
-    /// Works off one element of a message that arrived at `arrived`, as [`Self::take`] does each.
-    pub fn step(&mut self, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
-        step(&mut self.engine, element, arrived, sink);
+    /// Works off one element of a message that arrived at `arrived`, as [`Self::take`] does each. The
+    /// elements before it have `revised` this number of signals of later bars.
+    pub fn step(
+        &mut self,
+        element: Element<'_>,
+        revised: u64,
+        arrived: Timestamp,
+        sink: &mut impl Sink,
+    ) {
+        step(&mut self.engine, element, revised, arrived, sink);
     }
 
     /// Closes the open derived bars, as no more messages come. The last one arrived at `arrived`.
@@ -241,10 +258,21 @@ pub fn poison(payload: &[u8]) -> Refusal<'_> {
     }
 }
 
-fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mut impl Sink) {
+fn step(
+    engine: &mut Engine,
+    element: Element<'_>,
+    revised: u64,
+    arrived: Timestamp,
+    sink: &mut impl Sink,
+) {
+    let may_revise = revised < REVISED_MAX;
+    let bytes = element.bytes;
     let event = match element.content {
         Content::Bar(event) => event,
-        Content::Trade(event) => return trade(engine, &event, element.bytes, arrived, sink),
+        Content::Trade(event) if !may_revise && engine.would_reopen(&event) => {
+            return sink.output(Output::Refused(too_many_revised(&event.symbol, bytes)));
+        }
+        Content::Trade(event) => return trade(engine, &event, bytes, arrived, sink),
         Content::Ignored(kind) => return sink.output(Output::Ignored(kind)),
         Content::Refused(refusal) => return sink.output(Output::Refused(refusal)),
     };
@@ -252,11 +280,14 @@ fn step(engine: &mut Engine, element: Element<'_>, arrived: Timestamp, sink: &mu
     if admission == Admission::Skip {
         return;
     }
+    if !may_revise && engine.would_revise(&event) {
+        return sink.output(Output::Refused(too_many_revised(&event.symbol, bytes)));
+    }
     if let Some(complete) = engine.closed_by(&event) {
-        bar(engine, &complete, element.bytes, arrived, sink);
+        bar(engine, &complete, bytes, arrived, sink);
     }
     if admission == Admission::Take {
-        bar(engine, &event, element.bytes, arrived, sink);
+        bar(engine, &event, bytes, arrived, sink);
     }
 }
 
@@ -393,6 +424,20 @@ fn refusal<'a>(declined: Declined, symbol: &'a str, bytes: &'a [u8]) -> Refusal<
             Declined::TooManySeries { .. } => Reason::TooManySeries,
         },
         detail: declined.to_string().into(),
+        payload: bytes,
+        elements: 1,
+        symbol: Some(symbol.into()),
+    }
+}
+
+fn too_many_revised<'a>(symbol: &'a str, bytes: &'a [u8]) -> Refusal<'a> {
+    Refusal {
+        reason: Reason::TooManyElements,
+        detail: format!(
+            "the corrections before it in the message have revised {REVISED_MAX} signals; send fewer \
+             corrections per message"
+        )
+        .into(),
         payload: bytes,
         elements: 1,
         symbol: Some(symbol.into()),

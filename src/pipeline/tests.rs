@@ -3,8 +3,9 @@
 mod controls;
 
 use super::*;
+use crate::aggregate::TradePlan;
 use crate::engine::AnalysisConfig;
-use crate::market::Timeframe;
+use crate::market::{Timeframe, TradeConditions};
 use crate::wire::{FinalRule, InputRules};
 
 /// 2024-01-01T00:00:00Z, in seconds.
@@ -122,6 +123,24 @@ fn pipeline(final_rule: FinalRule, max_series: usize) -> Pipeline {
     )
 }
 
+/// A pipeline that builds minutes from trades, which do not wait for late ones.
+fn building() -> Pipeline {
+    let config = AnalysisConfig {
+        min_bars: 1,
+        trades: Some(TradePlan {
+            timeframe: Timeframe::MINUTE,
+            lateness: std::time::Duration::ZERO,
+            conditions: TradeConditions::None,
+        }),
+        ..AnalysisConfig::default()
+    };
+    let rules = InputRules {
+        trades: Some(TradeConditions::None),
+        ..InputRules::new(65_536, Timeframe::MINUTE)
+    };
+    Pipeline::new(Decoder::new(rules), Engine::new(Arc::new(config), 10))
+}
+
 /// A pipeline that derives bars of these timeframes.
 fn deriving(timeframes: &str) -> Pipeline {
     let config = AnalysisConfig {
@@ -193,6 +212,55 @@ fn every_element_has_its_output_in_the_order_of_the_message() {
             "Appended 7 Some((7.0, true))".to_owned(),
         ]
     );
+}
+
+#[test]
+fn the_corrections_of_one_message_revise_a_bounded_number_of_later_signals() {
+    let mut pipeline = pipeline(FinalRule::Flag, 1);
+    let all: Vec<String> = (0..40)
+        .map(|minute| bar("A", minute, 100.0 + (minute * 7 % 11) as f64))
+        .collect();
+    outputs(&mut pipeline, &format!("[{}]", all.join(",")));
+    // each changes the oldest correctable bar, and the signals of the 31 bars after it
+    let corrections: Vec<String> = (0..140).map(|n| bar("A", 8, 50.0 + f64::from(n))).collect();
+    let next = bar("A", 40, 99.0);
+    let message = format!("[{},{},{next}]", corrections.join(","), all[39]);
+    let out = outputs(&mut pipeline, &message);
+    let count = |what: &str| out.iter().filter(|one| one.starts_with(what)).count();
+    // 4,096 are reached with the 133rd
+    assert_eq!((count("Corrected"), count("revised")), (133, 133 * 31));
+    let refused: Vec<&String> = out
+        .iter()
+        .filter(|one| one.starts_with("too_many_elements"))
+        .collect();
+    assert_eq!(refused.len(), 7);
+    assert!(refused[0].ends_with(&corrections[133]), "{}", refused[0]);
+    // what revises nothing is taken
+    assert_eq!((count("duplicate"), count("Appended 99")), (1, 1));
+    // and the next message may revise again
+    let out = outputs(&mut pipeline, &bar("A", 9, 1.0));
+    assert_eq!(out.len(), 32);
+}
+
+#[test]
+fn so_do_the_late_trades_of_one_message() {
+    let mut pipeline = building();
+    let trade = |second: i64, price: f64| {
+        let at = BEGIN + second;
+        format!(r#"{{"s":"A","t":{at},"price":{price},"size":1}}"#)
+    };
+    for minute in 0..60 {
+        let price = 100.0 + (minute * 7 % 11) as f64;
+        outputs(&mut pipeline, &trade(60 * minute, price));
+    }
+    // each changes the close of the oldest correctable bar; minute 58 is the newest closed one
+    let late: Vec<String> = (0..140)
+        .map(|n| trade(27 * 60 + 1, 50.0 + f64::from(n)))
+        .collect();
+    let out = outputs(&mut pipeline, &format!("[{}]", late.join(",")));
+    let count = |what: &str| out.iter().filter(|one| one.starts_with(what)).count();
+    assert_eq!((count("trade"), count("revised")), (133, 133 * 31));
+    assert_eq!(count("too_many_elements"), 7);
 }
 
 #[test]

@@ -171,6 +171,7 @@ impl<'a, W: Write> Explainer<'a, W> {
             "the option"
         };
         let decoder = self.pipeline.decoder().clone();
+        let before = self.pipeline.engine().revisions();
         let elements = read(&decoder, payload, &parts, now);
         let spans: Vec<(usize, usize)> = elements.iter().map(|read| read.span).collect();
         // bars are taken in the order of time, and counted as they stand in the message
@@ -226,6 +227,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                             bytes: &payload[start..end],
                             content: Content::Bar(event),
                         },
+                        before,
                         now,
                     );
                     entry.bar = Some(BarEntry::new(facts, fields));
@@ -260,6 +262,7 @@ impl<'a, W: Write> Explainer<'a, W> {
                             bytes: &payload[start..end],
                             content: Content::Trade(event),
                         },
+                        before,
                         now,
                     );
                     entry.trade = Some(TradeEntry::new(facts, fields));
@@ -322,10 +325,12 @@ impl<'a, W: Write> Explainer<'a, W> {
         }
     }
 
-    /// Takes in an element that is a bar, as the agent would.
-    fn take(&mut self, element: Element<'_>, arrived: Timestamp) -> String {
+    /// Takes in an element that is a bar or a trade, as the agent would. `before` are the revisions
+    /// before its message.
+    fn take(&mut self, element: Element<'_>, before: u64, arrived: Timestamp) -> String {
         let mut actions = Actions::default();
-        self.pipeline.step(element, arrived, &mut actions);
+        let revised = self.pipeline.engine().revisions().wrapping_sub(before);
+        self.pipeline.step(element, revised, arrived, &mut actions);
         let completes = if actions.bars > 1 {
             "completes the bar before it, "
         } else {

@@ -119,7 +119,10 @@ impl Reason {
     /// Returns true if the bars before decide whether a message is refused for this reason.
     #[must_use]
     pub const fn is_by_history(self) -> bool {
-        matches!(self, Self::Late | Self::TooManySeries | Self::History)
+        matches!(
+            self,
+            Self::Late | Self::TooManySeries | Self::History | Self::TooManyElements
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use super::outgoing::{KeptLetter, Outgoing};
 use super::outlet::Outlet;
 use crate::group::{Slot, letter_mark};
 use crate::ops::logs::Throttle;
+use crate::pipeline::REVISED_MAX;
 use crate::wire::headers::explain_command;
 use crate::wire::{ELEMENTS_MAX, Reason, Refusal, SubjectParts, SubjectRefusal};
 
@@ -84,8 +85,9 @@ impl Outlet {
             .and_then(|parts| parts.symbol.as_deref());
         let slot = Slot::of(named.map_or(envelope.arrival.payload, str::as_bytes));
         let detail = format!(
-            "{elements} elements are left in this letter: at most {ELEMENTS_MAX} are taken from one message, and \
-             at most {LETTERS_BYTES} bytes of it become letters of their own; send fewer bars per message"
+            "{elements} elements are left in this letter: at most {ELEMENTS_MAX} are taken from one message, its \
+             corrections revise at most {REVISED_MAX} later signals, and at most {LETTERS_BYTES} bytes of it \
+             become letters of their own; send fewer bars per message"
         );
         let refusal = Refusal {
             reason: Reason::TooManyElements,
