@@ -5,19 +5,21 @@
 //! ([`AnalysisConfig::marks`]); a bar is computed on a trial state and kept only when all of it
 //! succeeded, so that a panic on the way costs nothing but that bar.
 
+mod written;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysis::{MOST, State};
+use super::analysis::State;
 use super::config::AnalysisConfig;
 use super::corrections::{Corrections, Revised, Tag};
 use super::derived::Derived;
 use super::forming::FormingBar;
 use super::ring::Ring;
 use super::signal::Signal;
-use crate::aggregate::{Parts, TradePlan, Trades};
-use crate::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
+use crate::aggregate::{Parts, Trades};
+use crate::market::{Bar, BarEvent, Finality, SeriesKey, Timestamp};
 
 /// Everything kept about one symbol in one timeframe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -412,71 +414,6 @@ impl Series {
             .forget_before(oldest.map(|bar| bar.timestamp));
     }
 
-    /// True if a deserialized series can be worked with: its bars and its counts are possible,
-    /// and both of its states have the parameters of `config`.
-    pub(super) fn is_sound(&self, config: &AnalysisConfig) -> bool {
-        let newest = self.ring.newest().map(|bar| bar.timestamp);
-        let oldest = self.correctable_since(config);
-        self.ring.window() == config.window
-            && self.ring.is_sound()
-            && self.ring.is_in_order()
-            && self.ring.kept() as u64 == self.bars.min(self.ring.room() as u64)
-            && (self.last_open().is_some() || self.epoch != 0 || self.trades.is_some())
-            && self.bars <= MOST
-            && self.missing <= MOST
-            && self.revision < u32::MAX
-            && self.before.is_sound(config)
-            && self.after.is_sound(config)
-            && self
-                .corrections
-                .is_sound(self.correctable(config), newest, self.revision)
-            && self
-                .derived
-                .is_sound(config, self.key.timeframe, newest, oldest)
-            && self.are_trades_sound(config)
-    }
-
-    /// Takes out the facts for corrections, if they do not follow from the rest of the series.
-    pub(super) fn take_corrections(&mut self) -> Option<Corrections> {
-        let newest = self.ring.newest().map(|bar| bar.timestamp);
-        let corrections = std::mem::take(&mut self.corrections);
-        (!corrections.is_trivial(newest)).then_some(corrections)
-    }
-
-    /// Moves the horizons of derived bars to the facts that are written.
-    pub(super) fn put_horizons_aside(&mut self) {
-        if let Some(gathered) = &mut self.derived.gathered {
-            self.corrections.put_horizons(gathered.take_horizons());
-        }
-    }
-
-    /// Puts back the facts for corrections: those that were written, and those that follow from the
-    /// rest of the series.
-    pub(super) fn complete_corrections(&mut self, config: &AnalysisConfig) {
-        let horizons = self.corrections.take_horizons();
-        if let Some(gathered) = &mut self.derived.gathered {
-            if config.correctable() == 1 {
-                gathered.put_newest_horizons();
-            } else if let Some(horizons) = horizons {
-                gathered.put_horizons(horizons);
-            }
-        }
-        if let Some((at, revision)) = self.position()
-            && self.corrections == Corrections::default()
-        {
-            self.corrections.set(Revised::new(at, revision));
-        }
-    }
-
-    pub(super) fn take_derived(&mut self) -> Option<Derived> {
-        let derived = std::mem::take(&mut self.derived);
-        (!derived.is_none()).then_some(derived)
-    }
-
-    pub(super) fn set_derived(&mut self, derived: Derived) {
-        self.derived = derived;
-    }
-
     /// True if its bars are derived from those of a smaller timeframe.
     #[must_use]
     pub const fn is_derived(&self) -> bool {
@@ -496,26 +433,6 @@ impl Series {
     #[must_use]
     pub fn trades(&self) -> Option<&Trades> {
         self.trades.as_deref()
-    }
-
-    fn are_trades_sound(&self, config: &AnalysisConfig) -> bool {
-        let Some(trades) = &self.trades else {
-            return true;
-        };
-        let zone = config.derived.calendar().zone();
-        let is_sound =
-            |plan: &TradePlan| plan.timeframe == self.key.timeframe && trades.is_sound(plan, zone);
-        config.trades.as_ref().is_some_and(is_sound)
-    }
-
-    /// Drops the buckets of timeframes for which `wanted` is false.
-    pub(super) fn keep_buckets(&mut self, wanted: impl Fn(Timeframe) -> bool) {
-        if let Some(gathered) = &mut self.derived.gathered {
-            gathered.retain(wanted);
-            if gathered.is_empty() {
-                self.derived.gathered = None;
-            }
-        }
     }
 
     pub(super) fn ring_mut(&mut self) -> &mut Ring {
