@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::aggregate::Trades;
+use crate::aggregate::{Calendar, Trades};
 
 /// More seconds than any trade is late.
 const LONG: u64 = 1_000_000;
@@ -91,6 +91,43 @@ proptest! {
             words.into_iter().map(|row| (row.1, row.2)).collect()
         };
         prop_assert_eq!(values(&signals), values(&expected));
+    }
+
+    /// Larger bars of a session are the same from trades as from the minutes that these make.
+    #[test]
+    fn a_session_cuts_bars_of_trades_as_it_cuts_those_of_minutes(market in market()) {
+        let session = |mut config: AnalysisConfig| {
+            let hours = Some("10:07-11:53 UTC".parse().unwrap());
+            let timeframes = ["15m", "1d"].map(|name| name.parse().unwrap());
+            let plan = Plan::new(timeframes.to_vec(), Zone::UTC).unwrap();
+            config.derived = plan.on_calendar(Calendar::UTC.with_session(hours));
+            engine(config)
+        };
+        let mut trades = vec![trade(-1, 1.0, 1.0), trade(0, 1.0, 1.0)];
+        trades.extend(market);
+        let mut of_trades = session(building("1m", &[], 0));
+        let signals = all(&mut of_trades, &trades);
+        let expected = with_end(&mut of_trades, signals);
+        let mut of_bars = session(rich());
+        let mut signals = Vec::new();
+        for (_, at, [open, high, low, close, volume], ..) in rows(&last_words(&expected, "1m")) {
+            let timestamp = minute(TEN + at);
+            let bar = Bar { timestamp, open, high, low, close, volume };
+            let event = BarEvent { bar, ..super::bar("A", 0, 1.0) };
+            of_bars.close_before(&event);
+            due(&mut of_bars, &mut signals);
+            of_bars.on_bar(&event, minute(0));
+            due(&mut of_bars, &mut signals);
+        }
+        let signals = with_end(&mut of_bars, signals);
+        for timeframe in ["15m", "1d"] {
+            let values = |signals: &[serde_json::Value]| -> Vec<[serde_json::Value; 5]> {
+                let words = last_words(signals, timeframe);
+                let keys = ["timestamp", "open", "high", "low", "close"];
+                words.iter().map(|signal| keys.map(|key| signal[key].clone())).collect()
+            };
+            prop_assert_eq!(values(&signals), values(&expected), "{}", timeframe);
+        }
     }
 
     /// State that is moved to another engine at any place goes on as if it had not been.
