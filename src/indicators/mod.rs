@@ -117,6 +117,7 @@ mod mfi;
 mod midrange;
 mod minus_di;
 mod mom;
+mod names;
 mod natr;
 mod obv;
 mod plus_di;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::entry::{Entry, Param, Parameters};
+use super::names::meant;
 use super::registry::{CATALOGUE, Instance};
 
 /// One indicator with its parameters, as asked for in `TECHNICAL_INDICATORS`.
@@ -166,10 +167,10 @@ fn find(name: &str) -> Result<&'static Entry, String> {
         return Ok(entry);
     }
     let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
-    let nearest = names
-        .iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(known, name))
-        .filter(|known| strsim::damerau_levenshtein(known, name) <= 3)
+    let distance = |known: &str| strsim::damerau_levenshtein(known, name);
+    let near = names.iter().copied().min_by_key(|known| distance(known));
+    let nearest = meant(name)
+        .or_else(|| near.filter(|known| distance(known) <= 3))
         .map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
     let known = names.join(", ");
     Err(format!("no such indicator{nearest}; known are {known}"))
@@ -276,6 +277,15 @@ mod tests {
         assert_eq!(at, 2);
         assert!(text.starts_with("item 2 `rsj(7)`: no such indicator; did you mean `rsi`?"));
         assert!(text.contains("known are sma, ema, wma"), "{text}");
+        for (typed, right) in [
+            ("bollinger(20,2)", "bb"),
+            ("LINEARREG_SLOPE(14)", "linreg_slope"),
+            ("ta.rsi(14)", "rsi@tv"),
+        ] {
+            let (_, text) = reason(typed);
+            let answer = format!("no such indicator; did you mean `{right}`?");
+            assert!(text.contains(&answer), "{text}");
+        }
         let (_, text) = reason("atr(0)");
         assert_eq!(
             text,

@@ -101,13 +101,16 @@ struct EntryRow {
     outputs: &'static [&'static str],
     convention: String,
     source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    talib: Option<&'static str>,
     warmup: usize,
     converges: Option<usize>,
 }
 
 /// The catalogue as a JSON array of
-/// `{"name","params":[{"name","default","min","max"}],"outputs","convention","source","warmup","converges"}`;
-/// a time of day is a string, `converges` is `null` for what is cumulative.
+/// `{"name","params":[{"name","default","min","max"}],"outputs","convention","source","talib","warmup","converges"}`;
+/// a time of day is a string, `talib` is the function of TA-Lib that it equals, if there is one, and
+/// `converges` is `null` for what is cumulative.
 #[must_use]
 pub fn catalogue_json() -> String {
     let rows: Vec<EntryRow> = CATALOGUE
@@ -129,6 +132,7 @@ pub fn catalogue_json() -> String {
                 outputs: entry.outputs,
                 convention: entry.convention.to_string(),
                 source: entry.source,
+                talib: entry.talib(),
                 warmup: entry.warmup(&defaults),
                 converges: entry.converges(&defaults),
             }
@@ -182,6 +186,7 @@ mod tests {
                 "outputs": ["k", "d"],
                 "convention": "TA-Lib",
                 "source": "STOCH (SMA)",
+                "talib": "STOCH",
                 "warmup": 17,
                 "converges": 18,
             })
@@ -189,5 +194,7 @@ mod tests {
         assert_eq!(find("vwap")["params"][0]["default"], "00:00");
         assert_eq!(find("obv")["converges"], serde_json::Value::Null);
         assert_eq!(find("sar@tv")["convention"], "TradingView");
+        assert_eq!(find("sar@tv").get("talib"), None);
+        assert_eq!(find("doji")["talib"], "CDLDOJI");
     }
 }
