@@ -124,21 +124,20 @@ fn a_bar_of_a_known_series_allocates_nothing_in_the_engine() {
             forming.timestamp =
                 Timestamp::from_nanos(bar.timestamp.nanos() + Timeframe::MINUTE.nanos());
             let newest = bar.timestamp;
-            let late = event(bars[at.saturating_sub(1)], true);
+            // the newest 32 can be corrected
+            let late = at.checked_sub(32).map(|at| event(bars[at], true));
             let costs = [
                 appended,
                 cost(&mut engine, &event(corrected, true), Effect::Corrected),
                 cost(&mut engine, &event(corrected, true), Effect::Duplicate),
                 cost(&mut engine, &event(forming, false), Effect::Forming),
-                if at == 0 {
-                    0
-                } else {
+                late.map_or(0, |late| {
                     let refused = Effect::Refused(Refusal::Late {
                         newest,
-                        correctable: 1,
+                        correctable: 32,
                     });
                     cost(&mut engine, &late, refused)
-                },
+                }),
             ];
             if at >= WARM {
                 assert_eq!(
