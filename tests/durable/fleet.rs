@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, block_in_place};
 
 use crate::common::{Agent, Cluster, NatsServer, Network, PATIENCE, Proxy, until_async};
 use crate::schedule::{End, Step};
-use crate::{MIN_BARS, Variables, agent_at};
+use crate::{Variables, agent_at};
 
 /// Partitions and the one for subjects without a symbol.
 pub const UNITS: u64 = 9;
@@ -339,12 +339,18 @@ impl Fleet {
     }
 }
 
-/// Both configurations begin with the same bar.
+/// Both configurations begin with the same bar, and with their RSI.
 #[test]
 fn the_configurations_have_signals_for_the_same_bars() {
-    for configuration in CONFIGURATIONS {
-        let least = ("TECHNICAL_MIN_BARS_REQUIRED", MIN_BARS.to_string());
-        let found = configuration.iter().find(|(name, _)| *name == least.0);
-        assert_eq!(found.map(|(_, value)| *value), Some(least.1.as_str()));
+    let values = |name: &str| {
+        CONFIGURATIONS.map(|configuration| {
+            let found = configuration.iter().find(|(set, _)| *set == name);
+            found.map(|(_, value)| value.parse::<u64>().expect("a number"))
+        })
+    };
+    let least = values("TECHNICAL_MIN_BARS_REQUIRED");
+    assert_eq!(least[0], least[1]);
+    for period in values("TECHNICAL_RSI_PERIOD") {
+        assert!(period.unwrap_or(14) < least[0].expect("a number of bars"));
     }
 }
