@@ -15,6 +15,7 @@ The one that watches is no part of the agent: it speaks to the broker by itself.
 
 import base64
 import collections
+import csv
 import json
 import pathlib
 import queue
@@ -29,13 +30,20 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from demo import in_series_order, merged_bars  # noqa: E402
 from demo_nats import Subscriber, headers_of  # noqa: E402
 
-PER_SERIES = 300
+PER_SERIES = 100
+# the symbols of the real bars, and copies of them: with few symbols all may fall to one agent
+COPIES = ["", "_B", "_C"]
 
 
 def bars(directory, parts):
     everything = pathlib.Path(directory) / "all.csv"
     merged_bars(PER_SERIES, everything)
-    header, *rows = everything.read_text().splitlines(keepends=True)
+    header, *rows = csv.reader(everything.read_text().splitlines())
+    at = header.index("symbol")
+    header = ",".join(header) + "\n"
+    rows = [",".join(row[:at] + [row[at] + copy] + row[at + 1:]) + "\n"
+            for row in rows for copy in COPIES]
+    everything.write_text(header + "".join(rows))
     parts = int(parts)
     for part in range(parts):
         share = rows[len(rows) * part // parts:len(rows) * (part + 1) // parts]
