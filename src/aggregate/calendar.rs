@@ -12,7 +12,7 @@ use std::fmt;
 use super::bucket::{Bucket, is_below_a_day};
 use crate::market::{Hours, Session, Timeframe, Timestamp, Zone};
 
-/// The zone whose midnights begin days, weeks and months, and the session that cuts them.
+/// A zone, at whose midnights days, weeks and months begin, and a session, if there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Calendar {
     zone: Zone,
@@ -32,7 +32,7 @@ impl Calendar {
         }
     }
 
-    /// The same days, of which only the session counts.
+    /// The same days, cut by a session.
     #[must_use]
     pub fn with_session(mut self, session: Option<Session>) -> Self {
         self.session = session;
@@ -51,7 +51,7 @@ impl Calendar {
     }
 
     /// The bucket of `timeframe` around `at`, for bars of `part`. `None` for a timeframe that is not
-    /// derived, outside the years that a [`Timestamp`] holds, and where no session is.
+    /// derived, outside the range of a [`Timestamp`], and outside of every session.
     #[must_use]
     pub fn bucket(&self, timeframe: Timeframe, part: Timeframe, at: Timestamp) -> Option<Bucket> {
         let Some(session) = self.session(part) else {
@@ -125,8 +125,8 @@ impl Calendar {
             .all(|at| session.of(*at).as_ref().is_none_or(apart))
     }
 
-    /// The time that a bar of `timeframe` has, whose bucket opens at `open`: a day begins at
-    /// midnight, whenever its session opens.
+    /// The timestamp of a bar of `timeframe` whose bucket opens at `open`. For a day it is midnight,
+    /// not the open of its session.
     #[must_use]
     pub fn label(&self, timeframe: Timeframe, open: Timestamp) -> Timestamp {
         if self.session.is_none() || is_below_a_day(timeframe) {

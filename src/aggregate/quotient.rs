@@ -1,15 +1,15 @@
 //! Differences and quotients of exact sums.
 //!
-//! A quotient is rounded once, to the nearest double: it is divided out digit by digit, beyond all
-//! digits that could decide about the rounding. That takes microseconds, so it is done when a value
-//! is asked for and not for each trade.
+//! A quotient is rounded once, to the nearest double, by a long division beyond every digit that can
+//! change the rounding. This takes microseconds, so it runs when a value is needed and not for each
+//! trade.
 
 use std::cmp::Ordering;
 
 use super::exact_sum::{BASE, DIGITS, ExactSum};
 
-/// Significant digits after which nothing but "more than that" can matter: the number halfway
-/// between two doubles has at most 767.
+/// Significant digits of the long division. A number halfway between two doubles has at most 767; of
+/// the digits after them only a remainder above zero matters.
 const ENOUGH: usize = 780;
 
 /// The distance between two sums, and how the first compares with the second.

@@ -1,7 +1,7 @@
 //! The content of a bar that is built from trades.
 //!
-//! It is the same in whatever order the trades come: open and close are told by the time and the
-//! sequence of trades, sums are exact.
+//! The order of arrival does not change it: time and sequence decide the open and the close, and sums
+//! are exact.
 
 use std::cmp::Ordering;
 

@@ -4,9 +4,9 @@
 //! time mark comes that is the lateness after its end. The contents of the bars that can be
 //! corrected are kept, so that a later trade can still be added.
 //!
-//! Invariants: buckets are in order of time, none is without trades, and all that end where `next`
-//! opens or before are closed. No content is kept of a bucket that ends after `forgotten` and had
-//! trades: there was none. Nothing is allocated per trade once the buckets exist.
+//! Invariants: buckets are in order of time, none is empty, and all that end at the open of `next` or
+//! earlier are closed. Every bucket that ends after `forgotten` and had trades still has its content.
+//! No trade allocates once its bucket exists.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::market::{Bar, Timeframe, Timestamp, Trade, TradeConditions, Zone};
 
 /// The most buckets of one symbol that the lateness keeps open.
 pub const MOST_OPEN: u64 = 64;
-/// Contents whose room is kept for the next buckets.
+/// Cleared contents that are kept for the next buckets.
 const SPARE: usize = 2;
-/// The newest trades that are remembered, to find the place of a copied state among those that
-/// waited meanwhile.
+/// Number of newest trades whose digests are kept, to find which waiting trades a copied state
+/// contains.
 const REMEMBERED: usize = 4;
-/// Bytes that the sums of a bucket take aside.
+/// Bytes on the heap of the sums of a bucket.
 const ROOM_OF_SUMS: usize = 2 * 4 * size_of::<u64>();
 
 /// The bars that are built from trades.
@@ -33,7 +33,7 @@ const ROOM_OF_SUMS: usize = 2 * 4 * size_of::<u64>();
 pub struct TradePlan {
     /// Their length.
     pub timeframe: Timeframe,
-    /// The time after the end of a bar for which trades are waited for.
+    /// The time after its end during which an open bar waits for late trades.
     pub lateness: Duration,
     /// The treatment of trades by their conditions.
     pub conditions: TradeConditions,
@@ -89,14 +89,14 @@ pub struct TradedBar {
     pub trades: u64,
 }
 
-/// The use that a trade was of.
+/// The effect of a trade on the buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// It is in a bucket that is open.
+    /// It was added to an open bucket.
     Open,
-    /// It is in a bucket that was closed; its bar was handed out again.
+    /// It was added to a closed bucket, whose bar was handed out again.
     Reopened,
-    /// Its bucket was not seen from its open, so it gives no bar.
+    /// Its bucket was not seen from its open and gives no bar.
     Unseen,
     /// The bar of its bucket, which opens at this time, cannot be changed any more.
     Late(Timestamp),
@@ -159,7 +159,7 @@ impl Trades {
         }
     }
 
-    /// Trades that were taken, of whatever use they were.
+    /// Number of trades taken, late and unseen ones included.
     #[must_use]
     pub const fn taken(&self) -> u64 {
         self.taken
@@ -229,9 +229,9 @@ impl Trades {
             .map(|slot| slot.bucket.end)
     }
 
-    /// Takes in a trade. [`Self::close_until`] its time comes before. Appends the bar of its bucket
-    /// to `out` where that was closed before; `may_change` tells if the bar of a bucket that opened
-    /// at a time may be changed, or inserted if there is none.
+    /// Takes in a trade; call [`Self::close_until`] with its time first. If its bucket is closed,
+    /// appends the changed bar to `out`. `may_change` returns true if the bar that opens at a time may
+    /// be changed or inserted.
     pub fn take(
         &mut self,
         trade: &Trade,
@@ -273,8 +273,8 @@ impl Trades {
         Use::Reopened
     }
 
-    /// The number of trades, up to and including the newest taken, that `waiting` begins with;
-    /// nothing where none of them is the newest taken.
+    /// The number of `waiting` trades, in order, up to the newest taken one; `None` if that is not
+    /// among them.
     #[must_use]
     pub fn contained(&self, waiting: &[u64]) -> Option<usize> {
         let newest: Vec<u64> = (0..self.taken.min(REMEMBERED as u64))
@@ -288,9 +288,9 @@ impl Trades {
         (1..=waiting.len()).rev().find(agrees)
     }
 
-    /// Drops the contents of closed buckets if there are more than `most`: those of bars that opened
-    /// before `oldest`, the oldest one that can be corrected, and of buckets without a price. Call it
-    /// when every bar that was handed out was taken in.
+    /// If there are more than `most` closed buckets, drops the contents of those that opened before
+    /// `oldest`, the oldest bar that can be corrected, or that have no price. Call it after every bar
+    /// that was handed out was taken in.
     pub fn trim(&mut self, oldest: Option<Timestamp>, most: usize) {
         let mut excess = self.closed().saturating_sub(most);
         let mut at = 0;
@@ -360,7 +360,7 @@ impl Slot {
     }
 }
 
-/// A number that stands for the time, price, size and id of a trade.
+/// A hash of the time, price, size and id of a trade.
 #[must_use]
 pub fn digest(trade: &Trade) -> u64 {
     let Trade {

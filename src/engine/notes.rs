@@ -1,10 +1,10 @@
-//! Things about derived bars that people should know.
+//! Notes about derived bars for the log.
 
 use std::fmt;
 
 use crate::market::{Symbol, Timeframe};
 
-/// Something about derived bars that people should know; each kind is said once per timeframe.
+/// A note about derived bars. Each kind is logged once per timeframe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerivedNote {
     /// The instrument that showed it.
@@ -20,7 +20,7 @@ pub struct DerivedNote {
 pub enum DerivedNoteKind {
     /// The source sends bars of this timeframe itself.
     Own,
-    /// The source sends the bars itself that were built from its trades.
+    /// The source now sends bars that were built from its trades.
     OwnOfTrades,
     /// Bars of this length reach across the end of a derived bar.
     Straddling(Timeframe),

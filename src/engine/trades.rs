@@ -26,17 +26,17 @@ pub struct TradeTotals {
 /// The effect of a trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TradeEffect {
-    /// It is in a bucket, or in one that gives no bar because its open was not seen.
+    /// It was added to a bucket, or its bucket gives no bar because its open was not seen.
     Taken,
-    /// It is left out because the source of its symbol sends the bars itself.
+    /// It was ignored because the source of its symbol sends the bars itself.
     Own,
-    /// It was not taken.
+    /// It was refused.
     Refused(Refusal),
 }
 
 impl Engine {
-    /// Takes in one trade that arrived at `now`. The bars that close with it are to be taken in with
-    /// [`Self::next_derived`] until there is none left.
+    /// Takes in one trade that arrived at `now`. Take the bars that it closes with
+    /// [`Self::next_derived`] until there are none left.
     pub fn on_trade(&mut self, event: &TradeEvent<'_>, now: Timestamp) -> TradeEffect {
         let Some(plan) = &self.config.trades else {
             return TradeEffect::Own;
@@ -75,7 +75,7 @@ impl Engine {
         let config = &self.config;
         let zone = config.derived.calendar().zone();
         let found = &mut deriving.traded;
-        // as for bars that are sent: among the newest, and not before a silence
+        // the rule for bars of a source: among the newest, and not before a silence
         let may_change = |open: Timestamp| {
             series.place(open).is_none_or(|place| {
                 series.is_correctable(place, true, config)
@@ -110,7 +110,7 @@ impl Engine {
         TradeEffect::Taken
     }
 
-    /// Returns true if the bar of a trade was closed before, so that it would change bars.
+    /// Returns true if a trade would reopen a closed bar.
     #[must_use]
     pub fn would_reopen(&self, event: &TradeEvent<'_>) -> bool {
         let Some(plan) = &self.config.trades else {
@@ -123,8 +123,8 @@ impl Engine {
         })
     }
 
-    /// Begins to build the bars of a series from trades, the first of which is at `first`; false
-    /// where the series has bars already, which its source sent.
+    /// Begins to build the bars of a series from trades, the first of which is at `first`. Returns
+    /// false if the series has bars of its source already.
     fn start_building(&mut self, id: SeriesId, first: Timestamp) -> bool {
         let (Some(plan), Some(series)) = (&self.config.trades, self.series[id.index()].as_mut())
         else {
@@ -140,8 +140,7 @@ impl Engine {
         begun
     }
 
-    /// Gives up the trades of a series whose bars the source sends now: its own win. Returns true if
-    /// its bars were built from trades.
+    /// Drops the trades of a series whose bars the source sends now. Returns true if there were any.
     pub(super) fn give_up_trades(&mut self, id: SeriesId) -> bool {
         let (Some(deriving), Some(series)) = (&mut self.deriving, self.series[id.index()].as_mut())
         else {
@@ -152,7 +151,7 @@ impl Engine {
         }
         deriving.open_buckets -= series.open_buckets();
         series.trades = None;
-        // a larger bar of trades and bars together would not be exact
+        // a larger bar of both trades and bars would not be exact
         series.derived.gathered = None;
         let key = series.key().clone();
         deriving.totals.own += 1;
@@ -160,8 +159,8 @@ impl Engine {
         true
     }
 
-    /// The next bar that was built from trades; `Some(None)` when larger ones that end before it are
-    /// due first, and `None` when there is none left.
+    /// The next bar built from trades; `Some(None)` if larger bars that end before it come first, and
+    /// `None` if there are none left.
     pub(super) fn next_built(&mut self) -> Option<Option<(Symbol, DerivedBar)>> {
         let deriving = self.deriving.as_mut()?;
         match deriving.built.front()? {

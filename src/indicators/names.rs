@@ -1,9 +1,9 @@
-//! Names that people type for an indicator: those of TA-Lib and Pine, and words of the trade.
+//! Other names of indicators: those of TA-Lib and Pine, and common ones.
 
 use super::entry::{Convention, Entry};
 use super::registry::CATALOGUE;
 
-/// Words of the trade that are no function's name.
+/// Common names that are no function's name, with the entry of each.
 const WORDS: &[(&str, &str)] = &[
     ("bollinger", "bb"),
     ("bollinger_bands", "bb"),
@@ -24,7 +24,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 impl Entry {
-    /// The function of TA-Lib that it equals.
+    /// The function of TA-Lib with the same values.
     #[must_use]
     pub fn talib(&self) -> Option<&'static str> {
         if self.convention != Convention::TaLib {
@@ -44,7 +44,7 @@ fn functions(source: &'static str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// The entry that is meant by a name in lower case, which is no entry's own.
+/// The entry for a name, in lower case, that is not the name of an entry.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
     let bare = name
         .trim_start_matches("ta.")

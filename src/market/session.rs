@@ -8,7 +8,7 @@ use jiff::civil::Time;
 use super::{Timestamp, Zone};
 
 /// The trading session of every day, such as `09:30-16:00 America/New_York`. It opens and closes
-/// on the same day. Weekends and holidays are days like any other: no bars come on them.
+/// on the same day. It knows no weekends and holidays; on these days no bars come.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     open: Time,
@@ -35,8 +35,8 @@ impl Session {
         &self.zone
     }
 
-    /// The session of the day that clocks in its zone show at `at`. `None` if clocks jump over all
-    /// of it, and outside the years that a [`Timestamp`] holds.
+    /// The session of the local day of `at` in its zone. `None` if a change of clocks skips the whole
+    /// session, or outside the range of a [`Timestamp`].
     #[must_use]
     pub fn of(&self, at: Timestamp) -> Option<Hours> {
         self.days_after(at, 0)

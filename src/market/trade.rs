@@ -73,7 +73,7 @@ const fn halves(number: u128) -> [u64; 2] {
 pub enum TradeConditions {
     /// Every trade counts for prices and for the volume.
     None,
-    /// As the consolidated tape of US stocks does: odd lots count for the volume only.
+    /// Odd lots of US stocks count for the volume only, by the rules of the consolidated tape.
     Sip,
 }
 

@@ -29,7 +29,7 @@ use crate::pipeline::Pipeline;
 use crate::wire::dialects::{GENERIC, signs_of};
 use crate::wire::{Content, Element, SubjectParts, SubjectPattern, SubjectRefusal};
 
-use reading::{Actions, BAR, ReadElement, TRADE, because, read, traced};
+use reading::{Actions, BAR, MessageRead, ReadElement, TRADE, because, read};
 use report::{BarEntry, Entry, accepted, scale_hint};
 use trace::{Facts, TradeFacts};
 use trade::TradeEntry;
@@ -180,6 +180,13 @@ impl<'a, W: Write> Explainer<'a, W> {
                 |(other, span): &(usize, &(usize, usize))| (span.0, *other) < (spans[at].0, at);
             spans.iter().enumerate().filter(is_before).count() + 1
         };
+        let message = MessageRead {
+            decoder: &decoder,
+            payload,
+            parts: &parts,
+            now,
+            spans: &spans,
+        };
         for (at, read_element) in elements.into_iter().enumerate() {
             let ReadElement {
                 dialect,
@@ -193,60 +200,27 @@ impl<'a, W: Write> Explainer<'a, W> {
                 &payload[start..end],
             );
             entry.because = signs_of(dialect);
-            match content {
+            match &content {
                 Content::Bar(event) if !self.options.covers(event.bar.timestamp) => continue,
+                Content::Trade(event) if !self.options.covers(event.trade.timestamp) => continue,
                 Content::Ignored(kind) => {
-                    self.count.understood += 1;
                     entry.kind = "ignored";
                     entry.reason = Some(kind.name());
                     entry.does = "understands it and does nothing but count it".to_owned();
                 }
                 Content::Bar(event) => {
-                    self.count.understood += 1;
-                    let facts = Facts::of(&event);
-                    let mut fields = traced(
-                        &decoder,
-                        payload,
-                        &parts,
-                        now,
-                        (&spans, at),
-                        |content| match content {
-                            Content::Bar(event) => Some(Facts::of(event)),
-                            _ => None,
-                        },
-                    );
+                    let facts = Facts::of(event);
+                    let mut fields = message.sources::<Facts>(at);
                     Self::complete(&mut fields, &parts, beside, columns);
                     if dialect == GENERIC {
                         entry.because = Some(because("bar", BAR, &fields));
                         entry.hint = scale_hint(facts.prices);
                     }
                     entry.kind = "bar";
-                    entry.does = self.take(
-                        Element {
-                            dialect,
-                            bytes: &payload[start..end],
-                            content: Content::Bar(event),
-                        },
-                        before,
-                        now,
-                    );
                     entry.bar = Some(BarEntry::new(facts, fields));
                 }
-                Content::Trade(event) if !self.options.covers(event.trade.timestamp) => continue,
                 Content::Trade(event) => {
-                    self.count.understood += 1;
-                    let facts = TradeFacts::of(&event);
-                    let mut fields = traced(
-                        &decoder,
-                        payload,
-                        &parts,
-                        now,
-                        (&spans, at),
-                        |content| match content {
-                            Content::Trade(event) => Some(TradeFacts::of(event)),
-                            _ => None,
-                        },
-                    );
+                    let mut fields = message.sources::<TradeFacts>(at);
                     if let Ok(parts) = &parts
                         && parts.symbol.is_some()
                     {
@@ -256,27 +230,29 @@ impl<'a, W: Write> Explainer<'a, W> {
                         entry.because = Some(because("trade", TRADE, &fields));
                     }
                     entry.kind = "trade";
-                    entry.does = self.take(
-                        Element {
-                            dialect,
-                            bytes: &payload[start..end],
-                            content: Content::Trade(event),
-                        },
-                        before,
-                        now,
-                    );
-                    entry.trade = Some(TradeEntry::new(facts, fields));
+                    entry.trade = Some(TradeEntry::new(TradeFacts::of(event), fields));
                 }
                 Content::Refused(refusal) => {
                     self.count.refused += refusal.elements as u64;
                     entry.reason = Some(refusal.reason.name());
                     entry.detail = Some(refusal.detail.clone().into_owned());
-                    entry.accepted = accepted(&refusal, self.config.input.default_timeframe);
+                    entry.accepted = accepted(refusal, self.config.input.default_timeframe);
                     entry.does = format!(
                         "refuses it: a dead letter on {}",
                         self.config.dead_letter_subject
                     );
                 }
+            }
+            if !matches!(content, Content::Refused(_)) {
+                self.count.understood += 1;
+            }
+            if matches!(content, Content::Bar(_) | Content::Trade(_)) {
+                let element = Element {
+                    dialect,
+                    bytes: &payload[start..end],
+                    content,
+                };
+                entry.does = self.take(element, before, now);
             }
             self.write(&entry)?;
         }

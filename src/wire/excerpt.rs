@@ -16,7 +16,7 @@ const WORK_BYTES: usize = 2 << 20;
 /// The excerpts of one message, whose bytes are handed in with each call.
 #[derive(Debug, Default)]
 pub(crate) struct Excerpts {
-    /// The places of the messages that the message is an array of; nothing before the first call.
+    /// The places of the messages in an array of messages; `None` before the first call.
     members: Option<Vec<Range<usize>>>,
     frame: Option<Frame>,
     work: usize,
@@ -112,8 +112,8 @@ impl Frame {
     }
 }
 
-/// The excerpt of a message with the elements at these places of it, in ascending order. Of an
-/// array, everything stays that one of the places touches.
+/// The excerpt of a message with the elements at these places, in ascending order. Elements of an
+/// array that touch one of the places stay.
 pub(crate) fn excerpt(message: &[u8], keep: &[Range<usize>]) -> Vec<u8> {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let Some(tape) = Tape::read(text) else {

@@ -176,6 +176,26 @@ fn names_odd_lot(condition: &Scalar<'_>) -> bool {
     }
 }
 
+/// A trade in words: symbol, time, price, size and id, and whether it is an odd lot.
+#[cfg(test)]
+pub(in crate::wire) fn in_words(event: &crate::market::TradeEvent<'_>) -> String {
+    use crate::market::{Trade, TradeId};
+    let Trade {
+        timestamp,
+        price,
+        size,
+        id,
+        forms_prices,
+    } = event.trade;
+    let id = match id {
+        None => "-".to_owned(),
+        Some(TradeId::Number(0, number)) => number.to_string(),
+        Some(_) => "text".to_owned(),
+    };
+    let odd = if forms_prices { "" } else { " odd lot" };
+    format!("{} {timestamp} {price} {size} {id}{odd}", event.symbol)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
-//! Passing over trades that copied state contains already.
+//! Skips waiting trades that the copied state contains already.
 //!
-//! Trades do not come in the order of time, so no newest one tells which of those that waited made
-//! the copied state. The state remembers the last trades that it took, and all that waited up to
-//! these are in it.
+//! Trades do not arrive in the order of time, so the newest one does not show which waiting trades
+//! are in the copied state. The state remembers the last trades that it took; every waiting trade up
+//! to these is in it.
 
 use hashbrown::HashMap;
 
@@ -15,23 +15,24 @@ struct Copied {
     key: SeriesKey,
     /// None where no trade had come since the series was reset.
     state: Option<Trades>,
-    /// The trades that wait.
+    /// Digests of the waiting trades.
     waiting: Vec<u64>,
-    /// Trades up to the newest reset that the state contains.
+    /// Number of waiting trades before the newest reset that the state contains.
     before_reset: usize,
-    /// Waiting trades that are in the state, once all were shown; `None` where their times tell.
+    /// Number of waiting trades in the state, known after [`TradesResume::rewind`]; `None` if the
+    /// state is newer than all of them, so that their times decide.
     contained: Option<usize>,
     seen: usize,
 }
 
-/// Which of the trades that waited are in copied state.
+/// The waiting trades of each symbol with copied state.
 #[derive(Debug, Default)]
 pub(super) struct TradesResume {
     symbols: HashMap<Symbol, Copied>,
 }
 
 impl TradesResume {
-    /// The trades of the series `key` were copied, if any had come.
+    /// Notes that the series `key` was copied, with its trades if it had any.
     pub fn copied(&mut self, key: SeriesKey, state: Option<Trades>) {
         let symbol = key.symbol.clone();
         let copied = Copied {
@@ -45,28 +46,28 @@ impl TradesResume {
         self.symbols.insert(symbol, copied);
     }
 
-    /// Shows a trade that waits.
+    /// Notes a waiting trade. Call it for all of them in order.
     pub fn scan(&mut self, event: &TradeEvent<'_>) {
         if let Some(copied) = self.symbols.get_mut(event.symbol.as_ref()) {
             copied.waiting.push(digest(&event.trade));
         }
     }
 
-    /// A reset of the series `key`, which comes next among what waits, is in the state.
+    /// Notes that the next waiting message is a reset of the series `key` that the state contains.
     pub fn on_contained_reset(&mut self, key: &SeriesKey) {
         if let Some(copied) = self.of(key) {
             copied.before_reset = copied.waiting.len();
         }
     }
 
-    /// A reset of the series `key` is followed: what comes after it is not in the state.
+    /// Forgets the series `key` after a reset: no later trade of it is in the state.
     pub fn forget(&mut self, key: &SeriesKey) {
         if self.of(key).is_some() {
             self.symbols.remove(&key.symbol);
         }
     }
 
-    /// All was shown: back to the first trade.
+    /// Ends the notes and begins again with the first waiting trade.
     pub fn rewind(&mut self) {
         for copied in self.symbols.values_mut() {
             let waiting = std::mem::take(&mut copied.waiting);
@@ -91,7 +92,7 @@ impl TradesResume {
         copied.seen += 1;
         match copied.contained {
             Some(contained) => copied.seen <= contained,
-            // a state that is further on than all that waited
+            // the state is newer than all waiting trades
             None => copied
                 .newest()
                 .is_some_and(|newest| event.trade.timestamp < newest),

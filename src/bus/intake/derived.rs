@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prometheus::IntCounterVec;
+
 use crate::engine::{DerivedTotals, Engine, TradeTotals};
 use crate::ops::metrics::Metrics;
 
@@ -42,10 +44,7 @@ impl DerivedAccount {
             ("no_room", no_room),
             ("marked", marked),
         ] {
-            if count > 0 {
-                let counter = self.metrics.derived_bars.with_label_values(&[kind]);
-                counter.inc_by(count);
-            }
+            add(&self.metrics.derived_bars, kind, count);
         }
         let TradeTotals {
             taken,
@@ -59,9 +58,7 @@ impl DerivedAccount {
             ("unseen", unseen),
             ("own", own),
         ] {
-            if count > 0 {
-                self.metrics.trades.with_label_values(&[kind]).inc_by(count);
-            }
+            add(&self.metrics.trades, kind, count);
         }
         for note in engine.take_derived_notes() {
             tracing::warn!(timeframe = %note.timeframe, "{note}");
@@ -78,5 +75,11 @@ impl DerivedAccount {
 impl Drop for DerivedAccount {
     fn drop(&mut self) {
         self.show(0);
+    }
+}
+
+fn add(counters: &IntCounterVec, kind: &str, count: u64) {
+    if count > 0 {
+        counters.with_label_values(&[kind]).inc_by(count);
     }
 }

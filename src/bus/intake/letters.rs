@@ -57,7 +57,7 @@ impl LetterBudget {
             return Some(element.into());
         }
         let place = place_in(message, element);
-        // after the first that is left, all are, so that their order stays
+        // after the first element without a letter no later one gets one, which keeps their order
         if self.left > 0 {
             let letter: Option<Cow<'m, [u8]>> = match self.excerpts.of(message, &place) {
                 Excerpt::Alone => Some(element.into()),

@@ -74,24 +74,22 @@ impl Tallies {
 
     /// A trade was taken in.
     pub(super) fn trade(&mut self, event: &TradeEvent<'_>) {
-        if self.feed.is_none() {
-            return;
-        }
-        let slot = Slot::of(event.symbol.as_bytes());
-        if let Some(tally) = self.of(slot) {
-            tally.taken += 1;
-            self.element(slot, 1);
-        }
+        self.count(&event.symbol, |tally| &mut tally.taken);
     }
 
     /// A bar was there already.
     pub(super) fn duplicate(&mut self, event: &BarEvent<'_>) {
+        self.count(&event.symbol, |tally| &mut tally.duplicates);
+    }
+
+    /// Counts an element of a fed symbol.
+    fn count(&mut self, symbol: &str, counter: impl FnOnce(&mut Tally) -> &mut u64) {
         if self.feed.is_none() {
             return;
         }
-        let slot = Slot::of(event.symbol.as_bytes());
+        let slot = Slot::of(symbol.as_bytes());
         if let Some(tally) = self.of(slot) {
-            tally.duplicates += 1;
+            *counter(tally) += 1;
             self.element(slot, 1);
         }
     }

@@ -79,32 +79,48 @@ impl Engine {
         if first.is_none_or(|end| end.after(grace) > now) {
             return None;
         }
-        let mut first: Option<Timestamp> = None;
-        let mut mark: Option<Timestamp> = None;
-        for (symbol, id, _, end) in self.open_ends() {
-            first = Some(first.map_or(end, |first| first.min(end)));
-            let by = end.after(grace);
-            let touched = self.get(id).map(Series::touched);
-            let is_due = match touched.filter(|touched| *touched > by) {
-                Some(touched) => touched.after(grace) <= now,
-                None => by <= now,
-            };
-            if is_due && wanted(symbol) {
-                mark = mark.max(Some(by));
-            }
-        }
+        let ends = self
+            .open_ends()
+            .map(|(symbol, id, _, end)| (symbol, id, end));
+        let (first, mark) = self.due_after(grace, now, ends, wanted);
         if let Some(deriving) = &mut self.deriving {
             deriving.first_end = first;
         }
         mark
     }
 
+    /// The first of the `ends` of open buckets, and the latest time by which one of them was due
+    /// at `now`: `wait` after its end, or after the last arrival in its series if that was later.
+    pub(super) fn due_after<'a>(
+        &'a self,
+        wait: i64,
+        now: Timestamp,
+        ends: impl Iterator<Item = (&'a Symbol, SeriesId, Timestamp)>,
+        wanted: impl Fn(&Symbol) -> bool,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
+        let mut first: Option<Timestamp> = None;
+        let mut mark: Option<Timestamp> = None;
+        for (symbol, id, end) in ends {
+            first = Some(first.map_or(end, |first| first.min(end)));
+            let by = end.after(wait);
+            let touched = self.get(id).map(Series::touched);
+            let is_due = match touched.filter(|touched| *touched > by) {
+                Some(touched) => touched.after(wait) <= now,
+                None => by <= now,
+            };
+            if is_due && wanted(symbol) {
+                mark = mark.max(Some(by));
+            }
+        }
+        (first, mark)
+    }
+
     fn grace(&self) -> i64 {
         i64::try_from(self.config.derived.grace().as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// The symbol, the series of the parts, the timeframe and the end of every open bucket of bars.
-    /// What is derived from bars that are built from trades closes with these.
+    /// The symbol, the series of the parts, the timeframe and the end of every open bucket whose
+    /// parts are bars of a source. [`Self::close_trades`] closes the others.
     fn open_ends(&self) -> impl Iterator<Item = (&Symbol, SeriesId, Timeframe, Timestamp)> {
         let of_bars = self.iter().filter(|(_, series)| series.trades.is_none());
         of_bars.flat_map(|(id, series)| {

@@ -1,4 +1,4 @@
-//! Buckets of trades that close because time has passed, and what is derived from their bars.
+//! Time marks for buckets of trades, and for the buckets derived from their bars.
 
 use super::Deriving;
 use crate::engine::{Engine, Series, SeriesId};
@@ -24,7 +24,7 @@ impl Engine {
             .map_or(0, |plan| plan.lateness_nanos())
     }
 
-    /// The mark that is to be taken in at `now` for the buckets of trades, as [`Self::mark_due`].
+    /// The mark to apply at `now` for the buckets of trades, like [`Self::mark_due`].
     pub(super) fn mark_due_of_trades(
         &mut self,
         now: Timestamp,
@@ -38,29 +38,16 @@ impl Engine {
         if first.is_none_or(|end| end.after(lateness) > now) {
             return None;
         }
-        let mut first: Option<Timestamp> = None;
-        let mut mark: Option<Timestamp> = None;
-        for (symbol, id, end) in self.open_ends_of_trades() {
-            first = Some(first.map_or(end, |first| first.min(end)));
-            let by = end.after(lateness);
-            // trades of the past may still be on their way one after the other
-            let touched = self.get(id).map(Series::touched);
-            let is_due = match touched.filter(|touched| *touched > by) {
-                Some(touched) => touched.after(lateness) <= now,
-                None => by <= now,
-            };
-            if is_due && wanted(symbol) {
-                mark = mark.max(Some(by));
-            }
-        }
+        let ends = self.open_ends_of_trades();
+        let (first, mark) = self.due_after(lateness, now, ends, wanted);
         if let Some(deriving) = &mut self.deriving {
             deriving.first_end_of_trades = first;
         }
         mark
     }
 
-    /// Closes the buckets of trades that end at `until` or earlier, of many the first, and what is
-    /// derived from their bars and ends with them. Returns how many it closed.
+    /// Closes the buckets of trades that end at `until` or earlier, and the buckets derived from
+    /// their bars that end with them; the earliest 4,096 of them. Returns their number.
     pub(super) fn close_trades(&mut self, until: Timestamp) -> usize {
         let ended = self.open_ends_of_trades().filter(|(.., end)| *end <= until);
         let mut due: Vec<(Timestamp, Symbol, SeriesId)> = ended
@@ -89,8 +76,8 @@ impl Engine {
         due.len()
     }
 
-    /// The symbol, the series and the end of every open bucket of trades, and of what is derived
-    /// from their bars.
+    /// The symbol, the series and the end of every open bucket of trades, and of every open bucket
+    /// derived from their bars.
     fn open_ends_of_trades(&self) -> impl Iterator<Item = (&Symbol, SeriesId, Timestamp)> {
         self.iter().flat_map(|(id, series)| {
             open_ends(series).map(move |end| (&series.key().symbol, id, end))

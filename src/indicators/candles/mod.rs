@@ -184,6 +184,18 @@ impl<'a> Candles<'a> {
         self.bottom(ago) - self.low(ago)
     }
 
+    /// Both shadows are longer than `length`.
+    #[inline]
+    pub(super) fn shadows_longer(&self, ago: usize, length: f64) -> bool {
+        self.upper_shadow(ago) > length && self.lower_shadow(ago) > length
+    }
+
+    /// Both shadows are shorter than `length`.
+    #[inline]
+    pub(super) fn shadows_shorter(&self, ago: usize, length: f64) -> bool {
+        self.upper_shadow(ago) < length && self.lower_shadow(ago) < length
+    }
+
     /// The mean body of the ten candles before: `long` above it, `short` below.
     #[inline]
     pub(super) fn usual_body(&self, ago: usize) -> f64 {

@@ -23,40 +23,29 @@ pattern! {
     }
 }
 
+/// A doji with next to nothing of one shadow, and more of the other.
+#[inline]
+fn doji_with_one_shadow(c: &Candles<'_>, none: f64, some: f64) -> bool {
+    let limit = c.very_short(0);
+    c.body(0) <= limit && none < limit && some > limit
+}
+
 pattern! {
     /// A doji at the high of its range, with a lower shadow: +100.
     DRAGONFLY_DOJI = DragonflyDoji: "dragonfly_doji", "CDLDRAGONFLYDOJI", 10,
-    |c| {
-        let limit = c.very_short(0);
-        found(
-            c.body(0) <= limit && c.upper_shadow(0) < limit && c.lower_shadow(0) > limit,
-            BULLISH,
-        )
-    }
+    |c| found(doji_with_one_shadow(&c, c.upper_shadow(0), c.lower_shadow(0)), BULLISH)
 }
 
 pattern! {
     /// A doji at the low of its range, with an upper shadow: +100 (as TA-Lib has it).
     GRAVESTONE_DOJI = GravestoneDoji: "gravestone_doji", "CDLGRAVESTONEDOJI", 10,
-    |c| {
-        let limit = c.very_short(0);
-        found(
-            c.body(0) <= limit && c.lower_shadow(0) < limit && c.upper_shadow(0) > limit,
-            BULLISH,
-        )
-    }
+    |c| found(doji_with_one_shadow(&c, c.lower_shadow(0), c.upper_shadow(0)), BULLISH)
 }
 
 pattern! {
     /// A short body between two shadows of more than twice its size: +100 white, −100 black.
     HIGH_WAVE = HighWave: "high_wave", "CDLHIGHWAVE", 10,
-    |c| {
-        let limit = 2.0 * c.body(0);
-        found(
-            c.upper_shadow(0) > limit && c.lower_shadow(0) > limit && c.short_body(0),
-            c.value(0),
-        )
-    }
+    |c| found(c.shadows_longer(0, 2.0 * c.body(0)) && c.short_body(0), c.value(0))
 }
 
 pattern! {
@@ -71,13 +60,7 @@ pattern! {
 pattern! {
     /// A long body between two short shadows: +100 white, −100 black.
     LONG_LINE = LongLine: "long_line", "CDLLONGLINE", 10,
-    |c| {
-        let limit = c.short_shadow(0);
-        found(
-            c.upper_shadow(0) < limit && c.lower_shadow(0) < limit && c.long_body(0),
-            c.value(0),
-        )
-    }
+    |c| found(c.shadows_shorter(0, c.short_shadow(0)) && c.long_body(0), c.value(0))
 }
 
 pattern! {
@@ -93,8 +76,7 @@ pattern! {
         let middle = c.low(0) + (c.high(0) - c.low(0)) / 2.0;
         let near = c.near(0);
         found(
-            c.lower_shadow(0) > c.body(0)
-                && c.upper_shadow(0) > c.body(0)
+            c.shadows_longer(0, c.body(0))
                 && c.bottom(0) <= middle + near
                 && c.top(0) >= middle - near
                 && c.doji(0),
@@ -106,22 +88,13 @@ pattern! {
 pattern! {
     /// A short body between two short shadows: +100 white, −100 black.
     SHORT_LINE = ShortLine: "short_line", "CDLSHORTLINE", 10,
-    |c| {
-        let limit = c.short_shadow(0);
-        found(
-            c.upper_shadow(0) < limit && c.lower_shadow(0) < limit && c.short_body(0),
-            c.value(0),
-        )
-    }
+    |c| found(c.shadows_shorter(0, c.short_shadow(0)) && c.short_body(0), c.value(0))
 }
 
 pattern! {
     /// A short body between two shadows longer than it: +100 white, −100 black.
     SPINNING_TOP = SpinningTop: "spinning_top", "CDLSPINNINGTOP", 10,
-    |c| found(
-        c.upper_shadow(0) > c.body(0) && c.lower_shadow(0) > c.body(0) && c.short_body(0),
-        c.value(0),
-    )
+    |c| found(c.shadows_longer(0, c.body(0)) && c.short_body(0), c.value(0))
 }
 
 pattern! {

@@ -3,15 +3,18 @@
 use super::{BEARISH, BULLISH, Candles, found};
 use crate::indicators::entry::{Convention, Entry, VALUE};
 
+/// A white candle, then two black ones, the first of them above it.
+#[inline]
+fn crows_above(c: &Candles<'_>) -> bool {
+    c.white(2) && c.black(1) && c.black(0) && c.gaps_up(1, 2)
+}
+
 pattern! {
     /// A long white body, a black one above it, and a black one that opens within the second and
     /// closes within the first: −100.
     TWO_CROWS = TwoCrows: "two_crows", "CDL2CROWS", 12,
     |c| found(
-        c.white(2)
-            && c.black(1)
-            && c.black(0)
-            && c.gaps_up(1, 2)
+        crows_above(&c)
             && c.open(0) < c.open(1)
             && c.open(0) > c.close(1)
             && c.close(0) > c.open(2)
@@ -232,10 +235,7 @@ pattern! {
     /// closes above the first: −100.
     UPSIDE_GAP_TWO_CROWS = UpsideGapTwoCrows: "upside_gap_two_crows", "CDLUPSIDEGAP2CROWS", 12,
     |c| found(
-        c.white(2)
-            && c.black(1)
-            && c.black(0)
-            && c.gaps_up(1, 2)
+        crows_above(&c)
             && c.open(0) > c.open(1)
             && c.close(0) < c.close(1)
             && c.close(0) > c.close(2)

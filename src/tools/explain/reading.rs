@@ -29,7 +29,7 @@ impl Filter for Actions {}
 
 impl Sink for Actions {
     fn output(&mut self, output: Output<'_>) {
-        // what is explained is the message, and not what follows from it
+        // only the message is explained, not its effect on other bars
         if matches!(
             output,
             Output::Derived(_) | Output::Revised(_) | Output::Restated(_)
@@ -85,36 +85,44 @@ pub(super) fn because(
     format!("it has the fields of a {noun} ({})", names.join(", "))
 }
 
-/// The paths of the values that the element at a place among `spans` was made of; `facts` takes the
-/// fields out of an element of its kind.
-pub(super) fn traced<'p, F: Traced>(
-    decoder: &Decoder,
-    payload: &[u8],
-    parts: &'p Result<SubjectParts<'p>, SubjectRefusal>,
-    now: Timestamp,
-    (spans, at): (&[(usize, usize)], usize),
-    facts: impl Fn(&Content<'_>) -> Option<F>,
-) -> BTreeMap<&'static str, String> {
-    let (start, end) = spans[at];
-    // the bars of an envelope all have the bytes of the message
-    let twins = spans[..at].iter().filter(|span| span.0 == start).count();
-    let Some(text) = std::str::from_utf8(payload).ok().filter(|_| at < TRACED) else {
-        return BTreeMap::new();
-    };
-    trace::sources(
-        text,
-        |place| {
-            let inside = |(from, to): &(usize, usize)| (*from..*to).contains(&place);
-            spans
-                .iter()
-                .enumerate()
-                .any(|(other, span)| other != at && inside(span) && !inside(&(start, end)))
-        },
-        |bytes| {
-            // a change may put the bars of the message in another order
-            let read = read(decoder, bytes, parts, now);
-            let mut same = read.iter().filter(|read| read.span.0 == start);
-            facts(&same.nth(twins)?.content)
-        },
-    )
+/// A message whose elements are explained one after another.
+pub(super) struct MessageRead<'r, 'p> {
+    pub decoder: &'r Decoder,
+    pub payload: &'r [u8],
+    pub parts: &'p Result<SubjectParts<'p>, SubjectRefusal>,
+    pub now: Timestamp,
+    /// The places of its elements.
+    pub spans: &'r [(usize, usize)],
+}
+
+impl MessageRead<'_, '_> {
+    /// The paths of the values that element `at` was made of.
+    pub fn sources<F: Traced>(&self, at: usize) -> BTreeMap<&'static str, String> {
+        let (start, end) = self.spans[at];
+        // the bars of an envelope all have the bytes of the message
+        let before = self.spans[..at].iter();
+        let twins = before.filter(|span| span.0 == start).count();
+        let Some(text) = std::str::from_utf8(self.payload)
+            .ok()
+            .filter(|_| at < TRACED)
+        else {
+            return BTreeMap::new();
+        };
+        trace::sources(
+            text,
+            |place| {
+                let inside = |(from, to): &(usize, usize)| (*from..*to).contains(&place);
+                self.spans
+                    .iter()
+                    .enumerate()
+                    .any(|(other, span)| other != at && inside(span) && !inside(&(start, end)))
+            },
+            |bytes| {
+                // a change may put the bars of the message in another order
+                let read = read(self.decoder, bytes, self.parts, self.now);
+                let mut same = read.iter().filter(|read| read.span.0 == start);
+                F::read(&same.nth(twins)?.content)
+            },
+        )
+    }
 }

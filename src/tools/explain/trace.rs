@@ -1,14 +1,15 @@
 //! Traces the fields of a bar back to the values of its message.
 //!
-//! The decoder is asked, and nothing else: each value of the message is changed in turn and the
-//! message decoded again. What changes in the bar came from that value. So the answer is true of
-//! every dialect, without a second reader that could be of another mind.
+//! Only the decoder knows the answer: each value of the message is changed in turn and the message is
+//! decoded again. The fields of the bar that change came from that value. So the answer is right for
+//! every dialect, without a second reader that could disagree.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
 use crate::market::{BarEvent, Finality, Timeframe, Timestamp, Trade, TradeEvent};
+use crate::wire::Content;
 
 /// Values of one message that are tried.
 const LEAVES: usize = 400;
@@ -29,8 +30,11 @@ pub(super) struct Facts {
     pub source: Option<String>,
 }
 
-/// What can be compared with itself after a change to the message.
-pub(super) trait Traced {
+/// Fields of an element, compared before and after a change to its message.
+pub(super) trait Traced: Sized {
+    /// The fields of an element of this kind; `None` for another kind.
+    fn read(content: &Content<'_>) -> Option<Self>;
+
     /// The fields in which two differ.
     fn changed(&self, other: &Self) -> Vec<&'static str>;
 
@@ -55,6 +59,13 @@ impl TradeFacts {
 }
 
 impl Traced for TradeFacts {
+    fn read(content: &Content<'_>) -> Option<Self> {
+        match content {
+            Content::Trade(event) => Some(Self::of(event)),
+            _ => None,
+        }
+    }
+
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         let (one, two) = (&self.trade, &other.trade);
         [
@@ -91,6 +102,13 @@ impl Facts {
 }
 
 impl Traced for Facts {
+    fn read(content: &Content<'_>) -> Option<Self> {
+        match content {
+            Content::Bar(event) => Some(Self::of(event)),
+            _ => None,
+        }
+    }
+
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         let bits = |price: &f64| price.to_bits();
         let price = |at: usize| bits(&self.prices[at]) != bits(&other.prices[at]);

@@ -61,7 +61,7 @@ impl fmt::Display for TradeEntry {
                 None => writeln!(f, "  {name:<10} {value}")?,
             }
         }
-        // what orders trades of one time is shown by its source alone
+        // the id only orders trades of one time, so its source alone is shown
         if let Some(found) = self.fields.get("trade_id") {
             writeln!(f, "  {:<10} {:<24} from {found}", "trade_id", "a sequence")?;
         }

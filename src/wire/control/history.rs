@@ -160,15 +160,8 @@ impl<'a> History<'a> {
 
 /// Appends a bar in the form of a history's parts. Its numbers keep every bit.
 pub fn write_bar(bar: &Bar, out: &mut Vec<u8>) {
-    let Bar {
-        timestamp,
-        open,
-        high,
-        low,
-        close,
-        volume,
-    } = *bar;
-    let numbers = (open, high, low, close, volume);
+    let timestamp = bar.timestamp;
+    let numbers = (bar.open, bar.high, bar.low, bar.close, bar.volume);
     let numbers = serde_json::to_string(&numbers).expect("numbers of a bar are finite");
     let inside = numbers.trim_start_matches('[');
     write!(out, r#"["{timestamp}",{inside}"#).expect("a vector takes every byte");

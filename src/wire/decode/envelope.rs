@@ -119,18 +119,7 @@ impl Decoder {
         each: &mut impl FnMut(Element<'a>),
     ) {
         if candles.is_empty() {
-            let detail = format!(
-                "the message of {} has no bar; send at least one",
-                dialect.name
-            );
-            let fault = Fault::new(Reason::Empty, detail);
-            let refusal = fault.refusal(text.as_bytes(), parts.borrowed());
-            each(Element {
-                dialect: dialect.name,
-                bytes: text.as_bytes(),
-                content: Content::Refused(refusal),
-            });
-            return;
+            return each(nothing_in(dialect, "bar", text, parts));
         }
         // the newest are kept: bars that are older than what is kept of a series are late
         let excess = candles.len().saturating_sub(ELEMENTS_MAX);
@@ -139,20 +128,8 @@ impl Decoder {
             each(self.candle(dialect, &mut candle, parts, now));
         }
         if excess > 0 {
-            let detail = format!(
-                "{excess} bars are left, for {ELEMENTS_MAX} are taken from one message; send fewer bars per message"
-            );
-            let fault = Fault::new(Reason::TooManyElements, detail);
-            let bytes = spanned(text, &beyond).as_bytes();
-            let refusal = fault.refusal(bytes, parts.borrowed());
-            each(Element {
-                dialect: dialect.name,
-                bytes,
-                content: Content::Refused(Refusal {
-                    elements: excess,
-                    ..refusal
-                }),
-            });
+            let texts = beyond.iter().map(|candle| candle.text);
+            each(left_over(dialect, "bars", texts, text, parts));
         }
     }
 
@@ -226,14 +203,55 @@ impl Decoder {
     }
 }
 
-/// The part of `text` from the first of these candles to the last.
-fn spanned<'a>(text: &'a str, candles: &[Candle<'a>]) -> &'a str {
+/// The refusal of a message without any element of a kind, of which `noun` is one.
+pub(super) fn nothing_in<'a>(
+    dialect: &'static Dialect,
+    noun: &str,
+    text: &'a str,
+    parts: &'a SubjectParts<'a>,
+) -> Element<'a> {
+    let detail = format!(
+        "the message of {} has no {noun}; send at least one",
+        dialect.name
+    );
+    let fault = Fault::new(Reason::Empty, detail);
+    Element {
+        dialect: dialect.name,
+        bytes: text.as_bytes(),
+        content: Content::Refused(fault.refusal(text.as_bytes(), parts.borrowed())),
+    }
+}
+
+/// The refusal of the elements `beyond` the number that is taken from one message.
+pub(super) fn left_over<'a>(
+    dialect: &'static Dialect,
+    nouns: &str,
+    beyond: impl ExactSizeIterator<Item = &'a str> + Clone,
+    text: &'a str,
+    parts: &'a SubjectParts<'a>,
+) -> Element<'a> {
+    let elements = beyond.len();
+    let detail = format!(
+        "{elements} {nouns} are left, for {ELEMENTS_MAX} are taken from one message; send fewer {nouns} per message"
+    );
+    let fault = Fault::new(Reason::TooManyElements, detail);
+    let bytes = spanned(text, beyond).as_bytes();
+    let refusal = fault.refusal(bytes, parts.borrowed());
+    Element {
+        dialect: dialect.name,
+        bytes,
+        content: Content::Refused(Refusal {
+            elements,
+            ..refusal
+        }),
+    }
+}
+
+/// The part of `text` from the first of these elements to the last.
+fn spanned<'a>(text: &'a str, elements: impl Iterator<Item = &'a str> + Clone) -> &'a str {
     let place = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-    let from = candles.iter().map(|candle| place(candle.text)).min();
-    let to = candles
-        .iter()
-        .map(|candle| place(candle.text) + candle.text.len())
-        .max();
+    let from = elements.clone().map(place).min();
+    let to = elements.map(|part| place(part) + part.len()).max();
     match (from, to) {
         (Some(from), Some(to)) => &text[from..to],
         _ => text,

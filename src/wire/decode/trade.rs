@@ -1,5 +1,6 @@
 //! Trades, where bars are built from them.
 
+use super::envelope::{left_over, nothing_in};
 use super::values::{self, price_of, size_of};
 use super::{Content, Decoder, ELEMENTS_MAX, Element, Fault};
 use crate::market::{Timestamp, Trade, TradeConditions, TradeEvent, TradeId};
@@ -33,39 +34,26 @@ impl Decoder {
         now: Timestamp,
         each: &mut impl FnMut(Element<'a>),
     ) {
-        let of_dialect = |bytes, content| Element {
-            dialect: dialect.name,
-            bytes,
-            content,
-        };
-        let beyond = trades.split_off(trades.len().min(ELEMENTS_MAX));
         if trades.is_empty() {
-            let detail = format!("the message of {} has no trade; send one", dialect.name);
-            let fault = Fault::new(Reason::Empty, detail);
-            let refusal = fault.refusal(text.as_bytes(), parts.borrowed());
-            each(of_dialect(text.as_bytes(), Content::Refused(refusal)));
+            return each(nothing_in(dialect, "trade", text, parts));
         }
+        let beyond = trades.split_off(trades.len().min(ELEMENTS_MAX));
         for mut print in trades {
             let mut fields = Fields::of_print(&mut print);
-            let content = self.judged(&mut fields, &print, None, parts, now);
-            each(of_dialect(print.text.as_bytes(), content));
+            each(Element {
+                dialect: dialect.name,
+                bytes: print.text.as_bytes(),
+                content: self.judged(&mut fields, &print, None, parts, now),
+            });
         }
-        if let (Some(first), Some(last)) = (beyond.first(), beyond.last()) {
-            let place = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-            let end = place(last.text) + last.text.len();
-            let bytes = &text.as_bytes()[place(first.text)..end];
-            let detail = format!(
-                "{} trades are left, for {ELEMENTS_MAX} are taken from one message; send fewer per message",
-                beyond.len()
-            );
-            let mut refusal =
-                Fault::new(Reason::TooManyElements, detail).refusal(bytes, parts.borrowed());
-            refusal.elements = beyond.len();
-            each(of_dialect(bytes, Content::Refused(refusal)));
+        if !beyond.is_empty() {
+            let texts = beyond.iter().map(|print| print.text);
+            each(left_over(dialect, "trades", texts, text, parts));
         }
     }
 
-    /// A trade, its symbol and time in `fields` and the rest in `print`; `fault` says why it is none.
+    /// The trade whose symbol and time are in `fields` and whose other values are in `print`. It is
+    /// refused for `fault`, if there is one.
     fn judged<'a>(
         &self,
         fields: &mut Fields<'a>,
@@ -123,7 +111,7 @@ impl Decoder {
     }
 }
 
-/// Why an object with a price is no trade: it has what only quotes, tickers and bars have.
+/// The fault of an object with a price that also has a field of quotes, tickers or bars.
 fn other_than_trade(fields: &Fields<'_>, print: &Print<'_>) -> Option<Fault> {
     let marks = fields.marks();
     let quote = [Marks::DAY, Marks::CHANGE]

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::market::{Timeframe, Timestamp, Trade, TradeConditions, TradeId};
+use crate::market::{Timeframe, Timestamp, TradeConditions};
+use crate::wire::print::in_words;
 use crate::wire::{Content, Decoder, Element, InputRules, SubjectParts};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
@@ -67,22 +68,7 @@ fn written(element: &Element<'_>) -> String {
                 event.finality
             )
         }
-        Content::Trade(event) => {
-            let Trade {
-                timestamp,
-                price,
-                size,
-                id,
-                forms_prices,
-            } = event.trade;
-            let id = match id {
-                None => "-".to_owned(),
-                Some(TradeId::Number(0, number)) => number.to_string(),
-                Some(_) => "text".to_owned(),
-            };
-            let odd = if forms_prices { "" } else { " odd lot" };
-            format!("{} {timestamp} {price} {size} {id}{odd}", event.symbol)
-        }
+        Content::Trade(event) => in_words(event),
         Content::Ignored(kind) => format!("ignored {}", kind.name()),
         Content::Refused(refusal) => format!("refused {}", refusal.reason),
     }

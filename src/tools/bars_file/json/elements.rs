@@ -1,9 +1,8 @@
-//! The elements of an array that is taken apart.
+//! The elements of an array, each a message of its own.
 //!
-//! The bars of an array are meant in the order of time, each series by itself, as in an array that is
-//! one message. Services answer with the newest bar first as often as not. So the first elements are
-//! looked at, and where any of them goes back in time, the whole array is read and put in order. One
-//! that begins in order is not held in memory.
+//! Bars are taken in the order of time within each series, as in an array that is one message, but
+//! many services send the newest bar first. If one of the first elements goes back in time, the whole
+//! array is read and sorted. An array that begins in order is not held in memory.
 
 use std::collections::VecDeque;
 
@@ -12,11 +11,11 @@ use crate::market::{Timeframe, Timestamp, in_order};
 use crate::tools::bars_file::{Line, LineError, ReadOptions};
 use crate::wire::SubjectParts;
 
-/// Elements that are looked at before the first is given out.
+/// Most elements that are read to find the order.
 const SAMPLE: usize = 1_000;
-/// Bytes of them.
+/// Most bytes that are read to find the order.
 const SAMPLE_BYTES: usize = 4 << 20;
-/// Bytes of elements that are kept to be put in order.
+/// Most bytes of elements that are sorted.
 const SORT_BYTES: usize = 512 << 20;
 /// Bytes that an element takes beside its own.
 const OVERHEAD: usize = 200;
@@ -31,7 +30,7 @@ pub(super) struct Part {
     pub is_row: bool,
 }
 
-/// An element, or what kept it from being read.
+/// An element, or the error of reading it.
 type Element = Result<Part, LineError>;
 
 /// The series and open time of an element that is a bar.
@@ -86,7 +85,7 @@ impl Elements {
         Ok(Some(Line::new(number, rows)))
     }
 
-    /// A word for the user on the order of the array, once.
+    /// Takes the note for the user about the order of the array.
     pub fn note(&mut self) -> Option<String> {
         self.note.take().map(str::to_owned)
     }
@@ -110,7 +109,7 @@ impl Elements {
         next
     }
 
-    /// Reads as much as tells the order, and all of an array that is in none.
+    /// Reads a sample of the array, and all of it if the sample is not in order.
     fn begin(
         &mut self,
         read: &mut impl FnMut() -> Result<Option<Part>, LineError>,

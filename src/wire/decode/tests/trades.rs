@@ -1,7 +1,8 @@
 //! Trades in the generic shape.
 
 use super::*;
-use crate::market::{Trade, TradeConditions, TradeId};
+use crate::market::TradeConditions;
+use crate::wire::print::in_words;
 
 fn element(payload: &str, trades: Option<TradeConditions>, symbol: Option<&'static str>) -> String {
     let rules = InputRules { trades, ..rules() };
@@ -12,24 +13,7 @@ fn element(payload: &str, trades: Option<TradeConditions>, symbol: Option<&'stat
     let mut found = Vec::new();
     Decoder::new(rules).decode_all(payload.as_bytes(), &subject, NOW, |element| {
         found.push(match element.content {
-            Content::Trade(event) => {
-                let Trade {
-                    timestamp,
-                    price,
-                    size,
-                    id,
-                    forms_prices,
-                } = event.trade;
-                let id = match id {
-                    Some(TradeId::Number(0, id)) => id.to_string(),
-                    Some(_) => "text".to_owned(),
-                    None => "-".to_owned(),
-                };
-                format!(
-                    "{} {timestamp} {price} {size} {id} {forms_prices}",
-                    event.symbol
-                )
-            }
+            Content::Trade(event) => in_words(&event),
             Content::Bar(event) => format!("bar {}", event.symbol),
             Content::Ignored(kind) => format!("ignored {}", kind.name()),
             Content::Refused(refusal) => format!("{}: {}", refusal.reason, refusal.detail),
@@ -44,7 +28,7 @@ fn taken(payload: &str) -> String {
 
 #[test]
 fn a_trade_is_read_in_every_usual_spelling() {
-    let expected = "A 2024-01-01T00:00:00.5Z 1.5 3 7 true";
+    let expected = "A 2024-01-01T00:00:00.5Z 1.5 3 7";
     for payload in [
         r#"{"symbol":"A","price":1.5,"size":3,"timestamp":"2024-01-01T00:00:00.5Z","trade_id":7}"#,
         r#"{"s":"A","p":"1.5","q":"3","t":1704067200500,"id":"7"}"#,
@@ -56,18 +40,19 @@ fn a_trade_is_read_in_every_usual_spelling() {
     }
     let without = r#"{"price":1e2,"size":0.5,"timestamp":1704067200}"#;
     let by_subject = element(without, Some(TradeConditions::None), Some("B"));
-    assert_eq!(by_subject, "B 2024-01-01T00:00:00Z 100 0.5 - true");
+    assert_eq!(by_subject, "B 2024-01-01T00:00:00Z 100 0.5 -");
     let text = r#"{"symbol":"A","price":1,"size":1,"timestamp":1704067200,"id":"20f4-d8"}"#;
-    assert_eq!(taken(text), "A 2024-01-01T00:00:00Z 1 1 text true");
+    assert_eq!(taken(text), "A 2024-01-01T00:00:00Z 1 1 text");
 }
 
 #[test]
 fn odd_lots_count_for_the_volume_only_when_that_is_asked_for() {
     let odd = r#"{"symbol":"A","price":1,"size":1,"timestamp":1704067200,"conditions":["@","I"]}"#;
-    assert!(taken(odd).ends_with(" true"));
-    assert!(element(odd, Some(TradeConditions::Sip), None).ends_with(" false"));
-    let round = odd.replace('I', "F");
-    assert!(element(&round, Some(TradeConditions::Sip), None).ends_with(" true"));
+    let trade = "A 2024-01-01T00:00:00Z 1 1 -";
+    let by_tape = |payload: &str| element(payload, Some(TradeConditions::Sip), None);
+    assert_eq!(taken(odd), trade);
+    assert_eq!(by_tape(odd), format!("{trade} odd lot"));
+    assert_eq!(by_tape(&odd.replace('I', "F")), trade);
 }
 
 #[test]
