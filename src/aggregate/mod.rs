@@ -13,7 +13,7 @@
 //! when the bar comes, never its content. Once the buckets exist, no bar allocates.
 //!
 //! The smallest bars of a symbol may be built from its trades: [`Trades`] keeps their buckets, and
-//! a [`TradePlan`] says how long they wait for trades that are late.
+//! a [`TradePlan`] sets how long they wait for late trades.
 //!
 //! Must not know: indicators, signals, messages.
 

@@ -148,7 +148,7 @@ impl Traded {
         })
     }
 
-    /// True if a deserialized content is possible in a bucket whose times `contains` says yes to.
+    /// True if a deserialized content is possible in a bucket; `contains` returns true for its times.
     pub fn is_sound(&self, contains: impl Fn(Timestamp) -> bool) -> bool {
         let are_possible = |prices: &Prices| {
             let prints = [&prices.first, &prices.last];

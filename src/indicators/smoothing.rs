@@ -29,7 +29,7 @@ impl Smoothed {
         Self::new(period, 1.0 / float(period))
     }
 
-    /// A weight of its own.
+    /// A given weight.
     #[must_use]
     pub const fn new(period: usize, alpha: f64) -> Self {
         Self {

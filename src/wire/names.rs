@@ -142,7 +142,7 @@ impl Marks {
     pub(super) const CHANGE: Self = Self(2);
     /// A trade has it.
     pub(super) const TRADE: Self = Self(4);
-    /// A message of a vendor has it, of whatever kind.
+    /// Any message of a vendor may have it.
     pub(super) const VENDOR: Self = Self(8);
 
     pub(super) const fn has(self, other: Self) -> bool {

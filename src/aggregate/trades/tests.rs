@@ -404,7 +404,7 @@ proptest! {
         let order = arrivals(&market);
         let moved = moved.index(order.len());
         for (at, (arrived, trade)) in order.iter().enumerate() {
-            // a mark says what time it is where trades are stored
+            // a time mark gives the time of the stream
             for (_, before) in marks.iter().filter(|(index, _)| index.index(order.len()) == at) {
                 let time = arrived - before * 1_000_000;
                 run.mark(Timestamp::from_nanos(time));

@@ -54,7 +54,7 @@ fn confirmed(c: &Candles<'_>, pattern: impl Fn(usize) -> Option<f64>) -> f64 {
 
 pattern! {
     /// An inside bar, then a bar with a lower high and a lower low (+100) or a higher high and a
-    /// higher low (−100); ±200 where one of the next three bars is the first to close beyond the
+    /// higher low (−100); ±200 if one of the next three bars is the first to close beyond the
     /// other end of the inside bar.
     HIKKAKE = Hikkake: "hikkake", "CDLHIKKAKE", 5,
     |c| confirmed(&c, |ago| breaks(&c, ago).filter(|_| inside(&c, ago + 1)))
@@ -62,7 +62,7 @@ pattern! {
 
 pattern! {
     /// [`Hikkake`] after two inside bars, of which the first closes near its low (+100) or near
-    /// its high (−100); ±200 where it is confirmed.
+    /// its high (−100); ±200 if it is confirmed.
     HIKKAKE_MOD = HikkakeMod: "hikkake_mod", "CDLHIKKAKEMOD", 10,
     |c| confirmed(&c, |ago| breaks(&c, ago).filter(|value| {
         let close = c.close(ago + 2);

@@ -39,7 +39,7 @@ pattern! {
 
 pattern! {
     /// A long body, a gap in its direction, two more bars that go further, and one of the other
-    /// colour that closes in the gap: +100 where that is white, −100 where it is black.
+    /// colour that closes in the gap: +100 if that is white, −100 if it is black.
     BREAKAWAY = Breakaway: "breakaway", "CDLBREAKAWAY", 14,
     |c| {
         let falls = |ago: usize| c.high(ago) < c.high(ago + 1) && c.low(ago) < c.low(ago + 1);

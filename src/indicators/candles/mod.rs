@@ -1,11 +1,10 @@
 //! Candlestick patterns, by TA-Lib's definitions and default candle settings.
 //!
-//! A pattern says +100 where it is bullish, −100 where bearish, 0 where it is not (engulfing,
-//! harami and harami cross ±80 where one end of the bodies is equal; hikkake ±200 where it is
-//! confirmed). "Long", "short", "near" and so on are
-//! measured against the bars before: the mean of 10 (near and far: 5). The mean is computed
-//! afresh from the window, where TA-Lib carries a running sum: a body that equals its
-//! threshold to the last bit may be judged otherwise there.
+//! The value is +100 for a bullish pattern, −100 for a bearish one, and 0 if there is none. Engulfing,
+//! harami and harami cross are ±80 if the bodies share one end; hikkake is ±200 once confirmed.
+//! "Long", "short", "near" and so on compare with the mean of the 10 bars before (near and far: 5).
+//! The mean is computed from the window. TA-Lib carries a running sum, so it may judge a body
+//! differently that equals its threshold to the last bit.
 
 /// A candlestick pattern: its entry, its struct and its traits. The first value is at bar `$first`
 /// and is computed from the last `$first + 1` candles.
@@ -103,7 +102,7 @@ pub(super) const BULLISH: f64 = 100.0;
 /// Value of a recognised bearish pattern.
 pub(super) const BEARISH: f64 = -100.0;
 
-/// `value` where the pattern is found, else 0.
+/// `value` if the pattern is found, else 0.
 #[inline]
 pub(super) fn found(pattern: bool, value: f64) -> f64 {
     if pattern { value } else { 0.0 }

@@ -4,8 +4,8 @@ use super::{BEARISH, BULLISH, Candles, found};
 use crate::indicators::entry::{Convention, Entry, VALUE};
 
 pattern! {
-    /// Two long bodies of opposite colours that close at the same price: +100 where the second
-    /// is white, −100 where it is black.
+    /// Two long bodies of opposite colours that close at the same price: +100 if the second
+    /// is white, −100 if it is black.
     COUNTERATTACK = Counterattack: "counterattack", "CDLCOUNTERATTACK", 11,
     |c| found(
         !c.alike(1, 0) && c.equal(1, c.close(0), c.close(1)) && c.long_body(1) && c.long_body(0),
@@ -95,15 +95,15 @@ fn kicks(c: &Candles<'_>) -> bool {
 }
 
 pattern! {
-    /// Two marubozu of opposite colours with a gap between them: +100 where the second is white,
-    /// −100 where it is black.
+    /// Two marubozu of opposite colours with a gap between them: +100 if the second is white,
+    /// −100 if it is black.
     KICKING = Kicking: "kicking", "CDLKICKING", 11,
     |c| found(kicks(&c), c.value(0))
 }
 
 pattern! {
-    /// Two marubozu of opposite colours with a gap between them: +100 where the longer is white,
-    /// −100 where it is black.
+    /// Two marubozu of opposite colours with a gap between them: +100 if the longer is white,
+    /// −100 if it is black.
     KICKING_BY_LENGTH = KickingByLength: "kicking_by_length", "CDLKICKINGBYLENGTH", 11,
     |c| {
         let longer = usize::from(c.body(0) <= c.body(1));
@@ -122,7 +122,7 @@ pattern! {
 
 pattern! {
     /// Two candles of opposite colours that open at the same price, the second a belt hold: +100
-    /// where that is white, −100 where it is black.
+    /// if that is white, −100 if it is black.
     SEPARATING_LINES = SeparatingLines: "separating_lines", "CDLSEPARATINGLINES", 11,
     |c| {
         let opens_at_end = if c.white(0) { c.shaven_bottom(0) } else { c.shaven_head(0) };

@@ -12,8 +12,8 @@ fn doji_between(c: &Candles<'_>) -> bool {
 
 pattern! {
     /// A long body, a doji with gaps on both sides of its range, and a body of the other colour
-    /// that closes more than the penetration into the first: +100 where the last is white, −100
-    /// where it is black.
+    /// that closes more than the penetration into the first: +100 if the last is white, −100
+    /// if it is black.
     ABANDONED_BABY = AbandonedBaby: "abandoned_baby", "CDLABANDONEDBABY", 12, penetration 0.3,
     |c, penetration| {
         let depth = c.body(2) * penetration;
@@ -61,8 +61,8 @@ pattern! {
 }
 
 pattern! {
-    /// Three doji, all by the limit of the first: −100 where the second gaps up and the third is
-    /// below it, +100 where the second gaps down and the third is above it.
+    /// Three doji, all by the limit of the first: −100 if the second gaps up and the third is
+    /// below it, +100 if the second gaps down and the third is above it.
     TRISTAR = Tristar: "tristar", "CDLTRISTAR", 12,
     |c| {
         let limit = c.very_short(2);

@@ -47,7 +47,7 @@ pattern! {
 
 pattern! {
     /// A body that holds the one before it, of the other colour, then a close further on: +100
-    /// where the second is white, −100 where it is black.
+    /// if the second is white, −100 if it is black.
     THREE_OUTSIDE = ThreeOutside: "three_outside", "CDL3OUTSIDE", 3,
     |c| {
         let confirmed = if c.white(1) {
@@ -247,8 +247,8 @@ pattern! {
 
 pattern! {
     /// Two candles of one colour with a gap in their direction, then one of the other colour that
-    /// opens within the second body and closes within the first: +100 where those are white,
-    /// −100 where they are black.
+    /// opens within the second body and closes within the first: +100 if those are white,
+    /// −100 if they are black.
     SIDE_GAP_THREE_METHODS = SideGapThreeMethods: "side_gap_three_methods", "CDLXSIDEGAP3METHODS", 2,
     |c| {
         let gaps = if c.white(2) { c.gaps_up(1, 2) } else { c.gaps_down(1, 2) };

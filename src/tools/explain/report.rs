@@ -103,7 +103,7 @@ pub(super) fn rfc3339<S: serde::Serializer>(time: &Timestamp, to: S) -> Result<S
 }
 
 impl Entry {
-    /// Element number `element` of a message, with the bytes `payload`, before anything is said of it.
+    /// Element number `element` of a message, with the bytes `payload`, without any finding yet.
     pub(super) fn new(
         (message, line): (u64, Option<u64>),
         subject: Option<&str>,

@@ -53,7 +53,7 @@ fn read<'a>(message: Node<'_, 'a>) -> Option<Reading<'a>> {
     match kind {
         "kline" => kline(event, event.field("s")),
         "continuous_kline" => kline(event, event.field("ps")),
-        // what the exchange adds to trades of futures, such as deliveries, is none
+        // futures streams have entries such as deliveries that are no trades
         "trade" if !matches!(event.str_of("X"), None | Some("MARKET")) => ignored(Ignored::Other),
         "trade" => trade(event, "t"),
         "aggTrade" => trade(event, "a"),

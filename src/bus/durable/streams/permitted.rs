@@ -61,7 +61,7 @@ pub(in crate::bus::durable) async fn ask_again(client: &Client, link: &Link, con
 /// Sends messages without effect to the subjects of those `needs` that have one.
 async fn attempt(client: &Client, needs: &[Need]) -> Result<(), PublishError> {
     let mut headers = HeaderMap::new();
-    // a stream would refuse it: none is that long
+    // a stream refuses it, because none has that many messages
     headers.insert("Nats-Expected-Last-Sequence", i64::MAX.to_string());
     for subject in needs.iter().filter_map(|need| need.probe.clone()) {
         client

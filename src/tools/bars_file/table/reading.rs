@@ -424,7 +424,7 @@ impl Reading {
     }
 }
 
-/// A word on the volume where no column is known as it, and some column is not read.
+/// A note that no column is known as the volume and another column was not read.
 fn without_volume(columns: &Columns, header: &Header) -> Option<String> {
     let has_volume = |set: &PriceColumns| set.volume.or(set.ticks).is_some();
     if columns.sets.iter().any(has_volume) {

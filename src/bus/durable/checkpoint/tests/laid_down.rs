@@ -98,7 +98,7 @@ pub(super) fn laid_down(version: u8, fingerprint: u64) -> Vec<u8> {
         [
             // no forming bars; of one series, the first: not derived, and others are
             vec![0, 1, 0, 0, 1],
-            // from minutes, the newest of which is the third; five minutes, seen since 1970
+            // derived from minutes, the newest the third: a bucket of five minutes, seen since 1970
             vec![2, b'1', b'm', 1],
             number(4 * minute),
             vec![1, 2, b'5', b'm', 0],
