@@ -4,11 +4,16 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use technical_analysis_agent::aggregate::TradePlan;
 use technical_analysis_agent::engine::{AnalysisConfig, Engine};
 use technical_analysis_agent::indicators::parse;
-use technical_analysis_agent::market::{Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp};
+use technical_analysis_agent::market::{
+    Bar, BarEvent, Finality, SeriesKey, Timeframe, Timestamp, Trade, TradeConditions, TradeEvent,
+    TradeId,
+};
 use technical_analysis_agent::pipeline::{Filter, Message, Output, Pipeline, Sink};
 use technical_analysis_agent::tools::synthetic::Synthetic;
 use technical_analysis_agent::wire::headers::{Provenance, SignalHeaders, message_id};
@@ -120,49 +125,36 @@ fn one_series(c: &mut Criterion) {
             });
         });
     }
-    let (mut engine, mut feed) = warm(&config(200, ""));
-    let mut bar = feed.next();
-    engine.on_bar(&event(SYMBOL, bar, true), NOW);
-    group.bench_function("default/correction", |b| {
-        b.iter(|| {
-            bar.volume += 1.0;
-            let event = event(SYMBOL, bar, true);
-            black_box(engine.on_bar(black_box(&event), NOW).signal.is_some())
-        });
-    });
-    let correctable = AnalysisConfig {
-        correctable_bars: 32,
+    let newest_only = AnalysisConfig {
+        correctable_bars: 1,
         ..AnalysisConfig::clone(&config(200, ""))
     };
-    let (mut engine, mut feed) = warm(&Arc::new(correctable.clone()));
-    group.bench_function("correctable_32/append", |b| {
+    let (mut engine, mut feed) = warm(&Arc::new(newest_only));
+    group.bench_function("newest_correctable/window_200", |b| {
         b.iter(|| {
             let bar = event(SYMBOL, feed.next(), true);
             black_box(engine.on_bar(black_box(&bar), NOW).signal.is_some())
         });
     });
     for depth in [0, 1, 8, 31] {
-        let (mut engine, mut feed) = warm(&Arc::new(correctable.clone()));
+        let (mut engine, mut feed) = warm(&config(200, ""));
         let bars: Vec<Bar> = (0..32).map(|_| feed.next()).collect();
         for bar in &bars {
             engine.on_bar(&event(SYMBOL, *bar, true), NOW);
         }
         let mut bar = bars[bars.len() - 1 - depth];
-        group.bench_function(
-            format!("correctable_32/correction_{depth}_bars_deep"),
-            |b| {
-                b.iter(|| {
-                    bar.volume += 1.0;
-                    let event = event(SYMBOL, bar, true);
-                    black_box(engine.on_bar(black_box(&event), NOW).signal.is_some());
-                    let mut revised = 0;
-                    while let Some(revision) = engine.next_revision() {
-                        revised += usize::from(black_box(revision.signal).is_final);
-                    }
-                    revised
-                });
-            },
-        );
+        group.bench_function(format!("default/correction_{depth}_bars_deep"), |b| {
+            b.iter(|| {
+                bar.volume += 1.0;
+                let event = event(SYMBOL, bar, true);
+                black_box(engine.on_bar(black_box(&event), NOW).signal.is_some());
+                let mut revised = 0;
+                while let Some(revision) = engine.next_revision() {
+                    revised += usize::from(black_box(revision.signal).is_final);
+                }
+                revised
+            });
+        });
     }
     // of the bars that close, 1 in 5, 15, 30, 60 and 240
     let derived = AnalysisConfig {
@@ -176,6 +168,34 @@ fn one_series(c: &mut Criterion) {
             engine.close_before(&bar);
             while engine.next_derived(NOW).is_some() {}
             black_box(engine.on_bar(black_box(&bar), NOW).signal.is_some());
+            while engine.next_derived(NOW).is_some() {}
+        });
+    });
+    let trades = AnalysisConfig {
+        trades: Some(TradePlan {
+            timeframe: Timeframe::MINUTE,
+            lateness: Duration::from_secs(10),
+            conditions: TradeConditions::None,
+        }),
+        ..AnalysisConfig::clone(&config(200, ""))
+    };
+    let mut engine = Engine::new(Arc::new(trades), 100_000);
+    let mut number = 0_u32;
+    // one in a second, so that one in 60 closes a minute
+    group.bench_function("default/trade", |b| {
+        b.iter(|| {
+            number += 1;
+            let trade = TradeEvent {
+                symbol: SYMBOL.into(),
+                trade: Trade {
+                    timestamp: Timestamp::from_nanos(i64::from(number) * 1_000_000_000),
+                    price: 100.0 + f64::from(number % 17) / 100.0,
+                    size: f64::from(1 + number % 9) / 10.0,
+                    id: Some(TradeId::number(u128::from(number))),
+                    forms_prices: true,
+                },
+            };
+            engine.on_trade(black_box(&trade), NOW);
             while engine.next_derived(NOW).is_some() {}
         });
     });
